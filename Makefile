@@ -1,0 +1,41 @@
+# Needs make and Python 3.11 or newer, nothing else; PYTHON=/path/to/python names another one.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8866
+BIN := .venv/bin
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+dashboard: .venv/installed  ## serve the page, on http://127.0.0.1:8866 unless HOST or PORT say otherwise
+	@echo "The page: http://$(HOST):$(PORT)  (Ctrl-C ends it)"
+	@$(BIN)/voila dashboard.ipynb --no-browser --Voila.ip=$(HOST) --port=$(PORT) --Voila.port_retries=0
+
+test: .venv/installed-test  ## lint, check the types, run the tests
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/pytest $(ARGS)
+
+train: .venv/installed  ## train on the cells and write export.pkl with its passport (ARGS="--help" lists the options)
+	$(BIN)/malaria-detect train $(ARGS)
+
+report: .venv/installed  ## write the passport's numbers into README.md
+	$(BIN)/python -m malaria_detect.report
+
+bench: .venv/installed  ## time training and predicting against plain fastai
+	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict
+
+clean:  ## remove the environment and the caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis && find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The files named installed* stand for a finished installation: it is repeated when a pin or a range changes.
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "malaria_detect needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -r requirements.txt
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/pip install -r requirements.txt -e '.[test]'
+	@touch $@
+
+.PHONY: help dashboard test train report bench clean

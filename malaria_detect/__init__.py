@@ -1,0 +1,57 @@
+"""Tell parasitized from uninfected red blood cells on pictures of thin smears.
+
+Names are loaded when they are first used, so that ``import malaria_detect`` costs no torch.
+
+Examples
+--------
+>>> import malaria_detect
+>>> malaria_detect.__version__
+'0.1.0'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from malaria_detect.detector import Detector, Prediction, Refusal, load_detector
+    from malaria_detect.errors import MalariaDetectError
+    from malaria_detect.images import ImageRefused, read_image
+    from malaria_detect.passport import Passport, read_passport
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Detector",
+    "ImageRefused",
+    "MalariaDetectError",
+    "Passport",
+    "Prediction",
+    "Refusal",
+    "__version__",
+    "load_detector",
+    "read_image",
+    "read_passport",
+]
+
+_MODULE_OF = {
+    "Detector": "detector",
+    "ImageRefused": "images",
+    "MalariaDetectError": "errors",
+    "Passport": "passport",
+    "Prediction": "detector",
+    "Refusal": "detector",
+    "load_detector": "detector",
+    "read_image": "images",
+    "read_passport": "passport",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name's module at its first use (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
