@@ -1,0 +1,86 @@
+"""Drawn red blood cells in NLM's layout, for tests on machines without the real ones and for the README's picture.
+
+A drawn cell has what the code reads from a real one: a stained disc on black, cut out tightly, of its patient's
+colour, with a purple ring and its dot where it is parasitized, and a file name that names slide and patient.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from malaria_detect.cells import CLASSES
+
+INFECTED_PATIENTS = 10
+HEALTHY_PATIENTS = 5
+CELLS_PER_PATIENT = 4  # of an infected patient: 3 parasitized, 1 uninfected
+
+STAINS = ((209, 152, 146), (181, 124, 152), (168, 158, 181), (203, 139, 140), (176, 152, 172))
+RING = (112, 52, 150)
+DOT = (128, 22, 112)
+
+
+def draw_cell(
+    rng: np.random.Generator, parasitized: bool, stain: tuple[int, int, int] = STAINS[0]
+) -> Image.Image:
+    """Draw one cell: RGB, sides of about 90 to 190 px, black around it."""
+    radius = rng.uniform(48, 84)
+    stretch = rng.uniform(0.88, 1.0)
+    half = int(radius * 1.15)
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
+    angle = np.arctan2(y, x)
+    outline = radius * (
+        1
+        + 0.03 * np.sin(2 * angle + rng.uniform(0, 2 * np.pi))
+        + 0.02 * np.sin(3 * angle + rng.uniform(0, 2 * np.pi))
+    )
+    depth = np.hypot(x, y / stretch) / outline  # 0 in the middle, 1 on the rim
+
+    pallor = 10 * np.exp(-((depth / 0.45) ** 2)) - 14 * np.clip(depth - 0.6, 0, None)
+    colour = np.asarray(stain, float) + pallor[..., None] + rng.normal(0, 1.5, (*depth.shape, 1))
+    if parasitized:
+        for _ in range(rng.integers(1, 3)):
+            colour = _with_parasite(rng, colour, x, y, radius * stretch)
+    inside = depth < 1
+    pixels = np.where(inside[..., None], colour, 0).clip(0, 255).astype(np.uint8)
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    return Image.fromarray(pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+
+
+def _with_parasite(
+    rng: np.random.Generator, colour: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float
+) -> np.ndarray:
+    """Lay a ring form over the cell: a thin purple ring and one dark dot of chromatin on it."""
+    where, turn = rng.uniform(0, 2 * np.pi, 2)
+    centre = rng.uniform(0.1, 0.6) * radius
+    across = rng.uniform(0.11, 0.16) * radius
+    from_centre = np.hypot(x - centre * np.cos(where), y - centre * np.sin(where))
+    ring = np.exp(-(((from_centre - across) / (0.035 * radius)) ** 2))
+    dot_x = centre * np.cos(where) + across * np.cos(turn)
+    dot_y = centre * np.sin(where) + across * np.sin(turn)
+    dot = np.exp(-((np.hypot(x - dot_x, y - dot_y) / (0.075 * radius)) ** 4))
+    for tint, strength in ((RING, 0.6 * ring), (DOT, 0.95 * dot)):
+        colour = colour + strength[..., None] * (np.asarray(tint, float) - colour)
+    return colour
+
+
+def draw_cells(root: Path, seed: int = 0) -> Path:
+    """Write 60 drawn cells of 15 patients below ``root`` in NLM's layout; the same seed draws the same bytes.
+
+    Returns
+    -------
+    Path
+        ``root``, which now holds ``cell_images/Parasitized`` and ``cell_images/Uninfected`` with 30 PNG each.
+    """
+    rng = np.random.default_rng(seed)
+    for label in CLASSES:
+        (root / "cell_images" / label).mkdir(parents=True)
+    for patient in range(INFECTED_PATIENTS + HEALTHY_PATIENTS):
+        infected = patient < INFECTED_PATIENTS
+        stain = STAINS[patient % len(STAINS)]
+        for cell in range(CELLS_PER_PATIENT):
+            parasitized = infected and cell > 0
+            label = CLASSES[0] if parasitized else CLASSES[1]
+            name = f"C{100 + patient}P{61 + patient}ThinF_IMG_20150918_14{10 + patient}04_cell_{cell}.png"
+            draw_cell(rng, parasitized, stain).save(root / "cell_images" / label / name)
+    return root
