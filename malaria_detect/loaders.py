@@ -1,0 +1,83 @@
+"""The cells of a training run as fastai DataLoaders that decode no picture twice at the same size."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastai.vision.all import (
+    DataLoader,
+    DataLoaders,
+    IntToFloatTensor,
+    Normalize,
+    Pipeline,
+    TensorCategory,
+    TensorImage,
+    default_device,
+    setup_aug_tfms,
+)
+from tqdm.auto import tqdm
+
+from malaria_detect.cells import CLASSES, Cell, Split
+from malaria_detect.recipe import augmentations
+from malaria_detect.squares import MEAN, STD, make_squares
+
+
+def side_for(size: int) -> int:
+    """Side in px of the squares that an epoch at ``size`` px draws from: a little larger, for turning and zooming."""
+    return round(size * 8 / 7)
+
+
+class CellLoaders:
+    """The cells of training and validation, scaled once for each size, as fastai DataLoaders."""
+
+    def __init__(
+        self, cells: Sequence[Cell], split: Split, batch_size: int, work: Path, progress: bool
+    ) -> None:
+        self.positions = split.train, split.valid
+        self.cells, self.batch_size, self.work, self.progress = cells, batch_size, work, progress
+        self.labels = torch.tensor([CLASSES.index(cell.label) for cell in cells])
+        self.size, self.arrays = 0, (np.empty(0), np.empty(0))
+
+    def at(self, size: int) -> DataLoaders:
+        """DataLoaders with pictures of ``size`` px: augmented ones of training, plain ones of validation."""
+        if size != self.size:
+            self.size, self.arrays = size, (self._array(size, 0), self._array(size, 1))
+        return DataLoaders(self._loader(size, 0), self._loader(size, 1), device=default_device())
+
+    def _array(self, size: int, side: int) -> np.ndarray:
+        paths = [self.cells[index].path for index in self.positions[side]]
+        file = self.work / f"{('train', 'valid')[side]}-{side_for(size)}.npy"
+        for other in self.work.glob(f"{('train', 'valid')[side]}-*.npy"):
+            other.unlink()  # only one size is in use at a time
+        with tqdm(
+            total=len(paths), desc=f"cells at {side_for(size)} px", disable=not self.progress, leave=False
+        ) as bar:
+            return make_squares(paths, side_for(size), file, bar.update)
+
+    def _loader(self, size: int, side: int) -> DataLoader:
+        array, labels = self.arrays[side], self.labels[list(self.positions[side])]
+        transforms = [
+            IntToFloatTensor(),
+            *setup_aug_tfms(augmentations(size)),
+            Normalize.from_stats(MEAN, STD, cuda=False),
+        ]
+
+        def create_batches(samples: Iterator[int]) -> Iterator[tuple[TensorImage, TensorCategory]]:
+            chosen = list(samples)
+            step = self.batch_size
+            end = len(chosen)
+            if side == 0 and end % step == 1:
+                end -= 1  # batch norm cannot learn from a single cell
+            for begin in range(0, end, step):
+                batch = chosen[begin : min(begin + step, end)]
+                pictures = torch.from_numpy(array[batch]).permute(0, 3, 1, 2)
+                yield TensorImage(pictures), TensorCategory(labels[batch])
+
+        return DataLoader(
+            range(len(array)),
+            bs=self.batch_size,
+            shuffle=side == 0,
+            create_batches=create_batches,
+            after_batch=Pipeline(transforms, split_idx=side),
+        )

@@ -1,0 +1,172 @@
+"""The recipe: fastai's DataBlock, its transforms, the resnet34 learner, and how they are exported.
+
+This is the design and nothing else; :mod:`malaria_detect.training` runs it.
+"""
+
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cloudpickle
+import torch
+from fastai.vision.all import (
+    CategoryBlock,
+    DataBlock,
+    DataLoaders,
+    F1Score,
+    ImageBlock,
+    LabelSmoothingCrossEntropyFlat,
+    Learner,
+    Normalize,
+    Precision,
+    Recall,
+    Resize,
+    RocAucBinary,
+    accuracy,
+    aug_transforms,
+    parent_label,
+    vision_learner,
+)
+from torchvision.models.resnet import ResNet, resnet34
+
+from malaria_detect.cells import CLASSES
+from malaria_detect.squares import INPUT_SIZE, MEAN, RESIZE, STD
+
+
+def augmentations(size: int = INPUT_SIZE) -> list[Any]:
+    """fastai's ``aug_transforms`` for cells seen from above.
+
+    A cell has no up: it is flipped and turned all the way round. It is never warped (a microscope does not look
+    askew), zoomed only a little, so that its edge stays in the picture, and what comes in from outside is black.
+    Brightness and contrast change by up to 20 %, as lamps and phones do.
+
+    Parameters
+    ----------
+    size : int
+        Side of the batch's pictures in pixels.
+    """
+    transforms: list[Any] = aug_transforms(
+        size=size,
+        do_flip=True,
+        flip_vert=True,
+        max_rotate=180.0,
+        min_zoom=0.9,
+        max_zoom=1.1,
+        max_warp=0.0,
+        max_lighting=0.2,
+        p_affine=0.9,
+        pad_mode="zeros",
+    )
+    return transforms
+
+
+def cell_block(
+    splitter: Callable[[Iterable[Path]], tuple[list[int], list[int]]] | None = None, size: int = INPUT_SIZE
+) -> DataBlock:
+    """The DataBlock: pictures and categories, the label from the folder, padded to 460 px, augmented at 224 px.
+
+    Parameters
+    ----------
+    splitter : callable, optional
+        From paths to training and validation positions; see :func:`malaria_detect.cells.fastai_splitter`. Without
+        one fastai splits at random, which puts a patient's cells on both sides.
+    size : int
+        Side in pixels after the batch transforms.
+
+    Examples
+    --------
+    >>> from malaria_detect.cells import fastai_splitter, find_cells, grouped_split
+    >>> paths = [cell.path for cell in find_cells().cells]  # doctest: +SKIP
+    >>> dls = cell_block(fastai_splitter(grouped_split)).dataloaders(paths, bs=64)  # doctest: +SKIP
+    """
+    return DataBlock(
+        blocks=(ImageBlock, CategoryBlock),
+        splitter=splitter,
+        get_y=parent_label,
+        item_tfms=Resize(RESIZE, method="pad", pad_mode="zeros"),
+        batch_tfms=[*augmentations(size), Normalize.from_stats(MEAN, STD, cuda=False)],
+    )
+
+
+def cell_learner(dls: DataLoaders, network: ResNet, label_smoothing: float = 0.0) -> Learner:
+    """A ``vision_learner`` around a resnet34 that may already hold weights.
+
+    Parameters
+    ----------
+    dls : DataLoaders
+        With the vocabulary Parasitized, Uninfected.
+    network : torchvision.models.resnet.ResNet
+        From :func:`malaria_detect.weights.starting_network`; its last layer is replaced by fastai's head.
+    label_smoothing : float
+        Share of the label's weight that goes to both classes alike, 0 to 1.
+
+    Returns
+    -------
+    Learner
+        With accuracy, precision, recall, F1 (of Parasitized) and ROC AUC; nothing is frozen.
+    """
+    learner = vision_learner(
+        dls,
+        resnet34,
+        n_out=len(CLASSES),
+        pretrained=False,
+        loss_func=LabelSmoothingCrossEntropyFlat(eps=label_smoothing),
+        metrics=[accuracy, Precision(pos_label=0), Recall(pos_label=0), F1Score(pos_label=0), RocAucBinary()],
+    )
+    trunk = learner.model[0]
+    # fastai's trunk is the network's children without pooling and last layer, in order.
+    for own, given in zip(trunk.children(), network.children(), strict=False):
+        own.load_state_dict(given.state_dict())
+    return learner
+
+
+def design_dataloaders(paths: Sequence[Path]) -> DataLoaders:
+    """The DataLoaders that an exported learner carries: the design's transforms, one process, no training cells left.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        At least one cell of each class.
+    """
+    block = cell_block(lambda items: (list(range(len(list(items)))), [0]))
+    return block.dataloaders(list(paths), bs=64, num_workers=0)
+
+
+def export_learner(learner: Learner, path: Path) -> None:
+    """Write a learner so that plain fastai opens it, with its weights in half the bytes.
+
+    float32 tensors are pickled as ``torch.Tensor.to(half, torch.float32)``: ``load_learner`` needs nothing but fastai,
+    and gets an ordinary float32 learner whose weights are rounded to float16.
+
+    Parameters
+    ----------
+    learner : Learner
+        Its weights are rounded to float16 (and stay float32) in place, so that they are those of the file.
+    path : Path
+        Where the pickle is written.
+    """
+    with torch.no_grad():
+        for tensor in learner.model.state_dict().values():
+            if tensor.dtype is torch.float32:
+                tensor.copy_(tensor.half())
+    learner.opt = None
+    learner.export(path.absolute(), pickle_module=_HALF_PICKLE)
+
+
+class _HalfPickler(cloudpickle.Pickler):
+    def reducer_override(self, thing: Any) -> Any:
+        if type(thing) is torch.Tensor and thing.dtype is torch.float32 and thing.numel() > 1:
+            return torch.Tensor.to, (thing.detach().half(), torch.float32)
+        return super().reducer_override(thing)
+
+
+# What torch.save asks of a pickle module.
+_HALF_PICKLE = SimpleNamespace(
+    __name__="half_pickle",
+    Pickler=_HalfPickler,
+    Unpickler=pickle.Unpickler,
+    dumps=pickle.dumps,
+    loads=pickle.loads,
+)

@@ -1,0 +1,132 @@
+"""Cells as square pictures, and the tensor that the network sees.
+
+Cells have all sizes. The recipe pads each to a square with black (cells already lie on black) and scales it, so that
+no cell loses its edge. Training decodes and scales every cell once and keeps the squares in a file that is mapped into
+memory; prediction goes from the 460 px square straight to the network's 224 px.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from malaria_detect.images import read_image
+
+RESIZE = 460  # px: the item transform Resize(460)
+INPUT_SIZE = 224  # px: the batch transform aug_transforms(size=224)
+# ImageNet's, of RGB in 0 to 1.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def square(image: Image.Image, side: int) -> np.ndarray:
+    """Pad an RGB picture with black to a square and scale it, as fastai's ``Resize(side, "pad", "zeros")`` does.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        RGB, as :func:`malaria_detect.images.read_image` gives it.
+    side : int
+        Side of the square in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (side, side, 3).
+
+    Examples
+    --------
+    >>> square(Image.new("RGB", (40, 20), "white"), 40)[:, 20, 0].sum() // 255
+    20
+    """
+    width, height = image.size
+    # int() after the round trip through a float loses a pixel now and then; fastai does so, hence we do.
+    padded = int(max(width, height) / side * side)
+    left, top = int(0.5 * (width - padded)), int(0.5 * (height - padded))
+    box = (left, top, left + padded, top + padded)
+    # Outside the picture crop() fills with black.
+    return np.asarray(image.crop(box).resize((side, side), Image.Resampling.BILINEAR))
+
+
+def make_squares(
+    paths: Sequence[Path], side: int, file: Path, progress: Callable[[int], object] | None = None
+) -> np.ndarray:
+    """Write the squares of many cells to a file and map it into memory.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Readable cells (see :func:`malaria_detect.cells.check_cells`).
+    side : int
+        Side of the squares in pixels.
+    file : Path
+        A raw array in NumPy's format is written here; 22,609 cells at 256 px take 4.4 GB.
+    progress : callable, optional
+        Called with 1 after every cell.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (cells, side, side, 3), read-only.
+    """
+    part = file.with_suffix(".part")
+    squares = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(paths), side, side, 3))
+
+    def write(index: int) -> None:
+        squares[index] = square(read_image(paths[index]), side)
+        if progress is not None:
+            progress(1)
+
+    with ThreadPoolExecutor() as pool:
+        # list() lets an error of any thread through.
+        list(pool.map(write, range(len(paths)), chunksize=1))
+    squares.flush()
+    part.replace(file)
+    mapped: np.ndarray = np.load(file, mmap_mode="r")
+    return mapped
+
+
+def network_input(images: Sequence[Image.Image]) -> torch.Tensor:
+    """Pictures as the network sees them: the learner's own validation transforms, without fastai's pipeline.
+
+    After ``Resize(460)`` the chain ``IntToFloatTensor``, ``aug_transforms(size=224)``, ``Normalize`` is linear, so it
+    is one small matrix, taken from the very functions that fastai calls; a test holds the two together.
+
+    Parameters
+    ----------
+    images : sequence of PIL.Image.Image
+        RGB, any sizes.
+
+    Returns
+    -------
+    torch.Tensor
+        float32, (pictures, 3, 224, 224), channels last, normalised with ImageNet's mean and standard deviation.
+    """
+    matrix = _downscaling()
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
+    out = torch.empty((len(images), 3, INPUT_SIZE, INPUT_SIZE), memory_format=torch.channels_last)
+    with ThreadPoolExecutor() as pool:
+        for index, pixels in enumerate(pool.map(lambda image: square(image, RESIZE), images)):
+            values = torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)
+            out[index] = (matrix @ values @ matrix.T / 255 - mean) / std
+    return out
+
+
+@cache
+def _downscaling() -> torch.Tensor:
+    """The (224, 460) matrix that fastai's ``affine_coord`` applies to rows and to columns."""
+    lines = torch.eye(RESIZE)[:, None, None, :].expand(RESIZE, 1, RESIZE, RESIZE)
+    # fastai first averages areas where it shrinks to less than half (vision.augment._grid_sample).
+    smaller = functional.interpolate(
+        lines, scale_factor=2 * INPUT_SIZE / RESIZE, mode="area", recompute_scale_factor=True
+    )
+    grid = functional.affine_grid(
+        torch.eye(3)[None, :2].expand(RESIZE, 2, 3), [RESIZE, 1, INPUT_SIZE, INPUT_SIZE], align_corners=True
+    )
+    columns = functional.grid_sample(smaller, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return columns[:, 0, INPUT_SIZE // 2, :].T.contiguous()

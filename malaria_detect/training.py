@@ -1,0 +1,257 @@
+"""Run the recipe: fast on a CPU, checkpointed after every epoch, resumable, with the time that is left.
+
+The cells are decoded and scaled once for each picture size, and the epochs read them from a file mapped into memory;
+the network computes in bfloat16 where the processor has it, with channels last.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastai.vision.all import Callback, Learner, set_seed
+from tqdm.auto import tqdm
+
+from malaria_detect.callbacks import BFloat16, ChannelsLast, Checkpoint, EpochData, Progress
+from malaria_detect.cells import Cell, Split
+from malaria_detect.errors import MalariaDetectError
+from malaria_detect.loaders import CellLoaders
+from malaria_detect.passport import Epoch, StartWeights
+from malaria_detect.recipe import cell_learner
+from malaria_detect.weights import starting_network
+
+_CHECKPOINT = "checkpoint.pt"
+
+
+class TrainingError(MalariaDetectError):
+    """Training cannot start or go on as asked."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """All that a training run depends on besides the cells.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Side of the pictures in px, one for each epoch of the whole network.
+    freeze_epochs : int
+        Epochs before them in which only the head learns, at the first size.
+    batch_size : int
+    base_lr : float
+        As in fastai's ``fine_tune``: the head's rate while the trunk is frozen, half of it at the peak later.
+    lr_mult : float
+        The first layers learn so many times slower than the head.
+    label_smoothing : float
+        Published labels are wrong in about 5 % of the cells; see :func:`malaria_detect.recipe.cell_learner`.
+    valid, test : float
+        Shares of the patient groups.
+    seed : int
+    weights : str
+        ``imagenet``, ``none`` or a path, see :func:`malaria_detect.weights.starting_network`.
+    """
+
+    sizes: tuple[int, ...] = (96,) * 7 + (160,) * 3 + (224,) * 2
+    freeze_epochs: int = 1
+    batch_size: int = 64
+    base_lr: float = 4e-3
+    lr_mult: float = 4.0
+    label_smoothing: float = 0.05
+    valid: float = 0.15
+    test: float = 0.15
+    seed: int = 13
+    weights: str = "imagenet"
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no run could have."""
+        if not self.sizes or min(self.sizes) < 32:
+            raise TrainingError(
+                f"Sizes are pictures' sides in px, 32 or more, one for each epoch; got {self.sizes}."
+            )
+        if self.freeze_epochs < 0 or self.batch_size < 2:
+            raise TrainingError(
+                f"Frozen epochs ({self.freeze_epochs}) must be 0 or more, "
+                f"and a batch ({self.batch_size}) 2 or more cells."
+            )
+
+
+def recorded(settings: TrainSettings) -> dict[str, Any]:
+    """Settings as checkpoint and passport keep them: of a file of weights its name, not where it lay."""
+    return {**asdict(settings), "weights": Path(settings.weights).name}
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Read epochs and sizes as people write them.
+
+    Examples
+    --------
+    >>> parse_sizes("96x2,224")
+    (96, 96, 224)
+    """
+    try:
+        pairs = [part.partition("x") for part in text.split(",")]
+        return tuple(int(size) for size, _, epochs in pairs for _ in range(int(epochs or 1)))
+    except ValueError as error:
+        raise TrainingError(
+            f"Sizes are written like 96x7,160x3,224x2 (px x epochs); got {text!r}."
+        ) from error
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """What the learning-rate finder saw: rates tried, the loss at each (as plain lists), and the rate it suggests."""
+
+    rates: list[float]
+    losses: list[float]
+    suggestion: float
+
+
+def find_learning_rate(
+    cells: Sequence[Cell], split: Split, settings: TrainSettings, work: Path
+) -> LearningRates:
+    """Run fastai's learning-rate finder on the whole network at the first size; nothing is kept of what it learns.
+
+    Parameters as in :func:`fit`. The suggestion is fastai's ``valley``.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    set_seed(settings.seed)
+    network, _ = starting_network(settings.weights)
+    loaders = CellLoaders(cells, split, settings.batch_size, work, progress=False)
+    learner = cell_learner(loaders.at(settings.sizes[0]), network, settings.label_smoothing)
+    learner.path = work  # the finder keeps the untouched weights there while it tries
+    learner.add_cbs(_number_formats(learner))
+    with learner.no_bar(), learner.no_logging():
+        suggested = learner.lr_find(show_plot=False)
+    recorder = learner.recorder
+    losses = [float(loss) for loss in recorder.losses]
+    return LearningRates([float(rate) for rate in recorder.lrs], losses, float(suggested.valley))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished run: the learner, its epochs, and what it started from."""
+
+    learner: Learner
+    history: tuple[Epoch, ...]
+    start: StartWeights
+
+
+def fit(
+    cells: Sequence[Cell],
+    split: Split,
+    settings: TrainSettings,
+    work: Path,
+    *,
+    fingerprint: str = "",
+    resume: bool = False,
+    progress: bool = True,
+) -> Fitted:
+    """Train on the split's training cells, with scores on its validation cells after every epoch.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        All readable.
+    split : Split
+    settings : TrainSettings
+    work : Path
+        Folder for the squares and the checkpoint; 19,000 cells take up to 4 GB there.
+    fingerprint : str
+        Of the cells, see :func:`malaria_detect.cells.check_cells`: a run is only gone on with on the same cells.
+    resume : bool
+        Go on from the checkpoint in ``work``; without one it starts from the beginning.
+    progress : bool
+        Show a bar with the time that is left, and a line for every epoch.
+
+    Raises
+    ------
+    TrainingError
+        Where the checkpoint belongs to another run.
+    WeightsError
+        Where the starting weights cannot be had.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    run = json.loads(json.dumps({"settings": recorded(settings), "cells": fingerprint}))
+    checkpoint = _read_checkpoint(work / _CHECKPOINT, run) if resume else None
+    set_seed(settings.seed)
+    network, start = starting_network(settings.weights if checkpoint is None else "none")
+    if checkpoint is not None:
+        start = StartWeights(
+            **{**checkpoint["start"], "identity_blocks": tuple(checkpoint["start"]["identity_blocks"])}
+        )
+    loaders = CellLoaders(cells, split, settings.batch_size, work, progress)
+    frozen = settings.freeze_epochs
+    sizes = (settings.sizes[0],) * frozen + settings.sizes
+    done = 0 if checkpoint is None else checkpoint["done"]
+    learner = cell_learner(loaders.at(sizes[min(done, len(sizes) - 1)]), network, settings.label_smoothing)
+    history: list[Epoch] = []
+    if checkpoint is not None:
+        history = [Epoch(**epoch) for epoch in checkpoint["history"]]
+        learner.model.load_state_dict(checkpoint["model"])
+        learner.create_opt()
+        learner.opt.load_state_dict(checkpoint["optimizer"])
+    keep = Checkpoint(work / _CHECKPOINT, run, start, history, sizes)
+    with _bar(sizes, done, len(split.train), progress) as bar, learner.no_bar(), learner.no_logging():
+        callbacks = [*_number_formats(learner), keep, Progress(bar)]
+        # fastai's Learner.fine_tune in its two halves, because that cannot start in the middle.
+        if done < frozen:
+            learner.freeze()
+            data = EpochData(loaders, sizes[:frozen], 0, done, settings.seed)
+            learner.fit_one_cycle(
+                frozen, slice(settings.base_lr), pct_start=0.99, cbs=[data, *callbacks], start_epoch=done
+            )
+        if done < len(sizes):
+            learner.unfreeze()
+            first = max(0, done - frozen)
+            data = EpochData(loaders, settings.sizes, frozen, first, settings.seed)
+            peak = settings.base_lr / 2
+            learner.fit_one_cycle(
+                len(settings.sizes),
+                slice(peak / settings.lr_mult, peak),
+                pct_start=0.3,
+                div=5.0,
+                cbs=[data, *callbacks],
+                start_epoch=first,
+            )
+    return Fitted(learner, tuple(history), start)
+
+
+def _number_formats(learner: Learner) -> list[Callback]:
+    """Callbacks for the fastest way that the learner's device computes."""
+    return [ChannelsLast(), BFloat16()] if has_bfloat16(learner.dls.device) else [ChannelsLast()]
+
+
+def _bar(sizes: Sequence[int], done: int, cells: int, progress: bool) -> tqdm:
+    work = [cells * size * size for size in sizes]
+    return tqdm(
+        total=sum(work),
+        initial=sum(work[:done]),
+        desc="training",
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} left{postfix}",
+        disable=not progress,
+    )
+
+
+def _read_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if checkpoint["run"] != run:
+        before, now = checkpoint["run"]["settings"], run["settings"]
+        changed = [name for name in now if now[name] != before.get(name)] or ["the cells"]
+        raise TrainingError(
+            f"The checkpoint in {path.parent} belongs to a run with other settings ({', '.join(changed)}): "
+            "resume with the same ones, or start anew in another folder."
+        )
+    return checkpoint
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device computes in bfloat16, so that training in it is faster than in float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # Other processors emulate it, which is slower than float32.
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

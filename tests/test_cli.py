@@ -1,0 +1,176 @@
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from malaria_detect.cells import find_cells
+from malaria_detect.cli import main
+from malaria_detect.passport import RESEARCH_USE, passport_path, read_passport
+
+
+@pytest.fixture
+def pictures(sample_cells: Path, tmp_path: Path) -> Path:
+    """A folder with four cells, one of them in a folder below, and one file that is no picture."""
+    folder = tmp_path / "my cells"
+    (folder / "more").mkdir(parents=True)
+    cells = find_cells(sample_cells).cells
+    for cell, name in zip(
+        (*cells[:2], *cells[-2:]), ("a.png", "b c.png", "é.png", "more/d.png"), strict=True
+    ):
+        shutil.copy(cell.path, folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def model(shipped_model: Path) -> list[str]:
+    return ["--model", str(shipped_model)]
+
+
+def table(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_folder_is_classified_into_a_table(
+    pictures: Path, model: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(pictures), *model]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == "path,label,probability_parasitized,error"
+    rows = table(out)
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "b c.png", "d.png", "é.png"]
+    assert all(row["label"] in ("Parasitized", "Uninfected") and not row["error"] for row in rows)
+    parasitized = sum(row["label"] == "Parasitized" for row in rows)
+    assert f"{parasitized} parasitized of 4 cells, 0 refused" in err
+    assert RESEARCH_USE in err
+
+
+def test_files_patterns_and_json_give_the_same_numbers(
+    pictures: Path, model: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(pictures / "*.png"), *model, "--json"]) == 0
+    by_pattern = json.loads(capsys.readouterr().out)
+    assert main(["predict", *(row["path"] for row in by_pattern), *model]) == 0
+    by_file = table(capsys.readouterr().out)
+    assert len(by_pattern) == 3
+    for one, other in zip(by_pattern, by_file, strict=True):
+        assert list(one) == list(other)
+        assert one["probability_parasitized"] == pytest.approx(
+            float(other["probability_parasitized"]), abs=1e-4
+        )
+
+
+def test_refused_pictures_stand_in_the_table_and_in_the_exit_status(
+    pictures: Path, model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "broken.png").write_bytes((pictures / "a.png").read_bytes()[:100])
+    file = tmp_path / "results.csv"
+    missing = str(tmp_path / "missing.png")
+    assert main(["predict", str(pictures), missing, *model, "--csv", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "of 4 cells, 2 refused" in err
+    refused = [row for row in table(file.read_text(encoding="utf-8")) if row["error"]]
+    assert [Path(row["path"]).name for row in refused] == ["broken.png", "missing.png"]
+    assert all(row["label"] == "" and row["probability_parasitized"] == "" for row in refused)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["predict", "{empty}"], "No pictures in"),
+        (["predict", "{cell}", "--model", "{empty}/export.pkl"], "is missing: a model is the pair"),
+        (["predict", "{cell}", "--csv", "{empty}/no/such/folder.csv"], "cannot be written"),
+        (["info", "--model", "{empty}/export.pkl"], "is missing"),
+        (["train", "--cells", "{empty}"], "No cells in"),
+        (["cells", "check", "--cells", "{empty}"], "No cells in"),
+    ],
+)
+def test_an_error_that_the_user_can_mend_is_one_line_and_status_2(
+    arguments: list[str],
+    sentence: str,
+    sample_cells: Path,
+    model: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cell = find_cells(sample_cells).cells[0].path
+    filled = [argument.format(empty=tmp_path, cell=cell) for argument in arguments]
+    if "--csv" in filled:
+        filled += model
+    assert main(filled) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("malaria-detect: ")
+    assert sentence in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["predict"], ["predict", "a", "--csv", "x", "--json"], ["fly"]])
+def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: malaria-detect" in capsys.readouterr().err
+
+
+def test_info_shows_the_passport_for_people(
+    shipped_model: Path, model: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", *model]) == 0
+    out = capsys.readouterr().out
+    passport = read_passport(shipped_model)
+    for expected in (passport.sha256, RESEARCH_USE, f"{passport.train.cells} cells", passport.created):
+        assert expected in out
+    accuracy = passport.test_scores.estimates["accuracy"]
+    assert f"{accuracy.value:.4f}  ({accuracy.low:.4f} to {accuracy.high:.4f})" in out
+
+
+def test_info_needs_no_torch(shipped_model: Path) -> None:
+    code = (
+        "import sys; from malaria_detect.cli import main; "
+        f"main(['info', '--model', {str(shipped_model)!r}]); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_changed_model_is_never_opened(
+    shipped_model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(passport_path(shipped_model), tmp_path / "export.json")
+    (tmp_path / "export.pkl").write_bytes(shipped_model.read_bytes()[:-1])
+    assert main(["predict", str(pictures), "--model", str(tmp_path / "export.pkl")]) == 2
+    assert "so it is not opened" in capsys.readouterr().err
+
+
+def test_cells_are_checked_and_counted(
+    drawn_cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(drawn_cells, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "cell_images" / "Uninfected" / "Thumbs.db").write_bytes(b"x")
+    assert main(["cells", "check", "--cells", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "Parasitized: 30 cells of 10 patient groups" in out
+    assert "left out: Uninfected/Thumbs.db" in err
+
+
+def test_cells_that_are_there_are_not_fetched_again(
+    drawn_cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(drawn_cells, tmp_path, dirs_exist_ok=True)
+    nobody = "http://127.0.0.1:9/cell_images.zip"
+    assert main(["cells", "fetch", "--to", str(tmp_path), "--url", nobody]) == 0
+    assert "60 cells of 15 patient groups" in capsys.readouterr().out
+    assert main(["cells", "fetch", "--to", str(tmp_path / "new"), "--url", nobody]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "malaria_detect", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "For Research Use Only" in done.stdout

@@ -1,0 +1,161 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from malaria_detect.cells import check_cells, find_cells, grouped_split
+from malaria_detect.passport import read_passport
+from malaria_detect.training import Fitted, TrainingError, TrainSettings, fit, parse_sizes
+
+SIZES = "32x2,48x2"
+EPOCHS = 5  # one of them frozen
+
+
+@contextmanager
+def training(cells: Path, work: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """``malaria-detect train`` on a few cells, in a process of its own."""
+    command = [
+        *(sys.executable, "-m", "malaria_detect", "train", "--cells", str(cells), "--weights", "none"),
+        *("--sizes", SIZES, "--batch-size", "16", "--work", str(work), "--output", str(work / "export.pkl")),
+        *options,
+    ]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def epoch_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("epoch ")]
+
+
+def wait_for_epoch(process: subprocess.Popen[str]) -> str:
+    """Block until the line of the next finished epoch."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch "):
+            return line
+    raise AssertionError(f"training ended without an epoch: {process.stderr and process.stderr.read()}")
+
+
+@pytest.fixture(scope="module")
+def killed_and_resumed(
+    few_cells: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[str], int, str]:
+    """A run that is killed after its first epoch, interrupted after its next, and then left in peace."""
+    work = tmp_path_factory.mktemp("run")
+    with training(few_cells, work) as process:
+        lines = [wait_for_epoch(process)]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (work / "export.pkl").exists()
+    with training(few_cells, work, "--resume") as process:
+        lines.append(wait_for_epoch(process))
+        process.send_signal(signal.SIGINT)
+        out, interrupted = process.communicate()
+        lines += epoch_lines(out)
+        status = process.returncode
+    assert not (work / "export.pkl").exists()
+    with training(few_cells, work, "--resume") as process:
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+    lines += epoch_lines(out)
+    return work, lines, status, interrupted
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    killed_and_resumed: tuple[Path, list[str], int, str],
+) -> None:
+    work, lines, _, _ = killed_and_resumed
+    assert [line.split()[1] for line in lines] == [f"{epoch}/{EPOCHS}" for epoch in range(1, EPOCHS + 1)]
+    history = read_passport(work / "export.pkl").history
+    assert [(epoch.epoch, epoch.size) for epoch in history] == [(1, 32), (2, 32), (3, 32), (4, 48), (5, 48)]
+
+
+def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
+    killed_and_resumed: tuple[Path, list[str], int, str],
+) -> None:
+    _, _, status, stderr = killed_and_resumed
+    assert status == 130
+    assert "The last finished epoch is kept" in stderr
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
+
+
+def run_in_one_go(cells: Path, work: Path, **options: object) -> Fitted:
+    folder, fingerprint = check_cells(find_cells(cells))
+    settings = TrainSettings(sizes=parse_sizes(SIZES), batch_size=16, weights="none")
+    split = grouped_split(folder.cells, settings.valid, settings.test, settings.seed)
+    return fit(folder.cells, split, settings, work, fingerprint=fingerprint, progress=False, **options)  # type: ignore[arg-type]
+
+
+def test_a_resumed_run_learns_what_an_uninterrupted_one_does(
+    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path, tmp_path: Path
+) -> None:
+    resumed = read_passport(killed_and_resumed[0] / "export.pkl").history
+    in_one_go = run_in_one_go(few_cells, tmp_path).history
+    for one, other in zip(resumed, in_one_go, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, abs=0.02)
+        assert one.valid_loss == pytest.approx(other.valid_loss, abs=0.1)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(
+    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
+) -> None:
+    work = killed_and_resumed[0]
+    with training(few_cells, work, "--resume", "--seed", "99") as process:
+        _, err = process.communicate()
+    assert process.returncode == 2
+    assert "belongs to a run with other settings (seed)" in err
+    assert len(err.strip().splitlines()[-1]) < 300
+
+
+def test_a_finished_run_is_exported_again_without_training(
+    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
+) -> None:
+    fitted = run_in_one_go(few_cells, killed_and_resumed[0], resume=True)
+    assert len(fitted.history) == EPOCHS
+    exported = read_passport(killed_and_resumed[0] / "export.pkl")
+    assert fitted.history == exported.history
+
+
+def test_training_learns_to_tell_drawn_cells_apart(drawn_cells: Path, tmp_path: Path) -> None:
+    folder, _ = check_cells(find_cells(drawn_cells))
+    settings = TrainSettings(sizes=(64,) * 6, freeze_epochs=0, batch_size=8, weights="none", base_lr=4e-3)
+    split = grouped_split(folder.cells, settings.valid, settings.test, settings.seed)
+    history = fit(folder.cells, split, settings, tmp_path, progress=False).history
+    assert history[-1].train_loss < 0.6 * history[0].train_loss
+
+
+def test_the_passport_keeps_no_path(killed_and_resumed: tuple[Path, list[str], int, str]) -> None:
+    work = killed_and_resumed[0]
+    assert str(work) not in (work / "export.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["", "big", "96x", "96x2x3", "96;224"])
+def test_sizes_that_cannot_be_read_are_refused(text: str) -> None:
+    with pytest.raises(TrainingError, match="written like"):
+        parse_sizes(text)
+
+
+@pytest.mark.parametrize("wrong", [{"sizes": ()}, {"sizes": (8,)}, {"batch_size": 1}, {"freeze_epochs": -1}])
+def test_settings_that_no_run_could_have_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(TrainingError, match="or more"):
+        TrainSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_checkpoints_are_opened_without_running_code(
+    killed_and_resumed: tuple[Path, list[str], int, str],
+) -> None:
+    state = torch.load(killed_and_resumed[0] / "checkpoint.pt", weights_only=True)
+    assert state["done"] == EPOCHS
