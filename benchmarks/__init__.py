@@ -1,0 +1,1 @@
+"""Ratios to plain fastai, measured in one run; ``make bench`` runs them."""

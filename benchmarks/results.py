@@ -1,0 +1,31 @@
+"""Where benchmarks write their numbers, and on what machine they were measured."""
+
+import datetime
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+REPORTS = Path(__file__).parent.parent / "reports"
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and versions that the numbers belong to."""
+    capabilities = torch.cpu.get_capabilities()
+    return {
+        "processor": capabilities.get("cpu_name") or platform.processor() or platform.machine(),
+        "bfloat16": bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "torch": torch.__version__,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def write(name: str, numbers: dict[str, Any]) -> None:
+    """Write a report to ``reports/``; ``make report`` puts its numbers into the README."""
+    REPORTS.mkdir(exist_ok=True)
+    text = json.dumps({**numbers, "machine": machine()}, indent=1) + "\n"
+    (REPORTS / name).write_text(text, encoding="utf-8")

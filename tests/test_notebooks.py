@@ -1,0 +1,57 @@
+"""train.ipynb runs from top to bottom; what both notebooks may hold is in test_setup."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from malaria_detect.passport import read_passport
+
+PROJECT = Path(__file__).resolve().parent.parent
+TINY = """
+CELLS = {cells!r}
+WEIGHTS = "none"
+SIZES = "32x1,48x1"
+FREEZE_EPOCHS = 1
+BATCH_SIZE = 16
+SEED = 13
+WORK = "work"
+RESUME = True
+OUTPUT = "export.pkl"
+"""
+
+
+@pytest.fixture(scope="module")
+def executed(few_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[nbformat.NotebookNode, Path]:
+    folder = tmp_path_factory.mktemp("notebook")
+    notebook = nbformat.read(PROJECT / "train.ipynb", as_version=4)
+    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    names = {line.split(" = ")[0] for line in parameters.source.splitlines()}
+    tiny = TINY.format(cells=str(few_cells)).strip()
+    assert names == {line.split(" = ")[0] for line in tiny.splitlines()}
+    parameters.source = tiny
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook, folder
+
+
+def test_train_notebook_writes_a_new_model_with_its_passport(
+    executed: tuple[nbformat.NotebookNode, Path],
+) -> None:
+    passport = read_passport(executed[1] / "export.pkl")
+    assert [epoch.size for epoch in passport.history] == [32, 32, 48]
+    assert passport.weights.source == "none"
+    assert passport.test_scores.cells == passport.test.cells > 0
+
+
+def test_train_notebook_shows_every_figure(executed: tuple[nbformat.NotebookNode, Path]) -> None:
+    notebook, _ = executed
+    with_picture = {
+        cell.id
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    }
+    figures = {cell.id for cell in notebook.cells if cell.cell_type == "code" and "plots." in cell.source}
+    assert with_picture == figures
+    assert len(figures) >= 12
