@@ -117,7 +117,7 @@ def find_learning_rate(
     """
     work.mkdir(parents=True, exist_ok=True)
     set_seed(settings.seed)
-    network, _ = starting_network(settings.weights)
+    network, _, _ = starting_network(settings.weights)
     loaders = CellLoaders(cells, split, settings.batch_size, work, progress=False)
     learner = cell_learner(loaders.at(settings.sizes[0]), network, settings.label_smoothing)
     learner.path = work  # the finder keeps the untouched weights there while it tries
@@ -176,8 +176,10 @@ def fit(
     run = json.loads(json.dumps({"settings": recorded(settings), "cells": fingerprint}))
     checkpoint = _read_checkpoint(work / _CHECKPOINT, run) if resume else None
     set_seed(settings.seed)
-    network, start = starting_network(settings.weights if checkpoint is None else "none")
-    if checkpoint is not None:
+    network, start, report = starting_network(settings.weights if checkpoint is None else "none")
+    if checkpoint is None:
+        tqdm.write(report)
+    else:
         start = StartWeights(
             **{**checkpoint["start"], "identity_blocks": tuple(checkpoint["start"]["identity_blocks"])}
         )

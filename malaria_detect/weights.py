@@ -1,6 +1,8 @@
 """What a network starts from: ImageNet's weights, a state dict in a file, or nothing."""
 
 import pickle
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -40,15 +42,22 @@ class LoadReport:
     identity_blocks: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Give the report in four lines."""
-        blocks = ", ".join(self.identity_blocks) or "none"
+        """Tell in three lines what went where, layer by layer."""
         return (
-            f"{len(self.loaded)} tensors loaded, {len(self.missing)} start at random, "
-            f"{len(self.unused)} of the file unused; blocks that start as the identity: {blocks}"
+            f"loaded {len(self.loaded)} tensors: {_layers(self.loaded)}\n"
+            f"not in the file, at random {len(self.missing)}: {_layers(self.missing)}"
+            f" (as the identity: {', '.join(self.identity_blocks) or 'none'})\n"
+            f"of the file unused {len(self.unused)}: {_layers(self.unused)}"
         )
 
 
-def starting_network(weights: str) -> tuple[ResNet, StartWeights]:
+def _layers(names: Sequence[str]) -> str:
+    """``layer1.0.conv1.weight`` and its like, each block named once."""
+    blocks = dict.fromkeys(re.match(r"layer\d+\.\d+|[^.]+", name)[0] for name in names)  # type: ignore[index]
+    return ", ".join(blocks) or "none"
+
+
+def starting_network(weights: str) -> tuple[ResNet, StartWeights, str]:
     """Build torchvision's resnet34 with the weights that training starts from.
 
     Parameters
@@ -62,6 +71,8 @@ def starting_network(weights: str) -> tuple[ResNet, StartWeights]:
     network : torchvision.models.resnet.ResNet
     start : StartWeights
         For the passport; for a file with its SHA-256.
+    report : str
+        What was loaded and what was not, for the person who trains.
 
     Raises
     ------
@@ -69,7 +80,7 @@ def starting_network(weights: str) -> tuple[ResNet, StartWeights]:
         Where the download fails, or the file is no state dict that fits anywhere.
     """
     if weights == "none":
-        return resnet34(weights=None), StartWeights("none", "", "", 0, 0, ())
+        return resnet34(weights=None), StartWeights("none", "", "", 0, 0, ()), "every tensor starts at random"
     if weights == "imagenet":
         name = f"torchvision {ResNet34_Weights.IMAGENET1K_V1}"
         try:
@@ -80,14 +91,14 @@ def starting_network(weights: str) -> tuple[ResNet, StartWeights]:
                 "(from scratch) or --weights FILE (a state dict that you have)."
             ) from error
         tensors = len(network.state_dict())
-        return network, StartWeights("imagenet", name, "", tensors, 0, ())
+        return network, StartWeights("imagenet", name, "", tensors, 0, ()), f"loaded all of {name}"
     path = Path(weights)
     network = resnet34(weights=None)
     report = load_matching(network, read_state_dict(path))
     start = StartWeights(
         "file", path.name, sha256_of(path), len(report.loaded), len(report.missing), report.identity_blocks
     )
-    return network, start
+    return network, start, str(report)
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:

@@ -18,6 +18,8 @@ from PIL import Image
 from malaria_detect import plots
 from malaria_detect.metrics import Estimate, Scores
 from malaria_detect.passport import Epoch
+from malaria_detect.plots.cells import Picture
+from malaria_detect.plots.style import INK
 
 SVG = "{http://www.w3.org/2000/svg}"
 VERMILLION, BLUE = "#d55e00", "#0072b2"
@@ -144,7 +146,7 @@ def test_confusion_matrix_colours_by_share_and_keeps_the_ink_readable() -> None:
         # Vermillion has more red, blue has more blue; a greater share lies further from white.
         red, _, blue = fills[column, row]
         assert (red > blue) == (row == 0)
-        assert contrast(fills[column, row], to_rgb(plots.INK)) >= 4.5
+        assert contrast(fills[column, row], to_rgb(INK)) >= 4.5
     assert sum(fills[0, 0]) < sum(fills[1, 0])
     assert sum(fills[1, 1]) < sum(fills[0, 1])
 
@@ -219,7 +221,7 @@ def test_curves_of_no_epoch_are_refused() -> None:
 
 
 def test_cell_grid_shows_each_cell_whole_on_a_black_square() -> None:
-    cells: list[plots.Picture] = [drawn_cell(30, 50), drawn_cell(60, 20), Image.fromarray(drawn_cell(40, 40))]
+    cells: list[Picture] = [drawn_cell(30, 50), drawn_cell(60, 20), Image.fromarray(drawn_cell(40, 40))]
     figure = plots.cell_grid(cells, ["Parasitized", "Uninfected", "no label"], columns=2)
     assert len(figure.axes) == 3
     for axes, cell in zip(figure.axes, cells, strict=True):

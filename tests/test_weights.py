@@ -25,7 +25,7 @@ def resnet18_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_file_is_loaded_wherever_name_and_shape_match(resnet18_file: Path) -> None:
-    network, start = starting_network(str(resnet18_file))
+    network, start, report = starting_network(str(resnet18_file))
     state = torch.load(resnet18_file, weights_only=True)
     own = network.state_dict()
     assert start.source == "file"
@@ -33,11 +33,13 @@ def test_a_file_is_loaded_wherever_name_and_shape_match(resnet18_file: Path) -> 
     assert start.sha256 == sha256_of(resnet18_file)
     assert start.loaded == len(state)
     assert start.missing == len(own) - len(state)
+    assert f"loaded {len(state)} tensors: conv1, bn1, layer1.0, layer1.1, layer2.0" in report
+    assert "of the file unused 0: none" in report
     assert all(torch.equal(own[name], tensor.to(own[name].dtype)) for name, tensor in state.items())
 
 
 def test_blocks_that_got_nothing_start_as_the_identity(resnet18_file: Path) -> None:
-    network, start = starting_network(str(resnet18_file))
+    network, start, _ = starting_network(str(resnet18_file))
     assert start.identity_blocks[:3] == ("layer1.2", "layer2.2", "layer2.3")
     network.eval()
     features = torch.rand(1, 64, 8, 8)
@@ -55,11 +57,14 @@ def test_the_report_says_what_was_and_was_not_loaded() -> None:
     assert set(report.missing) == {"fc.weight", "layer4.2.conv2.weight"}
     assert set(report.unused) == {"extra", "fc.weight"}
     assert report.identity_blocks == ()
-    assert "2 start at random, 2 of the file unused" in str(report)
+    loaded, missing, unused = str(report).splitlines()
+    assert loaded.startswith(f"loaded {len(state) - 2} tensors: conv1, bn1, layer1.0")
+    assert missing == "not in the file, at random 2: fc, layer4.2 (as the identity: none)"
+    assert unused == "of the file unused 2: extra, fc"
 
 
 def test_no_weights_start_at_random_in_every_block() -> None:
-    network, start = starting_network("none")
+    network, start, _ = starting_network("none")
     assert (start.source, start.sha256, start.loaded) == ("none", "", 0)
     assert network.layer4[2].bn2.weight.eq(1).all()
 
