@@ -3,7 +3,7 @@
     python -m benchmarks.predict [--cells DIR] [--model export.pkl] [--count 320] [--rounds 3]
 
 From files on disk to probabilities, same cells, in turns, after a short run that does not count. ``learn.predict`` is
-given fewer cells, because it is slow; ``get_preds`` has fastai's defaults (batches of 64, its own workers).
+given fewer cells, because it is slow; ``get_preds`` has fastai's defaults: batches of 64, a worker for each processor.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fastai.vision.all import Learner, load_learner
+from fastai.vision.all import Learner, defaults, load_learner
 
 from benchmarks.results import machine, write
 from malaria_detect.cells import find_cells
@@ -30,7 +30,7 @@ def loop(learner: Learner, paths: list[Path]) -> None:
 def get_preds(learner: Learner, paths: list[Path]) -> None:
     """fastai's own batches."""
     with learner.no_bar(), learner.no_logging():
-        learner.get_preds(dl=learner.dls.test_dl(paths))
+        learner.get_preds(dl=learner.dls.test_dl(paths, num_workers=defaults.cpus))
 
 
 def predict_many(detector: Detector, paths: list[Path]) -> None:

@@ -1,13 +1,15 @@
 """fastai callbacks of the training run: sizes, number format, progress, checkpoints."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from fastai.vision.all import Callback, set_seed
+from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.loaders import CellLoaders
@@ -47,20 +49,35 @@ class ChannelsLast(Callback):
         self.learn.xb = (pictures.contiguous(memory_format=torch.channels_last),)
 
 
-class BFloat16(Callback):
-    """bfloat16 autocast on whatever device the data is; fastai's own MixedPrecision knows CUDA alone."""
+@contextmanager
+def in_bfloat16(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """Let a network compute in bfloat16 inside the block, where the device is fast in it; its answers are float32.
 
-    order = 10
+    fastai's own MixedPrecision knows CUDA alone, and a callback would leave autocast on after Ctrl-C.
+    """
+    if not _has_bfloat16(device):
+        yield
+        return
+    plain = network.forward
 
-    def before_batch(self) -> None:
-        """Start bfloat16 for the network."""
-        self.autocast = torch.autocast(self.dls.device.type, dtype=torch.bfloat16)
-        self.autocast.__enter__()
+    def forward(pictures: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            answers: torch.Tensor = plain(pictures)
+        return answers.float()
 
-    def after_pred(self) -> None:
-        """End bfloat16 before the loss, which needs float32."""
-        self.autocast.__exit__(None, None, None)
-        self.learn.pred = self.pred.float()
+    network.forward = forward
+    try:
+        yield
+    finally:
+        del network.forward  # the class's own is there again
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # Other processors emulate it, which is slower than float32.
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class Progress(Callback):

@@ -1,13 +1,13 @@
 """The command ``malaria-detect``: arguments in, sentences out."""
 
 import argparse
-import csv
 import glob
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from malaria_detect.errors import MalariaDetectError
 
@@ -30,6 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MalariaDetectError as error:
         print(f"malaria-detect: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Who read the output has gone, as head does; Python must not try to write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print(f"malaria-detect: stopped.{options.after_interrupt}", file=sys.stderr)
         return 130
@@ -76,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on from the last finished epoch in --work")
     train.set_defaults(
         run=_train,
-        after_interrupt=" The last finished epoch is kept: go on with the same command and --resume.",
+        after_interrupt=" Finished epochs are kept: go on with the same command and --resume.",
     )
 
     cells = commands.add_parser("cells", help="fetch or check the NIH/NLM cells")
@@ -95,49 +99,50 @@ def _parser() -> argparse.ArgumentParser:
 
 def _predict(options: argparse.Namespace) -> int:
     # torch takes seconds to import: only when it is needed.
-    from malaria_detect.detector import Refusal, load_detector
+    from malaria_detect.detector import load_detector
+    from malaria_detect.table import row, write_csv
 
+    if options.csv and not os.access(Path(options.csv).absolute().parent, os.W_OK):
+        raise MalariaDetectError(
+            f"{options.csv} cannot be written: {Path(options.csv).parent} is no folder for it."
+        )
     paths = list(_expand(options.paths))
     if not paths:
         raise MalariaDetectError(
             f"No pictures in {', '.join(options.paths)}: looked for {', '.join(sorted(_PICTURES))}."
         )
     detector = load_detector(options.model)
-    rows: list[dict[str, Any]] = []
-    for path, result in zip(paths, detector.predict_many(paths, progress=sys.stderr.isatty()), strict=True):
-        if isinstance(result, Refusal):
-            rows.append(
-                {"path": str(path), "label": "", "probability_parasitized": None, "error": result.reason}
-            )
-        else:
-            probability = round(result.probability_parasitized, 6)
-            rows.append(
-                {
-                    "path": str(path),
-                    "label": result.decision,
-                    "probability_parasitized": probability,
-                    "error": "",
-                }
-            )
+    results = zip(paths, detector.predict_many(paths, progress=sys.stderr.isatty()), strict=True)
+    # A name that is no UTF-8 is shown with escapes: it must not cost the other rows.
+    rows = [row(os.fsencode(path).decode(errors="backslashreplace"), answer) for path, answer in results]
     if options.json:
         json.dump(rows, sys.stdout, indent=1, ensure_ascii=False)
         print()
     elif options.csv:
-        try:
-            with Path(options.csv).open("w", newline="", encoding="utf-8") as file:
-                _write_table(rows, file)
-        except OSError as error:
-            raise MalariaDetectError(f"{options.csv} cannot be written: {error.strerror}.") from error
+        _write_file(rows, Path(options.csv))
     else:
-        _write_table(rows, sys.stdout)
-    refused = sum(bool(row["error"]) for row in rows)
-    parasitized = sum(row["label"] == "Parasitized" for row in rows)
+        write_csv(rows, sys.stdout)
+    refused = sum(bool(one["error"]) for one in rows)
+    parasitized = sum(one["label"] == "Parasitized" for one in rows)
     print(
         f"{parasitized} parasitized of {len(rows) - refused} cells, {refused} refused; "
         f"threshold {detector.passport.threshold:.2f}. {_research_use()}",
         file=sys.stderr,
     )
     return 1 if refused else 0
+
+
+def _write_file(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write the table beside its place and move it there, so that an old one is never lost to half a new one."""
+    from malaria_detect.table import write_csv
+
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            write_csv(rows, file)
+        part.replace(path)
+    except OSError as error:
+        raise MalariaDetectError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -149,7 +154,7 @@ def _info(options: argparse.Namespace) -> int:
     )
     print(f"  SHA-256          {passport.sha256} ({passport.size_bytes / 1e6:.1f} MB)")
     print(f"  input            padded to {passport.resize} px, scaled to {passport.input_size} px")
-    print(f"  started from     {passport.weights.source} {passport.weights.name}")
+    print(f"  started from     {passport.weights}")
     print(f"  threshold        parasitized from probability {passport.threshold:.2f}")
     for name, side in (("training", passport.train), ("validation", passport.valid), ("test", passport.test)):
         print(
@@ -229,14 +234,11 @@ def _expand(paths: Sequence[str]) -> Iterator[Path]:
             yield path
         else:
             # Path.glob knows no absolute patterns, and a shell that expands none may hand us one.
-            matches = (Path(match) for match in glob.glob(given, recursive=True))  # noqa: PTH207
-            yield from sorted(path for path in matches if path.is_file())
-
-
-def _write_table(rows: Sequence[dict[str, Any]], file: TextIO) -> None:
-    table = csv.DictWriter(file, ["path", "label", "probability_parasitized", "error"])
-    table.writeheader()
-    table.writerows(rows)
+            matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207
+            if matches:
+                yield from _expand(matches)
+            else:
+                yield path
 
 
 def _research_use() -> str:

@@ -3,14 +3,14 @@
 import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
+import numpy as np
 import torch
 from fastai.learner import Learner
-from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from malaria_detect.cells import CLASSES
 from malaria_detect.images import ImageRefused, ImageSource, read_image, size_warnings
 from malaria_detect.passport import Passport, PassportError, read_model
-from malaria_detect.squares import network_input
+from malaria_detect.squares import RESIZE, network_input, square
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,19 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True)
+class _Picture:
+    """What a prediction needs of a picture; a large one is let go as soon as it is scaled."""
+
+    square: np.ndarray
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, image: ImageSource) -> Self:
+        picture = read_image(image)
+        return cls(square(picture, RESIZE), picture.size)
+
+
 class Detector:
     """A trained network with its passport; made by :func:`load_detector`."""
 
@@ -89,8 +102,8 @@ class Detector:
         >>> detector.predict("cell.png").decision  # doctest: +SKIP
         'Parasitized'
         """
-        picture = read_image(image)
-        return self._prediction(picture, parasitized_probabilities(self._network, [picture])[0])
+        picture = _Picture.of(image)
+        return self._prediction(picture, parasitized_probabilities(self._network, [picture.square])[0])
 
     def predict_many(
         self, images: Iterable[ImageSource], batch_size: int = 64, progress: bool = False
@@ -102,7 +115,7 @@ class Detector:
         images : iterable
             Of whatever :meth:`predict` takes; read a batch ahead at the most.
         batch_size : int
-            Pictures that go through the network together. It changes speed and memory, not the answers.
+            Pictures that go through the network together, 1 or more. It changes speed and memory, not the answers.
         progress : bool
             Show a bar.
 
@@ -111,13 +124,15 @@ class Detector:
         Prediction or Refusal
             One for each picture: a picture that cannot be read does not stop the others.
         """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
         total = len(images) if isinstance(images, Sized) else None
         source = iter(images)
         with tqdm(total=total, unit="cell", disable=not progress) as bar, ThreadPoolExecutor() as pool:
             while batch := list(itertools.islice(source, batch_size)):
                 pictures = list(pool.map(_read, batch))
-                readable = [picture for picture in pictures if isinstance(picture, Image.Image)]
-                probabilities = iter(parasitized_probabilities(self._network, readable))
+                squares = [picture.square for picture in pictures if isinstance(picture, _Picture)]
+                probabilities = iter(parasitized_probabilities(self._network, squares))
                 for picture in pictures:
                     if isinstance(picture, Refusal):
                         yield picture
@@ -125,7 +140,7 @@ class Detector:
                         yield self._prediction(picture, next(probabilities))
                 bar.update(len(batch))
 
-    def _prediction(self, picture: Image.Image, probability: float) -> Prediction:
+    def _prediction(self, picture: _Picture, probability: float) -> Prediction:
         return Prediction(
             label=CLASSES[0] if probability >= 0.5 else CLASSES[1],
             decision=CLASSES[0] if probability >= self.passport.threshold else CLASSES[1],
@@ -199,24 +214,24 @@ def _fold(parent: nn.Module, convolution: str, norm: str) -> None:
     parent.set_submodule(norm, nn.Identity())
 
 
-def parasitized_probabilities(network: nn.Module, pictures: list[Image.Image]) -> list[float]:
-    """Probability of ``Parasitized`` for each picture, from a network that :func:`prepared` made.
+def parasitized_probabilities(network: nn.Module, squares: Sequence[np.ndarray]) -> list[float]:
+    """Probability of ``Parasitized`` for each square, from a network that :func:`prepared` made.
 
     Parameters
     ----------
     network : torch.nn.Module
-    pictures : list of PIL.Image.Image
-        RGB.
+    squares : sequence of numpy.ndarray
+        uint8, each (460, 460, 3), from :func:`malaria_detect.squares.square`.
     """
-    if not pictures:
+    if not squares:
         return []
     with torch.inference_mode():
-        probabilities = network(network_input(pictures)).softmax(dim=1)[:, 0]
+        probabilities = network(network_input(squares)).softmax(dim=1)[:, 0]
     return [float(probability) for probability in probabilities]
 
 
-def _read(image: ImageSource) -> Image.Image | Refusal:
+def _read(image: ImageSource) -> _Picture | Refusal:
     try:
-        return read_image(image)
+        return _Picture.of(image)
     except ImageRefused as refusal:
         return Refusal(str(refusal))

@@ -19,6 +19,9 @@ ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Im
 
 MAX_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 25_000_000
+MAX_SIDE = (
+    5_000  # px: the network sees a square around the picture, which shall not be larger than MAX_PIXELS
+)
 MIN_SIDE = 16  # px
 TRAINED_SIDES = (40, 394)  # px, shortest and longest side of the NIH/NLM cells
 
@@ -217,6 +220,10 @@ def _image_of_array(array: np.ndarray) -> Image.Image:
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(f"{width} x {height} px ({width * height / 1e6:.1f} million in all)")
+    if max(width, height) > MAX_SIDE:
+        raise ImageRefused(
+            f"The picture is {width} x {height} px; wanted are at most {MAX_SIDE:,} px a side: cut out the cell."
+        )
     if min(width, height) < MIN_SIDE:
         raise ImageRefused(
             f"The picture is {width} x {height} px; wanted are at least {MIN_SIDE} px a side to see a cell."

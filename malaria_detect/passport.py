@@ -40,6 +40,14 @@ class StartWeights:
     missing: int
     identity_blocks: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """What a reader is told of it."""
+        if self.source == "none":
+            return "random weights"
+        return (
+            f"{self.name}, which filled {self.loaded} of {self.loaded + self.missing} tensors of the network"
+        )
+
 
 @dataclass(frozen=True)
 class Side:
@@ -102,6 +110,13 @@ class Passport:
     licence: str
     intended_use: str
 
+    def __post_init__(self) -> None:
+        """Refuse what no model can be."""
+        if not isinstance(self.sha256, str) or len(self.sha256) != 64:
+            raise ValueError("sha256 is not 64 hexadecimal digits")
+        if not isinstance(self.threshold, float) or not 0 <= self.threshold <= 1:
+            raise ValueError("threshold is not between 0 and 1")
+
 
 def passport_path(model_path: str | os.PathLike[str]) -> Path:
     """Where a model's passport lies: beside it, ending in ``.json``."""
@@ -142,16 +157,19 @@ def read_model(model_path: str | os.PathLike[str]) -> tuple[Passport, bytes]:
                 f"{needed} is missing: a model is the pair {model.name} and {path.name}; {_MEND}."
             )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        data, text = model.read_bytes(), path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PassportError(f"{model} and {path.name} cannot be read ({error.strerror}); {_MEND}.") from error
+    try:
+        content = json.loads(text)
         version = content["schema_version"]
         if version != SCHEMA_VERSION:
             raise PassportError(
                 f"{path} has the schema version {version}, and this program reads version {SCHEMA_VERSION}; {_MEND}."
             )
         passport = _from_json(content)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PassportError(f"{path} is no passport of a model ({error!r}); {_MEND}.") from error
-    data = model.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != passport.sha256:
         raise PassportError(

@@ -6,7 +6,7 @@ This is the design and nothing else; :mod:`malaria_detect.training` runs it.
 import pickle
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import cloudpickle
@@ -157,8 +157,14 @@ def export_learner(learner: Learner, path: Path) -> None:
 
 class _HalfPickler(cloudpickle.Pickler):
     def reducer_override(self, thing: Any) -> Any:
-        if type(thing) is torch.Tensor and thing.dtype is torch.float32 and thing.numel() > 1:
-            return torch.Tensor.to, (thing.detach().half(), torch.float32)
+        if isinstance(thing, MethodType) and isinstance(thing.__self__, type):
+            # cloudpickle would write PILImage.create down as bytecode, which another Python cannot run.
+            return getattr, (thing.__self__, thing.__name__)
+        if type(thing) is torch.Tensor and thing.dtype is torch.float32:
+            half = thing.detach().half()
+            # The weights lose nothing, having been rounded; Normalize's mean would, and stays as it is.
+            if torch.equal(half.float(), thing):
+                return torch.Tensor.to, (half, torch.float32)
         return super().reducer_override(thing)
 
 

@@ -1,6 +1,7 @@
 """From cells to the pair ``export.pkl`` and ``export.json``: split, train, export, score, write."""
 
 import datetime
+import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -25,8 +26,8 @@ from malaria_detect.passport import (
     to_json,
 )
 from malaria_detect.recipe import design_dataloaders, export_learner
-from malaria_detect.squares import INPUT_SIZE, MEAN, RESIZE, STD
-from malaria_detect.training import Fitted, TrainSettings, fit, recorded
+from malaria_detect.squares import INPUT_SIZE, MEAN, RESIZE, STD, square
+from malaria_detect.training import Fitted, TrainingError, TrainSettings, fit, recorded
 
 # A cell is called parasitized where that is the more probable class. Chosen beforehand, so that no data is spent on it.
 THRESHOLD = 0.5
@@ -68,12 +69,27 @@ def train(
     MalariaDetectError
         Where the cells, the settings, the weights or the checkpoint do not serve; the old model stays then.
     """
+    check_output(output)
     folder, fingerprint = check_cells(folder)
     split = grouped_split(folder.cells, settings.valid, settings.test, settings.seed)
     fitted = fit(
         folder.cells, split, settings, work, fingerprint=fingerprint, resume=resume, progress=progress
     )
     return export(fitted, folder.cells, split, settings, fingerprint, output, progress=progress)
+
+
+def check_output(output: Path) -> None:
+    """Refuse a place that a model cannot be written to, before hours of training are spent.
+
+    Raises
+    ------
+    TrainingError
+        Where the folder is missing or read-only, or the name does not end in ``.pkl``.
+    """
+    if output.suffix != ".pkl":
+        raise TrainingError(f"{output} must end in .pkl; its passport gets the same name with .json.")
+    if not os.access(output.parent, os.W_OK):
+        raise TrainingError(f"{output.parent} is no folder that can be written to: name another --output.")
 
 
 def export(
@@ -151,7 +167,9 @@ def _score(network: nn.Module, cells: Sequence[Cell], name: str, progress: bool)
     with tqdm(total=len(cells), desc=f"scoring {name} patients", unit="cell", disable=not progress) as bar:
         for begin in range(0, len(cells), _SCORE_BATCH):
             batch = cells[begin : begin + _SCORE_BATCH]
-            probabilities += parasitized_probabilities(network, [read_image(cell.path) for cell in batch])
+            probabilities += parasitized_probabilities(
+                network, [square(read_image(cell.path), RESIZE) for cell in batch]
+            )
             bar.update(len(batch))
     labels = np.array([cell.label == CLASSES[0] for cell in cells])
     return score(labels, np.array(probabilities), [cell.group for cell in cells], threshold=THRESHOLD)

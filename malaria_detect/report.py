@@ -16,7 +16,7 @@ from typing import Any
 
 from malaria_detect.errors import MalariaDetectError
 from malaria_detect.metrics import Estimate
-from malaria_detect.passport import Passport, Side, StartWeights, read_passport
+from malaria_detect.passport import Passport, Side, read_passport
 
 _NAMES = {"f1": "F1", "roc_auc": "ROC AUC"}
 
@@ -48,13 +48,15 @@ def numbers(passport: Passport) -> str:
         "|---|---|---|---|",
         *(f"| {_NAMES.get(name, name)} | {_row(estimate)} |" for name, estimate in scores.estimates.items()),
         "",
+        _on_validation(passport),
+        "",
         "| | called parasitized | called uninfected |",
         "|---|---|---|",
         f"| labelled parasitized | {scores.true_positive:,} | {scores.false_negative:,} |",
         f"| labelled uninfected | {scores.false_positive:,} | {scores.true_negative:,} |",
         "",
         f"Split by patient: {_side(passport.train)} for training, {_side(passport.valid)} for validation, "
-        f"{_side(passport.test)} for the test. {passport.architecture} started from {_start(passport.weights)}; "
+        f"{_side(passport.test)} for the test. {passport.architecture} started from {passport.weights}; "
         f"`{passport.file_name}` has {passport.size_bytes / 1e6:.1f} MB, was made on {passport.created}, and its "
         f"SHA-256 starts with `{passport.sha256[:12]}`.",
     ]
@@ -78,10 +80,11 @@ def speed(train: dict[str, Any], predict: dict[str, Any]) -> str:
     machine = predict["machine"]
     bfloat16 = "with" if machine["bfloat16"] else "without"
     lines = [
-        "| training at | ours, cells/s | plain fastai recipe, cells/s | ratio |",
-        "|---|---|---|---|",
+        "| training at | ours, cells/s | plain fastai recipe, cells/s | ratio | decoding, once a size, cells/s |",
+        "|---|---|---|---|---|",
         *(
-            f"| {row['size']} px | {row['ours_cells_per_s']} | {row['plain_cells_per_s']} | {row['ratio']} |"
+            f"| {row['size']} px | {row['ours_cells_per_s']} | {row['plain_cells_per_s']} | {row['ratio']} "
+            f"| {row['squares_cells_per_s']:.0f} |"
             for row in train["rows"]
         ),
         "",
@@ -165,15 +168,18 @@ def _row(estimate: Estimate) -> str:
     return f"{value} | {interval} | {counts}"
 
 
+def _on_validation(passport: Passport) -> str:
+    """The validation patients' scores stand beside the test patients': how far the two differ is news itself."""
+    scores = passport.validation_scores
+    accuracy, area = scores.estimates["accuracy"], scores.estimates["roc_auc"]
+    return (
+        f"On the {scores.patients} validation patients, watched during training, accuracy is {accuracy.value:.3f} "
+        f"({accuracy.low:.3f} to {accuracy.high:.3f}) and ROC AUC {area.value:.3f} ({area.low:.3f} to {area.high:.3f})."
+    )
+
+
 def _side(side: Side) -> str:
     return f"{side.cells:,} cells of {len(side.groups)} patients"
-
-
-def _start(weights: StartWeights) -> str:
-    if weights.source == "none":
-        return "random weights"
-    filled = f"{weights.loaded} of its {weights.loaded + weights.missing} tensors"
-    return f"`{weights.name}` ({filled})"
 
 
 if __name__ == "__main__":

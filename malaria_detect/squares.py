@@ -5,6 +5,7 @@ no cell loses its edge. Training decodes and scales every cell once and keeps th
 memory; prediction goes from the 460 px square straight to the network's 224 px.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -77,6 +78,10 @@ def make_squares(
     """
     part = file.with_suffix(".part")
     squares = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(paths), side, side, 3))
+    if hasattr(os, "posix_fallocate"):
+        # A full disk is an error here, and no crash when a mapped page cannot be written.
+        with part.open("r+b") as allocated:
+            os.posix_fallocate(allocated.fileno(), 0, part.stat().st_size)
 
     def write(index: int) -> None:
         squares[index] = square(read_image(paths[index]), side)
@@ -92,48 +97,46 @@ def make_squares(
     return mapped
 
 
-def network_input(images: Sequence[Image.Image]) -> torch.Tensor:
-    """Pictures as the network sees them: the learner's own validation transforms, without fastai's pipeline.
+def network_input(squares: Sequence[np.ndarray]) -> torch.Tensor:
+    """Squares as the network sees them: the learner's own validation transforms, without fastai's pipeline.
 
     After ``Resize(460)`` the chain ``IntToFloatTensor``, ``aug_transforms(size=224)``, ``Normalize`` is linear, so it
     is one small matrix, taken from the very functions that fastai calls; a test holds the two together.
 
     Parameters
     ----------
-    images : sequence of PIL.Image.Image
-        RGB, any sizes.
+    squares : sequence of numpy.ndarray
+        uint8, each (460, 460, 3), from :func:`square`.
 
     Returns
     -------
     torch.Tensor
-        float32, (pictures, 3, 224, 224), channels last, normalised with ImageNet's mean and standard deviation.
+        float32, (squares, 3, 224, 224), channels last, normalised with ImageNet's mean and standard deviation.
     """
     matrix = _downscaling()
     mean, std = (255 * np.array(numbers, dtype=np.float32) for numbers in (MEAN, STD))
-    out = np.empty((len(images), INPUT_SIZE, INPUT_SIZE, 3), dtype=np.float32)
+    out = np.empty((len(squares), INPUT_SIZE, INPUT_SIZE, 3), dtype=np.float32)
 
     def fill(index: int) -> None:
-        pixels = square(images[index], RESIZE).astype(np.float32)
+        pixels = squares[index].astype(np.float32)
         rows = matrix @ pixels.reshape(RESIZE, RESIZE * 3)
         columns = rows.reshape(INPUT_SIZE, RESIZE, 3).transpose(1, 0, 2).reshape(RESIZE, INPUT_SIZE * 3)
         small = (matrix @ columns).reshape(INPUT_SIZE, INPUT_SIZE, 3).transpose(1, 0, 2)
         np.divide(small - mean, std, out=out[index])
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(fill, range(len(images))))
+        list(pool.map(fill, range(len(squares))))
     return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
 @cache
 def _downscaling() -> csr_array:
     """The (224, 460) matrix that fastai's ``affine_coord`` applies to rows and to columns: four numbers a row."""
-    lines = torch.eye(RESIZE)[:, None, None, :].expand(RESIZE, 1, RESIZE, RESIZE)
+    # One channel for each pixel of a line; two equal lines, because a grid of one has no direction.
+    line = torch.eye(RESIZE)[None, :, None, :].expand(1, RESIZE, 2, RESIZE)
     # fastai first averages areas where it shrinks to less than half (vision.augment._grid_sample).
     smaller = functional.interpolate(
-        lines, scale_factor=2 * INPUT_SIZE / RESIZE, mode="area", recompute_scale_factor=True
+        line, scale_factor=(1.0, 2 * INPUT_SIZE / RESIZE), mode="area", recompute_scale_factor=True
     )
-    grid = functional.affine_grid(
-        torch.eye(3)[None, :2].expand(RESIZE, 2, 3), [RESIZE, 1, INPUT_SIZE, INPUT_SIZE], align_corners=True
-    )
-    columns = functional.grid_sample(smaller, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    return csr_array(columns[:, 0, INPUT_SIZE // 2, :].T.numpy())
+    grid = functional.affine_grid(torch.eye(3)[None, :2], [1, RESIZE, 2, INPUT_SIZE], align_corners=True)
+    return csr_array(functional.grid_sample(smaller, grid, align_corners=True)[0, :, 0, :].T.numpy())

@@ -5,17 +5,19 @@ the network computes in bfloat16 where the processor has it, with channels last.
 """
 
 import json
+import pickle
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from fastai.vision.all import Callback, Learner, set_seed
+from fastai.vision.all import Learner, default_device, set_seed
 from tqdm.auto import tqdm
 
-from malaria_detect.callbacks import BFloat16, ChannelsLast, Checkpoint, EpochData, Progress
-from malaria_detect.cells import Cell, Split
+from malaria_detect.callbacks import ChannelsLast, Checkpoint, EpochData, Progress, in_bfloat16
+from malaria_detect.cells import CLASSES, Cell, Split
 from malaria_detect.errors import MalariaDetectError
 from malaria_detect.loaders import CellLoaders
 from malaria_detect.passport import Epoch, StartWeights
@@ -70,9 +72,9 @@ class TrainSettings:
             raise TrainingError(
                 f"Sizes are pictures' sides in px, 32 or more, one for each epoch; got {self.sizes}."
             )
-        if self.freeze_epochs < 0 or self.batch_size < 2:
+        if self.freeze_epochs < 0 or self.batch_size < 2 or self.seed < 0:
             raise TrainingError(
-                f"Frozen epochs ({self.freeze_epochs}) must be 0 or more, "
+                f"Frozen epochs ({self.freeze_epochs}) and seed ({self.seed}) must be 0 or more, "
                 f"and a batch ({self.batch_size}) 2 or more cells."
             )
 
@@ -90,13 +92,10 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     >>> parse_sizes("96x2,224")
     (96, 96, 224)
     """
-    try:
-        pairs = [part.partition("x") for part in text.split(",")]
-        return tuple(int(size) for size, _, epochs in pairs for _ in range(int(epochs or 1)))
-    except ValueError as error:
-        raise TrainingError(
-            f"Sizes are written like 96x7,160x3,224x2 (px x epochs); got {text!r}."
-        ) from error
+    parts = [re.fullmatch(r"(\d+)(?:x(\d+))?", part.strip()) for part in text.split(",")]
+    if not all(parts):
+        raise TrainingError(f"Sizes are written like 96x7,160x3,224x2 (px x epochs); got {text!r}.")
+    return tuple(int(part[1]) for part in parts if part for _ in range(int(part[2] or 1)))
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,9 @@ def find_learning_rate(
     network, _, _ = starting_network(settings.weights)
     loaders = CellLoaders(cells, split, settings.batch_size, work, progress=False)
     learner = cell_learner(loaders.at(settings.sizes[0]), network, settings.label_smoothing)
+    learner.add_cb(ChannelsLast())
     learner.path = work  # the finder keeps the untouched weights there while it tries
-    learner.add_cbs(_number_formats(learner))
-    with learner.no_bar(), learner.no_logging():
+    with in_bfloat16(learner.model, learner.dls.device), learner.no_bar(), learner.no_logging():
         suggested = learner.lr_find(show_plot=False)
     recorder = learner.recorder
     losses = [float(loss) for loss in recorder.losses]
@@ -172,9 +171,31 @@ def fit(
     WeightsError
         Where the starting weights cannot be had.
     """
-    work.mkdir(parents=True, exist_ok=True)
+    for side in (split.train, split.valid, split.test):
+        if {cells[index].label for index in side} != set(CLASSES):
+            raise TrainingError(
+                "A side of the split lacks one of the classes: more cells of more patients are needed."
+            )
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        return _fit(cells, split, settings, work, fingerprint, resume, progress)
+    except OSError as error:
+        raise TrainingError(
+            f"{work} cannot be written to ({error.strerror or error}): make room, or name another folder with --work."
+        ) from error
+
+
+def _fit(
+    cells: Sequence[Cell],
+    split: Split,
+    settings: TrainSettings,
+    work: Path,
+    fingerprint: str,
+    resume: bool,
+    progress: bool,
+) -> Fitted:
     run = json.loads(json.dumps({"settings": recorded(settings), "cells": fingerprint}))
-    checkpoint = _read_checkpoint(work / _CHECKPOINT, run) if resume else None
+    checkpoint = _read_checkpoint(work / _CHECKPOINT, run, resume)
     set_seed(settings.seed)
     network, start, report = starting_network(settings.weights if checkpoint is None else "none")
     if checkpoint is None:
@@ -192,14 +213,19 @@ def fit(
     if checkpoint is not None:
         history = [Epoch(**epoch) for epoch in checkpoint["history"]]
         learner.model.load_state_dict(checkpoint["model"])
-        learner.create_opt()
-        learner.opt.load_state_dict(checkpoint["optimizer"])
     keep = Checkpoint(work / _CHECKPOINT, run, start, history, sizes)
-    with _bar(sizes, done, len(split.train), progress) as bar, learner.no_bar(), learner.no_logging():
-        callbacks = [*_number_formats(learner), keep, Progress(bar)]
+    with (
+        _bar(sizes, done, len(split.train), progress) as bar,
+        in_bfloat16(learner.model, learner.dls.device),
+        learner.no_bar(),
+        learner.no_logging(),
+    ):
+        callbacks = [ChannelsLast(), keep, Progress(bar)]
         # fastai's Learner.fine_tune in its two halves, because that cannot start in the middle.
         if done < frozen:
             learner.freeze()
+            if checkpoint is not None:
+                learner.opt.load_state_dict(checkpoint["optimizer"])
             data = EpochData(loaders, sizes[:frozen], 0, done, settings.seed)
             learner.fit_one_cycle(
                 frozen, slice(settings.base_lr), pct_start=0.99, cbs=[data, *callbacks], start_epoch=done
@@ -207,6 +233,9 @@ def fit(
         if done < len(sizes):
             learner.unfreeze()
             first = max(0, done - frozen)
+            if checkpoint is not None and first > 0:
+                # Only now: freezing and unfreezing clear the optimiser's memory.
+                learner.opt.load_state_dict(checkpoint["optimizer"])
             data = EpochData(loaders, settings.sizes, frozen, first, settings.seed)
             peak = settings.base_lr / 2
             learner.fit_one_cycle(
@@ -220,11 +249,6 @@ def fit(
     return Fitted(learner, tuple(history), start)
 
 
-def _number_formats(learner: Learner) -> list[Callback]:
-    """Callbacks for the fastest way that the learner's device computes."""
-    return [ChannelsLast(), BFloat16()] if has_bfloat16(learner.dls.device) else [ChannelsLast()]
-
-
 def _bar(sizes: Sequence[int], done: int, cells: int, progress: bool) -> tqdm:
     work = [cells * size * size for size in sizes]
     return tqdm(
@@ -236,24 +260,30 @@ def _bar(sizes: Sequence[int], done: int, cells: int, progress: bool) -> tqdm:
     )
 
 
-def _read_checkpoint(path: Path, run: dict[str, Any]) -> dict[str, Any] | None:
+def _read_checkpoint(path: Path, run: dict[str, Any], resume: bool) -> dict[str, Any] | None:
+    """Read the checkpoint to go on from; none where the run starts anew, which must not cost an unfinished one."""
     if not path.is_file():
+        if resume:
+            tqdm.write(f"nothing to resume in {path.parent}: training starts from the beginning")
         return None
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location=default_device(), weights_only=True)
+        before, done = checkpoint["run"]["settings"], checkpoint["done"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is no checkpoint of a training run: move it away.") from error
+    epochs = before["freeze_epochs"] + len(before["sizes"])
+    if not resume:
+        if done < epochs:
+            raise TrainingError(
+                f"{path.parent} holds an unfinished run ({done} of {epochs} epochs): go on with --resume, "
+                f"name another folder with --work, or remove {path.name}."
+            )
+        return None
     if checkpoint["run"] != run:
-        before, now = checkpoint["run"]["settings"], run["settings"]
+        now = run["settings"]
         changed = [name for name in now if now[name] != before.get(name)] or ["the cells"]
         raise TrainingError(
             f"The checkpoint in {path.parent} belongs to a run with other settings ({', '.join(changed)}): "
             "resume with the same ones, or start anew in another folder."
         )
     return checkpoint
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Tell whether a device computes in bfloat16, so that training in it is faster than in float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # Other processors emulate it, which is slower than float32.
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

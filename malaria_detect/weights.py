@@ -129,7 +129,7 @@ def load_matching(network: nn.Module, state: dict[str, torch.Tensor]) -> LoadRep
 
     Residual blocks that get nothing start as the identity: the scale of their last batch norm is set to zero
     (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1), so that what lies before and after them fits
-    together from the first step.
+    together from the first step. (One that halves the size passes on its shortcut's convolution alone.)
 
     Raises
     ------
@@ -148,7 +148,8 @@ def load_matching(network: nn.Module, state: dict[str, torch.Tensor]) -> LoadRep
     for name, block in network.named_modules():
         if isinstance(block, BasicBlock) and not any(tensor.startswith(f"{name}.") for tensor in fits):
             nn.init.zeros_(block.bn2.weight)
-            identity.append(name)
+            if block.downsample is None:
+                identity.append(name)
     return LoadReport(
         tuple(fits),
         tuple(sorted(set(own) - set(fits))),

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,12 @@ def test_refused_pictures_stand_in_the_table_and_in_the_exit_status(
         (["predict", "{cell}", "--csv", "{empty}/no/such/folder.csv"], "cannot be written"),
         (["info", "--model", "{empty}/export.pkl"], "is missing"),
         (["train", "--cells", "{empty}"], "No cells in"),
+        (
+            ["train", "--cells", "{root}", "--output", "{empty}/no/export.pkl"],
+            "no folder that can be written",
+        ),
+        (["train", "--cells", "{root}", "--output", "{empty}/model.json"], "must end in .pkl"),
+        (["train", "--cells", "{root}", "--seed", "-1"], "must be 0 or more"),
         (["cells", "check", "--cells", "{empty}"], "No cells in"),
     ],
 )
@@ -100,7 +107,7 @@ def test_an_error_that_the_user_can_mend_is_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     cell = find_cells(sample_cells).cells[0].path
-    filled = [argument.format(empty=tmp_path, cell=cell) for argument in arguments]
+    filled = [argument.format(empty=tmp_path, cell=cell, root=cell.parent.parent) for argument in arguments]
     if "--csv" in filled:
         filled += model
     assert main(filled) == 2
@@ -116,6 +123,40 @@ def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFix
         main(arguments)
     assert caught.value.code == 2
     assert "usage: malaria-detect" in capsys.readouterr().err
+
+
+def test_a_pattern_without_a_match_and_a_formula_for_a_name_are_not_lost(
+    pictures: Path,
+    model: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(pictures)
+    (pictures / "a.png").rename("=1+1.png")
+    assert main(["predict", "=1+1.png", "no*.png", *model]) == 1
+    rows = table(capsys.readouterr().out)
+    assert [row["path"] for row in rows] == ["'=1+1.png", "no*.png"]
+    assert rows[0]["label"]
+    assert "There is no file" in rows[1]["error"]
+
+
+def test_a_name_that_is_no_text_and_an_old_table_are_survived(
+    pictures: Path, model: list[str], tmp_path: Path
+) -> None:
+    (pictures / "a.png").rename(pictures / os.fsdecode(b"a\xff.png"))
+    assert main(["predict", str(pictures), *model, "--csv", str(tmp_path / "results.csv")]) == 0
+    names = [Path(row["path"]).name for row in table((tmp_path / "results.csv").read_text(encoding="utf-8"))]
+    assert "a\\xff.png" in names
+
+
+def test_who_reads_only_the_beginning_gets_no_traceback(pictures: Path, model: list[str]) -> None:
+    command = [sys.executable, "-m", "malaria_detect", "predict", str(pictures), *model]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
 
 
 def test_info_shows_the_passport_for_people(

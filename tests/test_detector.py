@@ -90,8 +90,13 @@ def test_bad_pictures_are_refused_in_their_place_and_the_others_answered(
     detector: Detector, paths: list[Path]
 ) -> None:
     images: list[ImageSource] = [paths[0], b"", paths[1], Path("nowhere.png"), b"<svg/>", paths[2]]
+    wide, file = Image.new("1", (20_000, 1_000)), io.BytesIO()
+    wide.save(file, "PNG")  # 2.5 kB, and 400 million pixels once it is made square
+    images[3:3] = [file.getvalue()]
     results = list(detector.predict_many(images, batch_size=2))
-    assert [isinstance(result, Refusal) for result in results] == [False, True, False, True, True, False]
+    assert [isinstance(result, Refusal) for result in results] == [
+        *(False, True, False, True, True, True, False)
+    ]
     assert all(result.reason.endswith(".") for result in results if isinstance(result, Refusal))
     with pytest.raises(ImageRefused):
         detector.predict(b"")

@@ -288,6 +288,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, str]] = {  # file, what came,
         WANTED_PIXELS,
     ),
     # The pixels are missing, and the refusal is about the size: so the header was judged before they were read.
+    "long and thin": (lambda: png(20_000, 1_000, b""), "20000 x 1000 px", "at most 5,000 px a side"),
     "26 megapixels without pixels": (lambda: png(5200, 5000, b""), "5200 x 5000 px", WANTED_PIXELS),
     "1 x 1": (lambda: encoded(Image.new("RGB", (1, 1)), "PNG"), "1 x 1 px", f"at least {MIN_SIDE} px"),
     "one side too short": (

@@ -78,6 +78,15 @@ def test_a_damaged_or_foreign_passport_is_refused(pair: Path, text: str) -> None
         read_passport(pair)
 
 
+@pytest.mark.parametrize(("name", "value"), [("sha256", None), ("threshold", 7.0), ("threshold", "x")])
+def test_a_passport_with_an_impossible_value_is_refused(pair: Path, name: str, value: object) -> None:
+    content = json.loads(passport_path(pair).read_text(encoding="utf-8"))
+    content[name] = value
+    passport_path(pair).write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(PassportError, match=f"is no passport of a model.*{name}"):
+        read_passport(pair)
+
+
 def test_a_passport_of_another_schema_is_refused(pair: Path) -> None:
     content = json.loads(passport_path(pair).read_text(encoding="utf-8"))
     content["schema_version"] = 99

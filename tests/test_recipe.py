@@ -1,5 +1,7 @@
+import pickletools
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +42,7 @@ def test_the_networks_input_is_the_learners_own_transforms(sample_cells: Path) -
     paths = [cell.path for cell in find_cells(sample_cells).cells[::13]]
     dls = design_dataloaders(paths)
     (batch,) = dls.test_dl(paths, bs=len(paths)).one_batch()
-    ours = network_input([read_image(path) for path in paths])
+    ours = network_input([square(read_image(path), RESIZE) for path in paths])
     assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
 
 
@@ -99,6 +101,27 @@ def test_an_export_is_small_and_opens_as_an_ordinary_float32_learner(exported: P
     assert {tensor.dtype for tensor in floats} == {torch.float32}
     assert all(torch.equal(tensor, tensor.half().float()) for tensor in floats)
     assert len(learner.dls.train_ds) == 0
+
+
+def test_the_shipped_model_holds_no_bytecode_and_no_path(shipped_model: Path) -> None:
+    with zipfile.ZipFile(shipped_model) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+        pickled = archive.read(name)
+    strings = [value for _, value, _ in pickletools.genops(pickled) if isinstance(value, str)]
+    assert "nn.modules.conv" in "".join(strings) or "torch.nn.modules.conv" in strings
+    # Bytecode would open on one version of Python only.
+    assert not [value for value in strings if "CodeType" in value or "_make_function" in value]
+    assert not [value for value in strings if value.startswith("/") or "site-packages" in value]
+
+
+def test_an_export_normalises_exactly_as_the_recipe_does(exported: Path, sample_cells: Path) -> None:
+    paths = [cell.path for cell in find_cells(sample_cells).cells[::40]]
+    with pytest.warns(UserWarning, match="insecure pickle"):
+        learner = load_learner(exported)
+    (batch,) = learner.dls.test_dl(paths, bs=len(paths)).one_batch()
+    assert torch.allclose(
+        network_input([square(read_image(path), RESIZE) for path in paths]), torch.Tensor(batch), atol=1e-5
+    )
 
 
 _PLAIN_FASTAI = """

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from malaria_detect.callbacks import in_bfloat16
 from malaria_detect.cells import check_cells, find_cells, grouped_split
-from malaria_detect.passport import read_passport
+from malaria_detect.detector import open_learner
+from malaria_detect.passport import read_model, read_passport
 from malaria_detect.training import Fitted, TrainingError, TrainSettings, fit, parse_sizes
 
 SIZES = "32x2,48x2"
+LEARNING_RATE = 1e-4  # small: otherwise so few cells send the loss anywhere, from the least of differences
 EPOCHS = 5  # one of them frozen
 
 
@@ -23,6 +27,7 @@ def training(cells: Path, work: Path, *options: str) -> Iterator[subprocess.Pope
     command = [
         *(sys.executable, "-m", "malaria_detect", "train", "--cells", str(cells), "--weights", "none"),
         *("--sizes", SIZES, "--batch-size", "16", "--work", str(work), "--output", str(work / "export.pkl")),
+        *("--lr", str(LEARNING_RATE)),
         *options,
     ]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -87,14 +92,14 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
 ) -> None:
     _, _, status, stderr = killed_and_resumed
     assert status == 130
-    assert "The last finished epoch is kept" in stderr
+    assert "Finished epochs are kept" in stderr
     assert "--resume" in stderr
     assert "Traceback" not in stderr
 
 
 def run_in_one_go(cells: Path, work: Path, **options: object) -> Fitted:
     folder, fingerprint = check_cells(find_cells(cells))
-    settings = TrainSettings(sizes=parse_sizes(SIZES), batch_size=16, weights="none")
+    settings = TrainSettings(sizes=parse_sizes(SIZES), batch_size=16, weights="none", base_lr=LEARNING_RATE)
     split = grouped_split(folder.cells, settings.valid, settings.test, settings.seed)
     return fit(folder.cells, split, settings, work, fingerprint=fingerprint, progress=False, **options)  # type: ignore[arg-type]
 
@@ -106,7 +111,7 @@ def test_a_resumed_run_learns_what_an_uninterrupted_one_does(
     in_one_go = run_in_one_go(few_cells, tmp_path).history
     for one, other in zip(resumed, in_one_go, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, abs=0.02)
-        assert one.valid_loss == pytest.approx(other.valid_loss, abs=0.1)
+        assert one.valid_loss == pytest.approx(other.valid_loss, abs=0.02)
 
 
 def test_a_checkpoint_of_other_settings_is_refused(
@@ -129,12 +134,52 @@ def test_a_finished_run_is_exported_again_without_training(
     assert fitted.history == exported.history
 
 
-def test_training_learns_to_tell_drawn_cells_apart(drawn_cells: Path, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_not_overwritten(few_cells: Path, tmp_path: Path) -> None:
+    with training(few_cells, tmp_path) as process:
+        wait_for_epoch(process)
+    before = (tmp_path / "checkpoint.pt").stat().st_mtime_ns
+    with training(few_cells, tmp_path) as process:
+        _, err = process.communicate()
+    assert process.returncode == 2
+    assert "holds an unfinished run" in err
+    assert (tmp_path / "checkpoint.pt").stat().st_mtime_ns == before
+
+
+def test_an_interrupt_leaves_no_number_format_behind() -> None:
+    network = nn.Linear(2, 2)
+
+    def interrupted() -> None:
+        with in_bfloat16(network, torch.device("cpu")):
+            assert network(torch.ones(1, 2)).dtype is torch.float32
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not torch.is_autocast_enabled("cpu")
+    assert "forward" not in vars(network)
+    assert network(torch.ones(1, 2)).dtype is torch.float32
+
+
+def test_training_from_weights_in_a_file_learns_to_tell_drawn_cells_apart(
+    drawn_cells: Path, shipped_model: Path, tmp_path: Path
+) -> None:
+    stages = ("conv1", "bn1", "", "", "layer1", "layer2", "layer3", "layer4")
+    trunk = open_learner(read_model(shipped_model)[1]).model[0]
+    weights = {
+        f"{stage}.{name}": tensor
+        for stage, part in zip(stages, trunk, strict=True)
+        for name, tensor in part.state_dict().items()
+    }
+    torch.save(weights, tmp_path / "trunk.pth")
     folder, _ = check_cells(find_cells(drawn_cells))
-    settings = TrainSettings(sizes=(64,) * 6, freeze_epochs=0, batch_size=8, weights="none", base_lr=4e-3)
+    settings = TrainSettings(
+        sizes=(96,) * 5, freeze_epochs=1, batch_size=8, weights=str(tmp_path / "trunk.pth"), base_lr=1e-3
+    )
     split = grouped_split(folder.cells, settings.valid, settings.test, settings.seed)
-    history = fit(folder.cells, split, settings, tmp_path, progress=False).history
-    assert history[-1].train_loss < 0.6 * history[0].train_loss
+    fitted = fit(folder.cells, split, settings, tmp_path, progress=False)
+    assert fitted.start.loaded == len(weights)
+    assert fitted.history[-1].train_loss < 0.6 * fitted.history[0].train_loss
+    assert fitted.history[-1].roc_auc > 0.9
 
 
 def test_the_passport_keeps_no_path(killed_and_resumed: tuple[Path, list[str], int, str]) -> None:

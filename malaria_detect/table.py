@@ -1,0 +1,45 @@
+"""Results as a table: the same columns from the command line and from the page."""
+
+import csv
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from malaria_detect.detector import Prediction, Refusal
+
+COLUMNS = ("path", "label", "probability_parasitized", "error")
+# A spreadsheet takes a cell that starts so for a formula (OWASP, CSV injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def row(name: str, answer: Prediction | Refusal) -> dict[str, Any]:
+    """One picture's row.
+
+    Returns
+    -------
+    dict
+        ``path``: the name as given. ``label``: what the cell is called at the passport's threshold, empty for a
+        refused picture. ``probability_parasitized``: 0 to 1 with six decimals, or None. ``error``: why it was
+        refused, or empty.
+    """
+    if isinstance(answer, Refusal):
+        return dict(zip(COLUMNS, (name, "", None, answer.reason), strict=True))
+    return dict(
+        zip(COLUMNS, (name, answer.decision, round(answer.probability_parasitized, 6), ""), strict=True)
+    )
+
+
+def write_csv(rows: Iterable[dict[str, Any]], file: TextIO) -> None:
+    """Write rows as CSV; a name that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        From :func:`row`; written one by one as they come.
+    file : text file
+        Opened with ``newline=""``.
+    """
+    table = csv.DictWriter(file, COLUMNS)
+    table.writeheader()
+    for one in rows:
+        guarded = f"'{one['path']}" if one["path"].startswith(_FORMULA) else one["path"]
+        table.writerow({**one, "path": guarded})
