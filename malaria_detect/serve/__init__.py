@@ -1,0 +1,1 @@
+"""How the page runs: Voila's settings stand in ``voila.json``, its page templates beside this file."""

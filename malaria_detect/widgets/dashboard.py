@@ -1,0 +1,63 @@
+"""The page: three views of one model, or a sentence where the model cannot be opened."""
+
+import os
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import traitlets
+
+from malaria_detect.detector import load_detector
+from malaria_detect.errors import MalariaDetectError
+from malaria_detect.passport import RESEARCH_USE
+from malaria_detect.widgets.about import About
+from malaria_detect.widgets.check import CheckCells
+from malaria_detect.widgets.parts import Part, Text, as_references, script
+from malaria_detect.widgets.scores import ScoreReport
+
+
+class Page(Part):
+    """The frame: research-use line, title, and one view a tab.
+
+    Parameters
+    ----------
+    views : mapping of str to Part
+        From the tab's name to what it shows; with a single view there are no tabs.
+    """
+
+    _esm = script("page.js")
+    title = traitlets.Unicode("Malaria cell classifier").tag(sync=True)
+    subtitle = traitlets.Unicode("Single red blood cells from Giemsa-stained thin smears").tag(sync=True)
+    research_use = traitlets.Unicode(RESEARCH_USE).tag(sync=True)
+    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    views = traitlets.List(traitlets.Instance(Part)).tag(sync=True, to_json=as_references)
+
+    def __init__(self, views: Mapping[str, Part], **kwargs: Any) -> None:
+        super().__init__(names=list(views), views=list(views.values()), **kwargs)
+
+
+def build_dashboard(model_path: str | os.PathLike[str] = "export.pkl") -> Page:
+    """Build the page for a model; show it in a notebook, or serve the notebook with Voila.
+
+    Parameters
+    ----------
+    model_path : path
+        The exported learner, with its passport beside it.
+
+    Returns
+    -------
+    Page
+        A model that cannot be opened gives a page that says why.
+    """
+    try:
+        detector = load_detector(model_path)
+    except MalariaDetectError as error:
+        problem = f"<h2>The model cannot be opened</h2><p>{escape(str(error))}</p>"
+        return Page({"Problem": Text(lambda: f"<div class='md-problem' role='alert'>{problem}</div>")})
+    return Page(
+        {
+            "Check cells": CheckCells(detector),
+            "How good is it": ScoreReport(detector.passport),
+            "About": About(detector.passport),
+        }
+    )

@@ -1,0 +1,112 @@
+"""One server and one browser for the whole module: every visitor costs a kernel of its own."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from malaria_detect.cells import CELLS_VARIABLE
+from tests.browser.served import CHROMIUM, PROJECT, Server, chromium, leave, open_page, served_page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; of the module and not of the session, as its event loop would disturb other tests."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: install the package chromium, so that `chromium` is on the path")
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server's log and its temporary files are."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def server(server_folder: Path, sample_cells: Path) -> Iterator[Server]:
+    """The served page; the sample cells are its cells folder."""
+    with served_page(PROJECT, server_folder, **{CELLS_VARIABLE: str(sample_cells)}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def address(server: Server) -> str:
+    return server.address
+
+
+@pytest.fixture(scope="module")
+def asked(browser: Browser) -> list[str]:
+    """Every address that any page asked for."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def complaints() -> list[str]:
+    """Every error that any page's console showed."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def visit(
+    browser: Browser, address: str, asked: list[str], complaints: list[str]
+) -> Iterator[Callable[[], Page]]:
+    """Comes as a further visitor, with nothing shared with the others but the server."""
+    contexts = []
+
+    def come() -> Page:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+        context.on("request", lambda request: asked.append(request.url))
+        context.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        context.on("page", lambda page: page.on("websocket", lambda socket: asked.append(socket.url)))
+        contexts.append(context)
+        return open_page(context, address)
+
+    yield come
+    for context in contexts:
+        for page in context.pages:
+            leave(page)
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def visitor(visit: Callable[[], Page]) -> Page:
+    """The visitor who does most of the tests."""
+    return visit()
+
+
+@pytest.fixture
+def page(visitor: Page) -> Page:
+    """The first visitor's page, back at the start: first view, no cards, a wide window."""
+    visitor.bring_to_front()
+    visitor.set_viewport_size({"width": 1280, "height": 900})
+    visitor.get_by_role("tab", name="Check cells").click()
+    clear = visitor.get_by_role("button", name="Clear all")
+    if clear.is_visible():
+        clear.click()
+    visitor.get_by_text("No pictures yet").wait_for()
+    return visitor
+
+
+@pytest.fixture(scope="module")
+def cells(sample_cells: Path) -> list[Path]:
+    """Two cells of each class."""
+    return [
+        path
+        for label in ("Parasitized", "Uninfected")
+        for path in sorted(sample_cells.rglob(f"{label}/*.png"))[:2]
+    ]
+
+
+@pytest.fixture
+def copy_as(tmp_path: Path, cells: list[Path]) -> Callable[[str], Path]:
+    """Copies the first cell under another name."""
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copy(cells[0], tmp_path / name))
+
+    return copy

@@ -1,0 +1,132 @@
+"""The page as visitors get it: Voila's own server on a free port, and a headless Chromium that opens it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+PROJECT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium")
+START_SECONDS = 60
+# A new visitor's kernel imports torch and opens the model; on a busy machine that takes a while.
+READY_MILLISECONDS = 120_000
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where its page is, and its process, whose children are the visitors' kernels."""
+
+    address: str
+    process: psutil.Process
+
+
+@contextmanager
+def served_page(folder: Path, temporary: Path, **environment: str) -> Iterator[Server]:
+    """Serve a folder's dashboard.ipynb until the block ends.
+
+    Parameters
+    ----------
+    folder : Path
+        With the notebook, the model and voila.json.
+    temporary : Path
+        Empty folder for the log, and for what the server and its kernels may write: it is their TMPDIR.
+    environment : str
+        Further variables for the server and its kernels.
+
+    Yields
+    ------
+    Server
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = temporary / "tmp"
+    place.mkdir()
+    log = temporary / "log.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                Path(sys.executable).with_name("voila"),
+                *("dashboard.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"),
+                "--Voila.port_retries=0",
+            ],
+            cwd=folder,
+            env={**os.environ, "TMPDIR": str(place), **environment},
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _wait_until_bound(process, port, log)
+            yield Server(f"http://127.0.0.1:{port}/", psutil.Process(process.pid))
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def _wait_until_bound(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    for _ in range(START_SECONDS * 5):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        try:
+            process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    raise RuntimeError(f"the server did not come up:\n{log.read_text(encoding='utf-8')}")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a headless Chromium until the block ends."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def open_page(context: BrowserContext, address: str) -> Page:
+    """Open the page as a new visitor and wait until it can be used."""
+    page = context.new_page()
+    page.goto(address, timeout=READY_MILLISECONDS)
+    wait_until_ready(page)
+    return page
+
+
+def wait_until_ready(page: Page) -> None:
+    """Wait until the page's cover is gone, or until it says that the page could not be started."""
+    page.locator("[data-md-ready], .md-failed").first.wait_for(timeout=READY_MILLISECONDS)
+    if page.locator(".md-failed").count():
+        raise RuntimeError("the page says that it could not be started; the server's log tells why")
+
+
+def leave(page: Page) -> None:
+    """Close a page as a visitor does: on the way out it tells the server to end its kernel."""
+    page.goto("about:blank")
+    page.close()
+
+
+def upload(page: Page, *files: Path) -> None:
+    """Choose files in the dialogue of the button "Upload pictures"."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Upload pictures").click()
+    chooser.value.set_files(files)
