@@ -14,8 +14,8 @@ from malaria_detect.widgets.upload import Upload
 
 # What is shown is no larger than this: a card is about 240 px wide, on screens with up to two pixels for one.
 SHOWN_SIDE = 480
-# Below this probability of its own decision the model is called doubtful. Of 1,200 cells of test patients the shipped
-# model left 8 % below it, with 22 of its 31 mistakes among them.
+# Below this probability of its own decision the model is called doubtful: on the validation patients that is one cell
+# in eight, and most of its mistakes are among them.
 SURE = 0.9
 VERDICTS = {"Parasitized": "Looks parasitized", "Uninfected": "No parasite found by the model"}
 NO_BREAK = "\N{NO-BREAK SPACE}"

@@ -54,8 +54,9 @@ def score_report(passport: Passport) -> str:
             f"<p class='md-lead'>Measured on {scores.cells:,} cells of {scores.patients:,} patients whom the model "
             "never saw.</p>",
             score_table(scores),
-            "<p class='md-aside'>Intervals are over patients: drawn anew, other patients of the same kind would give "
-            "scores in these ranges 95 times in 100. A cell is called parasitized from a probability of "
+            "<p class='md-aside'>The intervals come from drawing the patients anew many times: they show how much a "
+            "score depends on who happened to be among them, and with so few patients are rather too narrow. They say "
+            "nothing of another laboratory. A cell is called parasitized from a probability of "
             f"{percent(scores.threshold)} on. The labels themselves are in part wrong, so that no honest score can be "
             f"{percent(1.0)}.</p>",
             "<div class='md-figures'>",
