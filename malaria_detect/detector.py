@@ -98,9 +98,9 @@ class Detector:
 
         Examples
         --------
-        >>> detector = load_detector()  # doctest: +SKIP
-        >>> detector.predict("cell.png").decision  # doctest: +SKIP
-        'Parasitized'
+        >>> nothing = np.zeros((130, 120, 3), dtype=np.uint8)
+        >>> load_detector("export.pkl").predict(nothing).image_size
+        (120, 130)
         """
         picture = _Picture.of(image)
         return self._prediction(picture, parasitized_probabilities(self._network, [picture.square])[0])
@@ -169,8 +169,8 @@ def load_detector(path: str | os.PathLike[str] = "export.pkl") -> Detector:
 
     Examples
     --------
-    >>> detector = load_detector("export.pkl")  # doctest: +SKIP
-    >>> detector.passport.architecture  # doctest: +SKIP
+    >>> detector = load_detector("export.pkl")
+    >>> detector.passport.architecture
     'resnet34'
     """
     passport, data = read_model(path)

@@ -43,8 +43,9 @@ def square(image: Image.Image, side: int) -> np.ndarray:
 
     Examples
     --------
-    >>> square(Image.new("RGB", (40, 20), "white"), 40)[:, 20, 0].sum() // 255
-    20
+    >>> picture = square(Image.new("RGB", (40, 20), "white"), 40)
+    >>> picture[:, 20, 0].tolist() == 10 * [0] + 20 * [255] + 10 * [0]
+    True
     """
     width, height = image.size
     # int() after the round trip through a float loses a pixel now and then; fastai does so, hence we do.
