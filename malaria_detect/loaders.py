@@ -22,6 +22,8 @@ from malaria_detect.cells import CLASSES, Cell, Split
 from malaria_detect.recipe import augmentations
 from malaria_detect.squares import MEAN, STD, make_squares
 
+_SIDES = ("train", "valid")
+
 
 def side_for(size: int) -> int:
     """Side in px of the squares that an epoch at ``size`` px draws from: a little larger, for turning and zooming."""
@@ -42,14 +44,19 @@ class CellLoaders:
     def at(self, size: int) -> DataLoaders:
         """DataLoaders with pictures of ``size`` px: augmented ones of training, plain ones of validation."""
         if size != self.size:
+            self.discard()  # only one size is in use at a time
             self.size, self.arrays = size, (self._array(size, 0), self._array(size, 1))
         return DataLoaders(self._loader(size, 0), self._loader(size, 1), device=default_device())
 
+    def discard(self) -> None:
+        """Remove the squares from the disk: gigabytes, which a later run would make anew."""
+        for side in _SIDES:
+            for file in self.work.glob(f"{side}-*.npy"):
+                file.unlink()
+
     def _array(self, size: int, side: int) -> np.ndarray:
         paths = [self.cells[index].path for index in self.positions[side]]
-        file = self.work / f"{('train', 'valid')[side]}-{side_for(size)}.npy"
-        for other in self.work.glob(f"{('train', 'valid')[side]}-*.npy"):
-            other.unlink()  # only one size is in use at a time
+        file = self.work / f"{_SIDES[side]}-{side_for(size)}.npy"
         with tqdm(
             total=len(paths), desc=f"cells at {side_for(size)} px", disable=not self.progress, leave=False
         ) as bar:

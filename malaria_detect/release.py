@@ -107,14 +107,36 @@ def export(
     What is scored is the file itself, opened again, with its weights rounded to float16. Both files are written
     under other names first and moved when both are complete.
     """
-    learner = fitted.learner
-    learner.dls = design_dataloaders([_first(cells, label).path for label in CLASSES])
-    part = output.with_name(output.name + ".part")
-    export_learner(learner, part)
+    check_output(output)
+    part, passport_part = (path.with_name(f"{path.name}.part") for path in (output, passport_path(output)))
+    try:
+        learner = fitted.learner
+        learner.dls = design_dataloaders([_first(cells, label).path for label in CLASSES])
+        export_learner(learner, part)
+        passport = _passport(fitted, cells, split, settings, fingerprint, part, output.name, progress)
+        passport_part.write_text(to_json(passport), encoding="utf-8")
+        part.replace(output)
+        passport_part.replace(passport_path(output))
+    finally:
+        for unfinished in (part, passport_part):
+            unfinished.unlink(missing_ok=True)
+    return passport
+
+
+def _passport(
+    fitted: Fitted,
+    cells: Sequence[Cell],
+    split: Split,
+    settings: TrainSettings,
+    fingerprint: str,
+    part: Path,
+    name: str,
+    progress: bool,
+) -> Passport:
     network = prepared(open_learner(part.read_bytes()).model)
-    passport = Passport(
+    return Passport(
         schema_version=SCHEMA_VERSION,
-        file_name=output.name,
+        file_name=name,
         sha256=sha256_of(part),
         size_bytes=part.stat().st_size,
         architecture="resnet34",
@@ -144,11 +166,6 @@ def export(
         licence="Apache-2.0",
         intended_use=f"{RESEARCH_USE} Single red blood cells cut out of Giemsa-stained thin smears, P. falciparum.",
     )
-    passport_part = passport_path(output).with_suffix(".json.part")
-    passport_part.write_text(to_json(passport), encoding="utf-8")
-    part.replace(output)
-    passport_part.replace(passport_path(output))
-    return passport
 
 
 def _first(cells: Sequence[Cell], label: str) -> Cell:

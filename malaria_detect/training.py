@@ -123,6 +123,7 @@ def find_learning_rate(
     learner.path = work  # the finder keeps the untouched weights there while it tries
     with in_bfloat16(learner.model, learner.dls.device), learner.no_bar(), learner.no_logging():
         suggested = learner.lr_find(show_plot=False)
+    loaders.discard()
     recorder = learner.recorder
     losses = [float(loss) for loss in recorder.losses]
     return LearningRates([float(rate) for rate in recorder.lrs], losses, float(suggested.valley))
@@ -156,7 +157,7 @@ def fit(
     split : Split
     settings : TrainSettings
     work : Path
-        Folder for the squares and the checkpoint; 19,000 cells take up to 4 GB there.
+        Folder for the checkpoint and, while it runs, for the squares: 19,000 cells take up to 4 GB.
     fingerprint : str
         Of the cells, see :func:`malaria_detect.cells.check_cells`: a run is only gone on with on the same cells.
     resume : bool
@@ -246,6 +247,7 @@ def _fit(
                 cbs=[data, *callbacks],
                 start_epoch=first,
             )
+    loaders.discard()
     return Fitted(learner, tuple(history), start)
 
 

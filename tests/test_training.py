@@ -87,6 +87,13 @@ def test_a_killed_run_goes_on_where_it_was(
     assert [(epoch.epoch, epoch.size) for epoch in history] == [(1, 32), (2, 32), (3, 32), (4, 48), (5, 48)]
 
 
+def test_a_finished_run_leaves_no_scaled_cells_behind(
+    killed_and_resumed: tuple[Path, list[str], int, str],
+) -> None:
+    left = {path.name for path in killed_and_resumed[0].iterdir()}
+    assert left == {"checkpoint.pt", "export.pkl", "export.json"}
+
+
 def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
     killed_and_resumed: tuple[Path, list[str], int, str],
 ) -> None:
