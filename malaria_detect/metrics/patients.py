@@ -1,0 +1,171 @@
+"""Patients, not only cells: what each patient's cells were called."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+from numpy.typing import ArrayLike, NDArray
+
+from malaria_detect.metrics.estimates import Estimate, MetricsError, checked_labels, numbered_groups
+
+# Shares are fractions of counts: a distance of exactly five points must not fail by a rounding in the last digit.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class PatientCounts:
+    """One patient's cells by label, and how many of them were called parasitized.
+
+    Parameters
+    ----------
+    group : str
+        Patient group (:func:`malaria_detect.cells.patient_group`).
+    parasitized, uninfected : int
+        Cells by label.
+    true_positive, false_positive : int
+        Those of them that were called parasitized.
+
+    Examples
+    --------
+    >>> patient = PatientCounts("C1P1", parasitized=4, uninfected=16, true_positive=3, false_positive=1)
+    >>> patient.sensitivity, patient.false_positive_rate, patient.accuracy
+    (0.75, 0.0625, 0.9)
+    >>> patient.labelled_share, patient.called_share
+    (0.2, 0.2)
+    """
+
+    group: str
+    parasitized: int
+    uninfected: int
+    true_positive: int
+    false_positive: int
+
+    def __post_init__(self) -> None:
+        """Refuse counts that no patient can have."""
+        fits = 0 <= self.true_positive <= self.parasitized and 0 <= self.false_positive <= self.uninfected
+        if not fits or not self.parasitized + self.uninfected:
+            raise MetricsError(
+                f"Patient {self.group} cannot have {self.true_positive} of {self.parasitized} parasitized and "
+                f"{self.false_positive} of {self.uninfected} uninfected cells called parasitized."
+            )
+
+    @property
+    def cells(self) -> int:
+        """Cells of both labels."""
+        return self.parasitized + self.uninfected
+
+    @property
+    def sensitivity(self) -> float:
+        """Share of the parasitized cells that were called so; NaN for a patient without any."""
+        return self.true_positive / self.parasitized if self.parasitized else float("nan")
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Share of the uninfected cells that were called parasitized; NaN for a patient without any."""
+        return self.false_positive / self.uninfected if self.uninfected else float("nan")
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all cells called as they are labelled."""
+        return (self.true_positive + self.uninfected - self.false_positive) / self.cells
+
+    @property
+    def called_share(self) -> float:
+        """Share of all cells called parasitized."""
+        return (self.true_positive + self.false_positive) / self.cells
+
+    @property
+    def labelled_share(self) -> float:
+        """Share of all cells labelled parasitized."""
+        return self.parasitized / self.cells
+
+
+def count_patients(
+    labels: ArrayLike, called: ArrayLike, groups: Sequence[str] | NDArray[np.str_]
+) -> tuple[PatientCounts, ...]:
+    """Count each patient's cells by label and call.
+
+    Parameters
+    ----------
+    labels, called : array of bool, shape (N,)
+        True where a cell is labelled, or called, parasitized. One class alone will do here.
+    groups : sequence of str, length N
+        Patient group of each cell.
+
+    Returns
+    -------
+    tuple of PatientCounts
+        Sorted by the name of the group.
+
+    Raises
+    ------
+    MetricsError
+        Where the arrays do not fit together or are no bools.
+
+    Examples
+    --------
+    >>> count_patients([True, True, False], [True, False, False], ["B", "A", "A"])[0]
+    PatientCounts(group='A', parasitized=1, uninfected=1, true_positive=0, false_positive=0)
+    """
+    parasitized = checked_labels(labels)
+    calls = np.asarray(called)
+    if calls.shape != parasitized.shape or calls.dtype != np.bool_:
+        raise MetricsError(
+            f"Each of the {len(parasitized)} labels needs one call, True or False; "
+            f"they are {calls.dtype} of shape {calls.shape}."
+        )
+    names, group = numbered_groups(groups, len(parasitized))
+    outcome = 2 * parasitized + calls
+    table = np.bincount(4 * group + outcome, minlength=4 * len(names)).reshape(-1, 4).tolist()
+    return tuple(
+        PatientCounts(name, missed + found, spared + mistaken, true_positive=found, false_positive=mistaken)
+        for name, (spared, mistaken, missed, found) in zip(names, table, strict=True)
+    )
+
+
+def worst_patients(patients: Sequence[PatientCounts], count: int = 5) -> tuple[PatientCounts, ...]:
+    """The patients with the lowest accuracy, worst first; of equals the one with more cells, then by name."""
+    return tuple(
+        sorted(patients, key=lambda patient: (patient.accuracy, -patient.cells, patient.group))[:count]
+    )
+
+
+def share_within(patients: Sequence[PatientCounts], points: float = 0.05) -> Estimate:
+    """Fraction of patients whose share of parasitized cells is called within some points of the labelled share.
+
+    Parameters
+    ----------
+    patients : sequence of PatientCounts
+    points : float, in [0, 1]
+        0.05 are five percentage points, that distance included.
+
+    Returns
+    -------
+    Estimate
+        ``hits`` of ``total`` patients. The interval is Wilson's [1]_: here patients are the units.
+
+    Raises
+    ------
+    MetricsError
+        Where there is no patient.
+
+    Examples
+    --------
+    >>> near = PatientCounts("A", parasitized=10, uninfected=90, true_positive=9, false_positive=4)
+    >>> far = PatientCounts("B", parasitized=10, uninfected=90, true_positive=10, false_positive=9)
+    >>> share_within([near, far])
+    Estimate(value=0.5, low=0.09..., high=0.90..., hits=1, total=2)
+
+    References
+    ----------
+    .. [1] E. B. Wilson, Probable inference, the law of succession, and statistical inference, J. Am. Stat. Assoc. 22
+       (1927) 209-212.
+    """
+    if not patients:
+        raise MetricsError("The fraction of patients needs at least one patient.")
+    hits = sum(
+        abs(patient.called_share - patient.labelled_share) <= points + _ROUNDING for patient in patients
+    )
+    wilson = scipy.stats.binomtest(hits, len(patients)).proportion_ci(method="wilson")
+    return Estimate(hits / len(patients), float(wilson.low), float(wilson.high), hits, len(patients))

@@ -1,0 +1,92 @@
+"""Temperature: found again, the best of all, and refused where there is none."""
+
+import numpy as np
+import pytest
+import scipy.special
+import sklearn.metrics
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from malaria_detect.metrics import MetricsError, fit_temperature, scaled, score
+
+
+def overconfident(temperature: float, cells: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+    """Logits that are so many times too large, and labels that the true ones give."""
+    rng = np.random.default_rng(5)
+    logit = rng.normal(scale=2.5, size=cells)
+    return logit * temperature, rng.random(cells) < scipy.special.expit(logit)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 1.7, 6.0])
+def test_temperature_is_found_again(temperature: float) -> None:
+    logits, labels = overconfident(temperature)
+    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.04)
+
+
+def test_scaling_mends_the_calibration_and_keeps_the_order() -> None:
+    logits, labels = overconfident(2.5)
+    groups = np.arange(len(labels)) % 50
+    raw, mended = (
+        score(labels, scaled(logits, T), groups.astype(str), resamples=20).estimates
+        for T in (1.0, fit_temperature(logits, labels))
+    )
+    assert raw["ece"].value > 0.05 > 0.015 > mended["ece"].value
+    assert mended["brier"].value < raw["brier"].value
+    assert mended["roc_auc"].value == pytest.approx(raw["roc_auc"].value, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(-40, 40), st.booleans()), min_size=3, max_size=30), st.floats(0.05, 20))
+def test_no_other_temperature_is_likelier(cells: list[tuple[int, bool]], other: float) -> None:
+    logits, labels = np.array([z / 4 for z, _ in cells]), np.array([label for _, label in cells])
+    assume(labels.any() and not labels.all())
+    try:
+        temperature = fit_temperature(logits, labels)
+    except MetricsError:
+        assume(False)
+    best, rival = (sklearn.metrics.log_loss(labels, scaled(logits, T)) for T in (temperature, other))
+    assert best <= rival + 1e-9
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.1, 10), st.permutations(range(12)))
+def test_temperature_follows_the_logits_and_not_their_order(factor: float, order: list[int]) -> None:
+    logits = np.array([3.0, -2.0, 1.0, 0.5, -0.5, 2.0, -3.0, -1.0, 4.0, 0.1, -0.2, -1.5])
+    labels = np.array([True, False, True, False, True, True, False, False, True, True, False, True])
+    plain = fit_temperature(logits, labels)
+    assert fit_temperature(factor * logits[order], labels[order]) == pytest.approx(factor * plain, rel=1e-6)
+    # The classes swap as the logits turn round.
+    assert fit_temperature(-logits, ~labels) == pytest.approx(plain, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        ([2.0, 1.0, -1.0], [True, True, False], "every cell is already called right"),
+        ([2.0, 0.0, -1.0], [True, True, False], "every cell is already called right"),
+        ([-2.0, -1.0, 1.0], [True, True, False], "no higher for parasitized cells"),
+        ([1.0, 1.0], [True, False], "no higher for parasitized cells"),
+        ([1.0, 2.0], [True, True], "both parasitized and uninfected"),
+        ([1.0, float("inf")], [True, False], "finite numbers; at place 1 there is inf"),
+        ([1.0, float("nan")], [True, False], "finite numbers; at place 1 there is nan"),
+        ([1.0], [True, False], r"2 labels needs one logit; .* shape \(1,\)"),
+        ([[1.0, 0.0], [0.0, 1.0]], [True, False], r"shape \(2, 2\)"),
+        ([1.0, 2.0], [1, 0], r"True \(parasitized\)"),
+        (["a", "b"], [True, False], "2 labels needs one logit"),
+    ],
+)
+def test_no_temperature_is_made_up(logits: list[float], labels: list[bool], message: str) -> None:
+    with pytest.raises(MetricsError, match=message):
+        fit_temperature(logits, labels)
+
+
+def test_scaled_is_the_sigmoid_and_never_overflows() -> None:
+    assert scaled(np.array([[0.0, 3.0], [-3.0, 1e4]]), 1.5) == pytest.approx(
+        np.array([[0.5, 1 / (1 + np.exp(-2))], [1 - 1 / (1 + np.exp(-2)), 1.0]])
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_wrong_temperature_is_refused(temperature: float) -> None:
+    with pytest.raises(MetricsError, match="a number above 0"):
+        scaled([1.0], temperature)

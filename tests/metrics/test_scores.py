@@ -1,0 +1,358 @@
+"""Scores: against scikit-learn, against examples worked by hand, by property."""
+
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import sklearn.calibration
+import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from malaria_detect.errors import MalariaDetectError
+from malaria_detect.metrics import Estimate, MetricsError, Scores, difference, roc_points, score
+from malaria_detect.metrics.formulas import Formulas, equal_mass_bins
+from tests.metrics.studies import Cells, Studies, some_cells
+
+NAMES = [
+    *["accuracy", "sensitivity", "specificity", "precision", "f1", "mcc"],
+    *["roc_auc", "average_precision", "brier", "ece"],
+]
+
+
+def test_example_worked_by_hand() -> None:
+    # At 0.5: called parasitized are 0.9, 0.6 (right), 0.5 (wrong); missed is 0.3.
+    labels = [True, True, True, False, False, False, False]
+    probability = [0.9, 0.6, 0.3, 0.5, 0.3, 0.2, 0.1]
+    scores = score(labels, probability, ["A", "B", "C", "A", "B", "C", "C"], resamples=10)
+    assert (scores.cells, scores.patients, scores.parasitized, scores.threshold) == (7, 3, 3, 0.5)
+    assert (scores.true_positive, scores.false_negative) == (2, 1)
+    assert (scores.false_positive, scores.true_negative) == (1, 3)
+    assert list(scores.estimates) == NAMES
+    counts = {name: (estimate.hits, estimate.total) for name, estimate in scores.estimates.items()}
+    proportions = {"accuracy": (5, 7), "sensitivity": (2, 3), "specificity": (3, 4), "precision": (2, 3)}
+    assert counts == dict.fromkeys(NAMES, (None, None)) | proportions
+    values = {name: estimate.value for name, estimate in scores.estimates.items()}
+    for name, (hits, total) in proportions.items():
+        assert values[name] == hits / total
+    assert values["f1"] == pytest.approx(4 / 6)
+    assert values["mcc"] == pytest.approx((2 * 3 - 1 * 1) / (3 * 4 * 3 * 4) ** 0.5)
+    # Of the 12 pairs 0.9 and 0.6 win 4 each; 0.3 loses to 0.5, ties with 0.3 and wins 2.
+    assert values["roc_auc"] == pytest.approx(10.5 / 12)
+    # Down to 0.9 and 0.6 all are right; down to 0.3, three of five.
+    assert values["average_precision"] == pytest.approx((1 + 1 + 3 / 5) / 3)
+    assert values["brier"] == pytest.approx((0.01 + 0.16 + 0.49 + 0.25 + 0.09 + 0.04 + 0.01) / 7)
+    # Each cell has a bin of its own, but for the two of 0.3, which are wrong by -0.7 and 0.3.
+    assert values["ece"] == pytest.approx((0.1 + 0.4 + 0.4 + 0.5 + 0.2 + 0.1) / 7)
+
+
+def test_calibration_error_worked_by_hand() -> None:
+    # 30 cells, two a bin: 15 bins, of which one holds 0.6 and 0.64, of which one is parasitized.
+    probability = np.linspace(0.04, 1.2, 30).clip(max=1)
+    labels = probability >= 0.62
+    errors = (probability - labels).reshape(15, 2).sum(axis=1)
+    found = score(labels, probability, ["A", "B"] * 15, resamples=9).estimates["ece"].value
+    assert found == pytest.approx(np.abs(errors).sum() / 30)
+    assert errors[7] == pytest.approx(0.6 + 0.64 - 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(some_cells(), st.integers(0, 16).map(lambda sixteenths: sixteenths / 16))
+def test_values_are_those_of_scikit_learn(cells: Cells, threshold: float) -> None:
+    labels, probability, groups = cells
+    scores = score(labels, probability, groups, threshold, resamples=5)
+    called = probability >= threshold
+    matrix = sklearn.metrics.confusion_matrix(labels, called)
+    assert matrix.tolist() == [
+        [scores.true_negative, scores.false_positive],
+        [scores.false_negative, scores.true_positive],
+    ]
+    expected = {
+        "accuracy": sklearn.metrics.accuracy_score(labels, called),
+        "sensitivity": sklearn.metrics.recall_score(labels, called),
+        "specificity": sklearn.metrics.recall_score(~labels, ~called),
+        "precision": sklearn.metrics.precision_score(labels, called, zero_division=np.nan),
+        "f1": sklearn.metrics.f1_score(labels, called),
+        "mcc": sklearn.metrics.matthews_corrcoef(labels, called),
+        "roc_auc": sklearn.metrics.roc_auc_score(labels, probability),
+        "average_precision": sklearn.metrics.average_precision_score(labels, probability),
+        "brier": sklearn.metrics.brier_score_loss(labels, probability),
+    }
+    values = {name: estimate.value for name, estimate in scores.estimates.items() if name != "ece"}
+    assert values == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_calibration_error_is_that_of_scikit_learns_curve() -> None:
+    labels, probability, groups = Studies(20).draw(np.random.default_rng(4))
+    shares, means = sklearn.calibration.calibration_curve(labels, probability, n_bins=15, strategy="quantile")
+    cells = np.bincount(equal_mass_bins(probability))
+    expected = np.average(np.abs(shares - means), weights=cells)
+    # Its bins are cut by interpolated quantiles, so that single cells stand in the next one.
+    assert score(labels, probability, groups, resamples=9).estimates["ece"].value == pytest.approx(
+        expected, abs=1e-4
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(some_cells(), st.data())
+def test_resampled_values_are_those_of_scikit_learn_on_the_drawn_cells(
+    cells: Cells, data: st.DataObject
+) -> None:
+    labels, probability, groups = cells
+    names, group = np.unique(groups, return_inverse=True)
+    times = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(names), max_size=len(names))))
+    formulas = Formulas.of(labels, probability, group, len(names), 0.5)
+    found = {name: float(values[0]) for name, values in formulas.values(times[None].astype(float)).items()}
+    cell = np.repeat(np.arange(len(labels)), times[group])
+    if not 0 < labels[cell].sum() < len(cell):
+        assert np.isnan([found["roc_auc"], found["mcc"]]).all()
+        return
+    drawn, sure = labels[cell], probability[cell]
+    expected = {
+        "mcc": sklearn.metrics.matthews_corrcoef(drawn, sure >= 0.5),
+        "roc_auc": sklearn.metrics.roc_auc_score(drawn, sure),
+        "average_precision": sklearn.metrics.average_precision_score(drawn, sure),
+        "brier": sklearn.metrics.brier_score_loss(drawn, sure),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    # The bins are those of the whole cells.
+    bins = equal_mass_bins(probability)[cell]
+    excess = np.bincount(bins, sure - drawn)
+    assert found["ece"] == pytest.approx(np.abs(excess).sum() / len(cell), abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_cells(), st.randoms(use_true_random=False))
+def test_order_of_the_cells_does_not_matter(cells: Cells, random: np.random.Generator) -> None:
+    order = list(range(len(cells[0])))
+    random.shuffle(order)
+    labels, probability, groups = cells
+    shuffled = score(labels[order], probability[order], groups[order], resamples=30)
+    # repr, because NaN is not equal to itself.
+    assert repr(shuffled) == repr(score(labels, probability, groups, resamples=30))
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_cells())
+def test_swapping_the_classes_swaps_sensitivity_and_specificity(cells: Cells) -> None:
+    labels, probability, groups = cells
+    threshold = 17 / 32  # no probability lies on it, so that no cell is called by the tie
+    there = score(labels, probability, groups, threshold, resamples=30).estimates
+    back = score(~labels, 1 - probability, groups, 1 - threshold, resamples=30).estimates
+    assert repr(back["sensitivity"]) == repr(there["specificity"])
+    assert repr(back["specificity"]) == repr(there["sensitivity"])
+    assert repr(back["accuracy"]) == repr(there["accuracy"])
+    for name in ("mcc", "roc_auc", "brier"):
+        assert asdict(back[name]) == pytest.approx(asdict(there[name]), abs=1e-12, nan_ok=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_cells())
+def test_swapping_labels_and_calls_keeps_the_correlation(cells: Cells) -> None:
+    labels, probability, groups = cells
+    called = probability >= 0.5
+    if 0 < called.sum() < len(called):
+        there = score(labels, called.astype(float), groups, resamples=5).estimates["mcc"]
+        back = score(called, labels.astype(float), groups, resamples=5).estimates["mcc"]
+        assert back.value == pytest.approx(there.value, abs=1e-12)
+        opposite = score(labels, (~called).astype(float), groups, resamples=5).estimates["mcc"]
+        assert opposite.value == pytest.approx(-there.value, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_cells())
+def test_counting_every_cell_twice_makes_nobody_surer(cells: Cells) -> None:
+    labels, probability, groups = cells
+    twice = np.repeat(np.arange(len(labels)), 2)
+    doubled = score(labels[twice], probability[twice], groups[twice], resamples=30)
+    for name, estimate in score(labels, probability, groups, resamples=30).estimates.items():
+        again = doubled.estimates[name]
+        expected = [estimate.value, estimate.low, estimate.high]
+        assert [again.value, again.low, again.high] == pytest.approx(expected, abs=1e-12, nan_ok=True), name
+
+
+@settings(max_examples=100, deadline=None)
+@given(some_cells())
+def test_intervals_hold_the_value_and_stay_in_range(cells: Cells) -> None:
+    for name, estimate in score(*cells, resamples=30).estimates.items():
+        if not np.isnan(estimate.low):
+            least = -1 if name == "mcc" else 0
+            assert least <= estimate.low <= estimate.value <= estimate.high <= 1, (name, estimate)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_cells())
+def test_a_model_is_no_better_than_itself(cells: Cells) -> None:
+    labels, probability, groups = cells
+    found = difference(labels, probability, probability, groups, resamples=30)
+    assert list(found) == NAMES
+    for estimate in found.values():
+        defined = [number for number in (estimate.value, estimate.low, estimate.high) if not np.isnan(number)]
+        assert defined == [0.0] * len(defined)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some_cells())
+def test_difference_is_that_of_the_scores_and_turns_round(cells: Cells) -> None:
+    labels, probability, groups = cells
+    other = np.sqrt(probability)
+    there = difference(labels, probability, other, groups, resamples=30)
+    back = difference(labels, other, probability, groups, resamples=30)
+    ours, theirs = (score(labels, p, groups, resamples=5).estimates for p in (probability, other))
+    for name, estimate in there.items():
+        assert estimate.value == pytest.approx(ours[name].value - theirs[name].value, nan_ok=True)
+        turned = [-back[name].value, -back[name].high, -back[name].low]
+        assert [estimate.value, estimate.low, estimate.high] == pytest.approx(turned, abs=1e-12, nan_ok=True)
+        assert estimate.hits is estimate.total is None
+
+
+def test_pairing_sees_a_difference_that_two_intervals_hide() -> None:
+    labels, probability, groups = Studies(40).draw(np.random.default_rng(3))
+    worse = np.where(np.arange(len(labels)) % 30 == 0, 0.5, probability)
+    ours, theirs = (
+        score(labels, p, groups, resamples=300).estimates["roc_auc"] for p in (probability, worse)
+    )
+    assert theirs.high > ours.low
+    assert difference(labels, probability, worse, groups, resamples=300)["roc_auc"].low > 0
+
+
+def test_whole_set_takes_less_than_five_seconds() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(22_609) < 0.5
+    probability = 1 / (1 + np.exp(-rng.normal(np.where(labels, 2, -2))))
+    groups = np.char.add("P", rng.integers(0, 160, len(labels)).astype(str))
+    # Of the processor, so that a busy machine does not matter.
+    start = time.process_time()
+    scores = score(labels, probability, groups, resamples=2000)
+    assert time.process_time() - start < 5
+    assert scores.patients == 160
+
+
+def test_as_many_patients_as_cells_need_no_square_of_memory() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(20_000) < 0.5
+    probability = rng.random(20_000)
+    scores = score(labels, probability, np.arange(20_000).astype(str), resamples=20)
+    assert scores.estimates["roc_auc"].value == pytest.approx(
+        sklearn.metrics.roc_auc_score(labels, probability)
+    )
+
+
+@pytest.mark.parametrize("cells", [398, 399, 1_000, 22_609])
+@pytest.mark.parametrize("distance", [0.0, 0.5, 1.0, 2.0, 3.5, 5.0])
+def test_thinned_roc_keeps_the_shape_of_the_curve(cells: int, distance: float) -> None:
+    rng = np.random.default_rng(cells)
+    labels = rng.random(cells) < 0.5
+    probability = 1 / (1 + np.exp(-rng.normal(np.where(labels, distance, 0), size=cells)))
+    assert_thinned_well(labels, probability)
+
+
+def test_thinned_roc_keeps_the_shape_of_a_staircase() -> None:
+    """Classes in turn: equal steps up and right, of which even thinning could keep every upper corner."""
+    for cells in range(380, 420):
+        assert_thinned_well(np.arange(cells) % 2 == 0, np.linspace(0, 1, cells))
+
+
+def assert_thinned_well(labels: np.ndarray, probability: np.ndarray) -> None:
+    roc = roc_points(labels, probability)
+    x, y = np.array(roc).T
+    assert len(x) <= 200
+    assert [roc[0], roc[-1]] == [(0.0, 0.0), (1.0, 1.0)]
+    assert (np.diff(roc, axis=0) >= 0).all()
+    area = sklearn.metrics.roc_auc_score(labels, probability)
+    assert sklearn.metrics.auc(x, y) == pytest.approx(area, abs=1e-3)
+    # Every point of the whole curve lies near the thinned one.
+    all_x, all_y, _ = sklearn.metrics.roc_curve(labels, probability)
+    along = np.interp(all_x + all_y, x + y, x)
+    assert np.abs(along - all_x).max() < 0.02
+
+
+def test_short_roc_is_kept_whole() -> None:
+    labels, probability = [True, True, False, False], [0.8, 0.5, 0.5, 0.2]
+    assert roc_points(labels, probability) == ((0.0, 0.0), (0.0, 0.5), (0.5, 1.0), (1.0, 1.0))
+    scores = score(labels, probability, ["A", "B", "A", "B"], resamples=1)
+    assert scores.estimates["roc_auc"].value == 0.875
+
+
+def test_threshold_itself_is_called_parasitized() -> None:
+    scores = score([True, False], [0.3, 0.3], ["A", "B"], threshold=0.3, resamples=1)
+    assert (scores.true_positive, scores.false_positive) == (1, 1)
+
+
+def test_precision_of_a_model_that_calls_nothing_is_undefined() -> None:
+    estimates = score([True, True, False], [0.2, 0.1, 0.1], ["A", "B", "C"], resamples=50).estimates
+    precision = estimates["precision"]
+    assert np.isnan([precision.value, precision.low, precision.high]).all()
+    assert (precision.hits, precision.total) == (0, 0)
+    assert estimates["f1"].value == 0
+    assert estimates["mcc"].value == 0
+
+
+LABELS = [True, True, False, False]
+PROBABILITY = [0.9, 0.8, 0.2, 0.1]
+GROUPS = ["A", "B", "A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"labels": [0, 0, 1, 1]}, r"True \(parasitized\) and False .* int64 of shape \(4,\)"),
+        ({"labels": ["Parasitized"] * 4}, r"True \(parasitized\) and False"),
+        ({"labels": [LABELS]}, r"bool of shape \(1, 4\)"),
+        ({"labels": []}, r"float64 of shape \(0,\)"),
+        ({"labels": np.array([], bool), "probability": [], "groups": []}, "0 of 0 cells are labelled"),
+        ({"labels": [True] * 4}, "4 of 4 cells are labelled parasitized"),
+        ({"labels": [False] * 4}, "0 of 4 cells are labelled parasitized"),
+        ({"probability": PROBABILITY[:3]}, r"Each of the 4 labels .* shape \(3,\)"),
+        ({"probability": [[p, 1 - p] for p in PROBABILITY]}, r"Each of the 4 labels .* shape \(4, 2\)"),
+        ({"probability": list("abcd")}, "Each of the 4 labels needs one probability"),
+        ({"probability": [0.9, float("nan"), 0.2, 0.1]}, "1 of 4 do not, the first is nan at place 1"),
+        ({"probability": [90, 80, 20, 10]}, "4 of 4 do not, the first is 90.0 at place 0"),
+        ({"probability": [0.9, 0.8, 0.2, -1e-9]}, "1 of 4 do not, the first is -1e-09 at place 3"),
+        ({"groups": GROUPS[:3]}, r"Each of the 4 cells needs one patient group.*\(3,\)"),
+        ({"groups": ["A", "", "A", "B"]}, "at place 1 there is ''"),
+        ({"groups": ["A", None, "A", "B"]}, "at place 1 there is None"),
+        ({"threshold": 50}, "between 0 and 1; it is 50"),
+        ({"threshold": float("nan")}, "between 0 and 1; it is nan"),
+        ({"resamples": 0}, "0 were asked for"),
+    ],
+)
+def test_wrong_input_is_refused_with_a_sentence(wrong: dict[str, object], message: str) -> None:
+    arguments: dict[str, object] = {"labels": LABELS, "probability": PROBABILITY, "groups": GROUPS} | wrong
+    with pytest.raises(MetricsError, match=message) as refused:
+        score(**arguments)  # type: ignore[arg-type]
+    assert isinstance(refused.value, MalariaDetectError)
+    assert str(refused.value).endswith(".")
+    second = arguments.pop("probability")
+    with pytest.raises(MetricsError, match=message):
+        difference(first=second, second=second, **arguments)  # type: ignore[arg-type]
+
+
+def test_scores_hold_plain_numbers_only() -> None:
+    scores = score(LABELS, np.array(PROBABILITY, np.float32), np.array(GROUPS), np.float64(0.5), resamples=9)
+    plain = asdict(scores)
+    estimates = {name: Estimate(**estimate) for name, estimate in plain["estimates"].items()}
+    assert Scores(**plain | {"estimates": estimates}) == scores
+    for name, value in plain.items():
+        if name != "estimates":
+            assert type(value) is (float if name == "threshold" else int), name
+    numbers = {type(number) for estimate in plain["estimates"].values() for number in estimate.values()}
+    assert numbers == {float, int, type(None)}
+    assert {type(number) for point in roc_points(LABELS, PROBABILITY) for number in point} == {float}
+    paired = difference(LABELS, PROBABILITY, PROBABILITY, GROUPS, resamples=9)
+    assert {type(number) for estimate in paired.values() for number in asdict(estimate).values()} == {
+        float,
+        type(None),
+    }
+
+
+def test_scoring_needs_no_torch() -> None:
+    program = (
+        "import sys, malaria_detect.metrics, malaria_detect.slide; "
+        "print('torch' in sys.modules, 'fastai' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "False"]

@@ -1,0 +1,129 @@
+"""Thresholds: what their rules promise, on ties, at the ends, after rounding."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from malaria_detect.metrics import OPERATING_RULES, MetricsError, choose_threshold, score
+from tests.metrics.studies import Cells, Studies, some_cells
+
+
+def rates(labels: np.ndarray, probability: np.ndarray, threshold: float) -> tuple[float, float]:
+    called = probability >= threshold
+    return float(called[labels].mean()), float((~called)[~labels].mean())
+
+
+def one_each(cells: int) -> list[str]:
+    """Every cell of a patient of its own."""
+    return [f"P{index}" for index in range(cells)]
+
+
+def chosen(labels: np.ndarray, probability: np.ndarray, rule: str) -> float:
+    try:
+        return choose_threshold(labels, probability, one_each(len(labels)), rule)
+    except MetricsError:
+        assume(False)
+        raise
+
+
+def test_rules_stand_in_the_order_of_their_thresholds() -> None:
+    assert list(OPERATING_RULES) == ["screening", "balanced", "counting"]
+    labels, probability, groups = Studies(40).draw(np.random.default_rng(0))
+    screening, balanced, counting = (
+        choose_threshold(labels, probability, groups, rule) for rule in OPERATING_RULES
+    )
+    assert screening < balanced < counting
+    assert all(rule.endswith(".") for rule in OPERATING_RULES.values())
+
+
+@settings(max_examples=150, deadline=None)
+@given(some_cells(), st.sampled_from(["balanced", "counting"]))
+def test_no_other_threshold_keeps_the_rule_better(cells: Cells, rule: str) -> None:
+    labels, probability, _ = cells
+    threshold = chosen(labels, probability, rule)
+    sensitivity, specificity = rates(labels, probability, threshold)
+    assert sensitivity > 0
+    assert specificity > 0
+    every = np.unique(probability)
+    for other in [*(every[1:] + every[:-1]) / 2]:
+        rival = rates(labels, probability, other)
+        if rule == "counting":
+            assert specificity >= 0.995
+            assert other >= threshold or rival[1] < 0.995
+        else:
+            assert sum(rival) <= sensitivity + specificity + 1e-12
+
+
+def test_screening_is_the_highest_threshold_whose_printed_interval_keeps_its_promise() -> None:
+    labels, probability, groups = Studies(40).draw(np.random.default_rng(0))
+    threshold = choose_threshold(labels, probability, groups, "screening")
+    assert score(labels, probability, groups, threshold).estimates["sensitivity"].low >= 0.97
+    missed_next = np.sort(probability[labels & (probability > threshold)])[:3]
+    for one in missed_next:
+        assert score(labels, probability, groups, one + 1e-6).estimates["sensitivity"].low < 0.97
+
+
+def test_screening_asks_for_more_where_patients_differ_more() -> None:
+    random = np.random.default_rng(1)
+    labels = np.arange(4000) % 2 == 0
+    probability = np.where(labels, random.beta(8, 1, 4000), random.beta(1, 8, 4000))
+    alike = [f"P{index // 2 % 40}" for index in range(4000)]
+    # The same cells, but all that are hard to call belong to a few patients.
+    hard = np.argsort(np.where(labels, probability, 2))
+    unlike = np.array(alike)
+    unlike[hard[:150]] = [f"P{index % 3}" for index in range(150)]
+    thresholds = [choose_threshold(labels, probability, groups, "screening") for groups in (alike, unlike)]
+    assert thresholds[1] < thresholds[0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(some_cells(), st.sampled_from(["balanced", "counting"]), st.integers(0, 1000))
+def test_rounding_changes_neither_the_threshold_nor_a_call(cells: Cells, rule: str, seed: int) -> None:
+    labels, probability, _ = cells
+    threshold = chosen(labels, probability, rule)
+    noise = np.random.default_rng(seed).uniform(-1e-12, 1e-12, len(probability))
+    shaken = np.clip(probability + noise, 0, 1)
+    assert chosen(labels, shaken, rule) == pytest.approx(threshold, abs=1e-11)
+    assert ((shaken >= threshold) == (probability >= threshold)).all()
+
+
+def test_share_that_is_met_exactly_keeps_the_rule() -> None:
+    # 199 of 200 uninfected cells lie below 0.5.
+    labels = np.arange(300) < 100
+    probability = np.where(labels, 0.8, 0.2)
+    probability[-1:] = 0.9
+    assert choose_threshold(labels, probability, one_each(300), "counting") == pytest.approx(0.5)
+    # One less does not.
+    probability[-2] = 0.9
+    with pytest.raises(MetricsError, match="'counting'"):
+        choose_threshold(labels, probability, one_each(300), "counting")
+
+
+def test_of_equally_balanced_thresholds_the_one_nearest_to_one_half_is_taken() -> None:
+    labels = [True, False, True, False, True, False]
+    probability = [0.95, 0.9, 0.6, 0.45, 0.3, 0.1]
+    assert choose_threshold(labels, probability, one_each(6), "balanced") == pytest.approx(0.525)
+    # As near on both sides: the lower one.
+    two = choose_threshold([True, False, True, False], [0.8, 0.6, 0.4, 0.2], one_each(4), "balanced")
+    assert two == pytest.approx(0.3)
+
+
+def test_classes_apart_are_cut_in_the_middle() -> None:
+    assert choose_threshold([True, False], [0.7, 0.2], ["A", "B"], "balanced") == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize("rule", OPERATING_RULES)
+@pytest.mark.parametrize("probability", [[0.5, 0.5, 0.5, 0.5], [0.1, 0.2, 0.8, 0.9]])
+def test_probabilities_that_tell_nothing_give_no_threshold(rule: str, probability: list[float]) -> None:
+    with pytest.raises(MetricsError, match=f"No threshold keeps the rule '{rule}'"):
+        choose_threshold([True, True, False, False], probability, one_each(4), rule)
+
+
+def test_wrong_input_is_refused() -> None:
+    with pytest.raises(MetricsError, match=r"no rule 'strict'.*screening, balanced, counting"):
+        choose_threshold([True, False], [0.9, 0.1], ["A", "B"], "strict")
+    with pytest.raises(MetricsError, match="both parasitized and uninfected"):
+        choose_threshold([True, True], [0.9, 0.1], ["A", "B"], "balanced")
+    with pytest.raises(MetricsError, match="needs one patient group"):
+        choose_threshold([True, False], [0.9, 0.1], ["A"], "screening")
