@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from fastai.vision.all import Callback, set_seed
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from malaria_detect.loaders import CellLoaders
@@ -101,9 +102,16 @@ class Checkpoint(Callback):
     order = 60
 
     def __init__(
-        self, path: Path, run: dict[str, Any], start: StartWeights, history: list[Epoch], sizes: Sequence[int]
+        self,
+        path: Path,
+        run: dict[str, Any],
+        start: StartWeights,
+        history: list[Epoch],
+        sizes: Sequence[int],
+        average: AveragedModel,
     ) -> None:
         self.path, self.run_id, self.start, self.history, self.sizes = path, run, start, history, sizes
+        self.average = average
         self.began = 0.0
 
     def before_train(self) -> None:
@@ -132,6 +140,8 @@ class Checkpoint(Callback):
                 ],
             },
         }
+        if self.average.n_averaged > 0:
+            state["average"] = self.average.state_dict()
         part = self.path.with_suffix(".part")
         torch.save(state, part)
         part.replace(self.path)

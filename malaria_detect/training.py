@@ -8,14 +8,16 @@ import json
 import pickle
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from fastai.vision.all import Learner, default_device, set_seed
+from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
+from malaria_detect.averaging import Averaging, take_average
 from malaria_detect.callbacks import ChannelsLast, Checkpoint, EpochData, Progress, in_bfloat16
 from malaria_detect.cells import CLASSES, Cell, Split
 from malaria_detect.errors import MalariaDetectError
@@ -41,9 +43,13 @@ class TrainSettings:
         Side of the pictures in px, one for each epoch of the whole network.
     freeze_epochs : int
         Epochs before them in which only the head learns, at the first size.
+    average_epochs : int
+        Epochs after them at the last size and a constant rate, whose weights are averaged (Izmailov et al. 2018,
+        Averaging weights leads to wider optima and better generalization, arXiv 1803.05407); 0 for none.
     batch_size : int
     base_lr : float
-        As in fastai's ``fine_tune``: the head's rate while the trunk is frozen, half of it at the peak later.
+        As in fastai's ``fine_tune``: the head's rate while the trunk is frozen, half of it at the peak later, an eighth
+        while weights are averaged.
     lr_mult : float
         The first layers learn so many times slower than the head.
     label_smoothing : float
@@ -57,6 +63,7 @@ class TrainSettings:
 
     sizes: tuple[int, ...] = (96,) * 7 + (160,) * 3 + (224,) * 2
     freeze_epochs: int = 1
+    average_epochs: int = 4
     batch_size: int = 64
     base_lr: float = 4e-3
     lr_mult: float = 4.0
@@ -72,11 +79,17 @@ class TrainSettings:
             raise TrainingError(
                 f"Sizes are pictures' sides in px, 32 or more, one for each epoch; got {self.sizes}."
             )
-        if self.freeze_epochs < 0 or self.batch_size < 2 or self.seed < 0:
+        if min(self.freeze_epochs, self.average_epochs, self.seed) < 0 or self.batch_size < 2:
             raise TrainingError(
-                f"Frozen epochs ({self.freeze_epochs}) and seed ({self.seed}) must be 0 or more, "
-                f"and a batch ({self.batch_size}) 2 or more cells."
+                f"Frozen epochs ({self.freeze_epochs}), averaged epochs ({self.average_epochs}) and seed ({self.seed}) "
+                f"must be 0 or more, and a batch ({self.batch_size}) 2 or more cells."
             )
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """Side of the pictures in every epoch of the run: frozen ones, those of the cycle, averaged ones."""
+        frozen, averaged = (self.sizes[0],) * self.freeze_epochs, (self.sizes[-1],) * self.average_epochs
+        return frozen + self.sizes + averaged
 
 
 def recorded(settings: TrainSettings) -> dict[str, Any]:
@@ -144,6 +157,7 @@ def fit(
     settings: TrainSettings,
     work: Path,
     *,
+    corrected: Sequence[str | None] | None = None,
     fingerprint: str = "",
     resume: bool = False,
     progress: bool = True,
@@ -158,8 +172,12 @@ def fit(
     settings : TrainSettings
     work : Path
         Folder for the checkpoint and, while it runs, for the squares: 19,000 cells take up to 4 GB.
+    corrected : sequence of str or None, optional
+        Label to learn for each of ``cells``, None for one to learn nothing from; without it the published ones.
+        Validation is on published labels.
     fingerprint : str
-        Of the cells, see :func:`malaria_detect.cells.check_cells`: a run is only gone on with on the same cells.
+        Of the cells and of corrections, see :func:`malaria_detect.cells.check_cells`: a run is only gone on with on
+        the same ones.
     resume : bool
         Go on from the checkpoint in ``work``; without one it starts from the beginning.
     progress : bool
@@ -172,8 +190,12 @@ def fit(
     WeightsError
         Where the starting weights cannot be had.
     """
+    if corrected is not None:
+        split = replace(split, train=tuple(index for index in split.train if corrected[index]))
+        relabelled = {index: replace(cells[index], label=corrected[index] or "") for index in split.train}
+        cells = [relabelled.get(index, cell) for index, cell in enumerate(cells)]
     for side in (split.train, split.valid, split.test):
-        if {cells[index].label for index in side} != set(CLASSES):
+        if side and {cells[index].label for index in side} != set(CLASSES):
             raise TrainingError(
                 "A side of the split lacks one of the classes: more cells of more patients are needed."
             )
@@ -206,15 +228,18 @@ def _fit(
             **{**checkpoint["start"], "identity_blocks": tuple(checkpoint["start"]["identity_blocks"])}
         )
     loaders = CellLoaders(cells, split, settings.batch_size, work, progress)
-    frozen = settings.freeze_epochs
-    sizes = (settings.sizes[0],) * frozen + settings.sizes
+    frozen, sizes = settings.freeze_epochs, settings.epochs
+    averaged_from = frozen + len(settings.sizes)
     done = 0 if checkpoint is None else checkpoint["done"]
     learner = cell_learner(loaders.at(sizes[min(done, len(sizes) - 1)]), network, settings.label_smoothing)
     history: list[Epoch] = []
     if checkpoint is not None:
         history = [Epoch(**epoch) for epoch in checkpoint["history"]]
         learner.model.load_state_dict(checkpoint["model"])
-    keep = Checkpoint(work / _CHECKPOINT, run, start, history, sizes)
+    average = AveragedModel(learner.model)
+    if checkpoint is not None and "average" in checkpoint:
+        average.load_state_dict(checkpoint["average"])
+    keep = Checkpoint(work / _CHECKPOINT, run, start, history, sizes, average)
     with (
         _bar(sizes, done, len(split.train), progress) as bar,
         in_bfloat16(learner.model, learner.dls.device),
@@ -231,7 +256,7 @@ def _fit(
             learner.fit_one_cycle(
                 frozen, slice(settings.base_lr), pct_start=0.99, cbs=[data, *callbacks], start_epoch=done
             )
-        if done < len(sizes):
+        if done < averaged_from:
             learner.unfreeze()
             first = max(0, done - frozen)
             if checkpoint is not None and first > 0:
@@ -247,6 +272,21 @@ def _fit(
                 cbs=[data, *callbacks],
                 start_epoch=first,
             )
+        if done < len(sizes):
+            first = max(0, done - averaged_from)
+            if checkpoint is not None and done >= averaged_from:
+                learner.unfreeze()
+                learner.opt.load_state_dict(checkpoint["optimizer"])
+            data = EpochData(loaders, sizes[averaged_from:], averaged_from, first, settings.seed)
+            rate = settings.base_lr / 8
+            learner.fit(
+                settings.average_epochs,
+                slice(rate / settings.lr_mult, rate),
+                cbs=[data, Averaging(average), *callbacks],
+                start_epoch=first,
+            )
+        if settings.average_epochs:
+            take_average(learner, average, settings.seed)
     loaders.discard()
     return Fitted(learner, tuple(history), start)
 
@@ -273,7 +313,7 @@ def _read_checkpoint(path: Path, run: dict[str, Any], resume: bool) -> dict[str,
         before, done = checkpoint["run"]["settings"], checkpoint["done"]
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is no checkpoint of a training run: move it away.") from error
-    epochs = before["freeze_epochs"] + len(before["sizes"])
+    epochs = before["freeze_epochs"] + len(before["sizes"]) + before.get("average_epochs", 0)
     if not resume:
         if done < epochs:
             raise TrainingError(

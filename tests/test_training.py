@@ -16,9 +16,10 @@ from malaria_detect.detector import open_learner
 from malaria_detect.passport import read_model, read_passport
 from malaria_detect.training import Fitted, TrainingError, TrainSettings, fit, parse_sizes
 
-SIZES = "32x2,48x2"
+SIZES = "32x2,48"
+AVERAGED = 2
 LEARNING_RATE = 1e-4  # small: otherwise so few cells send the loss anywhere, from the least of differences
-EPOCHS = 5  # one of them frozen
+EPOCHS = 6  # one of them frozen, two averaged
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def training(cells: Path, work: Path, *options: str) -> Iterator[subprocess.Pope
     command = [
         *(sys.executable, "-m", "malaria_detect", "train", "--cells", str(cells), "--weights", "none"),
         *("--sizes", SIZES, "--batch-size", "16", "--work", str(work), "--output", str(work / "export.pkl")),
-        *("--lr", str(LEARNING_RATE)),
+        *("--lr", str(LEARNING_RATE), "--average-epochs", str(AVERAGED)),
         *options,
     ]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -57,7 +58,7 @@ def wait_for_epoch(process: subprocess.Popen[str]) -> str:
 def killed_and_resumed(
     few_cells: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[str], int, str]:
-    """A run that is killed after its first epoch, interrupted after its next, and then left in peace."""
+    """A run that is killed after an epoch, interrupted after the next, and killed again while weights are averaged."""
     work = tmp_path_factory.mktemp("run")
     with training(few_cells, work) as process:
         lines = [wait_for_epoch(process)]
@@ -70,6 +71,11 @@ def killed_and_resumed(
         out, interrupted = process.communicate()
         lines += epoch_lines(out)
         status = process.returncode
+    with training(few_cells, work, "--resume") as process:
+        while len(lines) < EPOCHS - 1:
+            lines.append(wait_for_epoch(process))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     assert not (work / "export.pkl").exists()
     with training(few_cells, work, "--resume") as process:
         out, err = process.communicate()
@@ -84,14 +90,17 @@ def test_a_killed_run_goes_on_where_it_was(
     work, lines, _, _ = killed_and_resumed
     assert [line.split()[1] for line in lines] == [f"{epoch}/{EPOCHS}" for epoch in range(1, EPOCHS + 1)]
     history = read_passport(work / "export.pkl").history
-    assert [(epoch.epoch, epoch.size) for epoch in history] == [(1, 32), (2, 32), (3, 32), (4, 48), (5, 48)]
+    assert [(epoch.epoch, epoch.size) for epoch in history] == [
+        *((1, 32), (2, 32), (3, 32)),
+        *((4, 48), (5, 48), (6, 48)),
+    ]
 
 
 def test_a_finished_run_leaves_no_scaled_cells_behind(
     killed_and_resumed: tuple[Path, list[str], int, str],
 ) -> None:
     left = {path.name for path in killed_and_resumed[0].iterdir()}
-    assert left == {"checkpoint.pt", "export.pkl", "export.json"}
+    assert left == {"checkpoint.pt", "export.pkl", "export.json", "reports"}
 
 
 def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
@@ -106,7 +115,13 @@ def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
 
 def run_in_one_go(cells: Path, work: Path, **options: object) -> Fitted:
     folder, fingerprint = check_cells(find_cells(cells))
-    settings = TrainSettings(sizes=parse_sizes(SIZES), batch_size=16, weights="none", base_lr=LEARNING_RATE)
+    settings = TrainSettings(
+        sizes=parse_sizes(SIZES),
+        average_epochs=AVERAGED,
+        batch_size=16,
+        weights="none",
+        base_lr=LEARNING_RATE,
+    )
     split = grouped_split(folder.cells, settings.valid, settings.test, settings.seed)
     return fit(folder.cells, split, settings, work, fingerprint=fingerprint, progress=False, **options)  # type: ignore[arg-type]
 
@@ -115,10 +130,30 @@ def test_a_resumed_run_learns_what_an_uninterrupted_one_does(
     killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path, tmp_path: Path
 ) -> None:
     resumed = read_passport(killed_and_resumed[0] / "export.pkl").history
-    in_one_go = run_in_one_go(few_cells, tmp_path).history
-    for one, other in zip(resumed, in_one_go, strict=True):
+    in_one_go = run_in_one_go(few_cells, tmp_path)
+    for one, other in zip(resumed, in_one_go.history, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, abs=0.02)
         assert one.valid_loss == pytest.approx(other.valid_loss, abs=0.02)
+
+
+def test_weights_are_averaged_over_the_last_epochs_across_an_interruption(
+    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
+) -> None:
+    state = torch.load(killed_and_resumed[0] / "checkpoint.pt", weights_only=True)
+    assert state["average"]["n_averaged"] == AVERAGED  # so few cells give one share of the average an epoch
+    head = "1.8.weight"
+    averaged = state["average"][f"module.{head}"]
+    assert not torch.equal(averaged, state["model"][head])
+    exported = run_in_one_go(few_cells, killed_and_resumed[0], resume=True).learner.model.state_dict()
+    assert torch.equal(exported[head], averaged)
+
+
+def test_averaged_batch_norms_are_measured_with_the_averaged_weights(
+    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
+) -> None:
+    state = torch.load(killed_and_resumed[0] / "checkpoint.pt", weights_only=True)
+    exported = run_in_one_go(few_cells, killed_and_resumed[0], resume=True).learner.model.state_dict()
+    assert not torch.equal(exported["0.1.running_mean"], state["model"]["0.1.running_mean"])
 
 
 def test_a_checkpoint_of_other_settings_is_refused(
@@ -180,7 +215,12 @@ def test_training_from_weights_in_a_file_learns_to_tell_drawn_cells_apart(
     torch.save(weights, tmp_path / "trunk.pth")
     folder, _ = check_cells(find_cells(drawn_cells))
     settings = TrainSettings(
-        sizes=(96,) * 5, freeze_epochs=1, batch_size=8, weights=str(tmp_path / "trunk.pth"), base_lr=1e-3
+        sizes=(96,) * 5,
+        freeze_epochs=1,
+        average_epochs=0,
+        batch_size=8,
+        weights=str(tmp_path / "trunk.pth"),
+        base_lr=1e-3,
     )
     split = grouped_split(folder.cells, settings.valid, settings.test, settings.seed)
     fitted = fit(folder.cells, split, settings, tmp_path, progress=False)
@@ -200,7 +240,7 @@ def test_sizes_that_cannot_be_read_are_refused(text: str) -> None:
         parse_sizes(text)
 
 
-@pytest.mark.parametrize("wrong", [{"sizes": ()}, {"sizes": (8,)}, {"batch_size": 1}, {"freeze_epochs": -1}])
+@pytest.mark.parametrize("wrong", [{"sizes": ()}, {"sizes": (8,)}, {"batch_size": 1}, {"average_epochs": -1}])
 def test_settings_that_no_run_could_have_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(TrainingError, match="or more"):
         TrainSettings(**wrong)  # type: ignore[arg-type]
