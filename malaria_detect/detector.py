@@ -5,7 +5,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, cast
 
 import numpy as np
@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 
 from malaria_detect.cells import CLASSES
 from malaria_detect.images import ImageRefused, ImageSource, read_image, size_warnings
-from malaria_detect.passport import Passport, PassportError, read_model
+from malaria_detect.metrics import scaled
+from malaria_detect.passport import OperatingPoint, Passport, PassportError, read_model
 from malaria_detect.squares import RESIZE, network_input, square
 
 
@@ -31,9 +32,17 @@ class Prediction:
     label : str
         The more probable class, ``Parasitized`` or ``Uninfected``: what ``learn.predict`` says.
     decision : str
-        The class that the cell is called at the passport's threshold. It is ``label`` where the threshold is 0.5.
+        The class that the cell is called at the operating point.
     probabilities : dict of str to float
-        One for each class, 0 to 1, summing to 1.
+        One for each class, 0 to 1, summing to 1; calibrated, so that of cells given 0.8 about 80 % are what it says.
+    raw_probability_parasitized : float
+        The network's own softmax, which ``learn.predict`` returns: ordered as the calibrated one, but less honest.
+    operating_point : str
+        Name of the operating point that ``decision`` was made at.
+    threshold : float
+        Least calibrated probability of ``Parasitized`` that is called so there.
+    doubt_below : float
+        From the passport: see ``doubtful``.
     image_size : tuple of int
         Width and height of the picture in px.
     warnings : tuple of str
@@ -43,13 +52,43 @@ class Prediction:
     label: str
     decision: str
     probabilities: dict[str, float]
+    raw_probability_parasitized: float
+    operating_point: str
+    threshold: float
+    doubt_below: float
     image_size: tuple[int, int]
     warnings: tuple[str, ...] = ()
 
     @property
     def probability_parasitized(self) -> float:
-        """Probability of ``Parasitized``, 0 to 1."""
+        """Calibrated probability of ``Parasitized``, 0 to 1."""
         return self.probabilities[CLASSES[0]]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the calibrated probability of the decision is so low that a person should look."""
+        return self.probabilities[self.decision] < self.doubt_below
+
+    def at(self, point: OperatingPoint) -> "Prediction":
+        """The same picture, decided at another operating point of the same model.
+
+        Examples
+        --------
+        >>> detector = load_detector("export.pkl")
+        >>> prediction = detector.predict(np.zeros((130, 120, 3), dtype=np.uint8))
+        >>> prediction.at(detector.passport.point("screening")).operating_point
+        'screening'
+        """
+        return replace(
+            self,
+            decision=_called(self.probability_parasitized, point),
+            operating_point=point.name,
+            threshold=point.threshold,
+        )
+
+
+def _called(probability: float, point: OperatingPoint) -> str:
+    return CLASSES[0] if probability >= point.threshold else CLASSES[1]
 
 
 @dataclass(frozen=True)
@@ -73,11 +112,22 @@ class _Picture:
 
 
 class Detector:
-    """A trained network with its passport; made by :func:`load_detector`."""
+    """A trained network with its passport, at one operating point; made by :func:`load_detector`."""
 
-    def __init__(self, network: nn.Module, passport: Passport) -> None:
+    def __init__(self, network: nn.Module, passport: Passport, operating_point: str | None = None) -> None:
         self.passport = passport
-        self._network = prepared(network)
+        self.point = passport.point(operating_point)
+        self._network = network
+
+    def at(self, operating_point: str) -> "Detector":
+        """The same network, deciding at another operating point.
+
+        Raises
+        ------
+        PassportError
+            Where the model has none of that name.
+        """
+        return Detector(self._network, self.passport, operating_point)
 
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one picture.
@@ -103,7 +153,7 @@ class Detector:
         (120, 130)
         """
         picture = _Picture.of(image)
-        return self._prediction(picture, parasitized_probabilities(self._network, [picture.square])[0])
+        return self._prediction(picture, parasitized_logits(self._network, [picture.square])[0])
 
     def predict_many(
         self, images: Iterable[ImageSource], batch_size: int = 64, progress: bool = False
@@ -132,31 +182,42 @@ class Detector:
             while batch := list(itertools.islice(source, batch_size)):
                 pictures = list(pool.map(_read, batch))
                 squares = [picture.square for picture in pictures if isinstance(picture, _Picture)]
-                probabilities = iter(parasitized_probabilities(self._network, squares))
+                logits = iter(parasitized_logits(self._network, squares))
                 for picture in pictures:
                     if isinstance(picture, Refusal):
                         yield picture
                     else:
-                        yield self._prediction(picture, next(probabilities))
+                        yield self._prediction(picture, next(logits))
                 bar.update(len(batch))
 
-    def _prediction(self, picture: _Picture, probability: float) -> Prediction:
+    def _prediction(self, picture: _Picture, logit: float) -> Prediction:
+        calibrated, raw = (
+            float(scaled(logit, temperature)) for temperature in (self.passport.temperature, 1.0)
+        )
         return Prediction(
-            label=CLASSES[0] if probability >= 0.5 else CLASSES[1],
-            decision=CLASSES[0] if probability >= self.passport.threshold else CLASSES[1],
-            probabilities={CLASSES[0]: probability, CLASSES[1]: 1 - probability},
+            label=CLASSES[0] if logit >= 0 else CLASSES[1],
+            decision=_called(calibrated, self.point),
+            probabilities={CLASSES[0]: calibrated, CLASSES[1]: 1 - calibrated},
+            raw_probability_parasitized=raw,
+            operating_point=self.point.name,
+            threshold=self.point.threshold,
+            doubt_below=self.passport.doubt.below,
             image_size=picture.size,
             warnings=size_warnings(*picture.size),
         )
 
 
-def load_detector(path: str | os.PathLike[str] = "export.pkl") -> Detector:
+def load_detector(
+    path: str | os.PathLike[str] = "export.pkl", operating_point: str | None = None
+) -> Detector:
     """Open an exported model, after its SHA-256 was held against the passport beside it.
 
     Parameters
     ----------
     path : path
         The exported learner; its passport ``export.json`` lies beside it.
+    operating_point : str, optional
+        ``screening``, ``balanced`` or ``counting``; without one the passport's default.
 
     Returns
     -------
@@ -165,7 +226,7 @@ def load_detector(path: str | os.PathLike[str] = "export.pkl") -> Detector:
     Raises
     ------
     PassportError
-        Where the pair is missing, foreign or changed; nothing is unpickled then.
+        Where the pair is missing, foreign or changed, or has no such operating point; nothing is unpickled then.
 
     Examples
     --------
@@ -178,7 +239,8 @@ def load_detector(path: str | os.PathLike[str] = "export.pkl") -> Detector:
         raise PassportError(
             f"{path} tells {' and '.join(passport.classes)} apart, not {' and '.join(CLASSES)}."
         )
-    return Detector(open_learner(data).model, passport)
+    passport.point(operating_point)
+    return Detector(prepared(open_learner(data).model), passport, operating_point)
 
 
 def open_learner(data: bytes) -> Learner:
@@ -214,20 +276,25 @@ def _fold(parent: nn.Module, convolution: str, norm: str) -> None:
     parent.set_submodule(norm, nn.Identity())
 
 
-def parasitized_probabilities(network: nn.Module, squares: Sequence[np.ndarray]) -> list[float]:
-    """Probability of ``Parasitized`` for each square, from a network that :func:`prepared` made.
+def parasitized_logits(network: nn.Module, squares: Sequence[np.ndarray]) -> list[float]:
+    """Log-odds of ``Parasitized`` for each square, from a network that :func:`prepared` made.
 
     Parameters
     ----------
     network : torch.nn.Module
     squares : sequence of numpy.ndarray
         uint8, each (460, 460, 3), from :func:`malaria_detect.squares.square`.
+
+    Returns
+    -------
+    list of float
+        Not calibrated: their logistic function is the softmax of ``learn.predict``.
     """
     if not squares:
         return []
     with torch.inference_mode():
-        probabilities = network(network_input(squares)).softmax(dim=1)[:, 0]
-    return [float(probability) for probability in probabilities]
+        logits = network(network_input(squares))
+    return [float(logit) for logit in logits[:, 0] - logits[:, 1]]
 
 
 def _read(image: ImageSource) -> _Picture | Refusal:

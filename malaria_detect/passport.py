@@ -6,16 +6,16 @@ where its SHA-256 is the one that stands there.
 
 import hashlib
 import json
-import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from malaria_detect.errors import MalariaDetectError
-from malaria_detect.metrics import Estimate, Scores
+from malaria_detect.metrics import PatientCounts, ReliabilityBin, Scores
+from malaria_detect.records import RecordError, from_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RESEARCH_USE = "For Research Use Only. Not for use in diagnostic procedures."
 _MEND = "take both files from one release, or train anew with `malaria-detect train`"
 EPOCH_SCORES = ("train_loss", "valid_loss", "accuracy", "precision", "recall", "f1", "roc_auc")
@@ -76,11 +76,85 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold for a purpose, chosen on validation patients, and what it gave on them and on test patients.
+
+    Attributes
+    ----------
+    name : str
+        screening, balanced or counting.
+    rule : str
+        How the threshold was chosen, as a sentence.
+    threshold : float
+        A cell is called parasitized where its calibrated probability is at least this.
+    validation, test : Scores
+        Of calibrated probabilities, on the patients that the threshold was chosen on, and on the others.
+    patients : tuple of PatientCounts
+        The test patients one by one.
+    """
+
+    name: str
+    rule: str
+    threshold: float
+    validation: Scores
+    test: Scores
+    patients: tuple[PatientCounts, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what no threshold can be."""
+        if not 0 <= self.threshold <= 1:
+            raise ValueError("threshold is not between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Below which calibrated probability of its own decision a call is doubtful, and what such calls are worth.
+
+    Attributes
+    ----------
+    below : float
+        Chosen on validation patients, so that a tenth of their cells is doubtful at the default operating point.
+    validation_share, test_share : float
+        Share of the cells that are doubtful.
+    validation_caught, test_caught : float
+        Share of the wrong calls that are doubtful.
+    """
+
+    below: float
+    validation_share: float
+    validation_caught: float
+    test_share: float
+    test_caught: float
+
+
+@dataclass(frozen=True)
 class Passport:
     """All that is known of an exported model; see the README for how to read it.
 
-    ``resize`` and ``input_size`` are in pixels, ``mean`` and ``std`` of RGB in 0 to 1. ``threshold`` is the least
-    probability of parasitized that is called so. ``settings`` are those of the training run.
+    Attributes
+    ----------
+    resize, input_size : int
+        In px.
+    mean, std : tuple of float
+        Of RGB in 0 to 1.
+    settings : dict
+        Those of the training run.
+    logits_sha256 : str
+        SHA-256 of the file with the logits of validation and test cells, from which all that follows was computed.
+    temperature : float
+        The network's logits are divided by it, which makes its probabilities calibrated; fitted on validation patients;
+        1 where none could be fitted.
+    operating_points : tuple of OperatingPoint
+    default_point : str
+        Name of the one that is used where nobody chooses.
+    roc : tuple of (float, float)
+        ROC curve on test patients.
+    reliability_raw, reliability : tuple of ReliabilityBin
+        On test patients, before and after the temperature.
+    ece_raw : float
+        Expected calibration error on test patients before the temperature; the one after stands in the scores.
+    corrected_test : Scores or None
+        At the default operating point on test patients, with labels as corrected; None where none was.
     """
 
     schema_version: int
@@ -103,19 +177,42 @@ class Passport:
     versions: dict[str, str]
     settings: dict[str, Any]
     history: tuple[Epoch, ...]
-    validation_scores: Scores
-    test_scores: Scores
-    threshold: float
+    logits_sha256: str
+    temperature: float
+    operating_points: tuple[OperatingPoint, ...]
+    default_point: str
+    doubt: Doubt
+    roc: tuple[tuple[float, float], ...]
+    reliability_raw: tuple[ReliabilityBin, ...]
+    reliability: tuple[ReliabilityBin, ...]
+    ece_raw: float
+    corrected_test: Scores | None
     created: str
     licence: str
     intended_use: str
 
     def __post_init__(self) -> None:
         """Refuse what no model can be."""
-        if not isinstance(self.sha256, str) or len(self.sha256) != 64:
+        if len(self.sha256) != 64:
             raise ValueError("sha256 is not 64 hexadecimal digits")
-        if not isinstance(self.threshold, float) or not 0 <= self.threshold <= 1:
-            raise ValueError("threshold is not between 0 and 1")
+        if not self.temperature > 0:
+            raise ValueError("temperature is not above 0")
+        if self.default_point not in [point.name for point in self.operating_points]:
+            raise ValueError("default_point is none of the operating points")
+
+    def point(self, name: str | None = None) -> OperatingPoint:
+        """One of the operating points; without a name the default one.
+
+        Raises
+        ------
+        PassportError
+            Where the model has no operating point of that name.
+        """
+        for point in self.operating_points:
+            if point.name == (name or self.default_point):
+                return point
+        known = ", ".join(point.name for point in self.operating_points)
+        raise PassportError(f"{self.file_name} has no operating point {name!r}: choose one of {known}.")
 
 
 def passport_path(model_path: str | os.PathLike[str]) -> Path:
@@ -167,8 +264,8 @@ def read_model(model_path: str | os.PathLike[str]) -> tuple[Passport, bytes]:
             raise PassportError(
                 f"{path} has the schema version {version}, and this program reads version {SCHEMA_VERSION}; {_MEND}."
             )
-        passport = _from_json(content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        passport = from_json(Passport, content)
+    except (ValueError, KeyError, TypeError, RecordError) as error:
         raise PassportError(f"{path} is no passport of a model ({error!r}); {_MEND}.") from error
     found = hashlib.sha256(data).hexdigest()
     if found != passport.sha256:
@@ -177,45 +274,3 @@ def read_model(model_path: str | os.PathLike[str]) -> tuple[Passport, bytes]:
             f"{passport.sha256[:12]}…), so it is not opened; {_MEND}."
         )
     return passport, data
-
-
-def to_json(passport: Passport) -> str:
-    """A passport as the text of ``export.json``."""
-    return json.dumps(_without_nan(asdict(passport)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN: a score that is not defined stands as null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _with_nan(numbers: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {key: math.nan if value is None and key in names else value for key, value in numbers.items()}
-
-
-def _from_json(content: dict[str, Any]) -> Passport:
-    known = dict(content)
-    for name in ("classes", "mean", "std"):
-        known[name] = tuple(known[name])
-    weights = known["weights"]
-    known["weights"] = StartWeights(**{**weights, "identity_blocks": tuple(weights["identity_blocks"])})
-    for name in ("train", "valid", "test"):
-        known[name] = Side(**{**known[name], "groups": tuple(known[name]["groups"])})
-    known["history"] = tuple(Epoch(**_with_nan(epoch, EPOCH_SCORES)) for epoch in known["history"])
-    for name in ("validation_scores", "test_scores"):
-        scores = known[name]
-        known[name] = Scores(
-            **{
-                **scores,
-                "estimates": {
-                    key: Estimate(**_with_nan(estimate, ("value", "low", "high")))
-                    for key, estimate in scores["estimates"].items()
-                },
-                "roc": tuple(tuple(point) for point in scores["roc"]),
-            }
-        )
-    return Passport(**known)

@@ -1,9 +1,11 @@
-"""From cells to the pair ``export.pkl`` and ``export.json``: split, train, export, score, write."""
+"""From cells to ``export.pkl`` and its passport ``export.json``: split, train, export, calibrate, score, write."""
 
 import datetime
+import hashlib
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,25 +14,26 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect import __version__
+from malaria_detect.assessment import Logits, assess, read_logits, write_logits
 from malaria_detect.cells import CLASSES, Cell, CellFolder, Split, check_cells, grouped_split
-from malaria_detect.detector import open_learner, parasitized_probabilities, prepared
+from malaria_detect.corrections import Corrections, corrected_labels
+from malaria_detect.detector import open_learner, parasitized_logits, prepared
 from malaria_detect.images import read_image
-from malaria_detect.metrics import Scores, score
 from malaria_detect.passport import (
     RESEARCH_USE,
     SCHEMA_VERSION,
     Passport,
+    PassportError,
     Side,
     passport_path,
+    read_passport,
     sha256_of,
-    to_json,
 )
 from malaria_detect.recipe import design_dataloaders, export_learner
+from malaria_detect.records import to_json
 from malaria_detect.squares import INPUT_SIZE, MEAN, RESIZE, STD, square
 from malaria_detect.training import Fitted, TrainingError, TrainSettings, fit, recorded
 
-# A cell is called parasitized where that is the more probable class. Chosen beforehand, so that no data is spent on it.
-THRESHOLD = 0.5
 _LIBRARIES = ("torch", "torchvision", "fastai", "pillow", "numpy", "scikit-learn")
 _SCORE_BATCH = 64
 
@@ -41,10 +44,11 @@ def train(
     work: Path,
     output: Path,
     *,
+    corrections: Corrections | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> Passport:
-    """Train on a folder of cells and write the model and its passport.
+    """Train on a folder of cells and write the model, its passport and what it said of every held-out cell.
 
     Parameters
     ----------
@@ -54,7 +58,10 @@ def train(
     work : Path
         Folder for the checkpoint and other files of the run.
     output : Path
-        The exported learner, usually ``export.pkl``; the passport is written beside it.
+        The exported learner, usually ``export.pkl``; passport and logits are written to :func:`passport_path` and
+        :func:`logits_path`.
+    corrections : Corrections, optional
+        Labels are learnt as corrected; scores are given on published labels and on corrected ones.
     resume : bool
         Go on from the checkpoint in ``work``.
     progress : bool
@@ -71,11 +78,71 @@ def train(
     """
     check_output(output)
     folder, fingerprint = check_cells(folder)
+    corrected, fingerprint = correct(folder.cells, corrections, fingerprint)
     split = grouped_split(folder.cells, settings.valid, settings.test, settings.seed)
     fitted = fit(
-        folder.cells, split, settings, work, fingerprint=fingerprint, resume=resume, progress=progress
+        folder.cells,
+        split,
+        settings,
+        work,
+        corrected=corrected,
+        fingerprint=fingerprint,
+        resume=resume,
+        progress=progress,
     )
-    return export(fitted, folder.cells, split, settings, fingerprint, output, progress=progress)
+    return export(
+        fitted,
+        folder.cells,
+        split,
+        settings,
+        fingerprint,
+        output,
+        corrected=corrected,
+        progress=progress,
+    )
+
+
+def correct(
+    cells: Sequence[Cell], corrections: Corrections | None, fingerprint: str
+) -> tuple[tuple[str | None, ...], str]:
+    """Labels as corrected (None where an expert was unsure), and the fingerprint of the cells with them.
+
+    Parameters and errors are those of :func:`malaria_detect.corrections.corrected_labels`. Without corrections labels
+    are the published ones, and the fingerprint stays as it was.
+    """
+    labels = [cell.label for cell in cells]
+    if corrections is None:
+        return tuple(labels), fingerprint
+    corrected = corrected_labels([cell.path.name for cell in cells], labels, corrections)
+    digest = hashlib.sha256("\n".join(label or "" for label in corrected).encode()).hexdigest()
+    return corrected, f"{fingerprint} corrected {digest[:16]}"
+
+
+def logits_path(model_path: Path) -> Path:
+    """Where a model's logits on its held-out patients lie: ``reports/export-cells.csv`` for ``export.pkl``."""
+    return model_path.parent / "reports" / f"{model_path.stem}-cells.csv"
+
+
+def recalibrate(model_path: Path) -> Passport:
+    """Choose temperature and operating points anew from a model's logits, and rewrite its passport; no cell is needed.
+
+    Raises
+    ------
+    MalariaDetectError
+        Where model, passport or logits are missing or damaged, or do not belong together.
+    """
+    passport = read_passport(model_path)
+    validation, test = read_logits(logits_path(model_path))
+    if sha256_of(logits_path(model_path)) != passport.logits_sha256:
+        raise PassportError(
+            f"{logits_path(model_path)} is not the file that {passport_path(model_path)} was written with: "
+            "both come from one `malaria-detect train`."
+        )
+    renewed = replace(passport, **vars(assess(validation, test)))
+    part = passport_path(model_path).with_suffix(".part")
+    part.write_text(to_json(renewed), encoding="utf-8")
+    part.replace(passport_path(model_path))
+    return renewed
 
 
 def check_output(output: Path) -> None:
@@ -88,8 +155,9 @@ def check_output(output: Path) -> None:
     """
     if output.suffix != ".pkl":
         raise TrainingError(f"{output} must end in .pkl; its passport gets the same name with .json.")
-    if not os.access(output.parent, os.W_OK):
-        raise TrainingError(f"{output.parent} is no folder that can be written to: name another --output.")
+    for folder in (output.parent, logits_path(output).parent):
+        if not os.access(folder if folder.exists() else output.parent, os.W_OK) or folder.is_file():
+            raise TrainingError(f"{folder} is no folder that can be written to: name another --output.")
 
 
 def export(
@@ -100,93 +168,116 @@ def export(
     fingerprint: str,
     output: Path,
     *,
+    corrected: Sequence[str | None] | None = None,
     progress: bool = True,
 ) -> Passport:
-    """Write a trained learner and its passport; parameters as in :func:`train`.
+    """Write a trained learner, its passport and its logits; parameters as in :func:`train`.
 
-    What is scored is the file itself, opened again, with its weights rounded to float16. Both files are written
-    under other names first and moved when both are complete.
+    ``corrected`` and ``fingerprint`` are what :func:`correct` gives; without ``corrected`` the labels are as published.
+    What is scored is the file itself, opened again, with its weights rounded to float16. All files are written under
+    other names first and moved when they are complete.
     """
     check_output(output)
-    part, passport_part = (path.with_name(f"{path.name}.part") for path in (output, passport_path(output)))
+    labels = [cell.label for cell in cells] if corrected is None else corrected
+    logits_path(output).parent.mkdir(exist_ok=True)
+    parts = {
+        path: path.with_name(f"{path.name}.part")
+        for path in (logits_path(output), output, passport_path(output))
+    }
     try:
         learner = fitted.learner
         learner.dls = design_dataloaders([_first(cells, label).path for label in CLASSES])
-        export_learner(learner, part)
-        passport = _passport(fitted, cells, split, settings, fingerprint, part, output.name, progress)
-        passport_part.write_text(to_json(passport), encoding="utf-8")
-        part.replace(output)
-        passport_part.replace(passport_path(output))
+        export_learner(learner, parts[output])
+        network = prepared(open_learner(parts[output].read_bytes()).model)
+        validation, test = (
+            _logits(
+                network,
+                [cells[index] for index in side],
+                [labels[index] for index in side],
+                name,
+                progress,
+            )
+            for side, name in ((split.valid, "validation"), (split.test, "test"))
+        )
+        if not np.isfinite(validation.values + test.values).all():
+            raise TrainingError(
+                "The network answers with no numbers: training went astray, try a lower --lr."
+            )
+        write_logits(validation, test, parts[logits_path(output)])
+        passport = Passport(
+            schema_version=SCHEMA_VERSION,
+            file_name=output.name,
+            sha256=sha256_of(parts[output]),
+            size_bytes=parts[output].stat().st_size,
+            architecture="resnet34",
+            classes=CLASSES,
+            resize=RESIZE,
+            input_size=INPUT_SIZE,
+            mean=MEAN,
+            std=STD,
+            weights=fitted.start,
+            data_fingerprint=fingerprint,
+            split="grouped by patient",
+            seed=settings.seed,
+            train=_side([replace(cells[i], label=labels[i] or "") for i in split.train if labels[i]]),
+            valid=_side([cells[index] for index in split.valid]),
+            test=_side([cells[index] for index in split.test]),
+            versions=library_versions(),
+            settings=recorded(settings),
+            history=fitted.history,
+            logits_sha256=sha256_of(parts[logits_path(output)]),
+            **vars(assess(*read_logits(parts[logits_path(output)]))),
+            created=today(),
+            licence="Apache-2.0",
+            intended_use=f"{RESEARCH_USE} "
+            "Single red blood cells cut out of Giemsa-stained thin smears, P. falciparum.",
+        )
+        parts[passport_path(output)].write_text(to_json(passport), encoding="utf-8")
+        for path, part in parts.items():
+            part.replace(path)
     finally:
-        for unfinished in (part, passport_part):
-            unfinished.unlink(missing_ok=True)
+        for part in parts.values():
+            part.unlink(missing_ok=True)
     return passport
 
 
-def _passport(
-    fitted: Fitted,
-    cells: Sequence[Cell],
-    split: Split,
-    settings: TrainSettings,
-    fingerprint: str,
-    part: Path,
-    name: str,
-    progress: bool,
-) -> Passport:
-    network = prepared(open_learner(part.read_bytes()).model)
-    return Passport(
-        schema_version=SCHEMA_VERSION,
-        file_name=name,
-        sha256=sha256_of(part),
-        size_bytes=part.stat().st_size,
-        architecture="resnet34",
-        classes=CLASSES,
-        resize=RESIZE,
-        input_size=INPUT_SIZE,
-        mean=MEAN,
-        std=STD,
-        weights=fitted.start,
-        data_fingerprint=fingerprint,
-        split="grouped by patient",
-        seed=settings.seed,
-        train=_side(cells, split.train),
-        valid=_side(cells, split.valid),
-        test=_side(cells, split.test),
-        versions={
-            "malaria_detect": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _LIBRARIES},
-        },
-        settings=recorded(settings),
-        history=fitted.history,
-        validation_scores=_score(network, [cells[index] for index in split.valid], "validation", progress),
-        test_scores=_score(network, [cells[index] for index in split.test], "test", progress),
-        threshold=THRESHOLD,
-        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        licence="Apache-2.0",
-        intended_use=f"{RESEARCH_USE} Single red blood cells cut out of Giemsa-stained thin smears, P. falciparum.",
-    )
+def library_versions() -> dict[str, str]:
+    """Versions of this package, of Python, and of what can change a number."""
+    return {
+        "malaria_detect": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+
+
+def today() -> str:
+    """The date in UTC, as 2026-01-31."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def _first(cells: Sequence[Cell], label: str) -> Cell:
     return next(cell for cell in cells if cell.label == label)
 
 
-def _side(cells: Sequence[Cell], positions: Sequence[int]) -> Side:
-    chosen = [cells[index] for index in positions]
+def _side(chosen: Sequence[Cell]) -> Side:
     parasitized = sum(cell.label == CLASSES[0] for cell in chosen)
     groups = tuple(sorted({cell.group for cell in chosen}))
     return Side(len(chosen), parasitized, len(chosen) - parasitized, groups)
 
 
-def _score(network: nn.Module, cells: Sequence[Cell], name: str, progress: bool) -> Scores:
-    probabilities: list[float] = []
+def _logits(
+    network: nn.Module, cells: Sequence[Cell], corrected: Sequence[str | None], name: str, progress: bool
+) -> Logits:
+    values: list[float] = []
     with tqdm(total=len(cells), desc=f"scoring {name} patients", unit="cell", disable=not progress) as bar:
         for begin in range(0, len(cells), _SCORE_BATCH):
             batch = cells[begin : begin + _SCORE_BATCH]
-            probabilities += parasitized_probabilities(
-                network, [square(read_image(cell.path), RESIZE) for cell in batch]
-            )
+            values += parasitized_logits(network, [square(read_image(cell.path), RESIZE) for cell in batch])
             bar.update(len(batch))
-    labels = np.array([cell.label == CLASSES[0] for cell in cells])
-    return score(labels, np.array(probabilities), [cell.group for cell in cells], threshold=THRESHOLD)
+    return Logits(
+        files=tuple(cell.path.name for cell in cells),
+        groups=tuple(cell.group for cell in cells),
+        labels=tuple(cell.label for cell in cells),
+        corrected=tuple(label or "" for label in corrected),
+        values=tuple(values),
+    )

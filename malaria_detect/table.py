@@ -6,7 +6,15 @@ from typing import Any, TextIO
 
 from malaria_detect.detector import Prediction, Refusal
 
-COLUMNS = ("path", "label", "probability_parasitized", "error")
+COLUMNS = (
+    "path",
+    "label",
+    "probability_parasitized",
+    "raw_probability_parasitized",
+    "operating_point",
+    "doubtful",
+    "error",
+)
 # A spreadsheet takes a cell that starts so for a formula (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -17,15 +25,25 @@ def row(name: str, answer: Prediction | Refusal) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path``: the name as given. ``label``: what the cell is called at the passport's threshold, empty for a
-        refused picture. ``probability_parasitized``: 0 to 1 with six decimals, or None. ``error``: why it was
-        refused, or empty.
+        ``path``: the name as given. ``label``: what the cell is called at the operating point, empty for a refused
+        picture. ``probability_parasitized``: calibrated, 0 to 1 with six decimals, or None.
+        ``raw_probability_parasitized``: what ``learn.predict`` gives. ``operating_point``: its name, or empty.
+        ``doubtful``: whether a person should look, or None. ``error``: why it was refused, or empty.
     """
+    values: tuple[str | float | bool | None, ...]
     if isinstance(answer, Refusal):
-        return dict(zip(COLUMNS, (name, "", None, answer.reason), strict=True))
-    return dict(
-        zip(COLUMNS, (name, answer.decision, round(answer.probability_parasitized, 6), ""), strict=True)
-    )
+        values = (name, "", None, None, "", None, answer.reason)
+    else:
+        values = (
+            name,
+            answer.decision,
+            round(answer.probability_parasitized, 6),
+            round(answer.raw_probability_parasitized, 6),
+            answer.operating_point,
+            answer.doubtful,
+            "",
+        )
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def write_csv(rows: Iterable[dict[str, Any]], file: TextIO) -> None:

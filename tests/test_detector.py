@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,13 @@ import pytest
 from fastai.vision.all import Learner, load_learner
 from PIL import Image
 
-from malaria_detect.cells import CLASSES, find_cells
-from malaria_detect.detector import Detector, Prediction, Refusal
+from malaria_detect.assessment import read_logits
+from malaria_detect.cells import CELLS_VARIABLE, CLASSES, find_cells
+from malaria_detect.detector import Detector, Prediction, Refusal, load_detector
 from malaria_detect.images import ImageRefused, ImageSource
+from malaria_detect.metrics import scaled
+from malaria_detect.passport import PassportError
+from malaria_detect.release import logits_path
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ def test_the_detector_says_what_learn_predict_says_of_every_cell(
         for path, result in zip(paths, predictions, strict=True):
             label, _, probabilities = learner.predict(path)
             assert result.label == label
-            assert result.probability_parasitized == pytest.approx(float(probabilities[0]), abs=1e-3)
+            assert result.raw_probability_parasitized == pytest.approx(float(probabilities[0]), abs=1e-3)
 
 
 def test_one_by_one_equals_batched(
@@ -70,8 +75,59 @@ def test_a_prediction_is_whole(predictions: list[Prediction], detector: Detector
     for result in predictions:
         assert sum(result.probabilities.values()) == pytest.approx(1)
         assert result.label == max(result.probabilities, key=result.probabilities.__getitem__)
-        called = result.probability_parasitized >= detector.passport.threshold
+        called = result.probability_parasitized >= detector.passport.point().threshold
         assert result.decision == CLASSES[0 if called else 1]
+        assert result.doubtful == (result.probabilities[result.decision] < detector.passport.doubt.below)
+
+
+def test_calibration_divides_the_log_odds_by_the_temperature(
+    detector: Detector, predictions: list[Prediction]
+) -> None:
+    raw = np.array([result.raw_probability_parasitized for result in predictions])
+    calibrated = np.array([result.probability_parasitized for result in predictions])
+    inside = (raw > 1e-4) & (raw < 1 - 1e-4)
+    log_odds = [np.log(p / (1 - p)) for p in (raw[inside], calibrated[inside])]
+    assert log_odds[1] == pytest.approx(log_odds[0] / detector.passport.temperature, abs=1e-4)
+
+
+def test_an_operating_point_changes_decisions_and_nothing_else(
+    detector: Detector, paths: list[Path], predictions: list[Prediction]
+) -> None:
+    counting = detector.at("counting")
+    point = detector.passport.point("counting")
+    assert counting.point == point
+    for path, result in list(zip(paths, predictions, strict=True))[:8]:
+        assert counting.predict(path).decision == result.at(point).decision
+    moved = [result.at(point) for result in predictions]
+    assert [one.probabilities for one in moved] == [one.probabilities for one in predictions]
+    for one in moved:
+        assert (one.decision == CLASSES[0]) == (one.probability_parasitized >= point.threshold)
+        assert (one.operating_point, one.threshold) == ("counting", point.threshold)
+    assert [one.at(detector.point) for one in moved] == predictions
+
+
+def test_an_unknown_operating_point_is_refused_before_the_model_is_opened(shipped_model: Path) -> None:
+    with pytest.raises(PassportError, match="has no operating point 'best'"):
+        load_detector(shipped_model, "best")
+
+
+def test_the_shipped_logits_are_those_of_the_shipped_model(
+    detector: Detector, paths: list[Path], predictions: list[Prediction], shipped_model: Path
+) -> None:
+    known = {
+        file: value
+        for logits in read_logits(logits_path(shipped_model))
+        for file, value in zip(logits.files, logits.values, strict=True)
+    }
+    here = [
+        (known[path.name], one) for path, one in zip(paths, predictions, strict=True) if path.name in known
+    ]
+    if os.environ.get(CELLS_VARIABLE):
+        assert len(here) > 50
+    for logit, one in here:
+        assert one.probability_parasitized == pytest.approx(
+            float(scaled(logit, detector.passport.temperature)), abs=1e-3
+        )
 
 
 def test_bad_pictures_are_refused_in_their_place_and_the_others_answered(

@@ -1,4 +1,5 @@
 import json
+import math
 import pickle
 import shutil
 from dataclasses import replace
@@ -6,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from malaria_detect.passport import PassportError, passport_path, read_passport, sha256_of, to_json
+from malaria_detect.passport import PassportError, passport_path, read_passport, sha256_of
+from malaria_detect.records import to_json
 
 
 @pytest.fixture
@@ -21,19 +23,20 @@ def test_a_passport_comes_back_from_json_as_it_was(pair: Path) -> None:
     passport = read_passport(pair)
     assert to_json(passport) == passport_path(pair).read_text(encoding="utf-8")
     assert isinstance(passport.history, tuple)
-    assert isinstance(passport.test_scores.roc[0], tuple)
+    assert isinstance(passport.roc[0], tuple)
+    assert isinstance(passport.operating_points[0].patients, tuple)
 
 
 def test_an_undefined_score_survives_json(pair: Path) -> None:
     passport = read_passport(pair)
-    scores = passport.test_scores
-    undefined = replace(scores.estimates["precision"], value=float("nan"))
-    changed = replace(
-        passport, test_scores=replace(scores, estimates={**scores.estimates, "precision": undefined})
-    )
-    passport_path(pair).write_text(to_json(changed), encoding="utf-8")
-    assert read_passport(pair).test_scores.estimates["precision"].value != undefined.value  # NaN
-    assert read_passport(pair).test_scores.estimates["accuracy"] == scores.estimates["accuracy"]
+    point = passport.operating_points[0]
+    undefined = replace(point.test.estimates["precision"], value=math.nan)
+    test = replace(point.test, estimates={**point.test.estimates, "precision": undefined})
+    points = (replace(point, test=test), *passport.operating_points[1:])
+    passport_path(pair).write_text(to_json(replace(passport, operating_points=points)), encoding="utf-8")
+    read = read_passport(pair).operating_points[0].test.estimates
+    assert math.isnan(read["precision"].value)
+    assert read["accuracy"] == point.test.estimates["accuracy"]
 
 
 @pytest.mark.parametrize("missing", ["export.pkl", "export.json"])
@@ -70,7 +73,7 @@ def test_a_malicious_pickle_is_refused_before_it_runs(pair: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"schema_version": 1}', '{"schema_version": 1, "sha256": 3}']
+    "text", ["", "{", "[]", "{}", '{"schema_version": 2}', '{"schema_version": 2, "sha256": 3}']
 )
 def test_a_damaged_or_foreign_passport_is_refused(pair: Path, text: str) -> None:
     passport_path(pair).write_text(text, encoding="utf-8")
@@ -78,12 +81,24 @@ def test_a_damaged_or_foreign_passport_is_refused(pair: Path, text: str) -> None
         read_passport(pair)
 
 
-@pytest.mark.parametrize(("name", "value"), [("sha256", None), ("threshold", 7.0), ("threshold", "x")])
-def test_a_passport_with_an_impossible_value_is_refused(pair: Path, name: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("sha256", None, "str was wanted, not None"),
+        ("temperature", 0.0, "temperature is not above 0"),
+        ("temperature", "1", "a number was wanted"),
+        ("default_point", "best", "default_point is none of"),
+        ("size_bytes", 1.5, "int was wanted, not 1.5"),
+        ("another", 1, "another"),
+    ],
+)
+def test_a_passport_with_an_impossible_value_is_refused(
+    pair: Path, name: str, value: object, said: str
+) -> None:
     content = json.loads(passport_path(pair).read_text(encoding="utf-8"))
     content[name] = value
     passport_path(pair).write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(PassportError, match=f"is no passport of a model.*{name}"):
+    with pytest.raises(PassportError, match=f"is no passport of a model.*{said}"):
         read_passport(pair)
 
 
@@ -103,10 +118,23 @@ def test_the_shipped_passport_describes_the_shipped_model(shipped_model: Path) -
     assert not sides[0] & sides[1]
     assert not sides[0] & sides[2]
     assert not sides[1] & sides[2]
-    assert passport.test_scores.cells == passport.test.cells
-    assert passport.validation_scores.cells == passport.valid.cells
-    scores = passport.test_scores
-    right = scores.true_positive + scores.true_negative
-    assert scores.estimates["accuracy"].value == pytest.approx(right / scores.cells)
-    assert len(passport.history) == len(passport.settings["sizes"]) + passport.settings["freeze_epochs"]
+    assert [point.name for point in passport.operating_points] == ["screening", "balanced", "counting"]
+    for point in passport.operating_points:
+        assert (point.validation.cells, point.test.cells) == (passport.valid.cells, passport.test.cells)
+        assert {one.group for one in point.patients} == set(passport.test.groups)
+        assert sum(one.true_positive for one in point.patients) == point.test.true_positive
+        assert sum(one.false_positive for one in point.patients) == point.test.false_positive
+        right = point.test.true_positive + point.test.true_negative
+        assert point.test.estimates["accuracy"].value == pytest.approx(right / point.test.cells)
+    settings = passport.settings
+    epochs = settings["freeze_epochs"] + len(settings["sizes"]) + settings["average_epochs"]
+    assert len(passport.history) == epochs
     assert "/" not in passport.settings["weights"]
+
+
+def test_an_operating_point_goes_by_its_name_and_an_unknown_one_is_told_the_known(pair: Path) -> None:
+    passport = read_passport(pair)
+    assert passport.point().name == passport.default_point
+    assert passport.point("counting").name == "counting"
+    with pytest.raises(PassportError, match=r"'best': choose one of screening, balanced, counting"):
+        passport.point("best")
