@@ -10,6 +10,7 @@ References
 .. [1] M. Okabe and K. Ito, Color Universal Design, 2002/2008, https://jfly.uni-koeln.de/color/
 """
 
+from malaria_detect.plots.calibration import reliability_diagram
 from malaria_detect.plots.cells import (
     cell_grid,
     class_counts,
@@ -18,21 +19,32 @@ from malaria_detect.plots.cells import (
     size_histogram,
     top_losses,
 )
-from malaria_detect.plots.scores import accuracy_curves, confusion_matrix, loss_curves, lr_curve, roc_curve
+from malaria_detect.plots.comparison import ComparedScore, leak_meter, score_comparison
+from malaria_detect.plots.patients import patient_dots
+from malaria_detect.plots.scores import confusion_matrix, roc_curve
+from malaria_detect.plots.slide import apparent_parasitemia, detection_limits
 from malaria_detect.plots.style import CLASS_COLORS
 from malaria_detect.plots.svg import to_svg
+from malaria_detect.plots.training import accuracy_curves, loss_curves, lr_curve
 
 __all__ = [
     "CLASS_COLORS",
+    "ComparedScore",
     "accuracy_curves",
+    "apparent_parasitemia",
     "cell_grid",
     "class_counts",
     "confusion_matrix",
+    "detection_limits",
+    "leak_meter",
     "loss_curves",
     "lr_curve",
     "mean_images",
     "patient_counts",
+    "patient_dots",
+    "reliability_diagram",
     "roc_curve",
+    "score_comparison",
     "size_histogram",
     "to_svg",
     "top_losses",

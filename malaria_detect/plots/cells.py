@@ -17,6 +17,7 @@ from malaria_detect.plots.style import (
     GRID,
     INK,
     TEXT,
+    drawn,
     new_figure,
     note,
     percent,
@@ -32,6 +33,7 @@ Picture = Image.Image | NDArray[np.generic]
 _CLASS_NAME = re.compile("|".join(CLASS_COLORS))
 
 
+@drawn
 def cell_grid(images: Sequence[Picture], titles: Sequence[str], columns: int = 8) -> Figure:
     """Lay cells out in a grid, each with a title and framed in the colour of the class that its title names first.
 
@@ -52,6 +54,7 @@ def cell_grid(images: Sequence[Picture], titles: Sequence[str], columns: int = 8
     return _mosaic(images, titles, columns, TILE)
 
 
+@drawn
 def mean_images(means: Mapping[str, NDArray[np.generic]]) -> Figure:
     """Show the mean picture of each class side by side.
 
@@ -62,6 +65,7 @@ def mean_images(means: Mapping[str, NDArray[np.generic]]) -> Figure:
     return _mosaic(list(means.values()), list(means), len(means), 2.5)
 
 
+@drawn
 def top_losses(images: Sequence[Picture], titles: Sequence[str]) -> Figure:
     """Show the cells on which the model is most wrong, four in a row, framed in the colour named first.
 
@@ -73,6 +77,7 @@ def top_losses(images: Sequence[Picture], titles: Sequence[str]) -> Figure:
     return _mosaic(images, titles, 4, 1.5)
 
 
+@drawn
 def size_histogram(sides: Mapping[str, ArrayLike]) -> Figure:
     """Draw how large the cells' pictures are, a panel for each class.
 
@@ -100,6 +105,7 @@ def size_histogram(sides: Mapping[str, ArrayLike]) -> Figure:
     return figure
 
 
+@drawn
 def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     """Draw how many cells of each class there are, in all or on each side of a split.
 
@@ -122,6 +128,7 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     return figure
 
 
+@drawn
 def patient_counts(parasitized: ArrayLike, uninfected: ArrayLike) -> Figure:
     """Draw how many cells each patient gave: infected patients first, then the healthy, most cells first.
 
@@ -158,7 +165,7 @@ def patient_counts(parasitized: ArrayLike, uninfected: ArrayLike) -> Figure:
 def _mosaic(images: Sequence[Picture], titles: Sequence[str], columns: int, tile: float) -> Figure:
     if not images or len(images) != len(titles):
         raise ValueError(f"A grid needs a title for each picture; there are {len(images)} and {len(titles)}.")
-    folded = [_fold(title, 72 * tile) for title in titles]
+    folded = [fold(title, 72 * tile) for title in titles]
     line_height = 1.25 * TEXT / 72
     title_height = 0.06 + line_height * max(title.count("\n") + 1 for title in folded)
     columns = min(columns, len(images))
@@ -180,7 +187,7 @@ def _mosaic(images: Sequence[Picture], titles: Sequence[str], columns: int, tile
     return figure
 
 
-def _fold(title: str, width: float) -> str:
+def fold(title: str, width: float) -> str:
     """Break a title into lines of at most `width` points."""
     font = FontProperties(size=TEXT)
     lines = title.split("\n")

@@ -1,34 +1,32 @@
-"""Figures of how a model was trained and how good it is."""
+"""Figures of how many cells are called rightly: the confusion matrix, the ROC curve with its operating points."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, PercentFormatter
-from numpy.typing import ArrayLike
+from matplotlib.ticker import PercentFormatter
 
 from malaria_detect.metrics import Scores
-from malaria_detect.passport import Epoch
 from malaria_detect.plots.style import (
-    BAND,
     CLASS_COLORS,
-    GREEN,
     GRID,
+    GROUND,
     INK,
     QUIET_INK,
     TEXT,
-    as_power,
     blend,
+    drawn,
     new_figure,
     note,
     percent,
+    spread,
     style_axes,
 )
 
 
+@drawn
 def confusion_matrix(scores: Scores) -> Figure:
     """Draw the confusion matrix: cells and shares of each label, stronger colour for a greater share.
 
@@ -70,20 +68,40 @@ def confusion_matrix(scores: Scores) -> Figure:
     return figure
 
 
-def roc_curve(scores: Scores) -> Figure:
-    """Draw the ROC curve with its area, the operating point, and the corner enlarged where the curve is all there.
+@drawn
+def roc_curve(
+    scores: Scores,
+    points: Sequence[tuple[float, float]],
+    operating_points: Mapping[str, tuple[float, float]] | None = None,
+) -> Figure:
+    """Draw the ROC curve with its area, the operating points, and the corner enlarged where the curve is all there.
 
     Parameters
     ----------
     scores : Scores
-        Of `malaria_detect.metrics.score`.
+        Of `malaria_detect.metrics.score`: the area, and the threshold that is marked where `operating_points` are
+        not given.
+    points : sequence of (float, float)
+        The curve: (false positive rate, true positive rate), of `malaria_detect.metrics.roc_points`.
+    operating_points : dict of str to (float, float), optional
+        (Sensitivity, specificity) at each operating point, by its name.
+
+    Raises
+    ------
+    ValueError
+        Where the curve has fewer than two points.
     """
+    if len(points) < 2:
+        raise ValueError(f"A ROC curve needs at least two points; there are {len(points)}.")
+    marked = dict(operating_points or {})
+    if not marked:
+        marked["threshold"] = (scores.estimates["sensitivity"].value, scores.estimates["specificity"].value)
     figure = new_figure(5.0)
     axes = figure.subplots()
     style_axes(axes, "false positive rate (1 − specificity)", "sensitivity (true positive rate)")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    _draw_roc(axes, scores)
-    axes.plot([0, 1], [0, 1], color=QUIET_INK, linewidth=1, linestyle=":", label="chance")
+    _draw_roc(axes, points, marked)
+    axes.plot([0, 1], [0, 1], color=QUIET_INK, linewidth=1, linestyle=":", label="chance", zorder=1.8)
     axes.text(0.2, 0.15, "chance", fontsize=TEXT, color=QUIET_INK)
     area = scores.estimates["roc_auc"]
     lines = [f"ROC AUC {area.value:.4f}", f"95 % interval {area.low:.4f} to {area.high:.4f}"]
@@ -92,141 +110,66 @@ def roc_curve(scores: Scores) -> Figure:
     for line, text in enumerate(lines):
         axes.text(0.98, 0.12 - 0.07 * line, text, ha="right", fontsize=TEXT, color=INK)
 
-    point = (1 - scores.estimates["specificity"].value, scores.estimates["sensitivity"].value)
     labelled = axes
-    if area.value > 0.95 and point[0] < 0.19 and point[1] > 0.81:
+    furthest = max(max(1 - sensitivity, 1 - specificity) for sensitivity, specificity in marked.values())
+    if area.value > 0.95 and furthest < 0.19:
+        reach = 0.1 if operating_points and furthest < 0.09 else 0.2
+        # White, so that what lies behind does not run through the numbers of the inset.
+        axes.add_patch(Rectangle((0.3, 0.2), 0.71, 0.8, facecolor="white", zorder=1.9, linewidth=0))
         labelled = axes.inset_axes((0.45, 0.27, 0.53, 0.56))
         style_axes(labelled, "", "the corner, enlarged")
-        labelled.set(xlim=(-0.004, 0.2), ylim=(0.8, 1.004), xticks=[0, 0.1, 0.2], yticks=[0.8, 0.9, 1])
+        labelled.set(xlim=(-reach / 50, reach), ylim=(1 - reach, 1 + reach / 50))
+        labelled.set(xticks=[0, reach / 2, reach], yticks=[1 - reach, 1 - reach / 2, 1])
         labelled.set_facecolor("white")
-        _draw_roc(labelled, scores)
+        _draw_roc(labelled, points, marked)
+    if operating_points:
+        _name_points(labelled, marked)
+        return figure
+    ((sensitivity, specificity),) = marked.values()
     for line, text in enumerate(
         [
             f"threshold {scores.threshold:.3g}:",
-            f"sensitivity {percent(point[1])},",
-            f"specificity {percent(1 - point[0])}",
+            f"sensitivity {percent(sensitivity)},",
+            f"specificity {percent(specificity)}",
         ]
     ):
-        note(labelled, text, point, (10, -18 - 16 * line))
+        note(labelled, text, (1 - specificity, sensitivity), (10, -18 - 16 * line))
     return figure
 
 
-def loss_curves(history: Sequence[Epoch]) -> Figure:
-    """Draw training and validation loss after each epoch; bands mark the picture sizes of progressive training.
-
-    Parameters
-    ----------
-    history : sequence of Epoch, not empty
-        Of the passport.
-    """
-    return _curves(
-        history,
-        "cross-entropy loss (nats per cell)",
-        {
-            "training": (INK, [epoch.train_loss for epoch in history]),
-            "validation": (GREEN, [epoch.valid_loss for epoch in history]),
-        },
-    )
-
-
-def accuracy_curves(history: Sequence[Epoch]) -> Figure:
-    """Draw accuracy and ROC AUC on validation patients after each epoch; bands mark the picture sizes.
-
-    Parameters
-    ----------
-    history : sequence of Epoch, not empty
-        Of the passport.
-    """
-    return _curves(
-        history,
-        "on validation patients",
-        {
-            "ROC AUC": (INK, [epoch.roc_auc for epoch in history]),
-            "accuracy": (GREEN, [epoch.accuracy for epoch in history]),
-        },
-    )
-
-
-def lr_curve(lrs: ArrayLike, losses: ArrayLike, suggestion: float) -> Figure:
-    """Draw the learning-rate finder's loss over the learning rate, and the rate it suggests.
-
-    Parameters
-    ----------
-    lrs, losses : array of float, shape (steps,)
-        Of the finder's recorder.
-    suggestion : float
-        The suggested learning rate.
-    """
-    rates, values = np.asarray(lrs, dtype=np.float64), np.asarray(losses, dtype=np.float64)
-    figure = new_figure(3.3)
-    axes = figure.subplots()
-    style_axes(axes, "learning rate (log scale)", "training loss (nats per cell)")
-    axes.plot(rates, values, color=GREEN, linewidth=2)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(as_power))
-    # Past its lowest point the loss explodes, and would flatten all that is worth seeing.
-    lowest = int(np.nanargmin(values))
-    low, high = float(values[lowest]), float(np.nanmax(values[: lowest + 1]))
-    axes.set_ylim(low - 0.1 * (high - low), high + 0.25 * (high - low))
-    axes.axvline(suggestion, color=INK, linewidth=1.2)
-    # Under the plateau, where no curve comes.
-    note(axes, f"suggested {as_power(suggestion)}", (suggestion, axes.get_ylim()[0]), (-6, 8), "right")
-    return figure
-
-
-def _draw_roc(axes: Axes, scores: Scores) -> None:
-    x, y = np.array(scores.roc).T
+def _draw_roc(
+    axes: Axes, points: Sequence[tuple[float, float]], marked: Mapping[str, tuple[float, float]]
+) -> None:
+    x, y = np.array(points, dtype=np.float64).T
     axes.plot(x, y, color=CLASS_COLORS["Parasitized"], linewidth=2.2, label="ROC")
-    point = (1 - scores.estimates["specificity"].value, scores.estimates["sensitivity"].value)
-    axes.plot(*point, marker="o", markersize=8, color=INK, markeredgecolor="white", label="threshold")
+    for name, (sensitivity, specificity) in marked.items():
+        place = (1 - specificity, sensitivity)
+        axes.plot(*place, marker="o", markersize=8, color=INK, markeredgecolor="white", label=name)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
 
-def _curves(history: Sequence[Epoch], y_label: str, lines: Mapping[str, tuple[str, list[float]]]) -> Figure:
-    if not history:
-        raise ValueError("The curves need at least one epoch; the history is empty.")
-    figure = new_figure(3.4)
-    axes = figure.subplots()
-    style_axes(axes, "epoch (bands: side of the training pictures in px)", y_label)
-    epochs = [epoch.epoch for epoch in history]
-    for name, (color, values) in lines.items():
-        axes.plot(epochs, values, color=color, linewidth=2.2, marker="o", markersize=5, label=name)
-    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-    axes.set_xticks(range(epochs[0], epochs[-1] + 1, -(-len(epochs) // 10)))
-    # Room for the sizes above the lines.
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.16 * (high - low))
-    _mark_sizes(axes, history)
-    _label_ends(axes, epochs[-1] + 0.5, {name: values[-1] for name, (_, values) in lines.items()})
-    return figure
-
-
-def _mark_sizes(axes: Axes, history: Sequence[Epoch]) -> None:
-    """Shade each run of epochs at one picture size, and write the size above."""
-    for band, (size, run) in enumerate(groupby(history, key=lambda epoch: epoch.size)):
-        numbers = [epoch.epoch for epoch in run]
-        start, end = numbers[0] - 0.5, numbers[-1] + 0.5
-        axes.axvspan(start, end, color=BAND if band % 2 == 0 else "white", zorder=0, linewidth=0)
-        axes.text(
-            (start + end) / 2,
-            0.97,
-            f"{size} px" if len(numbers) > len(history) / 5 else f"{size}",
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="top",
+def _name_points(axes: Axes, marked: Mapping[str, tuple[float, float]]) -> None:
+    """Name the points in a column right below them, each at the end of a thin line: they lie close together."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    column = max(1 - specificity for _, specificity in marked.values()) + 0.12 * (right - left)
+    column = min(column, left + 0.55 * (right - left))
+    wanted = {name: sensitivity - 0.1 * (top - bottom) for name, (sensitivity, _) in marked.items()}
+    for name, height in spread(wanted, 0.11 * (top - bottom)).items():
+        sensitivity, specificity = marked[name]
+        axes.annotate(
+            name,
+            (1 - specificity, sensitivity),
+            (column, height),
+            va="center",
             fontsize=TEXT,
-            color=QUIET_INK,
+            color=INK,
+            bbox=GROUND,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": QUIET_INK,
+                "relpos": (0, 0.5),
+                "shrinkA": 0,
+                "shrinkB": 3,
+            },
         )
-
-
-def _label_ends(axes: Axes, x: float, values: Mapping[str, float]) -> None:
-    """Name each line at the right edge `x`, with its last value; labels of lines that end close together move apart."""
-    low, high = axes.get_ylim()
-    apart = 0.09 * (high - low)
-    previous = -np.inf
-    for name, value in sorted(values.items(), key=lambda item: item[1]):
-        if np.isnan(value):
-            continue
-        previous = max(value, previous + apart)
-        note(axes, f"{name} {value:.3f}", (x, previous), (6, -4))

@@ -1,0 +1,206 @@
+"""Made-up numbers, one figure of each function drawn from them, and how tests look into a figure."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from malaria_detect import plots
+from malaria_detect.metrics import Estimate, PatientCounts, ReliabilityBin, Scores
+from malaria_detect.passport import Epoch
+from malaria_detect.slide import DetectionLimit
+
+VERMILLION, BLUE, GREEN = "#d55e00", "#0072b2", "#009e73"
+
+CURVE = ((0.0, 0.0), (0.0, 0.8), (0.02, 0.96), (0.2, 1.0), (1.0, 1.0))
+# Sensitivity and specificity.
+POINTS = {"screening": (0.974, 0.979), "balanced": (0.974, 0.9788), "counting": (0.918, 0.996)}
+
+
+def some_scores(area: float = 0.99, low: float = 0.98) -> Scores:
+    return Scores(
+        cells=2500,
+        patients=24,
+        parasitized=1500,
+        threshold=0.5,
+        true_positive=1440,
+        false_negative=60,
+        false_positive=20,
+        true_negative=980,
+        estimates={
+            "accuracy": Estimate(0.968, 0.95, 0.98, 2420, 2500),
+            "sensitivity": Estimate(0.96, 0.94, 0.97, 1440, 1500),
+            "specificity": Estimate(0.98, 0.97, 0.99, 980, 1000),
+            "precision": Estimate(1440 / 1460, 0.98, 0.99, 1440, 1460),
+            "f1": Estimate(0.973, 0.96, 0.98),
+            "roc_auc": Estimate(area, low, 0.995),
+        },
+    )
+
+
+def some_history(sizes: Sequence[int] = (96, 96, 96, 160, 160, 224)) -> list[Epoch]:
+    return [
+        Epoch(
+            epoch=number,
+            size=size,
+            train_loss=0.5 / number + 0.1,
+            valid_loss=0.4 / number,
+            accuracy=1 - 0.1 / number,
+            precision=0.95,
+            recall=0.94,
+            f1=0.945,
+            roc_auc=1 - 0.03 / number,
+            seconds=90.0,
+        )
+        for number, size in enumerate(sizes, start=1)
+    ]
+
+
+def some_bins(means: Sequence[float]) -> list[ReliabilityBin]:
+    """Bins of which the lowest holds no parasitized cell, and the highest no other."""
+    shares = [0.0, *means[1:-1], 1.0]
+    return [
+        ReliabilityBin(200, mean, share, max(0, share - 0.02), min(1, share + 0.02))
+        for mean, share in zip(means, shares, strict=True)
+    ]
+
+
+def some_patients(count: int, seed: int = 0) -> list[PatientCounts]:
+    """A quarter of them healthy; most with few mistakes, some with many."""
+    random = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        cells = int(np.clip(random.lognormal(4.7, 0.6), 15, 700))
+        parasitized = 0 if number % 4 == 0 else int(random.binomial(cells, random.beta(3, 2)))
+        uninfected = cells - parasitized
+        false = int(random.binomial(uninfected, random.beta(0.7, 25)))
+        true = int(random.binomial(parasitized, random.beta(20, 0.7)))
+        found.append(PatientCounts(f"P{number}", parasitized, uninfected, true, false))
+    return found
+
+
+def four_scores(value: float, half: float = 0.01) -> dict[str, Estimate]:
+    names = ("accuracy", "sensitivity", "specificity", "roc_auc")
+    return {name: Estimate(value, value - half, value + half) for name in names}
+
+
+def some_rows() -> list[plots.ComparedScore]:
+    return [
+        plots.ComparedScore("A published network, random", "random", 0.976),
+        plots.ComparedScore("A published network with a long name", "grouped", 0.945),
+        plots.ComparedScore("this project", "grouped", 0.971, 0.962, 0.978, ours=True),
+    ]
+
+
+def some_limits() -> dict[str, list[DetectionLimit]]:
+    return {
+        "screening": [DetectionLimit(500, 0.1, 0.16), DetectionLimit(5000, 0.09, 0.13)],
+        "counting": [DetectionLimit(500, 0.02, 0.041), DetectionLimit(5000, 0.02, float("nan"))],
+    }
+
+
+def drawn_cell(width: int, height: int) -> np.ndarray:
+    """A pink ellipse on black."""
+    y, x = np.ogrid[:height, :width]
+    inside = ((y - height / 2) / height) ** 2 + ((x - width / 2) / width) ** 2 < 0.24
+    return np.where(inside[..., None], np.array([205, 160, 185]), 0).astype(np.uint8)
+
+
+def _cells() -> list[np.ndarray]:
+    return [drawn_cell(40 + 10 * number, 60) for number in range(5)]
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "confusion_matrix": lambda: plots.confusion_matrix(some_scores()),
+    "roc_curve": lambda: plots.roc_curve(some_scores(), CURVE),
+    "roc_curve with points": lambda: plots.roc_curve(some_scores(), CURVE, POINTS),
+    "reliability_diagram": lambda: plots.reliability_diagram(
+        some_bins([0.02, 0.1, 0.7, 0.97]), some_bins([0.004, 0.06, 0.75, 0.99])
+    ),
+    "patient_dots": lambda: plots.patient_dots(some_patients(24), "balanced: from 0.43 on"),
+    "patient_dots of many": lambda: plots.patient_dots(some_patients(160)),
+    "leak_meter": lambda: plots.leak_meter(four_scores(0.97), four_scores(0.98), four_scores(0.01)),
+    "score_comparison": lambda: plots.score_comparison(some_rows()),
+    "apparent_parasitemia": lambda: plots.apparent_parasitemia(POINTS),
+    "detection_limits": lambda: plots.detection_limits(some_limits()),
+    "loss_curves": lambda: plots.loss_curves(some_history()),
+    "accuracy_curves": lambda: plots.accuracy_curves(some_history()),
+    "lr_curve": lambda: plots.lr_curve([1e-5, 1e-3, 1e-1, 1.0], [0.9, 0.6, 0.4, 9.0], 1.4e-3),
+    "cell_grid": lambda: plots.cell_grid(
+        _cells(), ["Parasitized", "Uninfected"] * 2 + ["Parasitized"], columns=3
+    ),
+    "mean_images": lambda: plots.mean_images({"Parasitized": _cells()[0], "Uninfected": _cells()[1] / 255}),
+    "size_histogram": lambda: plots.size_histogram(
+        {"Parasitized": [120, 130, 150], "Uninfected": [110, 140]}
+    ),
+    "class_counts": lambda: plots.class_counts({"training": {"Parasitized": 30, "Uninfected": 10}}),
+    "patient_counts": lambda: plots.patient_counts([3, 0, 9], [1, 8, 2]),
+    "top_losses": lambda: plots.top_losses(_cells(), ["label Uninfected\ncalled Parasitized"] * 5),
+}
+
+
+@cache
+def figure_of(name: str) -> Figure:
+    """The figure, drawn once for all tests that only look at it."""
+    return FIGURES[name]()
+
+
+@cache
+def svg_of(name: str) -> str:
+    return plots.to_svg(figure_of(name), description_of(name))
+
+
+def description_of(name: str) -> str:
+    return f'The figure {name} of <some> "cells" & more.'
+
+
+def written(figure: Figure) -> list[Text]:
+    """Everything that stands written in a figure: not the numbers of ticks beyond an axis, or of axes left out."""
+    figure.draw_without_rendering()
+    left_out: set[int] = set()
+    for axes in figure.findobj(Axes):
+        assert isinstance(axes, Axes)
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if not axes.axison or not low <= tick.get_loc() <= high:
+                    left_out |= {id(tick.label1), id(tick.label2)}
+    found = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    return [text for text in found if text.get_text() and text.get_visible() and id(text) not in left_out]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in written(figure)]
+
+
+def line(axes: Axes, name: str) -> tuple[list[float], list[float]]:
+    (found,) = (line for line in axes.lines if line.get_label() == name)
+    return np.asarray(found.get_xdata()).tolist(), np.asarray(found.get_ydata()).tolist()
+
+
+def contrast(one: Sequence[float], other: Sequence[float]) -> float:
+    """Contrast ratio of WCAG 2.2; AA asks 4.5 of text."""
+
+    def luminance(color: Sequence[float]) -> float:
+        parts = np.array(color[:3])
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def overlapping(texts: Sequence[Text]) -> list[tuple[str, str]]:
+    """Pairs of texts of which one runs into the other, by more than the white around letters (3 px of 100 an inch)."""
+    # Of the letters alone: an annotation would count its arrow.
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts]
+    return [
+        (name, other_name)
+        for (name, box), (other_name, other) in combinations(boxes, 2)
+        if min(box.x1, other.x1) - max(box.x0, other.x0) > 3
+        if min(box.y1, other.y1) - max(box.y0, other.y0) > 3
+    ]
