@@ -1,35 +1,47 @@
-"""A card for each picture that was checked, with summary, filter, progress, CSV and clear."""
+"""A card for each picture that was checked, with summary, what it means for a slide, filter, progress and downloads."""
 
 from collections.abc import Callable
 from typing import Any
 
 from malaria_detect.detector import Refusal
+from malaria_detect.passport import OperatingPoint, Passport
+from malaria_detect.sentences import VERDICTS, caution, likelihood, notes, slide_sentences, summary, threshold
 from malaria_detect.widgets.parts import Part, script
-from malaria_detect.widgets.results import SURE, VERDICTS, Result, percent, results_csv, summary
+from malaria_detect.widgets.results import Result, results_csv, results_report
 
 CSV_NAME = "malaria_detect_results.csv"
+REPORT_NAME = "malaria_detect_report.html"
 
 
 class CellCards(Part):
-    """The results, in the order of upload.
+    """The results, in the order of upload, decided at one operating point.
 
     Names and pictures go to the browser as messages and never become widget state, so that a saved notebook does not
     hold them. The kernel keeps them until they are cleared: a view that is opened later gets them again.
 
     Parameters
     ----------
-    caution : str
-        One sentence that stands above the cards.
+    passport : Passport
+        Of the model that answers.
+    point : OperatingPoint, optional
+        Where the results are decided at first; without one the passport's default.
     clear : callable, optional
         Called when the visitor clears the cards, before they are forgotten.
     """
 
     _esm = script("cards.js")
 
-    def __init__(self, caution: str = "", clear: Callable[[], None] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        passport: Passport,
+        point: OperatingPoint | None = None,
+        clear: Callable[[], None] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.results: list[Result] = []
-        self._caution = caution
+        self.point = point or passport.point()
+        self._passport = passport
         self._on_clear = clear
         self._first = 0
         self._state: dict[str, Any] = {}
@@ -38,11 +50,20 @@ class CellCards(Part):
 
     def add(self, result: Result) -> None:
         """Show one more result."""
-        self.results.append(result)
+        self.results.append(result.at(self.point))
         self._send_card(len(self.results) - 1)
 
+    def decide(self, point: OperatingPoint) -> None:
+        """Decide all results anew, at another operating point, and show that in one go."""
+        self.point = point
+        self.results = [result.at(point) for result in self.results]
+        self.send(
+            {"type": "decided", "cards": [self._card(position) for position in range(len(self.results))]}
+        )
+        self.progress(self._state["done"], self._state["total"], self._state["problem"])
+
     def progress(self, done: int, total: int, problem: str = "") -> None:
-        """Tell how far the work is; with ``done == total`` it is over and the summary stands.
+        """Tell how far the work is; with ``done == total`` it is over and the sentences stand.
 
         Parameters
         ----------
@@ -52,12 +73,14 @@ class CellCards(Part):
             A sentence where something went wrong.
         """
         working = done < total
+        answers = [result.answer for result in self.results]
         self._state = {
             "type": "state",
             "done": done,
             "total": total,
-            "sentence": "Checking the pictures …" if working else summary(self.results),
-            "caution": self._caution,
+            "sentence": "Checking the pictures …" if working else summary(answers),
+            "caution": caution(self.point),
+            "slide": [] if working else slide_sentences(answers, self.point),
             "problem": problem,
         }
         self.send(self._state)
@@ -80,25 +103,35 @@ class CellCards(Part):
                 self.send(self._state)
             case "csv":
                 self.send({"type": "csv", "text": results_csv(self.results), "name": CSV_NAME})
+            case "report":
+                report = results_report(self.results, self._passport, self.point)
+                self.send({"type": "report", "name": REPORT_NAME}, buffers=[report])
             case "clear":
                 self.clear()
 
     def _send_card(self, position: int) -> None:
-        result = self.results[position]
-        self.send(
-            {"type": "card", "id": self._first + position, **card(result)},
-            buffers=[result.picture] if result.picture else [],
-        )
+        picture = self.results[position].picture
+        self.send({"type": "card", **self._card(position)}, buffers=[picture] if picture else [])
+
+    def _card(self, position: int) -> dict[str, Any]:
+        return {"id": self._first + position, **card(self.results[position], self.point)}
 
 
-def card(result: Result) -> dict[str, Any]:
+def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
     """What stands on a card, as plain texts; the browser escapes them.
+
+    Parameters
+    ----------
+    result : Result
+        Decided at the operating point.
+    point : OperatingPoint
 
     Returns
     -------
     dict
         ``kind`` is parasitized, uninfected or refused; ``bars`` has name, width in per cent, text and exact value of
-        each class; ``agrees`` compares the decision with the published label, where there is one.
+        each class; ``details`` has name and text of what few will want to know; ``agrees`` compares the decision with
+        the published label, where there is one.
     """
     answer = result.answer
     common = {"name": result.name, "label": result.label, "doubtful": result.doubtful}
@@ -108,38 +141,29 @@ def card(result: Result) -> dict[str, Any]:
             "verdict": "Not checked",
             "bars": [],
             "notes": [answer.reason],
-            "size": "",
+            "details": [],
             "agrees": "",
         }
     width, height = answer.image_size
-    notes = list(answer.warnings)
-    if answer.decision != answer.label:
-        aim = "to miss few cells" if answer.decision == "Parasitized" else "to give few false alarms"
-        notes.insert(
-            0,
-            f"Called {answer.decision.lower()} though the other class is more probable, as the model is set {aim}: "
-            "look at this cell yourself.",
-        )
-    elif result.doubtful:
-        notes.insert(
-            0, f"The model is less than {100 * SURE:.0f}\N{NO-BREAK SPACE}% sure: look at this cell yourself."
-        )
     return common | {
         "kind": answer.decision.lower(),
         "verdict": VERDICTS[answer.decision],
         "bars": [
-            (name, round(100 * share, 2), _likelihood(share), round(share, 6))
+            (name, round(100 * share, 2), likelihood(share), round(share, 6))
             for name, share in answer.probabilities.items()
         ],
-        "notes": notes,
-        "size": f"{width} × {height} px",
+        "notes": notes(answer),
+        "details": [
+            ("Picture", f"{width} × {height} px"),
+            ("Operating point", f"{point.name}, parasitized from {threshold(point)} on"),
+            ("Probability of parasitized, calibrated", f"{answer.probability_parasitized:.6f}"),
+            (
+                "The network’s own softmax, which learn.predict gives",
+                f"{answer.raw_probability_parasitized:.6f}",
+            ),
+        ],
         "agrees": _agreement(answer.decision, result.label),
     }
-
-
-def _likelihood(probability: float) -> str:
-    """Per cent; a network is never quite certain, it is only rounded to 0 or 1."""
-    return percent(min(max(probability, 1e-6), 1 - 1e-6))
 
 
 def _agreement(decision: str, label: str | None) -> str:

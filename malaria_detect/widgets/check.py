@@ -8,7 +8,8 @@ from typing import Any
 from malaria_detect.detector import Detector
 from malaria_detect.widgets.cards import CellCards
 from malaria_detect.widgets.parts import Column, Part
-from malaria_detect.widgets.results import caution, check
+from malaria_detect.widgets.points import OperatingPointChoice
+from malaria_detect.widgets.results import check
 from malaria_detect.widgets.samples import CellSamples, cells_at_hand
 from malaria_detect.widgets.upload import MAX_PICTURES, CellUpload, Upload
 
@@ -22,6 +23,8 @@ class CheckCells(Column):
     Parameters
     ----------
     detector : Detector
+    choice : OperatingPointChoice, optional
+        The page's; alone in a notebook the view has one of its own.
 
     Examples
     --------
@@ -32,19 +35,21 @@ class CheckCells(Column):
     0.03
     """
 
-    def __init__(self, detector: Detector, **kwargs: Any) -> None:
+    def __init__(self, detector: Detector, choice: OperatingPointChoice | None = None, **kwargs: Any) -> None:
         self._detector = detector
         self._waiting: deque[Upload] = deque()
         self._done = 0
         self._task: asyncio.Task[None] | None = None
         self.upload = CellUpload(self._receive)
-        self.cards = CellCards(caution(detector.passport.test_scores), clear=self._stop)
+        self.choice = choice or OperatingPointChoice(detector.passport)
+        self.cards = CellCards(detector.passport, self.choice.point, clear=self._stop)
         self.samples: CellSamples | None = None
-        parts: list[Part] = [self.upload, self.cards]
+        parts: list[Part] = [self.upload, self.choice, self.cards]
         if cells_at_hand():
             self.samples = CellSamples(self._receive, detector.passport.test.groups)
             parts.insert(1, self.samples)
         super().__init__(parts, **kwargs)
+        self.choice.observe(lambda _: self.cards.decide(self.choice.point), "chosen")
 
     def _receive(self, uploads: Sequence[Upload]) -> str | None:
         if len(self.cards.results) + len(self._waiting) + len(uploads) > MAX_KEPT:
@@ -75,7 +80,7 @@ class CheckCells(Column):
         while self._waiting:
             # So that the messages that came meanwhile are heard, and the cards so far are sent.
             await asyncio.sleep(0)
-            self.cards.add(check(self._detector, self._waiting[0]))
+            self.cards.add(check(self._detector, self._waiting[0], self.cards.point))
             self._waiting.popleft()
             self._done += 1
             self._tell()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import traitlets
@@ -13,7 +14,8 @@ from malaria_detect.passport import RESEARCH_USE
 from malaria_detect.widgets.about import About
 from malaria_detect.widgets.check import CheckCells
 from malaria_detect.widgets.parts import Part, Text, as_references, script
-from malaria_detect.widgets.scores import ScoreReport
+from malaria_detect.widgets.points import OperatingPointChoice
+from malaria_detect.widgets.score_report import EVALUATION, ScoreReport
 
 
 class Page(Part):
@@ -42,7 +44,7 @@ def build_dashboard(model_path: str | os.PathLike[str] = "export.pkl") -> Page:
     Parameters
     ----------
     model_path : path
-        The exported learner, with its passport beside it.
+        The exported learner, with its passport beside it, and ``reports/evaluation.json`` where it was evaluated.
 
     Returns
     -------
@@ -54,10 +56,12 @@ def build_dashboard(model_path: str | os.PathLike[str] = "export.pkl") -> Page:
     except MalariaDetectError as error:
         problem = f"<h2>The model cannot be opened</h2><p>{escape(str(error))}</p>"
         return Page({"Problem": Text(lambda: f"<div class='md-problem' role='alert'>{problem}</div>")})
+    choice = OperatingPointChoice(detector.passport)
+    evaluation = Path(model_path).parent / EVALUATION
     return Page(
         {
-            "Check cells": CheckCells(detector),
-            "How good is it": ScoreReport(detector.passport),
+            "Check cells": CheckCells(detector, choice),
+            "How good is it": ScoreReport(detector.passport, choice, evaluation),
             "About": About(detector.passport),
         }
     )

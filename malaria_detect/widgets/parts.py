@@ -1,11 +1,15 @@
 """What the page's parts are made of: a widget with the page's style, a column of parts, text made when looked at."""
 
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
+from matplotlib.figure import Figure
+
+from malaria_detect.plots import to_svg
 
 STYLE = Path(__file__).parent / "style"
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -19,6 +23,13 @@ def script(name: str) -> str:
 def as_references(parts: Sequence[anywidget.AnyWidget], _: object) -> list[str]:
     """How anywidget's ``host.getWidget`` wants to be told of other widgets."""
     return [f"anywidget:{part.model_id}" for part in parts]
+
+
+def figure(title: str, drawing: Figure, sentence: str) -> str:
+    """A drawing as HTML, under its title and over the sentence that says how to read it."""
+    svg = to_svg(drawing, f"{title}. {sentence}")
+    caption = f"<figcaption>{escape(sentence)}</figcaption>"
+    return f"<figure class='md-figure'><h3>{escape(title)}</h3>{svg}{caption}</figure>"
 
 
 class Part(anywidget.AnyWidget):
@@ -51,7 +62,8 @@ class Text(Part):
     Parameters
     ----------
     write : callable
-        Gives the HTML, with everything escaped that is not markup. Called once, at the first look.
+        Gives the HTML, with everything escaped that is not markup. Called once, at the first look, and once more at
+        the first look after every :meth:`renew`.
     """
 
     _esm = script("text.js")
@@ -68,6 +80,11 @@ class Text(Part):
         if self._html is None:
             self._html = self._write()
         return self._html
+
+    def renew(self) -> None:
+        """Have the text written anew when it is next looked at, because what it tells has changed."""
+        self._html = None
+        self.send({"type": "stale"})
 
     def _answer(self, _widget: object, content: dict[str, Any], _buffers: list[memoryview]) -> None:
         if content.get("type") == "show":

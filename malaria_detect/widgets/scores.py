@@ -1,17 +1,13 @@
-"""The view "How good is it": figures and scores from the passport, each with a sentence that says how to read it."""
+"""Scores as HTML: the table with intervals and how to read each, and the figures of one operating point."""
 
 import math
-from collections.abc import Sequence
 from html import escape
-from typing import Any
-
-from matplotlib.figure import Figure
 
 from malaria_detect import plots
 from malaria_detect.metrics import Estimate, Scores
-from malaria_detect.passport import Epoch, Passport
-from malaria_detect.widgets.parts import Text
-from malaria_detect.widgets.results import percent
+from malaria_detect.passport import OperatingPoint, Passport
+from malaria_detect.sentences import count, percent, threshold
+from malaria_detect.widgets.parts import figure
 
 NAMES = {
     "accuracy": "Accuracy",
@@ -19,50 +15,67 @@ NAMES = {
     "specificity": "Specificity",
     "precision": "Precision",
     "f1": "F1",
+    "mcc": "MCC",
     "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "brier": "Brier score",
+    "ece": "Calibration error",
 }
+SHARES = ("accuracy", "sensitivity", "specificity", "precision")
 # Share of parasitized cells for which precision is worked out: half of the test cells are, on a slide few are.
 FEW = 0.01
 
 
-class ScoreReport(Text):
-    """Confusion matrix, ROC curve, training curves and the table of scores.
+def point_scores(passport: Passport, point: OperatingPoint) -> str:
+    """The scores of an operating point on test patients: a sentence and a table."""
+    scores = point.test
+    return (
+        f"<p class='md-lead'>At “{escape(point.name)}” ({threshold(point)} and more is called parasitized), on "
+        f"{count(scores.cells, 'cell')} of {count(scores.patients, 'patient')} whom the model never saw:</p>"
+        + score_table(scores)
+        + "<p class='md-aside'>The intervals come from drawing the patients anew many times: they show how much a "
+        "score depends on who happened to be among them. They say nothing of another laboratory. "
+        "The labels themselves are in part wrong, so that no honest score can be "
+        f"{percent(1.0)}.{_corrected(passport)}</p>"
+    )
 
-    Parameters
-    ----------
-    passport : Passport
-    """
 
-    def __init__(self, passport: Passport, **kwargs: Any) -> None:
-        super().__init__(lambda: score_report(passport), **kwargs)
+def _corrected(passport: Passport) -> str:
+    scores = passport.corrected_test
+    if scores is None:
+        return ""
+    accuracy = scores.estimates["accuracy"]
+    return (
+        f" On corrected labels accuracy at “{escape(passport.default_point)}” is {value('accuracy', accuracy.value)} "
+        f"({interval('accuracy', accuracy)}) over the {count(scores.cells, 'cell')} whose corrected label is certain."
+    )
 
 
-def score_report(passport: Passport) -> str:
-    """The view as HTML; every number is the passport's."""
-    scores = passport.test_scores
-    figures = [
-        _figure("Confusion matrix", plots.confusion_matrix(scores), _read_matrix(scores)),
-        _figure("ROC curve", plots.roc_curve(scores), _read_roc(scores)),
-        _figure("Loss per epoch", plots.loss_curves(passport.history), _read_loss(passport.history)),
-        _figure(
-            "Accuracy per epoch", plots.accuracy_curves(passport.history), _read_accuracy(passport.history)
-        ),
-    ]
-    return "\n".join(
-        [
-            "<h2>How good is it</h2>",
-            f"<p class='md-lead'>Measured on {scores.cells:,} cells of {scores.patients:,} patients whom the model "
-            "never saw.</p>",
-            score_table(scores),
-            "<p class='md-aside'>The intervals come from drawing the patients anew many times: they show how much a "
-            "score depends on who happened to be among them, and with so few patients are rather too narrow. They say "
-            "nothing of another laboratory. A cell is called parasitized from a probability of "
-            f"{percent(scores.threshold)} on. The labels themselves are in part wrong, so that no honest score can be "
-            f"{percent(1.0)}.</p>",
-            "<div class='md-figures'>",
-            *figures,
-            "</div>",
-        ]
+def point_figures(passport: Passport, point: OperatingPoint) -> str:
+    """The confusion matrix of an operating point, and the ROC curve with all of them."""
+    return (
+        "<div class='md-figures'>"
+        + figure(
+            f"Confusion matrix at “{point.name}”",
+            plots.confusion_matrix(point.test),
+            _read_matrix(point.test),
+        )
+        + figure(
+            "ROC curve",
+            plots.roc_curve(
+                point.test,
+                passport.roc,
+                {
+                    one.name: (
+                        one.test.estimates["sensitivity"].value,
+                        one.test.estimates["specificity"].value,
+                    )
+                    for one in passport.operating_points
+                },
+            ),
+            _read_roc(point.test),
+        )
+        + "</div>"
     )
 
 
@@ -73,8 +86,8 @@ def score_table(scores: Scores) -> str:
     """
     rows = "".join(
         f"<tr role='row'><th scope='row' role='rowheader'>{NAMES.get(name, escape(name))}</th>"
-        f"<td role='cell' data-name='Value'>{_value(name, estimate.value)}</td>"
-        f"<td role='cell' data-name='95 % interval'>{_interval(name, estimate)}</td>"
+        f"<td role='cell' data-name='Value'>{value(name, estimate.value)}</td>"
+        f"<td role='cell' data-name='95 % interval'>{interval(name, estimate)}</td>"
         f"<td role='cell' data-name='Cells'>{_counts(estimate)}</td>"
         f"<td role='cell' class='md-reading'>{escape(_reading(name, estimate, scores))}</td></tr>"
         for name, estimate in scores.estimates.items()
@@ -86,24 +99,18 @@ def score_table(scores: Scores) -> str:
     )
 
 
-def _figure(title: str, figure: Figure, sentence: str) -> str:
-    svg = plots.to_svg(figure, f"{title}. {sentence}")
-    return (
-        f"<figure class='md-figure'><h3>{title}</h3>{svg}<figcaption>{escape(sentence)}</figcaption></figure>"
-    )
-
-
-def _value(name: str, value: float) -> str:
-    """F1 and the area are no shares of cells: they stand as plain numbers."""
-    if math.isnan(value):
+def value(name: str, number: float) -> str:
+    """A score's value: shares of cells as per cent, all others as plain numbers; a dash where it is not defined."""
+    if math.isnan(number):
         return "–"
-    return f"{value:.4f}" if name in ("f1", "roc_auc") else percent(value)
+    return percent(number) if name in SHARES else f"{number:.4f}"
 
 
-def _interval(name: str, estimate: Estimate) -> str:
+def interval(name: str, estimate: Estimate) -> str:
+    """A score's 95 % interval."""
     if math.isnan(estimate.low):
         return "–"
-    return f"{_value(name, estimate.low)} to {_value(name, estimate.high)}"
+    return f"{value(name, estimate.low)} to {value(name, estimate.high)}"
 
 
 def _counts(estimate: Estimate) -> str:
@@ -122,10 +129,24 @@ def _reading(name: str, estimate: Estimate, scores: Scores) -> str:
             return f"Of the cells called parasitized, those that are – in these cells. {_few(scores)}"
         case "f1":
             return "Precision and sensitivity in one number (their harmonic mean); 1 is best."
+        case "mcc":
+            return (
+                "How well calls and labels go together, both classes counted alike; 1 is best, 0 is guessing."
+            )
         case "roc_auc":
             return (
                 f"Of 100 pairs of a parasitized and an uninfected cell, about {100 * estimate.value:.1f} get the "
                 "higher probability where it belongs; 50 is guessing."
+            )
+        case "average_precision":
+            guessing = scores.parasitized / scores.cells
+            return f"Precision averaged over all thresholds; 1 is best, guessing gives {guessing:.4f}."
+        case "brier":
+            return "Mean squared distance of the probability from the label; 0 is best, always one half gives 0.25."
+        case "ece":
+            return (
+                "How far a probability lies, on average, from the share of cells that turn out so; 0 is best "
+                "(expected calibration error)."
             )
     return ""
 
@@ -151,23 +172,6 @@ def _read_roc(scores: Scores) -> str:
     sensitivity, specificity = scores.estimates["sensitivity"].value, scores.estimates["specificity"].value
     return (
         "Each point is one threshold: the further up, the more parasitized cells are found; the further right, the "
-        "more uninfected ones are called parasitized. The model's own threshold finds "
+        "more uninfected ones are called parasitized. The chosen operating point finds "
         f"{percent(sensitivity)} and gives {percent(1 - specificity)} false alarms."
-    )
-
-
-def _read_loss(history: Sequence[Epoch]) -> str:
-    last = history[-1]
-    return (
-        f"Lower is better. After {len(history)} epochs the loss is {last.train_loss:.3f} on training cells and "
-        f"{last.valid_loss:.3f} on validation patients; were the second to rise while the first falls, the model "
-        "would be learning by heart."
-    )
-
-
-def _read_accuracy(history: Sequence[Epoch]) -> str:
-    best = max(history, key=lambda epoch: epoch.accuracy)
-    return (
-        "Share of the validation patients' cells that were called as labelled, after each epoch: "
-        f"{percent(history[-1].accuracy)} at the end, {percent(best.accuracy)} at best (epoch {best.epoch})."
     )

@@ -85,6 +85,7 @@ def page(visitor: Page) -> Page:
     visitor.bring_to_front()
     visitor.set_viewport_size({"width": 1280, "height": 900})
     visitor.get_by_role("tab", name="Check cells").click()
+    visitor.get_by_role("tabpanel").get_by_role("radio", name="Balanced").check()
     clear = visitor.get_by_role("button", name="Clear all")
     if clear.is_visible():
         clear.click()

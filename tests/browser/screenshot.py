@@ -14,7 +14,7 @@ from malaria_detect.cells import CELLS_VARIABLE, CLASSES
 from tests.browser.served import PROJECT, chromium, leave, open_page, served_page, upload
 from tests.drawn import draw_cells
 
-SIZE: ViewportSize = {"width": 1280, "height": 930}
+SIZE: ViewportSize = {"width": 1280, "height": 1400}
 EACH = 2
 
 

@@ -22,6 +22,17 @@ from tests.browser.served import PROJECT, Server, leave, open_page, upload, wait
 
 WORK = 60_000  # ms: pictures are checked while other things run on the same machine
 VIEWS = ("Check cells", "How good is it", "About")
+FIGURES = (
+    "Confusion matrix at “balanced”",
+    "ROC curve",
+    "Called and true parasitemia",
+    "Limits of detection",
+    "Every patient a dot",
+    "Leak meter",
+    "Reliability",
+    "Loss per epoch",
+    "Accuracy per epoch",
+)
 expect.set_options(timeout=WORK)
 
 
@@ -34,12 +45,13 @@ def probability(card: Locator) -> float:
     return float(card.locator(".md-bar-parasitized data").get_attribute("value") or "nan")
 
 
-def by_command_line(*paths: Path) -> list[dict[str, str]]:
+def by_command_line(*paths: Path, operating_point: str = "balanced") -> list[dict[str, str]]:
     command: list[str | Path] = [
         Path(sys.executable).with_name("malaria-detect"),
         "predict",
         *paths,
         "--json",
+        f"--operating-point={operating_point}",
     ]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert result.returncode in (0, 1), result.stderr
@@ -82,15 +94,18 @@ def test_research_use_line_is_seen_on_every_view_and_nothing_is_cut_off(page: Pa
 def test_how_good_is_it_shows_the_passports_figures_and_scores(page: Page, passport: Passport) -> None:
     page.get_by_role("tab", name=VIEWS[1]).click()
     view = page.get_by_role("tabpanel", name=VIEWS[1])
-    for figure in ("Confusion matrix", "ROC curve", "Loss per epoch", "Accuracy per epoch"):
+    for figure in FIGURES:
         expect(
             view.get_by_role("figure").filter(has=page.get_by_role("heading", name=figure))
         ).to_be_visible()
-    expect(view.locator("svg[role=img]")).to_have_count(4)
-    accuracy = passport.test_scores.estimates["accuracy"]
-    expect(view.get_by_role("row", name="Accuracy")).to_contain_text(
+    expect(view.locator("svg[role=img]")).to_have_count(len(FIGURES))
+    accuracy = passport.point().test.estimates["accuracy"]
+    table = view.get_by_role("table", name="Scores on test patients")
+    expect(table.get_by_role("row", name="Accuracy")).to_contain_text(
         f"{accuracy.hits:,} of {accuracy.total:,}"
     )
+    expect(view.get_by_role("table", name="What a slide would read").locator("tbody tr")).to_have_count(3)
+    expect(view.get_by_role("table", name="Cross-validation")).to_contain_text("patients on both sides")
 
 
 def test_about_shows_the_model_and_its_limits(page: Page, passport: Passport) -> None:
@@ -178,6 +193,104 @@ def test_csv_holds_what_the_cards_show(page: Page, cells: list[Path], copy_as: C
         assert row["label"].lower() == card.get_attribute("data-kind")
 
 
+def test_the_operating_point_changes_decisions_and_scores_everywhere_at_once(
+    page: Page, cells: list[Path], passport: Passport
+) -> None:
+    upload(page, *cells)
+    expect(cards(page)).to_have_count(len(cells))
+    probabilities = [probability(card) for card in cards(page).all()]
+    for name in ("counting", "screening"):
+        point = passport.point(name)
+        page.get_by_role("tab", name=VIEWS[0]).click()
+        view = page.get_by_role("tabpanel", name=VIEWS[0])
+        view.get_by_role("radio", name=name.capitalize()).check()
+        expect(view.locator(".md-caution")).to_contain_text(
+            f"“{name}”, missed {point.test.false_negative:,} of"
+        )
+        rows = by_command_line(*cells, operating_point=name)
+        for card, row in zip(cards(page).all(), rows, strict=True):
+            expect(card).to_have_attribute("data-kind", row["label"].lower())
+        parasitized = sum(row["label"] == "Parasitized" for row in rows)
+        expect(view.locator(".md-sentence")).to_contain_text(f"{parasitized} of {len(cells)} cells look")
+        expect(view.locator(".md-slide")).to_contain_text(f"Of {len(cells)} cells, {parasitized} w")
+        assert [probability(card) for card in cards(page).all()] == probabilities
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download CSV").click()
+        text = Path(download.value.path()).read_text(encoding="utf-8")
+        written = list(csv.DictReader(io.StringIO(text)))
+        assert [(row["label"], row["operating_point"]) for row in written] == [
+            (row["label"], name) for row in rows
+        ]
+
+        page.get_by_role("tab", name=VIEWS[1]).click()
+        view = page.get_by_role("tabpanel", name=VIEWS[1])
+        expect(view.get_by_role("radio", name=name.capitalize())).to_be_checked()
+        expect(view.get_by_role("heading", name=f"Confusion matrix at “{name}”")).to_be_visible()
+        sensitivity = point.test.estimates["sensitivity"]
+        expect(view.get_by_role("row", name="Sensitivity").first).to_contain_text(
+            f"{sensitivity.hits:,} of {sensitivity.total:,}"
+        )
+
+
+def test_what_is_unfolded_on_a_card_stays_so_at_another_operating_point(page: Page) -> None:
+    page.get_by_role("button", name="Try some cells").click()
+    expect(cards(page)).to_have_count(HANDFUL)
+    card = cards(page).first
+    card.get_by_role("button", name="Show the label").click()
+    card.get_by_text("Details", exact=True).click()
+    page.get_by_role("tabpanel").get_by_role("radio", name="Counting").check()
+    expect(card.locator(".md-more")).to_contain_text("counting, parasitized from")
+    expect(card.locator(".md-more")).to_be_visible()
+    expect(card.locator(".md-label")).to_be_visible()
+
+
+def test_the_report_holds_what_the_cards_show_and_opens_without_the_server(
+    page: Page,
+    visitor: Page,
+    cells: list[Path],
+    copy_as: Callable[[str], Path],
+    passport: Passport,
+    tmp_path: Path,
+) -> None:
+    name = "<img src=x onerror=window.hacked=1>.png"
+    text = tmp_path / "text.png"
+    text.write_text("no picture", encoding="utf-8")
+    upload(page, *cells, copy_as(name), text)
+    expect(cards(page)).to_have_count(len(cells) + 2)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download report").click()
+    assert download.value.suggested_filename == "malaria_detect_report.html"
+    report = tmp_path / "report.html"
+    download.value.save_as(report)
+    kinds = [card.get_attribute("data-kind") for card in cards(page).all()]
+
+    alone = visitor.context.browser.new_context(viewport={"width": 390, "height": 844}, offline=True)  # type: ignore[union-attr]
+    complaints: list[str] = []
+    alone.on("console", lambda line: complaints.append(line.text))
+    shown = alone.new_page()
+    shown.goto(report.as_uri())
+    found = [
+        next(
+            kind
+            for kind in ("parasitized", "uninfected", "refused")
+            if kind in (one.get_attribute("class") or "")
+        )
+        for one in shown.locator(".cell").all()
+    ]
+    assert found == kinds
+    expect(shown.get_by_text(passport.sha256)).to_be_visible()
+    expect(shown.get_by_role("heading", name=name)).to_be_visible()
+    assert shown.evaluate("window.hacked") is None
+    assert shown.evaluate("document.documentElement.scrollWidth") == 390
+    pictures = shown.locator(".cell img")
+    expect(pictures).to_have_count(len(cells) + 1)
+    assert pictures.evaluate_all("all => all.every((one) => one.complete && one.naturalWidth > 0)")
+    # The page's own policy lets its style through.
+    assert shown.locator(".cell").first.evaluate("one => getComputedStyle(one).borderTopWidth") == "4px"
+    assert complaints == []
+    alone.close()
+
+
 def test_filters_show_one_kind_of_cards(page: Page, cells: list[Path], tmp_path: Path) -> None:
     empty = tmp_path / "empty.png"
     empty.touch()
@@ -251,7 +364,13 @@ def test_everything_can_be_done_with_the_keyboard(page: Page, cells: list[Path])
     focus_on("button", "Upload pictures")
     page.keyboard.press("Enter")
     expect(cards(page)).to_have_count(2)
+    focus_on("radio", "Balanced")
+    for key, point in (("ArrowDown", "counting"), ("ArrowUp", "balanced")):
+        page.keyboard.press(key)
+        expect(page.get_by_role("tabpanel").locator(".md-caution")).to_contain_text(f"“{point}”")
+        expect(page.get_by_role("tabpanel").get_by_role("radio", name=point.capitalize())).to_be_focused()
     focus_on("button", "All 2")
+    focus_on("button", "Download report")
     focus_on("button", "Download CSV")
     with page.expect_download():
         page.keyboard.press("Space")
@@ -268,7 +387,16 @@ def test_progress_and_summary_are_read_aloud(page: Page, cells: list[Path]) -> N
 
 
 @pytest.mark.parametrize(
-    "file", ["export.pkl", "export.json", "dashboard.ipynb", "README.md", "voila.json", "docs/page.png"]
+    "file",
+    [
+        "export.pkl",
+        "export.json",
+        "reports/evaluation.json",
+        "dashboard.ipynb",
+        "README.md",
+        "voila.json",
+        "docs/page.png",
+    ],
 )
 def test_no_file_of_the_folder_is_served(visitor: Page, address: str, file: str) -> None:
     for path in (file, f"voila/files/{file}"):
@@ -284,8 +412,9 @@ def test_nothing_of_the_pictures_is_written_to_disk(
     before = files()
     upload(page, copy_as("secret-name.png"))
     expect(cards(page)).to_have_count(1)
-    with page.expect_download():
-        page.get_by_role("button", name="Download CSV").click()
+    for name in ("Download CSV", "Download report"):
+        with page.expect_download():
+            page.get_by_role("button", name=name).click()
     assert files() == before
     assert "secret-name" not in (server_folder / "log.txt").read_text(encoding="utf-8")
 

@@ -10,6 +10,8 @@ from PIL import Image
 
 from malaria_detect.cells import CELLS_VARIABLE
 from malaria_detect.detector import Prediction
+from malaria_detect.passport import Passport
+from malaria_detect.widgets import OperatingPointChoice
 from malaria_detect.widgets.check import MAX_KEPT, CheckCells
 from malaria_detect.widgets.upload import MAX_PICTURES, Upload
 from tests.widgets.fakes import BrightnessDetector, grey_png
@@ -127,6 +129,44 @@ def test_a_failure_is_told_in_a_sentence_and_logged_and_the_view_works_on(
     assert "no room" in caplog.text
     assert names(view) == ["0.png"]
     assert told[-1]["problem"] == ""
+
+
+def test_the_operating_point_decides_anew_without_asking_the_network(
+    view: CheckCells, detector: BrightnessDetector, told: list[dict[str, Any]]
+) -> None:
+    view.upload.take([Upload("a.png", grey_png(77)), Upload("b.png", grey_png(255))])  # 0.30 and 1
+    for point, kinds in {
+        "screening": ["parasitized", "parasitized"],
+        "counting": ["uninfected", "parasitized"],
+    }.items():
+        told.clear()
+        view.choice._handle_custom_msg({"type": "choose", "name": point}, [])
+        decided, state, answer = told
+        assert [one["kind"] for one in decided["cards"]] == kinds
+        assert f"“{point}”" in state["caution"]
+        assert answer == {"type": "chosen"}
+    assert detector.asked == 2
+
+
+def test_pictures_that_are_checked_while_the_operating_point_changes_follow_it(view: CheckCells) -> None:
+    async def visit() -> None:
+        view.upload.take([Upload(f"{index}.png", grey_png(77)) for index in range(4)])
+        while not view.cards.results:
+            await asyncio.sleep(0)
+        view.choice.chosen = "screening"
+        await all_done(view)
+
+    asyncio.run(visit())
+    assert [result.answer.decision for result in view.cards.results] == ["Parasitized"] * 4  # type: ignore[union-attr]
+
+
+def test_the_view_begins_at_the_chosen_operating_point(
+    detector: BrightnessDetector, passport: Passport
+) -> None:
+    choice = OperatingPointChoice(passport)
+    choice.chosen = "counting"
+    view = CheckCells(detector, choice)  # type: ignore[arg-type]  # quacks like a Detector
+    assert view.cards.point.name == "counting"
 
 
 async def all_done(view: CheckCells) -> None:

@@ -8,22 +8,16 @@ import pytest
 from PIL import Image
 
 from malaria_detect.detector import Refusal
-from malaria_detect.metrics import score
-from malaria_detect.widgets.results import (
-    SHOWN_SIDE,
-    Result,
-    caution,
-    check,
-    percent,
-    results_csv,
-    summary,
-)
+from malaria_detect.passport import Passport
+from malaria_detect.table import COLUMNS
+from malaria_detect.widgets.results import SHOWN_SIDE, Result, check, results_csv, results_report
 from malaria_detect.widgets.upload import Upload
-from tests.widgets.fakes import BrightnessDetector, grey_png
+from tests.widgets.fakes import BrightnessDetector, grey_png, prediction
 
 
 def results(detector: BrightnessDetector, *uploads: Upload) -> list[Result]:
-    return [check(detector, upload) for upload in uploads]  # type: ignore[arg-type]  # quacks like a Detector
+    point = detector.passport.point()
+    return [check(detector, upload, point) for upload in uploads]  # type: ignore[arg-type]  # quacks like a Detector
 
 
 def test_bad_pictures_are_refusals_among_the_others_in_order(detector: BrightnessDetector) -> None:
@@ -58,23 +52,6 @@ def test_a_small_picture_is_shown_pixel_for_pixel(detector: BrightnessDetector) 
     assert np.unique(np.asarray(Image.open(io.BytesIO(result.picture)))).tolist() == [77]
 
 
-@pytest.mark.parametrize(
-    ("greys", "bad", "sentence"),
-    [
-        ((255, 255, 0), 0, "2 of 3 cells look parasitized."),
-        ((255, 0), 0, "1 of 2 cells looks parasitized."),
-        ((0,), 0, "0 of 1 cell looks parasitized."),
-        ((255,), 1, "1 of 1 cell looks parasitized. 1 picture could not be checked."),
-        ((0, 0), 2, "0 of 2 cells look parasitized. 2 pictures could not be checked."),
-    ],
-)
-def test_summary_counts_cells_and_refusals(
-    greys: tuple[int, ...], bad: int, sentence: str, detector: BrightnessDetector
-) -> None:
-    uploads = [Upload("a", grey_png(grey)) for grey in greys] + [Upload("b", b"")] * bad
-    assert summary(results(detector, *uploads)) == sentence
-
-
 @pytest.mark.parametrize(("grey", "doubtful"), [(10, False), (80, True), (150, True), (250, False)])
 def test_a_decision_with_little_probability_is_doubtful(
     grey: int, doubtful: bool, detector: BrightnessDetector
@@ -86,7 +63,13 @@ def test_a_decision_with_little_probability_is_doubtful(
 def test_csv_has_the_columns_of_the_command_line(detector: BrightnessDetector) -> None:
     text = results_csv(results(detector, Upload("a, b.png", grey_png(51)), Upload("c.png", b"")))
     first, second = csv.DictReader(io.StringIO(text))
-    assert first == {"path": "a, b.png", "label": "Uninfected", "probability_parasitized": "0.2", "error": ""}
+    assert tuple(first) == COLUMNS
+    assert (first["path"], first["label"], first["probability_parasitized"]) == (
+        "a, b.png",
+        "Uninfected",
+        "0.2",
+    )
+    assert (first["operating_point"], first["error"]) == ("balanced", "")
     assert (second["path"], second["label"], second["probability_parasitized"]) == ("c.png", "", "")
     assert second["error"].startswith("The file is empty")
 
@@ -98,22 +81,22 @@ def test_a_spreadsheet_runs_no_file_name_as_a_formula(name: str, detector: Brigh
     assert row[0] == f"'{name}"
 
 
-def test_caution_tells_what_the_passport_counted() -> None:
-    scores = score([True] * 4 + [False] * 5, [0.9, 0.8, 0.7, 0.1, 0.6, 0, 0, 0, 0], list("ABCABCABC"))
-    assert "missed 1 of 4 parasitized cells (25.0\N{NO-BREAK SPACE}%)" in caution(scores)
-    assert "called 1 of 5 uninfected ones parasitized (20.0\N{NO-BREAK SPACE}%)" in caution(scores)
+def test_another_operating_point_changes_the_decision_and_nothing_else(
+    detector: BrightnessDetector, passport: Passport
+) -> None:
+    (result,) = results(detector, Upload("a.png", grey_png(77)))
+    (screened, counted) = (result.at(passport.point(name)) for name in ("screening", "counting"))
+    assert (result.answer.decision, screened.answer.decision) == ("Uninfected", "Parasitized")  # type: ignore[union-attr]
+    assert counted.answer.probabilities == screened.answer.probabilities  # type: ignore[union-attr]
+    assert screened.picture is result.picture
+    assert detector.asked == 1
+    (refused,) = results(detector, Upload("b.png", b""))
+    assert refused.at(passport.point("counting")) is refused
 
 
-@pytest.mark.parametrize(
-    ("share", "words"),
-    [
-        (0.0, "0 %"),
-        (1e-9, "< 0.1 %"),
-        (0.0005, "0.1 %"),
-        (0.5, "50.0 %"),
-        (0.9994, "99.9 %"),
-        (0.9996, "> 99.9 %"),
-    ],
-)
-def test_percent_claims_no_certainty_that_is_not_there(share: float, words: str) -> None:
-    assert percent(share).replace("\N{NO-BREAK SPACE}", " ") == words
+def test_a_name_that_no_file_can_hold_does_not_cost_the_report(passport: Passport) -> None:
+    name = "lone \udce4.png"  # what a browser may send, and UTF-8 cannot hold
+    report = results_report(
+        [Result(name, prediction(0.9, passport), grey_png(9))], passport, passport.point()
+    )
+    assert b"lone \\udce4.png" in report

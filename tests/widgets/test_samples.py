@@ -90,4 +90,4 @@ def test_without_a_cells_folder_there_is_no_button(
     monkeypatch.setenv(CELLS_VARIABLE, str(tmp_path / "nowhere"))
     view = CheckCells(detector)  # type: ignore[arg-type]  # quacks like a Detector
     assert view.samples is None
-    assert view.parts == [view.upload, view.cards]
+    assert view.parts == [view.upload, view.choice, view.cards]

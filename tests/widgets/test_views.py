@@ -4,15 +4,35 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 import malaria_detect
-from malaria_detect.metrics import Estimate
-from malaria_detect.passport import RESEARCH_USE, Passport, passport_path, sha256_of, to_json
-from malaria_detect.widgets import About, ScoreReport, build_dashboard
+from malaria_detect import plots
+from malaria_detect.metrics import Estimate, Scores, worst_patients
+from malaria_detect.passport import RESEARCH_USE, Passport, passport_path, sha256_of
+from malaria_detect.records import to_json
+from malaria_detect.sentences import detection_limit, percent
+from malaria_detect.slide import DetectionLimit, healthy_reading
+from malaria_detect.widgets import (
+    About,
+    CheckCells,
+    ScoreReport,
+    build_dashboard,
+    dashboard,
+    score_report,
+    slides,
+)
+from malaria_detect.widgets import about as about_view
 from malaria_detect.widgets.about import about
-from malaria_detect.widgets.scores import score_report, score_table
+from malaria_detect.widgets.cross_validation import cross_validation_view
+from malaria_detect.widgets.parts import Part, Text
+from malaria_detect.widgets.score_report import model_view
+from malaria_detect.widgets.scores import NAMES, point_scores, score_table
+from malaria_detect.widgets.slides import slide_table
+from tests.widgets.fakes import BrightnessDetector, made_up_evaluation
 
 
 def text_of(html: str) -> str:
@@ -21,35 +41,117 @@ def text_of(html: str) -> str:
     return " ".join(bare.replace("\N{NO-BREAK SPACE}", " ").split())
 
 
-def test_every_figure_has_a_sentence_that_says_how_to_read_it(passport: Passport) -> None:
-    html = score_report(passport)
+@pytest.fixture
+def evaluation(tmp_path: Path) -> Path:
+    """A summary of a cross-validation, as `make report` writes it."""
+    path = tmp_path / "evaluation.json"
+    path.write_text(to_json(made_up_evaluation()), encoding="utf-8")
+    return path
+
+
+def show(*parts: Part) -> None:
+    """What the comm hands on when a view of each part comes into sight."""
+    for part in parts:
+        part._handle_custom_msg({"type": "show"}, [])
+
+
+# How good is it
+
+
+def test_every_figure_has_a_sentence_that_says_how_to_read_it(passport: Passport, evaluation: Path) -> None:
+    report = ScoreReport(passport, evaluation=evaluation)
+    html = "".join(part.html for part in report.parts if isinstance(part, Text))
     figures = re.findall(r"<figure.*?</figure>", html, flags=re.DOTALL)
-    titles = [re.findall(r"<h3>(.*?)</h3>", figure) for figure in figures]
-    assert titles == [["Confusion matrix"], ["ROC curve"], ["Loss per epoch"], ["Accuracy per epoch"]]
+    titles = [title for figure in figures for title in re.findall(r"<h3>(.*?)</h3>", figure)]
+    assert titles == [
+        "Confusion matrix at “balanced”",
+        "ROC curve",
+        "Called and true parasitemia",
+        "Limits of detection",
+        "Every patient a dot",
+        "Leak meter",
+        "Reliability",
+        "Loss per epoch",
+        "Accuracy per epoch",
+    ]
     for figure in figures:
         assert len(re.findall("<svg", figure)) == 1
         assert len(re.findall(r"<figcaption>[^<]{40,}</figcaption>", figure)) == 1
 
 
 def test_scores_counts_and_intervals_are_the_passports(passport: Passport) -> None:
-    scores = passport.test_scores
-    words = text_of(score_report(passport))
-    assert f"Measured on {scores.cells:,} cells of {scores.patients} patients" in words
+    scores = passport.point().test
+    words = text_of(point_scores(passport, passport.point()))
+    assert "At “balanced” (40.0 % and more is called parasitized)" in words
+    assert f"on {scores.cells:,} cells of {scores.patients} patients" in words
     for name in ("accuracy", "sensitivity", "specificity", "precision"):
         estimate = scores.estimates[name]
         interval = " to ".join(
             "100 %" if end == 1 else f"{100 * end:.1f} %" for end in (estimate.low, estimate.high)
         )
         assert f"{interval} {estimate.hits:,} of {estimate.total:,}" in words
-    assert f"{scores.estimates['roc_auc'].value:.4f}" in words
+    for name in ("f1", "mcc", "roc_auc", "average_precision", "brier", "ece"):
+        assert f"{scores.estimates[name].value:.4f}" in words
+
+
+def test_scores_on_corrected_labels_stand_beside_them_where_there_are_some(passport: Passport) -> None:
+    scores = passport.point().test
+    assert "corrected" not in point_scores(passport, passport.point())
+    corrected = replace(passport, corrected_test=replace(scores, cells=580))
+    words = text_of(point_scores(corrected, passport.point("counting")))
+    assert "On corrected labels accuracy at “balanced” is " in words
+    assert "over the 580 cells whose corrected label is certain" in words
+
+
+def test_every_score_has_a_name_and_a_reading(passport: Passport) -> None:
+    html = score_table(passport.point().test)
+    assert list(NAMES) == list(passport.point().test.estimates)
+    readings = re.findall(r"class='md-reading'>([^<]*)<", html)
+    assert len(readings) == len(NAMES)
+    assert all(len(reading) > 30 for reading in readings)
+
+
+def test_another_operating_point_is_written_when_it_is_looked_at_and_the_rest_stays(
+    passport: Passport, told: list[dict[str, Any]]
+) -> None:
+    report = ScoreReport(passport)
+    table, figures = report.at_point
+    show(table, figures)
+    told.clear()
+    report.choice.chosen = "counting"
+    assert told == [{"type": "stale"}] * 2  # nothing is drawn for a view that nobody looks at
+    show(table, figures)
+    counting = passport.point("counting").test
+    assert "At “counting” (80.0 % and more" in text_of(told[2]["html"])
+    sensitivity = counting.estimates["sensitivity"]
+    assert f"{sensitivity.hits:,} of {sensitivity.total:,}" in text_of(told[2]["html"])
+    assert "Confusion matrix at “counting”" in told[3]["html"]
+    assert f"{counting.false_negative:,} parasitized cells were missed" in told[3]["html"]
+
+
+def test_figures_of_an_operating_point_are_drawn_once(
+    passport: Passport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def matrix(scores: Scores) -> Figure:
+        drawn.append(scores.threshold)
+        return Figure()
+
+    monkeypatch.setattr(plots, "confusion_matrix", matrix)
+    report = ScoreReport(passport)
+    for name in ("balanced", "counting", "balanced", "counting"):
+        report.choice.chosen = name
+        assert f"“{name}”" in report.at_point[1].html
+    assert drawn == [0.4, 0.8]
 
 
 def test_precision_is_also_told_for_a_slide_with_few_infected_cells(passport: Passport) -> None:
-    estimates = passport.test_scores.estimates | {
+    estimates = passport.point().test.estimates | {
         "sensitivity": Estimate(0.96, 0.9, 1),
         "specificity": Estimate(0.97, 0.9, 1),
     }
-    scores = replace(passport.test_scores, estimates=estimates)
+    scores = replace(passport.point().test, estimates=estimates)
     words = text_of(score_table(scores))
     # 0.01 x 0.96 found and 0.99 x 0.03 false alarms
     assert "On a slide with 1.0 % of the cells infected it would be about 24.4 %." in words
@@ -57,13 +159,86 @@ def test_precision_is_also_told_for_a_slide_with_few_infected_cells(passport: Pa
 
 def test_a_score_that_is_not_defined_stands_as_a_dash(passport: Passport) -> None:
     undefined = Estimate(math.nan, math.nan, math.nan, 0, 0)
-    scores = replace(
-        passport.test_scores, estimates={"precision": undefined} | passport.test_scores.estimates
-    )
-    scores.estimates["precision"] = undefined
+    scores = passport.point().test
+    scores = replace(scores, estimates=scores.estimates | {"precision": undefined})
     html = score_table(scores)
     assert "nan" not in text_of(html).lower()
     assert "data-name='Value'>–</td><td role='cell' data-name='95 % interval'>–</td>" in html
+
+
+def test_the_slide_table_has_a_healthy_reading_and_three_limits_for_each_operating_point(
+    passport: Passport,
+) -> None:
+    rows = re.findall(r"<tr role='row'>.*?</tr>", slide_table(passport))
+    assert [text_of(row).split()[0] for row in rows] == ["Screening", "Balanced", "Counting"]
+    for row, point in zip(rows, passport.operating_points, strict=True):
+        words = text_of(row)
+        reading = healthy_reading(point.patients)
+        assert f"{text_of(percent(reading.value, 2))} (" in words
+        for cells in (500, 1000, 5000):
+            limit = detection_limit(cells, point.patients).limit
+            assert f"<td role='cell' data-name='Limit of detection, {cells:,} cells'>" in row
+            assert f">{'none' if math.isnan(limit) else percent(limit, 2)}</td>" in row
+
+
+def test_no_limit_stands_as_nothing(passport: Passport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slides, "detection_limit", lambda cells, _: DetectionLimit(cells, math.nan, math.nan))
+    assert "nan" not in text_of(slide_table(passport)).lower()
+    assert text_of(slide_table(passport)).count("none") >= 9
+
+
+def test_cross_validation_shows_both_splits_and_stamps_the_random_one(evaluation: Path) -> None:
+    html = cross_validation_view(evaluation)
+    words = text_of(html)
+    made_up = made_up_evaluation()
+    assert "Random split <span class='md-stamp'>patients on both sides</span>" in html
+    assert html.count("data-name='Random split, patients on both sides'") == 6  # where the head is not shown
+    assert "5 further networks, 3 epochs at 96 px, each trained without a part of the patients" in words
+    for run in (made_up.grouped, made_up.random):
+        for name in ("roc_auc", "mcc"):
+            assert f"{run.scores.estimates[name].value:.4f} (" in words
+    assert f"on the {made_up.leak_cells:,} cells that both held out" in words
+    assert "over the 590 cells whose corrected label is certain" in words
+    for patient in worst_patients(made_up.grouped.patients):
+        assert patient.group in words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.001, 0.02, "more than differing patients explain"),
+        (-0.01, 0.02, "may be chance"),
+        (-0.02, -0.001, "no leak explains"),
+    ],
+)
+def test_the_leak_is_read_as_its_interval_allows(
+    low: float, high: float, said: str, evaluation: Path
+) -> None:
+    made_up = made_up_evaluation()
+    leak = made_up.leak | {"accuracy": Estimate((low + high) / 2, low, high)}
+    evaluation.write_text(to_json(replace(made_up, leak=leak)), encoding="utf-8")
+    assert said in text_of(cross_validation_view(evaluation))
+
+
+def test_without_a_cross_validation_its_part_says_how_to_make_one(tmp_path: Path) -> None:
+    words = text_of(cross_validation_view(tmp_path / "evaluation.json"))
+    assert "malaria-detect evaluate holds every patient out once, and make report then sums it up" in words
+
+
+def test_a_damaged_cross_validation_is_told_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "evaluation<b>.json"
+    path.write_text('{"grouped": 1}', encoding="utf-8")
+    html = cross_validation_view(path)
+    assert "evaluation&lt;b&gt;.json cannot be read" in html
+
+
+def test_reliability_tells_the_calibration_error_before_and_after(passport: Passport) -> None:
+    words = text_of(model_view(passport))
+    assert f"The calibration error is {passport.point().test.estimates['ece'].value:.4f}" in words
+    assert "was 0.0321 before the network’s logits were divided by 1.250" in words
+
+
+# About
 
 
 def test_about_tells_data_limits_and_model(passport: Passport) -> None:
@@ -81,6 +256,14 @@ def test_about_tells_data_limits_and_model(passport: Passport) -> None:
         "one hospital",
         "not a diagnosis",
         "no parasitemia",
+        "calls 0 % to 4.9 % parasitized",
+        "temperature scaling, 1.250",
+        "where the network’s own lies 0.0321",
+        "from 20.0 % on. The rule of screening.",
+        "from 80.0 % on. The rule of counting.",
+        "the page begins with “balanced”",
+        "doubtful where its own probability is under 90.0 %",
+        "12.0 % of the cells are doubtful, and 55.0 % of the wrong calls are among them",
         "PeerJ 2018; 6: e4568",
         "Nothing of them is written to disk",
     ):
@@ -102,17 +285,52 @@ def test_no_text_of_a_passport_is_read_as_html(passport: Passport) -> None:
     assert "<script" not in html
 
 
-@pytest.mark.parametrize("view", [ScoreReport, About])
-def test_a_view_is_written_when_it_is_first_looked_at(
-    view: type[ScoreReport] | type[About], passport: Passport, told: list[dict[str, str]]
+def test_a_text_is_written_when_it_is_first_looked_at(
+    passport: Passport, told: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widget = view(passport)
-    assert told == []
-    for _ in range(2):
-        widget._handle_custom_msg({"type": "show"}, [])
-    first, second = told
-    assert first == second
-    assert first["html"].startswith("<h2>")
+    written = []
+
+    def write(passport: Passport) -> str:
+        written.append(passport)
+        return "<h2>About</h2>"
+
+    monkeypatch.setattr(about_view, "about", write)
+    widget = About(passport)
+    assert (written, told) == ([], [])
+    show(widget, widget)
+    assert (len(written), told) == (1, [{"type": "html", "html": "<h2>About</h2>"}] * 2)
+
+
+def test_how_good_is_it_costs_nothing_until_it_is_looked_at(
+    passport: Passport, told: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("nobody has looked yet")
+
+    for name in ("slide_view", "cross_validation_view", "model_view", "point_scores", "point_figures"):
+        monkeypatch.setattr(score_report, name, never)
+    ScoreReport(passport).choice.chosen = "counting"
+    assert told == [{"type": "stale"}] * 2
+
+
+def test_all_views_of_the_page_share_one_operating_point(
+    passport: Passport, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = BrightnessDetector(passport)
+    monkeypatch.setattr(dashboard, "load_detector", lambda _: detector)
+    check, how_good, _ = build_dashboard("anywhere/export.pkl").views
+    assert isinstance(check, CheckCells)
+    assert isinstance(how_good, ScoreReport)
+    assert check.choice is how_good.choice
+    assert check.choice in check.parts
+    assert check.choice in how_good.parts
+    check.choice.chosen = "counting"
+    assert check.cards.point.name == "counting"
+    show(how_good.at_point[0])
+    assert "At “counting”" in told[-1]["html"]
+
+
+# The page
 
 
 def test_a_missing_model_is_told_in_a_sentence(tmp_path: Path) -> None:

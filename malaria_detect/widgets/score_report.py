@@ -1,0 +1,101 @@
+"""The view "How good is it": scores and figures of passport and cross-validation, each with how to read it."""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from malaria_detect import plots
+from malaria_detect.passport import Epoch, Passport
+from malaria_detect.sentences import percent
+from malaria_detect.widgets.cross_validation import cross_validation_view
+from malaria_detect.widgets.parts import Column, Text, figure
+from malaria_detect.widgets.points import OperatingPointChoice
+from malaria_detect.widgets.scores import point_figures, point_scores
+from malaria_detect.widgets.slides import slide_view
+
+EVALUATION = "reports/evaluation.json"
+
+
+class ScoreReport(Column):
+    """How good the model is, at the operating point that is chosen.
+
+    Parameters
+    ----------
+    passport : Passport
+    choice : OperatingPointChoice, optional
+        The page's; alone in a notebook the view has one of its own.
+    evaluation : path
+        Summary of the cross-validation; where it is missing, that part says how to make it.
+    """
+
+    def __init__(
+        self,
+        passport: Passport,
+        choice: OperatingPointChoice | None = None,
+        evaluation: str | os.PathLike[str] = EVALUATION,
+        **kwargs: Any,
+    ) -> None:
+        self.choice = choice = choice or OperatingPointChoice(passport)
+        # Figures are drawn once for each operating point, not with every change.
+        figures = cache(lambda name: point_figures(passport, passport.point(name)))
+        self.at_point = (
+            Text(lambda: point_scores(passport, choice.point)),
+            Text(lambda: figures(choice.chosen)),
+        )
+        self.always = (
+            Text(lambda: slide_view(passport)),
+            Text(lambda: cross_validation_view(evaluation)),
+            Text(lambda: model_view(passport)),
+        )
+        title = Text(lambda: "<h2>How good is it</h2>")
+        super().__init__([title, choice, *self.at_point, *self.always], **kwargs)
+        choice.observe(self._renew, "chosen")
+
+    def _renew(self, _change: object) -> None:
+        for part in self.at_point:
+            part.renew()
+
+
+def model_view(passport: Passport) -> str:
+    """What the probabilities are worth, and how the model learned."""
+    return (
+        "<h2 class='md-section'>Its probabilities, and how it learned</h2><div class='md-figures'>"
+        + figure(
+            "Reliability",
+            plots.reliability_diagram(passport.reliability_raw, passport.reliability),
+            _read_reliability(passport),
+        )
+        + figure("Loss per epoch", plots.loss_curves(passport.history), _read_loss(passport.history))
+        + figure(
+            "Accuracy per epoch", plots.accuracy_curves(passport.history), _read_accuracy(passport.history)
+        )
+        + "</div>"
+    )
+
+
+def _read_reliability(passport: Passport) -> str:
+    after = passport.point().test.estimates["ece"]
+    return (
+        "On test patients: the nearer the dots to the dotted line, the more a probability may be taken at its word. "
+        f"The calibration error is {after.value:.4f} ({after.low:.4f} to {after.high:.4f}), and was "
+        f"{passport.ece_raw:.4f} before the network’s logits were divided by "
+        f"{passport.temperature:.3f}, as fits validation patients best."
+    )
+
+
+def _read_loss(history: Sequence[Epoch]) -> str:
+    last = history[-1]
+    return (
+        f"Lower is better. After {len(history)} epochs the loss is {last.train_loss:.3f} on training cells and "
+        f"{last.valid_loss:.3f} on validation patients; were the second to rise while the first falls, the model "
+        "would be learning by heart."
+    )
+
+
+def _read_accuracy(history: Sequence[Epoch]) -> str:
+    best = max(history, key=lambda epoch: epoch.accuracy)
+    return (
+        "Share of the validation patients' cells that were called as labelled, after each epoch: "
+        f"{percent(history[-1].accuracy)} at the end, {percent(best.accuracy)} at best (epoch {best.epoch})."
+    )

@@ -1,0 +1,55 @@
+// The operating point: a radio for each. What is chosen is told to the kernel, and shown as chosen once it says so.
+
+let groups = 0;
+
+function render({ model, el, signal }) {
+  const group = `md-point-${++groups}`;
+  const problem = make("p", { role: "alert", class: "md-problem", hidden: "" });
+  const radios = new Map();
+  let late;
+
+  function option(point) {
+    const radio = make("input", { type: "radio", name: group, value: point.name, id: `${group}-${point.name}`, "aria-describedby": `${group}-${point.name}-more` });
+    radios.set(point.name, radio);
+    radio.addEventListener("change", () => choose(point.name));
+    return make("div", { class: "md-point" }, radio,
+      make("label", { for: radio.id },
+        make("span", { class: "md-point-name" }, point.title, " ", make("span", { class: "md-point-from" }, `from ${point.threshold}`)),
+        make("span", { class: "md-point-more", id: `${group}-${point.name}-more` },
+          make("span", { class: "md-point-rule" }, point.rule, " "),
+          make("span", { class: "md-point-gave" }, `${point.missed} missed, ${point.alarms} false alarms`))));
+  }
+
+  function tell(text) {
+    problem.textContent = text;
+    problem.hidden = !text;
+  }
+  function show() {
+    clearTimeout(late);
+    tell("");
+    for (const [name, radio] of radios) radio.checked = name === model.get("chosen");
+  }
+  function choose(name) {
+    clearTimeout(late);
+    const fail = () => { show(); tell(ENDED); };
+    if (!send(model, { type: "choose", name })) return fail();
+    // A kernel that was ended on the server does not answer.
+    late = setTimeout(fail, 20000);
+  }
+
+  el.classList.add("malaria-detect", "md-points");
+  el.replaceChildren(
+    make("fieldset", {},
+      make("legend", {}, "Operating point"),
+      make("p", { class: "md-points-what" }, "From which probability on a cell is called parasitized: to miss few parasitized cells, or to give few false alarms. With each stands what it gave on test patients."),
+      make("div", { class: "md-points-row" }, ...model.get("points").map(option))),
+    problem);
+  show();
+  // The answer comes also where nothing changed.
+  const hear = (message) => { if (message.type === "chosen") show(); };
+  model.on("change:chosen", show);
+  model.on("msg:custom", hear);
+  signal.addEventListener("abort", () => { clearTimeout(late); model.off("change:chosen", show); model.off("msg:custom", hear); });
+}
+
+export default { render };
