@@ -1,0 +1,88 @@
+"""The report's figures, drawn from result files, as SVG."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from malaria_detect import plots
+from malaria_detect.passport import OperatingPoint
+from malaria_detect.report import words
+from malaria_detect.report.facts import SlideReading, ours
+from malaria_detect.report.results import Results
+
+# What each shows, for those who do not see it; figures show numbers, so these name none.
+FIGURES = {
+    "confusion": "How many test cells of each label the model calls parasitized and uninfected.",
+    "roc": "Sensitivity against false positive rate on test patients, with the operating points.",
+    "reliability": "Observed share of parasitized cells against the probability given, before and after calibration.",
+    "patients": "Sensitivity and false alarms of every patient in cross-validation, one dot each.",
+    "leak": "Scores with patients apart beside those of a random split, and their difference.",
+    "apparent-parasitemia": "Share of cells called parasitized against the true share, at each operating point.",
+    "detection-limits": "Limits of blank and of detection for each number of counted cells, at each operating point.",
+    "published": "Our scores beside published ones, grouped by whether patients were kept apart.",
+}
+# Of a figure on the card, in px: as wide as a page on a telephone allows, no wider than it needs.
+WIDTH = 560
+
+
+def draw(results: Results, readings: Sequence[SlideReading]) -> dict[str, str]:
+    """All figures by name, each an SVG document that needs nothing else.
+
+    Parameters
+    ----------
+    results : Results
+    readings : sequence of SlideReading
+        What the operating points mean for a slide.
+    """
+    figures = _figures(results, readings)
+    return {
+        name: plots.to_svg(figures[name], description) + "\n"
+        for name, description in FIGURES.items()
+        if name in figures
+    }
+
+
+def shown(name: str, address: str) -> str:
+    """A figure in Markdown; as an element, because Markdown's own picture knows no width."""
+    return f'<img src="{address}" width="{WIDTH}" alt="{FIGURES[name]}">'
+
+
+def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Figure]:
+    passport, evaluation = results.passport, results.evaluation
+    point, points = passport.point(), passport.operating_points
+    grouped, random = evaluation.grouped, evaluation.random
+    return {
+        "confusion": plots.confusion_matrix(point.test),
+        "roc": plots.roc_curve(point.test, passport.roc, {one.name: _rates(one) for one in points}),
+        "reliability": plots.reliability_diagram(passport.reliability_raw, passport.reliability),
+        "patients": plots.patient_dots(
+            grouped.patients, f"called parasitized from {words.threshold(grouped.scores.threshold)} on"
+        ),
+        "leak": plots.leak_meter(grouped.scores.estimates, random.scores.estimates, evaluation.leak),
+        "apparent-parasitemia": plots.apparent_parasitemia({one.name: _rates(one) for one in points}),
+        "detection-limits": plots.detection_limits({reading.name: reading.limits for reading in readings}),
+        "published": plots.score_comparison(_compared(results)),
+    }
+
+
+def _compared(results: Results) -> list[plots.ComparedScore]:
+    """Accuracies of ours and others'; works that print none are left to the table."""
+    rows = []
+    for own in ours(results.passport, results.evaluation):
+        accuracy = own.scores.estimates["accuracy"]
+        protocol = "grouped" if own.patients_apart else "random"
+        rows.append(
+            plots.ComparedScore(own.name, protocol, accuracy.value, accuracy.low, accuracy.high, ours=True)
+        )
+    rows += [
+        plots.ComparedScore(
+            work.work, "grouped" if work.patients_apart else "random", work.scores["accuracy"]
+        )
+        for work in results.published.on_these_cells
+        if "accuracy" in work.scores
+    ]
+    return rows
+
+
+def _rates(point: OperatingPoint) -> tuple[float, float]:
+    return point.test.estimates["sensitivity"].value, point.test.estimates["specificity"].value

@@ -1,0 +1,166 @@
+"""Put results into the templates: README's blocks and the model card."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from malaria_detect.metrics import share_within, worst_patients
+from malaria_detect.passport import RESEARCH_USE, Passport
+from malaria_detect.report import facts, tables, words
+from malaria_detect.report.facts import SlideReading
+from malaria_detect.report.published import Finding
+from malaria_detect.report.results import Results
+from malaria_detect.slide import SlideError
+
+TEMPLATES = Path(__file__).parent / "templates"
+# README's blocks, in its order; each stands in the template of that name.
+BLOCKS = ("numbers", "operating-points", "slide", "evaluation", "published", "speed")
+WITHIN = 0.05
+# Of the numbers of cells to count, the one that sentences speak of.
+COUNTED = 1000
+
+
+def render(
+    results: Results, readings: Sequence[SlideReading], figures: Mapping[str, str]
+) -> tuple[dict[str, str], str]:
+    """Write README's blocks and the model card, of which they are a part.
+
+    Parameters
+    ----------
+    results : Results
+    readings : sequence of SlideReading
+        What the operating points mean for a slide, in their order, and what the cross-validation does.
+    figures : dict of str to str
+        The Markdown that shows each figure, by its name (:data:`malaria_detect.report.figures.FIGURES`).
+
+    Returns
+    -------
+    blocks : dict of str to str
+        README's blocks by name (:data:`BLOCKS`), as Markdown.
+    card : str
+        The model card, as Markdown.
+    """
+    templates, context = _environment(), _context(results, readings)
+    blocks = {name: _rendered(templates, f"{name}.md.j2", context) for name in BLOCKS}
+    card = _rendered(templates, "card.md.j2", context | {"blocks": blocks, "figures": figures})
+    return blocks, card + "\n"
+
+
+def _rendered(templates: Environment, name: str, context: Mapping[str, Any]) -> str:
+    text = templates.get_template(name).render(context).strip()
+    return re.sub(r"\n\n\n+", "\n\n", text)
+
+
+def _environment() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # Markdown, from files of the repository
+    )
+    templates.filters.update(
+        count=words.count,
+        score=words.score,
+        threshold=words.threshold,
+        with_interval=words.with_interval,
+        share_with_interval=words.share_with_interval,
+        percent=words.percent,
+        percent_whole=lambda share: words.percent(share, 0),
+        small_percent=words.small_percent,
+        per_thousand=words.per_thousand,
+        per_thousand_with_interval=words.per_thousand_with_interval,
+        points=words.points,
+        from_to=lambda ends: f"{words.score(ends[0])} to {words.score(ends[1])}",
+        from_to_whole=lambda ends: f"{ends[0]} to {ends[1]}",
+        bodies=lambda counted: words.joined(
+            [f"{who} ({words.count(cells)})" for who, cells in counted.items()]
+        ),
+        quoted=_quoted,
+        source=lambda work: "; ".join(filter(None, (work.where, work.note, work.also))),
+        shortened=lambda digest: digest[:12],
+        megabytes=lambda size: f"{size / 1e6:.1f} MB",
+    )
+    templates.tests.update(
+        positive=lambda number: number > 0,
+        negative=lambda number: number < 0,
+        known=lambda number: number == number,
+    )
+    return templates
+
+
+def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, Any]:
+    passport, evaluation, published = results.passport, results.evaluation, results.published
+    point, grouped, random = passport.point(), evaluation.grouped, evaluation.random
+    test = point.test
+    chosen = readings[passport.operating_points.index(point)]
+    try:
+        example = facts.example(point)
+    except SlideError:
+        example = None
+    microscopes = facts.by_microscope(results.held_out, grouped.scores.threshold)
+    own = facts.ours(passport, evaluation)
+    return {
+        "passport": passport,
+        "point": point,
+        "test": test,
+        "valid": point.validation,
+        "doubt": passport.doubt,
+        "missed": 1 - test.estimates["sensitivity"].value,
+        "false_alarms": 1 - test.estimates["specificity"].value,
+        "per": words.PER,
+        "within_points": f"±{100 * WITHIN:.0f}",
+        "test_within": share_within(point.patients, WITHIN),
+        "grouped": grouped,
+        "random": random,
+        "leak": evaluation.leak,
+        "recipe": tables.recipe(grouped.run.histories[0]),
+        "recipe_shipped": tables.recipe(passport.history),
+        "random_protocol": facts.protocol(random),
+        "held_out": facts.slides_of(results.held_out),
+        "microscopes": microscopes,
+        "groups": facts.by_infection(grouped.patients),
+        "healthy": chosen.healthy,
+        "limit": next((limit for limit in chosen.limits if limit.counted == COUNTED), chosen.limits[-1]),
+        "example": example,
+        "published": published,
+        "doubted": published.doubted_labels.labels / published.doubted_labels.of,
+        "ranges": {
+            "apart": facts.range_of(published.on_these_cells, "accuracy", patients_apart=True),
+            "both_sides": facts.range_of(published.on_these_cells, "accuracy", patients_apart=False),
+        },
+        "predict": results.predict_speed,
+        "research_use": RESEARCH_USE,
+        "tables": {
+            "scores": tables.scores(test),
+            "confusion": tables.confusion(test),
+            "split": _split(passport),
+            "sides": tables.sides(passport),
+            "details": tables.details(passport),
+            "operating_points": tables.operating_points(passport.operating_points),
+            "leak": tables.leak(evaluation),
+            "worst": tables.one_by_one(worst_patients(grouped.patients)),
+            "test_worst": tables.one_by_one(worst_patients(point.patients)),
+            "test_groups": tables.groups(facts.by_infection(point.patients)),
+            "grouped_groups": tables.groups(facts.by_infection(grouped.patients)),
+            "microscopes": tables.one_by_one(microscopes),
+            "slides": tables.slides(readings),
+            "apart": tables.comparison(own, published.on_these_cells, patients_apart=True),
+            "both_sides": tables.comparison(own, published.on_these_cells, patients_apart=False),
+            "speed": tables.speed(results.train_speed),
+        },
+    }
+
+
+def _split(passport: Passport) -> str:
+    named = {"training": passport.train, "validation": passport.valid, "the test": passport.test}
+    return words.joined(
+        [f"{side.cells:,} cells of {len(side.groups)} patients for {use}" for use, side in named.items()]
+    )
+
+
+def _quoted(findings: tuple[Finding, ...]) -> str:
+    return "; ".join(f"{finding.what} ({finding.where})" for finding in findings)

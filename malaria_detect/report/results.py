@@ -1,0 +1,148 @@
+"""The result files that the report is written from, read and checked."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from malaria_detect.cells import CLASSES
+from malaria_detect.crossval import (
+    THRESHOLD,
+    CrossValidation,
+    CrossValidationError,
+    Evaluation,
+    HeldOut,
+    Run,
+    compare,
+    read_evaluation,
+    read_run,
+)
+from malaria_detect.metrics import Scores, count_patients
+from malaria_detect.passport import Passport, read_passport
+from malaria_detect.records import to_json
+from malaria_detect.report import ReportError
+from malaria_detect.report.published import Published, read_published
+
+EVALUATION = "evaluation.json"
+GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
+TRAIN_SPEED, PREDICT_SPEED = "train-speed.json", "predict-speed.json"
+PUBLISHED = "published.json"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that the report may say.
+
+    Attributes
+    ----------
+    passport : Passport
+        Of the shipped model.
+    evaluation : Evaluation
+        Cross-validation with patients apart and at random.
+    summed_up : bool
+        Whether it had to be made from the held-out cells, because the file was of others or missing.
+    held_out : HeldOut
+        The cells of the former, one by one.
+    train_speed, predict_speed : dict
+        What ``make bench`` wrote.
+    published : Published
+        What others wrote.
+    """
+
+    passport: Passport
+    evaluation: Evaluation
+    summed_up: bool
+    held_out: HeldOut
+    train_speed: dict[str, Any]
+    predict_speed: dict[str, Any]
+    published: Published
+
+
+def read_results(model: Path, reports: Path, sum_up: bool = True) -> Results:
+    """Read all result files.
+
+    Parameters
+    ----------
+    model : Path
+        The exported learner, whose passport lies beside it.
+    reports : Path
+        The folder of the other files.
+    sum_up : bool
+        Whether ``evaluation.json`` may be made anew, which takes some seconds, where it is not of the held-out cells
+        that lie beside it. Nothing is written.
+
+    Raises
+    ------
+    MalariaDetectError
+        Where a file is missing or damaged; :class:`ReportError` where evaluation.json is not of the held-out cells and
+        may not be made anew.
+    """
+    grouped, random = read_run(reports / GROUPED), read_run(reports / RANDOM)
+    evaluation = _evaluation(reports / EVALUATION)
+    fits = (
+        evaluation is not None
+        and _sums_up(evaluation.grouped, grouped)
+        and _sums_up(evaluation.random, random)
+    )
+    if evaluation is None or not fits:
+        if not sum_up:
+            raise ReportError(
+                f"{reports / EVALUATION} is not of the held-out cells beside it: run `make report`."
+            )
+        evaluation = compare(grouped, random)
+    return Results(
+        passport=read_passport(model),
+        evaluation=evaluation,
+        summed_up=not fits,
+        held_out=grouped[0],
+        train_speed=_read_benchmark(reports / TRAIN_SPEED),
+        predict_speed=_read_benchmark(reports / PREDICT_SPEED),
+        published=read_published(reports / PUBLISHED),
+    )
+
+
+def _evaluation(path: Path) -> Evaluation | None:
+    try:
+        return read_evaluation(path)
+    except CrossValidationError:
+        return None
+
+
+def _sums_up(summary: CrossValidation, files: tuple[HeldOut, Run]) -> bool:
+    """Whether a summary is of these cells: by every patient's calls, and by all probabilities' Brier score."""
+    held_out, run = files
+    # As text: an undefined score of an epoch, a NaN, is equal to nothing.
+    if to_json(summary.run) != to_json(run):
+        return False
+    labels, probability, groups = held_out.parasitized, held_out.p, list(held_out.groups)
+    certain = np.array([label != "" for label in held_out.corrected])
+    corrected = np.array(held_out.corrected)[certain] == CLASSES[0]
+    return (
+        summary.patients == count_patients(labels, probability >= THRESHOLD, groups)
+        and _scored(summary.scores, labels, probability)
+        and (
+            held_out.corrected == held_out.labels
+            if summary.corrected_scores is None
+            else _scored(summary.corrected_scores, corrected, probability[certain])
+        )
+    )
+
+
+def _scored(scores: Scores, labels: NDArray[np.bool_], probability: NDArray[np.float64]) -> bool:
+    brier = np.mean((probability - labels) ** 2)
+    return scores.cells == len(labels) and bool(abs(brier - scores.estimates["brier"].value) < 1e-9)
+
+
+def _read_benchmark(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(f"{path} cannot be read ({error.strerror}): `make bench` writes it.") from error
+    except ValueError as error:
+        raise ReportError(f"{path} is no report of a benchmark ({error}): `make bench` writes it.") from error
+    if not isinstance(content, dict):
+        raise ReportError(f"{path} is no report of a benchmark: `make bench` writes it.")
+    return content

@@ -1,0 +1,196 @@
+"""How the report writes numbers and tables."""
+
+import math
+from collections.abc import Sequence
+
+from malaria_detect.metrics import Estimate
+
+MISSING = "–"
+# What a healthy person's cells and a patient's missed ones are told of.
+PER = 1000
+
+
+def count(number: int) -> str:
+    """A number of cells or patients, with commas.
+
+    Examples
+    --------
+    >>> count(22609)
+    '22,609'
+    """
+    return f"{number:,}"
+
+
+def score(value: float | Estimate) -> str:
+    """A score with three decimals; the dash of the tables where it is not defined.
+
+    Examples
+    --------
+    >>> score(0.97649), score(float("nan"))
+    ('0.976', '–')
+    """
+    number = value.value if isinstance(value, Estimate) else value
+    return MISSING if math.isnan(number) else f"{number:.3f}"
+
+
+def threshold(value: float) -> str:
+    """A threshold or a temperature: three digits, or as many as it takes not to round to 1.
+
+    Examples
+    --------
+    >>> threshold(0.5), threshold(0.41273), threshold(0.99987)
+    ('0.5', '0.413', '0.9999')
+    """
+    texts = (f"{value:.{digits}g}" for digits in range(3, 17))
+    return next((text for text in texts if float(text) != 1), f"{value:g}")
+
+
+def interval(estimate: Estimate) -> str:
+    """The interval of a score.
+
+    Examples
+    --------
+    >>> interval(Estimate(0.976, 0.966, 0.985))
+    '0.966 to 0.985'
+    """
+    return MISSING if math.isnan(estimate.low) else f"{score(estimate.low)} to {score(estimate.high)}"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """A score and, in brackets, its interval.
+
+    Examples
+    --------
+    >>> with_interval(Estimate(0.976, 0.966, 0.985)), with_interval(Estimate(0.976, math.nan, math.nan))
+    ('0.976 (0.966 to 0.985)', '0.976')
+    """
+    return score(estimate) if math.isnan(estimate.low) else f"{score(estimate)} ({interval(estimate)})"
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """A share as a percentage.
+
+    Examples
+    --------
+    >>> percent(0.0213), percent(0.5, 0)
+    ('2.1 %', '50 %')
+    """
+    return MISSING if math.isnan(share) else f"{100 * share:.{decimals}f} %"
+
+
+def share_with_interval(estimate: Estimate) -> str:
+    """A share in whole per cent with its interval.
+
+    Examples
+    --------
+    >>> share_with_interval(Estimate(0.85, 0.787, 0.9))
+    '85 %, 79 to 90 %'
+    """
+    value = percent(estimate.value, 0)
+    return (
+        value
+        if math.isnan(estimate.low)
+        else f"{value}, {100 * estimate.low:.0f} to {percent(estimate.high, 0)}"
+    )
+
+
+def small_percent(share: float) -> str:
+    """A parasitemia as a percentage: two digits that say something, at most two decimals.
+
+    Examples
+    --------
+    >>> small_percent(0.0038), small_percent(0.0213), small_percent(0.123), small_percent(0)
+    ('0.38 %', '2.1 %', '12 %', '0 %')
+    """
+    if math.isnan(share):
+        return MISSING
+    per_cent = 100 * share
+    decimals = 0 if per_cent == 0 or per_cent >= 9.95 else 1 if per_cent >= 0.995 else 2
+    return f"{per_cent:.{decimals}f} %"
+
+
+def per_thousand(share: float) -> str:
+    """Of how many among a thousand cells a share speaks.
+
+    Examples
+    --------
+    >>> per_thousand(0.0213), per_thousand(0.00324)
+    ('21', '3.2')
+    """
+    cells = PER * share
+    return MISSING if math.isnan(share) else f"{cells:.0f}" if cells == 0 or cells >= 9.95 else f"{cells:.1f}"
+
+
+def per_thousand_with_interval(estimate: Estimate) -> str:
+    """The same with its interval.
+
+    Examples
+    --------
+    >>> per_thousand_with_interval(Estimate(0.0213, 0.012, 0.034))
+    '21 (12 to 34)'
+    """
+    value = per_thousand(estimate.value)
+    if math.isnan(estimate.low):
+        return value
+    return f"{value} ({per_thousand(estimate.low)} to {per_thousand(estimate.high)})"
+
+
+def points(estimate: Estimate) -> str:
+    """A difference of two shares in percentage points, signed.
+
+    Examples
+    --------
+    >>> points(Estimate(0.0081, 0.002, 0.0141)), points(Estimate(-0.001, -0.003, 0.002))
+    ('+0.8 (+0.2 to +1.4)', '−0.1 (−0.3 to +0.2)')
+    """
+    value, low, high = (_signed(100 * number, 1) for number in (estimate.value, estimate.low, estimate.high))
+    return value if math.isnan(estimate.low) else f"{value} ({low} to {high})"
+
+
+def signed(estimate: Estimate) -> str:
+    """A difference of two scores with three decimals, signed, with its interval.
+
+    Examples
+    --------
+    >>> signed(Estimate(0.0081, 0.002, 0.0141))
+    '+0.008 (+0.002 to +0.014)'
+    """
+    value, low, high = (_signed(number, 3) for number in (estimate.value, estimate.low, estimate.high))
+    return value if math.isnan(estimate.low) else f"{value} ({low} to {high})"
+
+
+def joined(items: Sequence[str]) -> str:
+    """Several things in one sentence.
+
+    Examples
+    --------
+    >>> joined(["64 px", "96 px", "128 px"])
+    '64 px, 96 px and 128 px'
+    """
+    return " and ".join(filter(None, (", ".join(items[:-1]), items[-1]))) if items else ""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown.
+
+    Examples
+    --------
+    >>> print(table(["score", "value"], [["accuracy", "0.976"]]))
+    | score | value |
+    |---|---|
+    | accuracy | 0.976 |
+    """
+    lines = [head, *rows]
+    if any(len(line) != len(head) for line in lines):
+        raise ValueError(f"Every row of this table needs {len(head)} entries.")
+    written = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([written[0], "|" + "---|" * len(head), *written[1:]])
+
+
+def _signed(number: float, decimals: int) -> str:
+    if math.isnan(number):
+        return MISSING
+    # A difference that rounds to nothing carries no sign.
+    rounded = round(number, decimals) + 0.0
+    sign = "+" if rounded > 0 else "−" if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.{decimals}f}"

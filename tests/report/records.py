@@ -1,0 +1,186 @@
+"""Made-up result files: a passport, two cross-validations and the benchmarks' reports, from drawn probabilities."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from malaria_detect.assessment import Logits, assess
+from malaria_detect.cells import CLASSES
+from malaria_detect.crossval import HeldOut, Run, write_held_out
+from malaria_detect.metrics import scaled
+from malaria_detect.passport import (
+    SCHEMA_VERSION,
+    Epoch,
+    Passport,
+    Side,
+    StartWeights,
+    passport_path,
+    sha256_of,
+)
+from malaria_detect.records import to_json
+from malaria_detect.report.render import BLOCKS
+from malaria_detect.report.results import GROUPED, PREDICT_SPEED, PUBLISHED, RANDOM, TRAIN_SPEED
+
+PROJECT = Path(__file__).resolve().parents[2]
+START = StartWeights("file", "trunk.pth", "0" * 64, loaded=90, missing=12, identity_blocks=())
+MACHINE = {"processor": "abacus", "bfloat16": False, "cores": 2, "torch": "2.14.1", "date": "2026-01-31"}
+TRAIN_REPORT = {
+    "rows": [
+        {
+            "size": 96,
+            "ours_cells_per_s": 90.0,
+            "plain_cells_per_s": 30.0,
+            "ratio": 3.0,
+            "squares_cells_per_s": 800.0,
+        }
+    ],
+    "machine": MACHINE,
+}
+PREDICT_REPORT = {
+    "cells_per_s": {"predict_many": 60.0, "learn.predict": 5.0, "get_preds": 25.0},
+    "ratio_to_learn_predict": 12.0,
+    "ratio_to_get_preds": 2.4,
+    "machine": MACHINE,
+}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of drawn patients; every third is healthy."""
+
+    files: list[str]
+    groups: list[str]
+    labels: np.ndarray
+    logits: np.ndarray
+
+
+def made_up_cells(seed: int, patients: int = 18, cells: int = 20, apart: float = 4.0) -> Cells:
+    """Log-odds that tell the classes ``apart``, and lie a little higher for one patient than for another."""
+    rng = np.random.default_rng(seed)
+    files, groups = [], []
+    for patient in range(patients):
+        group = f"C{100 + patient}P{60 + patient}ThinF"
+        files += [f"{group}_IMG_20150918_144104_cell_{cell}.png" for cell in range(cells)]
+        groups += [group] * cells
+    infected = np.repeat(np.arange(patients) % 3 > 0, cells)
+    labels = infected & (rng.random(len(files)) < 0.6)
+    habit = np.repeat(rng.normal(0, 1, patients), cells)
+    return Cells(files, groups, labels, apart * (labels - 0.5) + habit + rng.normal(0, 1, len(files)))
+
+
+def made_up_history(sizes: tuple[int, ...] = (64, 64, 96)) -> tuple[Epoch, ...]:
+    return tuple(
+        Epoch(number, size, 0.6 / number, 0.5 / number, 1 - 0.2 / number, 0.9, 0.9, 0.9, 0.97, 60.0)
+        for number, size in enumerate(sizes, start=1)
+    )
+
+
+def made_up_logits(cells: Cells) -> Logits:
+    labels = names_of(cells.labels)
+    return Logits(tuple(cells.files), tuple(cells.groups), labels, labels, tuple(cells.logits.tolist()))
+
+
+def names_of(labels: np.ndarray) -> tuple[str, ...]:
+    return tuple(CLASSES[0] if label else CLASSES[1] for label in labels)
+
+
+def made_up_passport(seed: int = 0) -> Passport:
+    valid, test = made_up_cells(seed + 1), made_up_cells(seed + 2)
+    assessment = assess(made_up_logits(valid), made_up_logits(test))
+
+    def side(cells: Cells) -> Side:
+        parasitized = int(cells.labels.sum())
+        return Side(
+            len(cells.files), parasitized, len(cells.files) - parasitized, tuple(sorted(set(cells.groups)))
+        )
+
+    return Passport(
+        schema_version=SCHEMA_VERSION,
+        file_name="export.pkl",
+        sha256="0123456789abcdef" * 4,
+        size_bytes=43_800_000,
+        architecture="resnet34",
+        classes=("Parasitized", "Uninfected"),
+        resize=460,
+        input_size=224,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.2, 0.2, 0.2),
+        weights=START,
+        data_fingerprint="0" * 64,
+        split="grouped",
+        seed=0,
+        train=side(made_up_cells(seed + 3)),
+        valid=side(valid),
+        test=side(test),
+        versions={"torch": "2.14.1"},
+        settings={"sizes": [64, 64, 96], "batch_size": 64, "seed": 13},
+        history=made_up_history(),
+        logits_sha256="b" * 64,
+        **vars(assessment),
+        created="2026-01-31",
+        licence="Apache-2.0",
+        intended_use="For research on single cells.",
+    )
+
+
+def made_up_held_out(cells: Cells, folds: int) -> HeldOut:
+    place = {group: number % folds + 1 for number, group in enumerate(dict.fromkeys(cells.groups))}
+    return HeldOut(
+        files=tuple(cells.files),
+        groups=tuple(cells.groups),
+        folds=tuple(place[group] for group in cells.groups),
+        labels=names_of(cells.labels),
+        probability=tuple(np.round(scaled(cells.logits, 1.0), 6).tolist()),
+        corrected=names_of(cells.labels),
+    )
+
+
+def made_up_run(split: str, folds: int) -> Run:
+    return Run(
+        split=split,
+        folds=folds,
+        settings={"sizes": [64, 64, 96], "seed": 13},
+        cells="0" * 64,
+        start=START,
+        histories=(made_up_history(),) * folds,
+        versions={"torch": "2.14.1"},
+        created="2026-01-31",
+    )
+
+
+def twice_photographed(cells: Cells) -> Cells:
+    """The first infected patient's cells under two ids, as NLM's one patient on two microscopes."""
+    twice = cells.groups[len(cells.files) // 18 :][0]
+    ids = {True: f"{twice}OlympusCX21", False: f"{twice}_Motic"}
+    files = [
+        file.replace(twice, ids[place % 2 == 0]) if group == twice else file
+        for place, (file, group) in enumerate(zip(cells.files, cells.groups, strict=True))
+    ]
+    return replace(cells, files=files)
+
+
+def write_made_up_files(folder: Path, seed: int = 0) -> None:
+    """A folder with everything that the report reads, and a README with a place for every block."""
+    model = folder / "export.pkl"
+    model.write_bytes(f"not opened {seed}".encode())
+    passport = replace(made_up_passport(seed), sha256=sha256_of(model))
+    passport_path(model).write_text(to_json(passport), encoding="utf-8")
+    reports = folder / "reports"
+    reports.mkdir()
+    apart, both = (twice_photographed(made_up_cells(seed + 4, apart=width)) for width in (4.0, 6.0))
+    some = slice(0, 240)
+    both = Cells(both.files[some], both.groups[some], both.labels[some], both.logits[some])
+    for name, cells, run in (
+        (GROUPED, apart, made_up_run("grouped", 5)),
+        (RANDOM, both, made_up_run("random", 1)),
+    ):
+        write_held_out(made_up_held_out(cells, run.folds), reports / name)
+        (reports / name).with_suffix(".json").write_text(to_json(run), encoding="utf-8")
+    for name, content in ((TRAIN_SPEED, TRAIN_REPORT), (PREDICT_SPEED, PREDICT_REPORT)):
+        (reports / name).write_text(json.dumps(content), encoding="utf-8")
+    published = (PROJECT / "reports" / PUBLISHED).read_text(encoding="utf-8")
+    (reports / PUBLISHED).write_text(published, encoding="utf-8")
+    marks = "\n\n".join(f"## {name}\n\n<!-- {name}:begin -->\n<!-- {name}:end -->" for name in BLOCKS)
+    (folder / "README.md").write_text(f"# Cells\n\n{marks}\n\nMore.\n", encoding="utf-8")
