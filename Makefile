@@ -17,7 +17,10 @@ test: .venv/installed-test  ## lint, check the types, run the tests
 train: .venv/installed  ## train on the cells and write export.pkl with its passport (ARGS="--help" lists the options)
 	$(BIN)/malaria-detect train $(ARGS)
 
-report: .venv/installed  ## write the passport's numbers into README.md
+evaluate: .venv/installed  ## cross-validate the recipe (ARGS="--split random" for the split that others use)
+	$(BIN)/malaria-detect evaluate $(ARGS)
+
+report: .venv/installed  ## write README's numbers, MODEL_CARD.md and the figures in reports/ from result files
 	$(BIN)/python -m malaria_detect.report
 
 bench: .venv/installed  ## time training and predicting against plain fastai
@@ -38,4 +41,4 @@ clean:  ## remove the environment and the caches
 	$(BIN)/pip install -r requirements.txt -e '.[test]'
 	@touch $@
 
-.PHONY: help dashboard test train report bench clean
+.PHONY: help dashboard test train evaluate report bench clean

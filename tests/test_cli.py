@@ -12,6 +12,7 @@ import pytest
 from malaria_detect.cells import find_cells
 from malaria_detect.cli import main
 from malaria_detect.passport import RESEARCH_USE, passport_path, read_passport
+from malaria_detect.release import logits_path
 
 
 @pytest.fixture
@@ -42,7 +43,9 @@ def test_a_folder_is_classified_into_a_table(
 ) -> None:
     assert main(["predict", str(pictures), *model]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[0] == "path,label,probability_parasitized,error"
+    assert out.splitlines()[0] == (
+        "path,label,probability_parasitized,raw_probability_parasitized,operating_point,doubtful,error"
+    )
     rows = table(out)
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b c.png", "d.png", "é.png"]
     assert all(row["label"] in ("Parasitized", "Uninfected") and not row["error"] for row in rows)
@@ -95,6 +98,16 @@ def test_refused_pictures_stand_in_the_table_and_in_the_exit_status(
         ),
         (["train", "--cells", "{root}", "--output", "{empty}/model.json"], "must end in .pkl"),
         (["train", "--cells", "{root}", "--seed", "-1"], "must be 0 or more"),
+        (["train", "--cells", "{root}", "--corrections", "{empty}/no.csv"], "no.csv cannot be read"),
+        (["predict", "{cell}", "--operating-point", "best"], "choose one of screening, balanced, counting"),
+        (["predict", "{cell}", "--report", "{empty}/no/visit.html"], "cannot be written"),
+        (["calibrate", "--model", "{empty}/export.pkl"], "is missing: a model is the pair"),
+        (["evaluate", "--cells", "{root}", "--output", "{empty}/no/table.csv"], "must end in .csv"),
+        (
+            ["evaluate", "--cells", "{root}", "--output", "{empty}/a.csv", "--folds", "1"],
+            "with 2 folds or more",
+        ),
+        (["labels", "--out", "{empty}/a.csv", "--predictions", "{empty}/no.csv"], "no.csv cannot be read"),
         (["cells", "check", "--cells", "{empty}"], "No cells in"),
     ],
 )
@@ -108,7 +121,7 @@ def test_an_error_that_the_user_can_mend_is_one_line_and_status_2(
 ) -> None:
     cell = find_cells(sample_cells).cells[0].path
     filled = [argument.format(empty=tmp_path, cell=cell, root=cell.parent.parent) for argument in arguments]
-    if "--csv" in filled:
+    if filled[0] == "predict" and "--model" not in filled:
         filled += model
     assert main(filled) == 2
     err = capsys.readouterr().err
@@ -167,7 +180,7 @@ def test_info_shows_the_passport_for_people(
     passport = read_passport(shipped_model)
     for expected in (passport.sha256, RESEARCH_USE, f"{passport.train.cells} cells", passport.created):
         assert expected in out
-    accuracy = passport.test_scores.estimates["accuracy"]
+    accuracy = passport.point("counting").test.estimates["accuracy"]
     assert f"{accuracy.value:.4f}  ({accuracy.low:.4f} to {accuracy.high:.4f})" in out
 
 
@@ -177,6 +190,59 @@ def test_info_needs_no_torch(shipped_model: Path) -> None:
         f"main(['info', '--model', {str(shipped_model)!r}]); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_an_operating_point_decides_and_stands_in_the_table(
+    pictures: Path, model: list[str], capsys: pytest.CaptureFixture[str], shipped_model: Path
+) -> None:
+    assert main(["predict", str(pictures), *model, "--json", "--operating-point", "counting"]) == 0
+    out, err = capsys.readouterr()
+    threshold = read_passport(shipped_model).point("counting").threshold
+    for row in json.loads(out):
+        assert row["operating_point"] == "counting"
+        assert (row["label"] == "Parasitized") == (row["probability_parasitized"] >= threshold)
+    assert f"operating point counting, threshold {threshold:.4g}" in err
+
+
+def test_a_report_of_the_visit_is_written_beside_the_table(
+    pictures: Path, model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], shipped_model: Path
+) -> None:
+    report = tmp_path / "visit.html"
+    assert main(["predict", str(pictures), *model, "--report", str(report)]) == 0
+    assert len(table(capsys.readouterr().out)) == 4
+    html = report.read_text(encoding="utf-8")
+    for expected in ("b c.png", "é.png", RESEARCH_USE, read_passport(shipped_model).sha256):
+        assert expected in html
+    assert html.count("data:image/png;base64,") == 4
+
+
+def test_labels_to_doubt_are_ranked_into_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predictions = tmp_path / "held-out.csv"
+    predictions.write_text(
+        "file,patient_group,fold,label,probability,corrected\n"
+        "a.png,P1,1,Parasitized,0.9,Parasitized\n"
+        "b.png,P2,2,Uninfected,0.8,Uninfected\n",
+        encoding="utf-8",
+    )
+    out = tmp_path / "suspects.csv"
+    assert main(["labels", "--out", str(out), "--predictions", str(predictions)]) == 0
+    assert [row["file"] for row in table(out.read_text(encoding="utf-8"))] == ["b.png", "a.png"]
+    assert "2 labels, the least believable first; of 1 the other class" in capsys.readouterr().out
+
+
+def test_calibrating_again_changes_nothing_where_nothing_has_changed(
+    shipped_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (shipped_model, passport_path(shipped_model), logits_path(shipped_model)):
+        copy = tmp_path / path.relative_to(shipped_model.parent)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
+    assert main(["calibrate", "--model", str(tmp_path / shipped_model.name)]) == 0
+    assert "written: temperature" in capsys.readouterr().out
+    anew, before = (read_passport(path) for path in (tmp_path / shipped_model.name, shipped_model))
+    for one, other in zip(anew.operating_points, before.operating_points, strict=True):
+        assert one.threshold == pytest.approx(other.threshold, abs=1e-9)
+        assert one.patients == other.patients
 
 
 def test_a_changed_model_is_never_opened(

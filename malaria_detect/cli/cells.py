@@ -1,0 +1,51 @@
+"""``malaria-detect cells``: fetch and check the NIH/NLM cells."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+CELLS_HELP = "folder of cells (default: $MALARIA_DETECT_CELLS, else where `cells fetch` puts them)"
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands to the parser."""
+    cells = commands.add_parser("cells", help="fetch or check the NIH/NLM cells")
+    actions = cells.add_subparsers(metavar="ACTION", required=True)
+    fetch = actions.add_parser("fetch", help="download NLM's archive (353 MB), check it and unpack it")
+    fetch.add_argument("--to", metavar="DIR", help="folder to unpack to")
+    fetch.add_argument("--url", help="another address of the same archive")
+    fetch.set_defaults(run=_cells_fetch)
+    check = actions.add_parser("check", help="count cells and patients, and open every picture")
+    check.add_argument("--cells", help=CELLS_HELP)
+    check.set_defaults(run=_cells_check)
+
+
+def _cells_fetch(options: argparse.Namespace) -> int:
+    from malaria_detect.cells import find_cells
+    from malaria_detect.fetch import NLM_URL, fetch_cells
+
+    root = fetch_cells(Path(options.to) if options.to else None, url=options.url or NLM_URL)
+    folder = find_cells(root)
+    print(
+        f"{len(folder.cells)} cells of {len({cell.group for cell in folder.cells})} patient groups in {folder.root}"
+    )
+    return 0
+
+
+def _cells_check(options: argparse.Namespace) -> int:
+    from malaria_detect.cells import CLASSES, check_cells, find_cells
+
+    folder, fingerprint = check_cells(find_cells(options.cells))
+    report_ignored(folder.ignored)
+    for label in CLASSES:
+        cells = [cell for cell in folder.cells if cell.label == label]
+        print(f"{label}: {len(cells)} cells of {len({cell.group for cell in cells})} patient groups")
+    print(f"fingerprint {fingerprint}")
+    return 0
+
+
+def report_ignored(ignored: Sequence[str]) -> None:
+    """Say which files were left out, and why."""
+    for sentence in ignored:
+        print(f"left out: {sentence}", file=sys.stderr)

@@ -1,0 +1,177 @@
+"""``malaria-detect train``, ``calibrate`` and ``evaluate``."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from malaria_detect.cli.cells import CELLS_HELP, report_ignored
+
+if TYPE_CHECKING:
+    from malaria_detect.cells import CellFolder
+    from malaria_detect.corrections import Corrections
+    from malaria_detect.metrics import Scores
+    from malaria_detect.training import TrainSettings
+
+# Six epochs and a frozen one at small sizes: minutes a fold on a GPU, ten on two cores with bfloat16.
+_FOLD_SIZES = "64x3,96x3"
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands to the parser."""
+    train = commands.add_parser("train", help="train a model and write export.pkl with its passport")
+    train.add_argument("--output", default="export.pkl", help="the model to write (default: %(default)s)")
+    train.add_argument("--sizes", help="picture sizes in px and epochs, like 96x7,160x3,224x2")
+    _add_settings(train, work="runs/train")
+    train.set_defaults(
+        run=_train,
+        after_interrupt=" Finished epochs are kept: go on with the same command and --resume.",
+    )
+
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="choose temperature and operating points anew from the logits that train wrote, and rewrite the passport",
+    )
+    calibrate.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
+    calibrate.set_defaults(run=_calibrate)
+
+    evaluate = commands.add_parser(
+        "evaluate", help="cross-validate the recipe: predictions for cells that were not trained on"
+    )
+    evaluate.add_argument(
+        "--split",
+        choices=("grouped", "random"),
+        default="grouped",
+        help="hold out whole patients (default), or cells at random, which leaves patients on both sides",
+    )
+    evaluate.add_argument("--folds", type=int, help="default: 5; random: 1, a single cut of 80 to 20")
+    evaluate.add_argument(
+        "--output",
+        help="table to write (default: reports/crossval-SPLIT.csv, with corrections …-SPLIT-corrected.csv)",
+    )
+    evaluate.add_argument(
+        "--sizes", default=_FOLD_SIZES, help="picture sizes in px and epochs (default: %(default)s)"
+    )
+    _add_settings(evaluate, work="runs/crossval")
+    evaluate.set_defaults(
+        run=_evaluate,
+        average_epochs=0,
+        after_interrupt=" Finished folds and epochs are kept: go on with the same command and --resume.",
+    )
+
+
+def _add_settings(command: argparse.ArgumentParser, work: str) -> None:
+    command.add_argument("--cells", help=CELLS_HELP)
+    command.add_argument(
+        "--work", default=work, help="folder for checkpoints and scaled cells (default: %(default)s)"
+    )
+    command.add_argument("--weights", help="imagenet (default), none, or a file with a state dict")
+    command.add_argument("--freeze-epochs", type=int, help="epochs before them in which only the head learns")
+    command.add_argument("--average-epochs", type=int, help="epochs after them whose weights are averaged")
+    command.add_argument("--batch-size", type=int)
+    command.add_argument("--lr", type=float, dest="base_lr", help="base learning rate")
+    command.add_argument("--seed", type=int)
+    command.add_argument(
+        "--corrections", metavar="FILE", help="learn labels as corrected there; see `malaria-detect labels`"
+    )
+    command.add_argument("--resume", action="store_true", help="go on from the last finished epoch in --work")
+
+
+def _settings(options: argparse.Namespace) -> "TrainSettings":
+    from malaria_detect.training import TrainSettings, parse_sizes
+
+    names = ("weights", "freeze_epochs", "average_epochs", "batch_size", "base_lr", "seed")
+    given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.sizes is not None:
+        given["sizes"] = parse_sizes(options.sizes)
+    return TrainSettings(**given)
+
+
+def _corrections(options: argparse.Namespace) -> "Corrections | None":
+    from malaria_detect.corrections import read_corrections
+
+    return read_corrections(options.corrections) if options.corrections else None
+
+
+def _train(options: argparse.Namespace) -> int:
+    from malaria_detect.cells import find_cells
+    from malaria_detect.passport import RESEARCH_USE
+    from malaria_detect.release import train
+
+    settings, corrections = _settings(options), _corrections(options)
+    folder = find_cells(options.cells)
+    report_ignored(folder.ignored)
+    _report_corrections(folder, corrections)
+    passport = train(
+        folder,
+        settings,
+        Path(options.work),
+        Path(options.output),
+        corrections=corrections,
+        resume=options.resume,
+    )
+    print(f"{options.output} written: {accuracy(passport.point().test, 'test')}. {RESEARCH_USE}")
+    if passport.temperature == 1:
+        print("No temperature could be fitted: the probabilities are the network's own and not calibrated.")
+    if passport.corrected_test:
+        print(f"On corrected labels: {accuracy(passport.corrected_test, 'test')}.")
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from malaria_detect.passport import passport_path
+    from malaria_detect.release import recalibrate
+
+    passport = recalibrate(Path(options.model))
+    thresholds = ", ".join(f"{point.name} {point.threshold:.4g}" for point in passport.operating_points)
+    print(f"{passport_path(options.model)} written: temperature {passport.temperature:.3f}; {thresholds}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from malaria_detect.cells import find_cells
+    from malaria_detect.crossval import summarise
+    from malaria_detect.evaluation import evaluate
+    from malaria_detect.folds import GROUPED
+    from malaria_detect.passport import RESEARCH_USE
+
+    settings, corrections = _settings(options), _corrections(options)
+    folder = find_cells(options.cells)
+    report_ignored(folder.ignored)
+    _report_corrections(folder, corrections)
+    corrected = "-corrected" if corrections else ""
+    output = Path(options.output or f"reports/crossval-{options.split}{corrected}.csv")
+    found = summarise(
+        *evaluate(
+            folder,
+            options.split,
+            options.folds if options.folds is not None else 5 if options.split == GROUPED else 1,
+            settings,
+            Path(options.work),
+            output,
+            corrections=corrections,
+            resume=options.resume,
+        )
+    )
+    print(f"{output} written: {accuracy(found.scores, 'held-out')}. {RESEARCH_USE}")
+    if found.corrected_scores:
+        print(f"On corrected labels: {accuracy(found.corrected_scores, 'held-out')}.")
+    if found.run.patients_on_both_sides:
+        print("Patients stand on both sides of this split: its scores are too high for a new patient.")
+    return 0
+
+
+def _report_corrections(folder: "CellFolder", corrections: "Corrections | None") -> None:
+    from malaria_detect.corrections import account
+
+    if corrections is not None:
+        print(account([cell.path.name for cell in folder.cells], corrections), file=sys.stderr)
+
+
+def accuracy(scores: "Scores", who: str) -> str:
+    """A sentence's part on accuracy, with its interval and the patients that it is over."""
+    estimate = scores.estimates["accuracy"]
+    return (
+        f"accuracy {estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f}) "
+        f"on {scores.patients} {who} patient groups"
+    )
