@@ -55,7 +55,6 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_settings(evaluate, work="runs/crossval")
     evaluate.set_defaults(
         run=_evaluate,
-        average_epochs=0,
         after_interrupt=" Finished folds and epochs are kept: go on with the same command and --resume.",
     )
 
