@@ -57,7 +57,8 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
     try:
         # A file name that is no text is written with escapes: it must not cost the other rows.
         with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            table = csv.writer(file, lineterminator="\n")
+            # Lines end as RFC 4180 wants it: with a bare line feed a carriage return in a name would not be quoted.
+            table = csv.writer(file)
             table.writerow(columns)
             table.writerows(rows)
             file.flush()
