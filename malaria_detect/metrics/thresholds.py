@@ -25,12 +25,12 @@ _APART = 1e-9
 
 OPERATING_RULES = {
     "screening": (
-        f"The highest threshold whose sensitivity is at least {SCREENING_SENSITIVITY:.0%} at the lower end of its "
+        f"The highest threshold whose sensitivity is at least {100 * SCREENING_SENSITIVITY:g} % at the lower end of its "
         "95 % interval over patients: few parasitized cells are missed."
     ),
     "balanced": "The threshold with the highest sum of sensitivity and specificity (Youden's index).",
     "counting": (
-        f"The lowest threshold that leaves at least {COUNTING_SPECIFICITY:.1%} of the uninfected cells uncalled: "
+        f"The lowest threshold that leaves at least {100 * COUNTING_SPECIFICITY:g} % of the uninfected cells uncalled: "
         "few are counted by mistake."
     ),
 }
