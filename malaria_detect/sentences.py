@@ -135,15 +135,6 @@ def caution(point: OperatingPoint) -> str:
     )
 
 
-def gave(point: OperatingPoint) -> str:
-    """What an operating point gave on test patients, in few words."""
-    sensitivity, specificity = (point.test.estimates[name].value for name in ("sensitivity", "specificity"))
-    return (
-        f"On test patients it finds {percent(sensitivity)} of the parasitized cells and calls "
-        f"{percent(1 - specificity)} of the uninfected ones parasitized."
-    )
-
-
 def rule(point: OperatingPoint) -> str:
     """How an operating point's threshold was chosen, and what it is."""
     return f"{point.rule.rstrip('.')}. Parasitized is called from a probability of {threshold(point)} on."
