@@ -25,8 +25,8 @@ _APART = 1e-9
 
 OPERATING_RULES = {
     "screening": (
-        f"The highest threshold whose sensitivity is at least {100 * SCREENING_SENSITIVITY:g} % at the lower end of its "
-        "95 % interval over patients: few parasitized cells are missed."
+        f"The highest threshold whose sensitivity is at least {100 * SCREENING_SENSITIVITY:g} % at the lower end of "
+        "its 95 % interval over patients: few parasitized cells are missed."
     ),
     "balanced": "The threshold with the highest sum of sensitivity and specificity (Youden's index).",
     "counting": (
