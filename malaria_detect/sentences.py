@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
+from malaria_detect import words
 from malaria_detect.cells import CLASSES
 from malaria_detect.detector import Prediction, Refusal
 from malaria_detect.metrics import PatientCounts
@@ -24,35 +25,14 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """A share as per cent, in one unbreakable word; never "0.0 %" or "100.0 %" for what is not quite that.
-
-    Parameters
-    ----------
-    share : float
-        0 to 1.
-    decimals : int
+    """:func:`malaria_detect.words.percent` in one unbreakable word.
 
     Examples
     --------
-    >>> [percent(share).replace(NO_BREAK, " ") for share in (0.9731, 0.99997, 1.0)]
-    ['97.3 %', '> 99.9 %', '100 %']
-    >>> percent(0.00731, decimals=2).replace(NO_BREAK, " ")
-    '0.73 %'
-    >>> percent(math.nan)
-    '–'
+    >>> percent(0.9731) == f"97.3{NO_BREAK}%"
+    True
     """
-    if math.isnan(share):
-        return "–"
-    half = 0.005 * 10**-decimals
-    if share in (0.0, 1.0):
-        number = f"{100 * share:.0f}"
-    elif share < half:
-        number = f"<{NO_BREAK}{2 * 100 * half:.{decimals}f}"
-    elif share >= 1 - half:
-        number = f">{NO_BREAK}{100 - 2 * 100 * half:.{decimals}f}"
-    else:
-        number = f"{100 * share:.{decimals}f}"
-    return f"{number}{NO_BREAK}%"
+    return words.percent(share, decimals).replace(" ", NO_BREAK)
 
 
 def with_interval(value: float, low: float, high: float, decimals: int = 1) -> str:

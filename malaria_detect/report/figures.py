@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from malaria_detect import plots
+from malaria_detect import plots, words
 from malaria_detect.passport import OperatingPoint
-from malaria_detect.report import words
 from malaria_detect.report.facts import SlideReading, ours
 from malaria_detect.report.results import Results
 

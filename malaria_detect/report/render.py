@@ -7,9 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from malaria_detect import words
 from malaria_detect.metrics import share_within, worst_patients
 from malaria_detect.passport import RESEARCH_USE, Passport
-from malaria_detect.report import facts, tables, words
+from malaria_detect.report import facts, tables
 from malaria_detect.report.facts import SlideReading
 from malaria_detect.report.published import Finding
 from malaria_detect.report.results import Results

@@ -9,7 +9,7 @@ from malaria_detect.metrics import PatientCounts, Scores
 from malaria_detect.passport import Epoch, OperatingPoint, Passport, Side
 from malaria_detect.report.facts import Ours, PatientGroup, SlideReading
 from malaria_detect.report.published import Work
-from malaria_detect.report.words import (
+from malaria_detect.words import (
     MISSING,
     PER,
     count,

@@ -8,10 +8,10 @@ from malaria_detect import plots
 from malaria_detect.crossval import CrossValidation, CrossValidationError, Evaluation, read_evaluation
 from malaria_detect.metrics import Estimate, worst_patients
 from malaria_detect.report.tables import recipe
-from malaria_detect.report.words import joined, points, signed
 from malaria_detect.sentences import count, percent
 from malaria_detect.widgets.parts import figure
 from malaria_detect.widgets.scores import NAMES, SHARES, interval, value
+from malaria_detect.words import joined, points, signed
 
 COMPARED = ("accuracy", "sensitivity", "specificity", "f1", "mcc", "roc_auc")
 STAMP = "patients on both sides"

@@ -1,4 +1,4 @@
-"""How the report writes numbers and tables."""
+"""How numbers and tables are written."""
 
 import math
 from collections.abc import Sequence
@@ -68,14 +68,29 @@ def with_interval(estimate: Estimate) -> str:
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """A share as a percentage.
+    """A share as a percentage; never "0.0 %" or "100.0 %" for what is not quite that.
+
+    Parameters
+    ----------
+    share : float
+        0 to 1.
+    decimals : int
 
     Examples
     --------
-    >>> percent(0.0213), percent(0.5, 0)
-    ('2.1 %', '50 %')
+    >>> percent(0.0213), percent(0.5, 0), percent(0.99997), percent(1.0), percent(math.nan)
+    ('2.1 %', '50 %', '> 99.9 %', '100 %', '–')
     """
-    return MISSING if math.isnan(share) else f"{100 * share:.{decimals}f} %"
+    if math.isnan(share):
+        return MISSING
+    least = 10.0**-decimals
+    if share in (0.0, 1.0):
+        return f"{100 * share:.0f} %"
+    if 100 * share < least / 2:
+        return f"< {least:.{decimals}f} %"
+    if 100 * (1 - share) <= least / 2:
+        return f"> {100 - least:.{decimals}f} %"
+    return f"{100 * share:.{decimals}f} %"
 
 
 def share_with_interval(estimate: Estimate) -> str:
