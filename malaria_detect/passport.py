@@ -200,6 +200,17 @@ class Passport:
         if self.default_point not in [point.name for point in self.operating_points]:
             raise ValueError("default_point is none of the operating points")
 
+    @property
+    def labels_learnt(self) -> str:
+        """``published`` or, with :mod:`malaria_detect.corrections`, ``corrected``: what the training cells had."""
+        # Corrections are part of what a run's cells are told by.
+        return "corrected" if " corrected " in self.data_fingerprint else "published"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a temperature could be fitted; a fitted one is never exactly 1."""
+        return self.temperature != 1
+
     def point(self, name: str | None = None) -> OperatingPoint:
         """One of the operating points; without a name the default one.
 

@@ -21,6 +21,15 @@ from malaria_detect.slide import (
 VERDICTS = {"Parasitized": "Looks parasitized", "Uninfected": "No parasite found by the model"}
 # Fewer cells than the least that a microscopist counts on a thin smear (CDC) are few.
 FEW_CELLS = 500
+NOT_CALIBRATED = (
+    "No temperature could be fitted on the validation patients: the probabilities are those of the network itself, "
+    "not calibrated."
+)
+# Stands beside every score on corrected labels.
+FLATTERED = (
+    "only labels that such networks doubted were looked at again, so that this flatters them and is no score to "
+    "compare with others"
+)
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 

@@ -204,7 +204,8 @@ def fit(
         return _fit(cells, split, settings, work, fingerprint, resume, progress)
     except OSError as error:
         raise TrainingError(
-            f"{work} cannot be written to ({error.strerror or error}): make room, or name another folder with --work."
+            f"Training stopped: {error}. The squares of the cells and the checkpoint go to {work}: see that the cells "
+            "stay where they are and that there is room, or name another folder with --work."
         ) from error
 
 

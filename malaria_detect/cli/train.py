@@ -96,6 +96,7 @@ def _train(options: argparse.Namespace) -> int:
     from malaria_detect.cells import find_cells
     from malaria_detect.passport import RESEARCH_USE
     from malaria_detect.release import train
+    from malaria_detect.sentences import NOT_CALIBRATED
 
     settings, corrections = _settings(options), _corrections(options)
     folder = find_cells(options.cells)
@@ -110,8 +111,8 @@ def _train(options: argparse.Namespace) -> int:
         resume=options.resume,
     )
     print(f"{options.output} written: {accuracy(passport.point().test, 'test')}. {RESEARCH_USE}")
-    if passport.temperature == 1:
-        print("No temperature could be fitted: the probabilities are the network's own and not calibrated.")
+    if not passport.calibrated:
+        print(NOT_CALIBRATED)
     if passport.corrected_test:
         print(f"On corrected labels: {accuracy(passport.corrected_test, 'test')}.")
     return 0

@@ -42,6 +42,10 @@ class Finding:
     what: str
     where: str
 
+    def __str__(self) -> str:
+        """The finding with its source."""
+        return f"{self.what} ({self.where})"
+
 
 @dataclass(frozen=True)
 class PublishedCells:
@@ -70,6 +74,10 @@ class DoubtedLabels:
     work: str
     where: str
     note: str
+
+    def __str__(self) -> str:
+        """How many, of how many, and who says so."""
+        return f"{self.labels:,} of {self.of:,} ({self.work}, {self.where}; {self.note})"
 
 
 @dataclass(frozen=True)

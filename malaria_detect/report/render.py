@@ -12,8 +12,8 @@ from malaria_detect.metrics import share_within, worst_patients
 from malaria_detect.passport import RESEARCH_USE, Passport
 from malaria_detect.report import facts, tables
 from malaria_detect.report.facts import SlideReading
-from malaria_detect.report.published import Finding
 from malaria_detect.report.results import Results
+from malaria_detect.sentences import FLATTERED, NOT_CALIBRATED
 from malaria_detect.slide import SlideError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -80,7 +80,7 @@ def _environment() -> Environment:
         bodies=lambda counted: words.joined(
             [f"{who} ({words.count(cells)})" for who, cells in counted.items()]
         ),
-        quoted=_quoted,
+        quoted=lambda findings: "; ".join(map(str, findings)),
         source=lambda work: "; ".join(filter(None, (work.where, work.note, work.also))),
         shortened=lambda digest: digest[:12],
         megabytes=lambda size: f"{size / 1e6:.1f} MB",
@@ -135,6 +135,8 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         },
         "predict": results.predict_speed,
         "research_use": RESEARCH_USE,
+        "flattered": FLATTERED,
+        "not_calibrated": NOT_CALIBRATED,
         "tables": {
             "scores": tables.scores(test),
             "confusion": tables.confusion(test),
@@ -161,7 +163,3 @@ def _split(passport: Passport) -> str:
     return words.joined(
         [f"{side.cells:,} cells of {len(side.groups)} patients for {use}" for use, side in named.items()]
     )
-
-
-def _quoted(findings: tuple[Finding, ...]) -> str:
-    return "; ".join(f"{finding.what} ({finding.where})" for finding in findings)

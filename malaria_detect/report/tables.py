@@ -220,6 +220,7 @@ def details(passport: Passport) -> str:
         ),
         ("started from", str(passport.weights)),
         ("trained for", recipe(passport.history)),
+        ("labels learnt", f"as {passport.labels_learnt}"),
         (
             "settings",
             joined([f"{name} {value}" for name, value in passport.settings.items() if name != "sizes"]),

@@ -1,6 +1,7 @@
 """The view "About": what the model was trained on, what it cannot do, where it comes from."""
 
 import math
+import os
 from html import escape
 from pathlib import Path
 from string import Template
@@ -8,7 +9,9 @@ from typing import Any
 
 import malaria_detect
 from malaria_detect.passport import Passport
-from malaria_detect.sentences import count, percent, threshold
+from malaria_detect.report import ReportError
+from malaria_detect.report.published import read_published
+from malaria_detect.sentences import NOT_CALIBRATED, count, percent, threshold
 from malaria_detect.widgets.parts import Text
 
 TEXT = Path(__file__).parent / "texts" / "about.html"
@@ -20,19 +23,25 @@ class About(Text):
     Parameters
     ----------
     passport : Passport
+    published : path
+        What others published, quoted as it stands there; where it is missing, nothing is quoted.
     """
 
-    def __init__(self, passport: Passport, **kwargs: Any) -> None:
-        super().__init__(lambda: about(passport), **kwargs)
+    def __init__(
+        self, passport: Passport, published: str | os.PathLike[str] = "reports/published.json", **kwargs: Any
+    ) -> None:
+        super().__init__(lambda: about(passport, published), **kwargs)
 
 
-def about(passport: Passport) -> str:
+def about(passport: Passport, published: str | os.PathLike[str] = "reports/published.json") -> str:
     """Write the view as HTML: what is known of the data in general, and the passport's facts."""
+    elsewhere, doubted = _quoted(Path(published))
     facts = {
         "Version": malaria_detect.__version__,
         "Network": f"{passport.architecture}, {passport.input_size} px",
         "Started from": str(passport.weights),
         "Trained": f"{passport.created}, {len(passport.history)} epochs",
+        "Labels learnt": f"as {passport.labels_learnt}",
         "Temperature": f"{passport.temperature:.3f}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in passport.versions.items()),
         "Model file": f"{passport.file_name}, {passport.size_bytes / 1e6:.1f} MB",
@@ -43,10 +52,9 @@ def about(passport: Passport) -> str:
     return Template(TEXT.read_text(encoding="utf-8")).substitute(
         intended_use=escape(passport.intended_use),
         false_alarms=f"{percent(1 - max(healthy))} to {percent(1 - min(healthy))}",
-        temperature=f"{passport.temperature:.3f}",
-        ece_raw=f"{passport.ece_raw:.4f}",
-        ece=f"{passport.point().test.estimates['ece'].value:.4f}",
-        test_patients=count(passport.point().test.patients, "test patient"),
+        elsewhere=elsewhere,
+        doubted=doubted,
+        calibration=_calibration(passport),
         points="".join(
             f"<li><b>{escape(point.name.capitalize())}</b>, from {threshold(point)} on. {escape(point.rule)}</li>"
             for point in passport.operating_points
@@ -55,6 +63,34 @@ def about(passport: Passport) -> str:
         doubt=_doubt(passport),
         sides=_sides(passport),
         facts="".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items()),
+    )
+
+
+def _quoted(path: Path) -> tuple[str, str]:
+    """What others found elsewhere, and of the labels."""
+    if not path.is_file():
+        return "", ""
+    try:
+        published = read_published(path)
+    except ReportError as error:
+        return "", f" ({escape(str(error))})"
+    return (
+        f". Others found: {escape('; '.join(map(str, published.elsewhere)))}",
+        f": an expert review set aside {escape(str(published.doubted_labels))}",
+    )
+
+
+def _calibration(passport: Passport) -> str:
+    if not passport.calibrated:
+        return escape(NOT_CALIBRATED)
+    scores = passport.point().test
+    return (
+        "Its probabilities are calibrated: the network’s log-odds are divided by one number, fitted on validation "
+        f"patients (temperature scaling, {passport.temperature:.3f}). On {count(scores.patients, 'test patient')} a "
+        f"probability then lies {scores.estimates['ece'].value:.4f} on average from the share of cells that turn out "
+        f"so, where the network’s own lies {passport.ece_raw:.4f}. The order of the cells stays as it is. The "
+        "network’s own probability, which <code>learn.predict</code> of plain fastai gives, stands under “Details” on "
+        "every card."
     )
 
 

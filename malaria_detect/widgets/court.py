@@ -136,8 +136,9 @@ class LabelCourt(Part):
         """Take back the last verdict of this session; an earlier one on the same cell holds again."""
         if not self._given:
             return
-        position, before = self._given.pop()
-        self._change(position, before)
+        position, before = self._given[-1]
+        if self._change(position, before):
+            self._given.pop()
         if position // self._size == self.page:
             self._tell_card(position)
             self._tell()

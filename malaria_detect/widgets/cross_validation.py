@@ -8,7 +8,7 @@ from malaria_detect import plots
 from malaria_detect.crossval import CrossValidation, CrossValidationError, Evaluation, read_evaluation
 from malaria_detect.metrics import Estimate, worst_patients
 from malaria_detect.report.tables import recipe
-from malaria_detect.sentences import count, percent
+from malaria_detect.sentences import FLATTERED, count, percent
 from malaria_detect.widgets.parts import figure
 from malaria_detect.widgets.scores import NAMES, SHARES, interval, value
 from malaria_detect.words import joined, points, signed
@@ -90,7 +90,7 @@ def _corrected(grouped: CrossValidation) -> str:
     return (
         f"<p class='md-aside'>On corrected labels, with patients kept apart, accuracy is "
         f"{value('accuracy', accuracy.value)} ({interval('accuracy', accuracy)}) over the "
-        f"{count(grouped.corrected_scores.cells, 'cell')} whose corrected label is certain.</p>"
+        f"{count(grouped.corrected_scores.cells, 'cell')} whose corrected label is certain; {FLATTERED}.</p>"
     )
 
 

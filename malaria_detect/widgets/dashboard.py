@@ -11,11 +11,12 @@ import traitlets
 from malaria_detect.detector import load_detector
 from malaria_detect.errors import MalariaDetectError
 from malaria_detect.passport import RESEARCH_USE
+from malaria_detect.report.results import EVALUATION, PUBLISHED
 from malaria_detect.widgets.about import About
 from malaria_detect.widgets.check import CheckCells
 from malaria_detect.widgets.parts import Part, Text, as_references, script
 from malaria_detect.widgets.points import OperatingPointChoice
-from malaria_detect.widgets.score_report import EVALUATION, ScoreReport
+from malaria_detect.widgets.score_report import ScoreReport
 
 
 class Page(Part):
@@ -44,7 +45,8 @@ def build_dashboard(model_path: str | os.PathLike[str] = "export.pkl") -> Page:
     Parameters
     ----------
     model_path : path
-        The exported learner, with its passport beside it, and ``reports/evaluation.json`` where it was evaluated.
+        The exported learner, with its passport beside it, and what the page quotes in ``reports`` where
+        there is such a folder: its cross-validation and what others published.
 
     Returns
     -------
@@ -57,11 +59,11 @@ def build_dashboard(model_path: str | os.PathLike[str] = "export.pkl") -> Page:
         problem = f"<h2>The model cannot be opened</h2><p>{escape(str(error))}</p>"
         return Page({"Problem": Text(lambda: f"<div class='md-problem' role='alert'>{problem}</div>")})
     choice = OperatingPointChoice(detector.passport)
-    evaluation = Path(model_path).parent / EVALUATION
+    reports = Path(model_path).parent / "reports"
     return Page(
         {
             "Check cells": CheckCells(detector, choice),
-            "How good is it": ScoreReport(detector.passport, choice, evaluation),
-            "About": About(detector.passport),
+            "How good is it": ScoreReport(detector.passport, choice, reports / EVALUATION),
+            "About": About(detector.passport, reports / PUBLISHED),
         }
     )

@@ -14,8 +14,6 @@ from malaria_detect.widgets.points import OperatingPointChoice
 from malaria_detect.widgets.scores import point_figures, point_scores
 from malaria_detect.widgets.slides import slide_view
 
-EVALUATION = "reports/evaluation.json"
-
 
 class ScoreReport(Column):
     """How good the model is, at the operating point that is chosen.
@@ -33,7 +31,7 @@ class ScoreReport(Column):
         self,
         passport: Passport,
         choice: OperatingPointChoice | None = None,
-        evaluation: str | os.PathLike[str] = EVALUATION,
+        evaluation: str | os.PathLike[str] = "reports/evaluation.json",
         **kwargs: Any,
     ) -> None:
         self.choice = choice = choice or OperatingPointChoice(passport)

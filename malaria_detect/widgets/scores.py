@@ -6,7 +6,7 @@ from html import escape
 from malaria_detect import plots
 from malaria_detect.metrics import Estimate, Scores
 from malaria_detect.passport import OperatingPoint, Passport
-from malaria_detect.sentences import count, percent, threshold
+from malaria_detect.sentences import FLATTERED, count, percent, threshold
 from malaria_detect.widgets.parts import figure
 
 NAMES = {
@@ -47,7 +47,8 @@ def _corrected(passport: Passport) -> str:
     accuracy = scores.estimates["accuracy"]
     return (
         f" On corrected labels accuracy at “{escape(passport.default_point)}” is {value('accuracy', accuracy.value)} "
-        f"({interval('accuracy', accuracy)}) over the {count(scores.cells, 'cell')} whose corrected label is certain."
+        f"({interval('accuracy', accuracy)}) over the {count(scores.cells, 'cell')} whose corrected label is certain; "
+        f"{FLATTERED}."
     )
 
 

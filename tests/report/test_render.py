@@ -13,6 +13,7 @@ from malaria_detect.report.facts import slide_readings
 from malaria_detect.report.figures import FIGURES
 from malaria_detect.report.render import TEMPLATES, render
 from malaria_detect.report.results import Results, read_results
+from malaria_detect.sentences import FLATTERED, NOT_CALIBRATED
 from malaria_detect.slide import DetectionLimit
 
 # All that templates and code may say in digits: names, and the confidence that every interval has.
@@ -141,10 +142,16 @@ def test_corrected_labels_are_only_spoken_of_where_there_are_some(results: Resul
     assert "orrected labels" not in texts_of(results)[0]["numbers"]
     scores = results.passport.point().test
     passport = replace(results.passport, corrected_test=replace(scores, cells=333))
-    assert (
-        "corrected labels, on the 333 test cells"
-        in texts_of(replace(results, passport=passport))[0]["numbers"]
-    )
+    block = texts_of(replace(results, passport=passport))[0]["numbers"]
+    assert "corrected labels, on the 333 test cells" in block
+    assert FLATTERED in block
+
+
+def test_a_model_that_could_not_be_calibrated_is_not_called_so(results: Results) -> None:
+    assert "divided by a temperature" in texts_of(results)[0]["numbers"]
+    block = texts_of(replace(results, passport=replace(results.passport, temperature=1.0)))[0]["numbers"]
+    assert NOT_CALIBRATED in block
+    assert "divided by a temperature" not in block
 
 
 def test_published_results_stand_with_their_protocol_and_ours_among_those_of_their_kind(

@@ -226,6 +226,21 @@ def test_undo_takes_back_verdict_by_verdict_and_leaves_those_of_earlier_sessions
     assert not last(told, "state")["undo"]
 
 
+def test_an_undo_that_could_not_be_saved_can_be_tried_again(
+    court: LabelCourt, suspects: tuple[Suspect, ...], path: Path, told: list[dict[str, Any]]
+) -> None:
+    court.judge(0, "agree")
+    whole = path.read_bytes()
+    path.write_text("something else", encoding="utf-8")
+    court.undo()
+    assert last(told, "state")["problem"].startswith("Not saved.")
+    assert last(told, "state")["undo"]
+    path.write_bytes(whole)
+    court.undo()
+    assert said(path) == {}
+    assert not last(told, "state")["undo"]
+
+
 def test_undo_turns_back_to_the_page_of_the_verdict(court: LabelCourt, told: list[dict[str, Any]]) -> None:
     court.judge(3, "agree")
     court.show(2)

@@ -14,7 +14,8 @@ from malaria_detect import plots
 from malaria_detect.metrics import Estimate, Scores, worst_patients
 from malaria_detect.passport import RESEARCH_USE, Passport, passport_path, sha256_of
 from malaria_detect.records import to_json
-from malaria_detect.sentences import detection_limit, percent
+from malaria_detect.report.published import read_published
+from malaria_detect.sentences import FLATTERED, NOT_CALIBRATED, detection_limit, percent
 from malaria_detect.slide import DetectionLimit, healthy_reading
 from malaria_detect.widgets import (
     About,
@@ -100,7 +101,7 @@ def test_scores_on_corrected_labels_stand_beside_them_where_there_are_some(passp
     corrected = replace(passport, corrected_test=replace(scores, cells=580))
     words = text_of(point_scores(corrected, passport.point("counting")))
     assert "On corrected labels accuracy at “balanced” is " in words
-    assert "over the 580 cells whose corrected label is certain" in words
+    assert f"over the 580 cells whose corrected label is certain; {FLATTERED}." in words
 
 
 def test_every_score_has_a_name_and_a_reading(passport: Passport) -> None:
@@ -198,7 +199,7 @@ def test_cross_validation_shows_both_splits_and_stamps_the_random_one(evaluation
         for name in ("roc_auc", "mcc"):
             assert f"{run.scores.estimates[name].value:.4f} (" in words
     assert f"on the {made_up.leak_cells:,} cells that both held out" in words
-    assert "over the 590 cells whose corrected label is certain" in words
+    assert f"over the 590 cells whose corrected label is certain; {FLATTERED}." in words
     for patient in worst_patients(made_up.grouped.patients):
         assert patient.group in words
 
@@ -270,6 +271,28 @@ def test_about_tells_data_limits_and_model(passport: Passport) -> None:
         assert needed in words, needed
 
 
+def test_about_quotes_what_others_published_from_its_file(passport: Passport, tmp_path: Path) -> None:
+    published = read_published()
+    words = text_of(about(passport))
+    assert str(published.elsewhere[0]) in words
+    assert f"an expert review set aside {published.doubted_labels}" in words
+    missing = text_of(about(passport, tmp_path / "published.json"))
+    assert "Elsewhere it can be much worse." in missing
+    assert "are in part wrong." in missing
+    broken = tmp_path / "broken.json"
+    broken.write_text("{}", encoding="utf-8")
+    assert "broken.json does not hold published results as expected" in text_of(about(passport, broken))
+
+
+def test_about_says_where_nothing_was_calibrated_and_which_labels_were_learnt(passport: Passport) -> None:
+    assert "Labels learnt as published" in text_of(about(passport))
+    other = replace(passport, temperature=1.0, data_fingerprint="0123 corrected 4567")
+    words = text_of(about(other))
+    assert NOT_CALIBRATED in words
+    assert "temperature scaling" not in words
+    assert "Labels learnt as corrected" in words
+
+
 def test_no_text_of_a_passport_is_read_as_html(passport: Passport) -> None:
     evil = "<script>alert(1)</script>"
     html = about(
@@ -290,7 +313,7 @@ def test_a_text_is_written_when_it_is_first_looked_at(
 ) -> None:
     written = []
 
-    def write(passport: Passport) -> str:
+    def write(passport: Passport, _published: object) -> str:
         written.append(passport)
         return "<h2>About</h2>"
 

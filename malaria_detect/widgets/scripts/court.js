@@ -7,12 +7,6 @@ function keys(pairs) {
   return make("p", { class: "md-keys" }, ...pairs.flatMap(([key, meaning], i) => [i ? ", " : "Keys: ", make("kbd", {}, key), ` ${meaning}`]), ".");
 }
 
-// JupyterLab would take letters for its own, and d pressed twice deletes a cell of the notebook: it looks for this mark,
-// but only after it has looked at what has the focus, so that every such element needs one.
-function keepKeys(root) {
-  for (const one of root.querySelectorAll("button, input, [tabindex]")) one.setAttribute("data-lm-suppress-shortcuts", "true");
-}
-
 function render({ model, el, signal }) {
   const cards = new Map();
   let page = 0;
@@ -43,7 +37,7 @@ function render({ model, el, signal }) {
       make("label", { class: "md-blind" }, check, "Blind: label, patient and opinion only after my answer"), turns[0].bar),
     list, turns[1].bar);
   turns[0].bar.prepend(undo);
-  keepKeys(el);
+  keepKeys(el, signal);
 
   function trouble(text) {
     problem.textContent = text;
@@ -142,7 +136,6 @@ function render({ model, el, signal }) {
       cards.clear();
       const pictures = buffers.map((buffer) => URL.createObjectURL(new Blob([buffer], { type: "image/png" })));
       list.replaceChildren(...message.cards.map((content) => draw(content, content.refusal ? "" : pictures.shift())));
-      keepKeys(list);
       const first = cards.values().next().value;
       first.item.tabIndex = 0;
       for (const { place, back, on } of turns) {

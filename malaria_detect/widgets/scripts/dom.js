@@ -13,6 +13,12 @@ function button(text, act, kind = "") {
   return element;
 }
 
+// JupyterLab would take letters for its own, and d pressed twice deletes a cell of the notebook: it looks for this mark
+// where the focus is, and only there.
+function keepKeys(root, signal) {
+  root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"), { signal });
+}
+
 const ENDED = "The session has ended, perhaps after a long pause: reload the page and begin anew.";
 
 // Once the kernel is gone, sending fails: then false comes back, and the visitor is to be told.

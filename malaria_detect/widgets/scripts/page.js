@@ -6,8 +6,7 @@ async function render({ model, el, host, signal }) {
   const id = `md-page-${++count}`;
   const names = model.get("names");
   el.classList.add("malaria-detect", "md-page");
-  // JupyterLab would take Enter and letters pressed on our buttons for its own.
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
+  keepKeys(el, signal);
 
   const tabs = names.map((name, i) =>
     make("button", { type: "button", role: "tab", id: `${id}-tab-${i}`, "aria-controls": `${id}-view-${i}`, class: "md-tab" }, name));
