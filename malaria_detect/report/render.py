@@ -18,7 +18,7 @@ from malaria_detect.slide import SlideError
 
 TEMPLATES = Path(__file__).parent / "templates"
 # README's blocks, in its order; each stands in the template of that name.
-BLOCKS = ("numbers", "operating-points", "slide", "evaluation", "published", "speed")
+BLOCKS = ("numbers", "labels", "operating-points", "evaluation", "published", "slide", "speed", "cells")
 WITHIN = 0.05
 # Of the numbers of cells to count, the one that sentences speak of.
 COUNTED = 1000
