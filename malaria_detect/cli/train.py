@@ -55,6 +55,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_settings(evaluate, work="runs/crossval")
     evaluate.set_defaults(
         run=_evaluate,
+        average_epochs=0,  # they would take as long as all others together
         after_interrupt=" Finished folds and epochs are kept: go on with the same command and --resume.",
     )
 

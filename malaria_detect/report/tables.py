@@ -1,6 +1,6 @@
 """The report's tables, as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -219,7 +219,7 @@ def details(passport: Passport) -> str:
             f"mean {mean}, standard deviation {std}",
         ),
         ("started from", str(passport.weights)),
-        ("trained for", recipe(passport.history)),
+        ("trained for", recipe(passport.history, passport.settings)),
         ("labels learnt", f"as {passport.labels_learnt}"),
         (
             "settings",
@@ -269,10 +269,12 @@ def speed(train: dict[str, Any]) -> str:
     return table(head, rows)
 
 
-def recipe(history: Sequence[Epoch]) -> str:
-    """The epochs of a training run in words: how many at each size of the pictures."""
+def recipe(history: Sequence[Epoch], settings: Mapping[str, Any]) -> str:
+    """The epochs of a training run in words: how many at each size of the pictures, and how many were averaged."""
     runs = [(size, len(list(epochs))) for size, epochs in groupby(history, key=lambda epoch: epoch.size)]
-    return joined([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
+    sizes = joined([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
+    averaged = settings.get("average_epochs", 0)
+    return f"{sizes}, the weights averaged over the last {averaged} of them" if averaged else sizes
 
 
 def _side(side: Side) -> tuple[str, str, str, str]:

@@ -40,9 +40,9 @@ def cross_validation_view(path: str | os.PathLike[str]) -> str:
 
 
 def _lead(grouped: CrossValidation) -> str:
-    scores = grouped.scores
+    scores, run = grouped.scores, grouped.run
     return (
-        f"<p class='md-lead'>{grouped.run.folds} further networks, {escape(recipe(grouped.run.histories[0]))}, each "
+        f"<p class='md-lead'>{run.folds} further networks, {escape(recipe(run.histories[0], run.settings))}, each "
         f"trained without a part of the patients and scored on just these: {count(scores.cells, 'cell')} of "
         f"{count(scores.patients, 'patient')} in all. Beside them a network whose cells were split at random, as most "
         "published ones are.</p>"

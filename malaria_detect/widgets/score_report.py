@@ -1,12 +1,11 @@
 """The view "How good is it": scores and figures of passport and cross-validation, each with how to read it."""
 
 import os
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from malaria_detect import plots
-from malaria_detect.passport import Epoch, Passport
+from malaria_detect.passport import Passport
 from malaria_detect.sentences import percent
 from malaria_detect.widgets.cross_validation import cross_validation_view
 from malaria_detect.widgets.parts import Column, Text, figure
@@ -64,10 +63,8 @@ def model_view(passport: Passport) -> str:
             plots.reliability_diagram(passport.reliability_raw, passport.reliability),
             _read_reliability(passport),
         )
-        + figure("Loss per epoch", plots.loss_curves(passport.history), _read_loss(passport.history))
-        + figure(
-            "Accuracy per epoch", plots.accuracy_curves(passport.history), _read_accuracy(passport.history)
-        )
+        + figure("Loss per epoch", plots.loss_curves(passport.history), _read_loss(passport))
+        + figure("Accuracy per epoch", plots.accuracy_curves(passport.history), _read_accuracy(passport))
         + "</div>"
     )
 
@@ -82,7 +79,8 @@ def _read_reliability(passport: Passport) -> str:
     )
 
 
-def _read_loss(history: Sequence[Epoch]) -> str:
+def _read_loss(passport: Passport) -> str:
+    history = passport.history
     last = history[-1]
     return (
         f"Lower is better. After {len(history)} epochs the loss is {last.train_loss:.3f} on training cells and "
@@ -91,9 +89,17 @@ def _read_loss(history: Sequence[Epoch]) -> str:
     )
 
 
-def _read_accuracy(history: Sequence[Epoch]) -> str:
+def _read_accuracy(passport: Passport) -> str:
+    history, averaged = passport.history, passport.settings.get("average_epochs", 0)
     best = max(history, key=lambda epoch: epoch.accuracy)
-    return (
+    read = (
         "Share of the validation patients' cells that were called as labelled, after each epoch: "
         f"{percent(history[-1].accuracy)} at the end, {percent(best.accuracy)} at best (epoch {best.epoch})."
     )
+    if averaged:
+        accuracy = passport.point().validation.estimates["accuracy"].value
+        read += (
+            f" The model is none of these: its weights are the average over the last {averaged} epochs. On the same "
+            f"cells, at “{passport.default_point}”, it calls {percent(accuracy)} as labelled."
+        )
+    return read

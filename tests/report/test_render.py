@@ -138,6 +138,13 @@ def test_a_slide_on_which_nothing_can_be_told_is_called_so(results: Results) -> 
     assert "no share of parasitized cells is told from none" in block
 
 
+def test_averaged_weights_are_a_part_of_the_recipe(results: Results) -> None:
+    assert "averaged" not in texts_of(results)[1]
+    settings = results.passport.settings | {"average_epochs": 3}
+    card = texts_of(replace(results, passport=replace(results.passport, settings=settings)))[1]
+    assert "px, the weights averaged over the last 3 of them" in card
+
+
 def test_corrected_labels_are_only_spoken_of_where_there_are_some(results: Results) -> None:
     assert "orrected labels" not in texts_of(results)[0]["numbers"]
     scores = results.passport.point().test

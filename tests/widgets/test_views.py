@@ -239,6 +239,14 @@ def test_reliability_tells_the_calibration_error_before_and_after(passport: Pass
     assert "was 0.0321 before the network’s logits were divided by 1.250" in words
 
 
+def test_curves_of_averaged_weights_say_that_the_model_is_none_of_their_epochs(passport: Passport) -> None:
+    assert "average" not in text_of(model_view(passport))
+    words = text_of(model_view(replace(passport, settings=passport.settings | {"average_epochs": 2})))
+    accuracy = text_of(percent(passport.point().validation.estimates["accuracy"].value))
+    assert "its weights are the average over the last 2 epochs" in words
+    assert f"at “balanced”, it calls {accuracy} as labelled" in words
+
+
 # About
 
 
