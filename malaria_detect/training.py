@@ -63,7 +63,7 @@ class TrainSettings:
 
     sizes: tuple[int, ...] = (96,) * 7 + (160,) * 3 + (224,) * 2
     freeze_epochs: int = 1
-    average_epochs: int = 0
+    average_epochs: int = 10
     batch_size: int = 64
     base_lr: float = 4e-3
     lr_mult: float = 4.0
