@@ -1,4 +1,4 @@
-"""Average a network's weights over the last epochs of training: better on new patients than any of them alone."""
+"""Average a network's weights over the last epochs of training: often better on new patients than the last alone."""
 
 import itertools
 

@@ -46,7 +46,8 @@ def evaluate(
 ) -> tuple[HeldOut, Run]:
     """Cross-validate a recipe, and write every held-out cell's probability.
 
-    The network of a fold trains on the other folds, and its last epoch is taken: its held-out cells are scored after
+    The network of a fold trains on the other folds, and its last epoch, or the average of its last
+    ones, is taken: its held-out cells are scored after
     every epoch for whoever watches, but no setting and no epoch is chosen by them.
 
     Parameters

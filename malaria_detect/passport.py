@@ -15,6 +15,8 @@ from malaria_detect.errors import MalariaDetectError
 from malaria_detect.metrics import PatientCounts, ReliabilityBin, Scores
 from malaria_detect.records import RecordError, from_json
 
+# In the fingerprint of cells whose labels were corrected, before that of the corrections.
+CORRECTED = " corrected "
 SCHEMA_VERSION = 2
 RESEARCH_USE = "For Research Use Only. Not for use in diagnostic procedures."
 _MEND = "take both files from one release, or train anew with `malaria-detect train`"
@@ -203,8 +205,7 @@ class Passport:
     @property
     def labels_learnt(self) -> str:
         """``published`` or, with :mod:`malaria_detect.corrections`, ``corrected``: what the training cells had."""
-        # Corrections are part of what a run's cells are told by.
-        return "corrected" if " corrected " in self.data_fingerprint else "published"
+        return "corrected" if CORRECTED in self.data_fingerprint else "published"
 
     @property
     def calibrated(self) -> bool:

@@ -20,6 +20,7 @@ from malaria_detect.corrections import Corrections, corrected_labels
 from malaria_detect.detector import open_learner, parasitized_logits, prepared
 from malaria_detect.images import read_image
 from malaria_detect.passport import (
+    CORRECTED,
     RESEARCH_USE,
     SCHEMA_VERSION,
     Passport,
@@ -115,7 +116,7 @@ def correct(
         return tuple(labels), fingerprint
     corrected = corrected_labels([cell.path.name for cell in cells], labels, corrections)
     digest = hashlib.sha256("\n".join(label or "" for label in corrected).encode()).hexdigest()
-    return corrected, f"{fingerprint} corrected {digest[:16]}"
+    return corrected, f"{fingerprint}{CORRECTED}{digest[:16]}"
 
 
 def logits_path(model_path: Path) -> Path:

@@ -27,8 +27,8 @@ NOT_CALIBRATED = (
 )
 # Stands beside every score on corrected labels.
 FLATTERED = (
-    "only labels that such networks doubted were looked at again, so that this flatters them and is no score to "
-    "compare with others"
+    "only labels that networks of this kind doubted were looked at again, so that this flatters them and is no score "
+    "to compare with others"
 )
 NO_BREAK = "\N{NO-BREAK SPACE}"
 

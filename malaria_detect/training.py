@@ -186,7 +186,7 @@ def fit(
     Raises
     ------
     TrainingError
-        Where the checkpoint belongs to another run.
+        Where the checkpoint belongs to another run, a cell has gone, or there is no room in ``work``.
     WeightsError
         Where the starting weights cannot be had.
     """

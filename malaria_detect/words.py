@@ -34,15 +34,16 @@ def score(value: float | Estimate) -> str:
 
 
 def threshold(value: float) -> str:
-    """A threshold or a temperature: three digits, or as many as it takes not to round to 1.
+    """A threshold or a temperature: three digits, and near 1 three of what is missing to it, so that it decides alike.
 
     Examples
     --------
-    >>> threshold(0.5), threshold(0.41273), threshold(0.99987)
-    ('0.5', '0.413', '0.9999')
+    >>> threshold(0.5), threshold(0.41273), threshold(0.98577018), threshold(0.99987), threshold(1.2345)
+    ('0.5', '0.413', '0.9858', '0.99987', '1.23')
     """
-    texts = (f"{value:.{digits}g}" for digits in range(3, 17))
-    return next((text for text in texts if float(text) != 1), f"{value:g}")
+    if not 0.9 < value < 1:
+        return f"{value:.3g}"
+    return f"{value:.{2 - math.floor(math.log10(1 - value))}f}".rstrip("0")
 
 
 def interval(estimate: Estimate) -> str:
@@ -80,15 +81,18 @@ def percent(share: float, decimals: int = 1) -> str:
     --------
     >>> percent(0.0213), percent(0.5, 0), percent(0.99997), percent(1.0), percent(math.nan)
     ('2.1 %', '50 %', '> 99.9 %', '100 %', '–')
+    >>> percent(0.005, 0), percent(0.995, 0)
+    ('< 1 %', '> 99 %')
     """
     if math.isnan(share):
         return MISSING
     least = 10.0**-decimals
     if share in (0.0, 1.0):
         return f"{100 * share:.0f} %"
-    if 100 * share < least / 2:
+    rounding = 1e-9  # of a half that floats do not hold
+    if 100 * share <= least / 2 + rounding:
         return f"< {least:.{decimals}f} %"
-    if 100 * (1 - share) <= least / 2:
+    if 100 * (1 - share) <= least / 2 + rounding:
         return f"> {100 - least:.{decimals}f} %"
     return f"{100 * share:.{decimals}f} %"
 
@@ -105,7 +109,7 @@ def share_with_interval(estimate: Estimate) -> str:
     return (
         value
         if math.isnan(estimate.low)
-        else f"{value}, {100 * estimate.low:.0f} to {percent(estimate.high, 0)}"
+        else f"{value}, {percent(estimate.low, 0).removesuffix(' %')} to {percent(estimate.high, 0)}"
     )
 
 
@@ -121,7 +125,7 @@ def small_percent(share: float) -> str:
         return MISSING
     per_cent = 100 * share
     decimals = 0 if per_cent == 0 or per_cent >= 9.95 else 1 if per_cent >= 0.995 else 2
-    return f"{per_cent:.{decimals}f} %"
+    return percent(share, decimals)
 
 
 def per_thousand(share: float) -> str:

@@ -1,6 +1,7 @@
 """What all tests share: cells to work on, and the rule that CI skips nothing."""
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,11 @@ def detector(shipped_model: Path) -> "Detector":
     from malaria_detect.detector import load_detector  # torch, only for the tests that need it
 
     return load_detector(shipped_model)
+
+
+def pytest_configure() -> None:
+    # What a shell starts in the background ignores Ctrl-C, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,3 +1,4 @@
+import argparse
 import csv
 import io
 import json
@@ -11,6 +12,7 @@ import pytest
 
 from malaria_detect.cells import find_cells
 from malaria_detect.cli import main
+from malaria_detect.cli.train import add_commands
 from malaria_detect.passport import RESEARCH_USE, passport_path, read_passport
 from malaria_detect.release import logits_path
 
@@ -281,3 +283,13 @@ def test_the_module_is_the_command() -> None:
         [sys.executable, "-m", "malaria_detect", "--help"], capture_output=True, text=True, check=True
     )
     assert "For Research Use Only" in done.stdout
+
+
+def test_cross_validation_averages_no_weights_unless_it_is_told_to() -> None:
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+    averaged = [
+        parser.parse_args(words).average_epochs
+        for words in (["train"], ["evaluate"], ["evaluate", "--average-epochs", "3"])
+    ]
+    assert averaged == [None, 0, 3]

@@ -11,6 +11,7 @@ from malaria_detect.corrections import Correction, Corrections
 from malaria_detect.crossval import read_run
 from malaria_detect.evaluation import evaluate
 from malaria_detect.folds import folds_of
+from malaria_detect.passport import CORRECTED
 from malaria_detect.training import TrainingError, TrainSettings
 
 SETTINGS = TrainSettings(
@@ -109,7 +110,7 @@ def test_corrections_are_learnt_and_kept_beside_the_published_labels(few_cells: 
         progress=False,
     )
     assert run.patients_on_both_sides
-    assert " corrected " in run.cells
+    assert CORRECTED in run.cells
     changed = {
         file: corrected
         for file, label, corrected in zip(held_out.files, held_out.labels, held_out.corrected, strict=True)

@@ -1,5 +1,6 @@
 """train.ipynb runs from top to bottom; what both notebooks may hold is in test_setup."""
 
+import ast
 from pathlib import Path
 
 import nbformat
@@ -7,6 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 from malaria_detect.passport import read_passport
+from malaria_detect.training import TrainSettings, parse_sizes
 
 PROJECT = Path(__file__).resolve().parent.parent
 TINY = """
@@ -44,6 +46,22 @@ def test_train_notebook_writes_a_new_model_with_its_passport(
     assert [epoch.size for epoch in passport.history] == [32, 32, 48, 48]
     assert passport.weights.source == "none"
     assert passport.point().test.cells == passport.test.cells > 0
+
+
+def test_train_notebook_begins_with_the_settings_that_the_command_has() -> None:
+    notebook = nbformat.read(PROJECT / "train.ipynb", as_version=4)
+    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    given = {
+        target.id: ast.literal_eval(line.value)
+        for line in ast.parse(parameters.source).body
+        if isinstance(line, ast.Assign)
+        for target in line.targets
+        if isinstance(target, ast.Name)
+    }
+    settings = TrainSettings()
+    assert parse_sizes(given["SIZES"]) == settings.sizes
+    for name in ("weights", "freeze_epochs", "average_epochs", "batch_size", "seed"):
+        assert given[name.upper()] == getattr(settings, name), name
 
 
 def test_train_notebook_shows_every_figure(executed: tuple[nbformat.NotebookNode, Path]) -> None:

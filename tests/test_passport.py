@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from malaria_detect.cells import find_cells
+from malaria_detect.corrections import Correction, Corrections
 from malaria_detect.passport import PassportError, passport_path, read_passport, sha256_of
 from malaria_detect.records import to_json
+from malaria_detect.release import correct
 
 
 @pytest.fixture
@@ -138,3 +141,14 @@ def test_an_operating_point_goes_by_its_name_and_an_unknown_one_is_told_the_know
     assert passport.point("counting").name == "counting"
     with pytest.raises(PassportError, match=r"'best': choose one of screening, balanced, counting"):
         passport.point("best")
+
+
+def test_a_passport_tells_from_the_cells_fingerprint_whether_labels_were_corrected(
+    pair: Path, drawn_cells: Path
+) -> None:
+    passport, cells = read_passport(pair), find_cells(drawn_cells).cells
+    assert passport.labels_learnt == "published"
+    one = Correction(cells[0].path.name, cells[0].label, "disagree")
+    for corrections, learnt in ((None, "published"), (Corrections((one,)), "corrected")):
+        _, fingerprint = correct(cells, corrections, "0123")
+        assert replace(passport, data_fingerprint=fingerprint).labels_learnt == learnt

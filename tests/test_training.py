@@ -229,6 +229,12 @@ def test_training_from_weights_in_a_file_learns_to_tell_drawn_cells_apart(
     assert fitted.history[-1].roc_auc > 0.9
 
 
+def test_a_folder_that_cannot_be_written_to_is_told(few_cells: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"Training stopped: .*taken.* name another folder with --work"):
+        run_in_one_go(few_cells, tmp_path / "taken" / "work")
+
+
 def test_the_passport_keeps_no_path(killed_and_resumed: tuple[Path, list[str], int, str]) -> None:
     work = killed_and_resumed[0]
     assert str(work) not in (work / "export.json").read_text(encoding="utf-8")

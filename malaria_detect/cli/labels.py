@@ -30,6 +30,7 @@ def _labels(options: argparse.Namespace) -> int:
     from malaria_detect.corrections import read_corrections, with_corrections
     from malaria_detect.crossval import read_run, summarise
     from malaria_detect.labels import suspects_from, write_suspects
+    from malaria_detect.sentences import FLATTERED
 
     suspects = suspects_from(options.predictions, options.label, options.top)
     write_suspects(suspects, options.out)
@@ -43,5 +44,5 @@ def _labels(options: argparse.Namespace) -> int:
         found = summarise(with_corrections(held_out, read_corrections(options.corrections)), run)
         print(f"On published labels: {accuracy(found.scores, 'held-out')}.")
         if found.corrected_scores:
-            print(f"On corrected labels: {accuracy(found.corrected_scores, 'held-out')}.")
+            print(f"On corrected labels: {accuracy(found.corrected_scores, 'held-out')}; {FLATTERED}.")
     return 0

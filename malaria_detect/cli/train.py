@@ -55,7 +55,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_settings(evaluate, work="runs/crossval")
     evaluate.set_defaults(
         run=_evaluate,
-        average_epochs=0,  # they would take as long as all others together
+        average_epochs=0,  # they would take twice as long as all others together
         after_interrupt=" Finished folds and epochs are kept: go on with the same command and --resume.",
     )
 
@@ -67,7 +67,11 @@ def _add_settings(command: argparse.ArgumentParser, work: str) -> None:
     )
     command.add_argument("--weights", help="imagenet (default), none, or a file with a state dict")
     command.add_argument("--freeze-epochs", type=int, help="epochs before them in which only the head learns")
-    command.add_argument("--average-epochs", type=int, help="epochs after them whose weights are averaged")
+    command.add_argument(
+        "--average-epochs",
+        type=int,
+        help="epochs after them whose weights are averaged (default: train as the shipped model, evaluate none)",
+    )
     command.add_argument("--batch-size", type=int)
     command.add_argument("--lr", type=float, dest="base_lr", help="base learning rate")
     command.add_argument("--seed", type=int)
@@ -97,7 +101,7 @@ def _train(options: argparse.Namespace) -> int:
     from malaria_detect.cells import find_cells
     from malaria_detect.passport import RESEARCH_USE
     from malaria_detect.release import train
-    from malaria_detect.sentences import NOT_CALIBRATED
+    from malaria_detect.sentences import FLATTERED, NOT_CALIBRATED
 
     settings, corrections = _settings(options), _corrections(options)
     folder = find_cells(options.cells)
@@ -115,7 +119,7 @@ def _train(options: argparse.Namespace) -> int:
     if not passport.calibrated:
         print(NOT_CALIBRATED)
     if passport.corrected_test:
-        print(f"On corrected labels: {accuracy(passport.corrected_test, 'test')}.")
+        print(f"On corrected labels: {accuracy(passport.corrected_test, 'test')}; {FLATTERED}.")
     return 0
 
 
@@ -135,6 +139,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from malaria_detect.evaluation import evaluate
     from malaria_detect.folds import GROUPED
     from malaria_detect.passport import RESEARCH_USE
+    from malaria_detect.sentences import FLATTERED
 
     settings, corrections = _settings(options), _corrections(options)
     folder = find_cells(options.cells)
@@ -156,7 +161,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     print(f"{output} written: {accuracy(found.scores, 'held-out')}. {RESEARCH_USE}")
     if found.corrected_scores:
-        print(f"On corrected labels: {accuracy(found.corrected_scores, 'held-out')}.")
+        print(f"On corrected labels: {accuracy(found.corrected_scores, 'held-out')}; {FLATTERED}.")
     if found.run.patients_on_both_sides:
         print("Patients stand on both sides of this split: its scores are too high for a new patient.")
     return 0

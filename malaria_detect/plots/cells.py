@@ -20,10 +20,10 @@ from malaria_detect.plots.style import (
     drawn,
     new_figure,
     note,
-    percent,
     style_axes,
     with_commas,
 )
+from malaria_detect.words import percent
 
 # Inches: the side of one cell in a grid, wide enough for "Parasitized" above it, and the gap beside it.
 TILE = 1.05

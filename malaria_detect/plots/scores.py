@@ -20,10 +20,10 @@ from malaria_detect.plots.style import (
     drawn,
     new_figure,
     note,
-    percent,
     spread,
     style_axes,
 )
+from malaria_detect.words import percent
 
 
 @drawn

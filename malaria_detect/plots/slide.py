@@ -16,10 +16,10 @@ from malaria_detect.plots.style import (
     TEXT,
     drawn,
     new_figure,
-    percent,
     style_axes,
 )
 from malaria_detect.slide import DetectionLimit
+from malaria_detect.words import percent
 
 # True parasitemia: the lowest that a microscopist finds among 10,000 cells, to far beyond severe malaria.
 _LOWEST, _HIGHEST = 1e-4, 0.3

@@ -103,11 +103,6 @@ def blend(color: str, strength: float) -> tuple[float, ...]:
     return tuple(1 - strength * (1 - part) for part in to_rgb(color))
 
 
-def percent(share: float, decimals: int = 1) -> str:
-    """Write a share as a percentage, with a space."""
-    return f"{100 * share:.{decimals}f} %"
-
-
 def with_commas(value: float, _: int | None) -> str:
     """Write a tick in whole numbers with commas."""
     return f"{value:,.0f}"

@@ -11,6 +11,7 @@ import malaria_detect
 from malaria_detect.passport import Passport
 from malaria_detect.report import ReportError
 from malaria_detect.report.published import read_published
+from malaria_detect.report.tables import recipe
 from malaria_detect.sentences import NOT_CALIBRATED, count, percent, threshold
 from malaria_detect.widgets.parts import Text
 
@@ -40,7 +41,7 @@ def about(passport: Passport, published: str | os.PathLike[str] = "reports/publi
         "Version": malaria_detect.__version__,
         "Network": f"{passport.architecture}, {passport.input_size} px",
         "Started from": str(passport.weights),
-        "Trained": f"{passport.created}, {len(passport.history)} epochs",
+        "Trained": f"{passport.created}, {recipe(passport.history, passport.settings)}",
         "Labels learnt": f"as {passport.labels_learnt}",
         "Temperature": f"{passport.temperature:.3f}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in passport.versions.items()),

@@ -6,7 +6,7 @@ from typing import Any
 
 from malaria_detect import plots
 from malaria_detect.passport import Passport
-from malaria_detect.sentences import percent
+from malaria_detect.sentences import NOT_CALIBRATED, percent
 from malaria_detect.widgets.cross_validation import cross_validation_view
 from malaria_detect.widgets.parts import Column, Text, figure
 from malaria_detect.widgets.points import OperatingPointChoice
@@ -70,6 +70,8 @@ def model_view(passport: Passport) -> str:
 
 
 def _read_reliability(passport: Passport) -> str:
+    if not passport.calibrated:
+        return NOT_CALIBRATED
     after = passport.point().test.estimates["ece"]
     return (
         "On test patients: the nearer the dots to the dotted line, the more a probability may be taken at its word. "
@@ -86,6 +88,11 @@ def _read_loss(passport: Passport) -> str:
         f"Lower is better. After {len(history)} epochs the loss is {last.train_loss:.3f} on training cells and "
         f"{last.valid_loss:.3f} on validation patients; were the second to rise while the first falls, the model "
         "would be learning by heart."
+        + (
+            " The averaged weights are not in this figure."
+            if passport.settings.get("average_epochs", 0)
+            else ""
+        )
     )
 
 
@@ -99,7 +106,8 @@ def _read_accuracy(passport: Passport) -> str:
     if averaged:
         accuracy = passport.point().validation.estimates["accuracy"].value
         read += (
-            f" The model is none of these: its weights are the average over the last {averaged} epochs. On the same "
-            f"cells, at “{passport.default_point}”, it calls {percent(accuracy)} as labelled."
+            f" The model is none of these: its weights are the average over the last {averaged} epochs. Called at "
+            f"“{passport.default_point}”, whose threshold was chosen on these very cells, {percent(accuracy)} are as "
+            "labelled."
         )
     return read

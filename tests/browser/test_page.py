@@ -64,6 +64,12 @@ def passport() -> Passport:
     return read_passport(PROJECT / "export.pkl")
 
 
+def test_letters_typed_on_the_page_are_kept_from_a_notebook_around_it(page: Page) -> None:
+    for one in (page.get_by_role("tab").first, page.get_by_role("button").first):
+        one.focus()
+        expect(one).to_have_attribute("data-lm-suppress-shortcuts", "true")
+
+
 def test_cards_give_the_probability_and_decision_of_the_command_line(page: Page, cells: list[Path]) -> None:
     upload(page, *cells)
     expect(cards(page)).to_have_count(len(cells))

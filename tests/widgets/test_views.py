@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import malaria_detect
 from malaria_detect import plots
 from malaria_detect.metrics import Estimate, Scores, worst_patients
-from malaria_detect.passport import RESEARCH_USE, Passport, passport_path, sha256_of
+from malaria_detect.passport import CORRECTED, RESEARCH_USE, Passport, passport_path, sha256_of
 from malaria_detect.records import to_json
 from malaria_detect.report.published import read_published
 from malaria_detect.sentences import FLATTERED, NOT_CALIBRATED, detection_limit, percent
@@ -244,7 +244,8 @@ def test_curves_of_averaged_weights_say_that_the_model_is_none_of_their_epochs(p
     words = text_of(model_view(replace(passport, settings=passport.settings | {"average_epochs": 2})))
     accuracy = text_of(percent(passport.point().validation.estimates["accuracy"].value))
     assert "its weights are the average over the last 2 epochs" in words
-    assert f"at “balanced”, it calls {accuracy} as labelled" in words
+    assert f"whose threshold was chosen on these very cells, {accuracy} are as labelled" in words
+    assert "The averaged weights are not in this figure." in words
 
 
 # About
@@ -294,7 +295,7 @@ def test_about_quotes_what_others_published_from_its_file(passport: Passport, tm
 
 def test_about_says_where_nothing_was_calibrated_and_which_labels_were_learnt(passport: Passport) -> None:
     assert "Labels learnt as published" in text_of(about(passport))
-    other = replace(passport, temperature=1.0, data_fingerprint="0123 corrected 4567")
+    other = replace(passport, temperature=1.0, data_fingerprint=f"0123{CORRECTED}4567")
     words = text_of(about(other))
     assert NOT_CALIBRATED in words
     assert "temperature scaling" not in words
