@@ -86,15 +86,15 @@ def percent(share: float, decimals: int = 1) -> str:
     """
     if math.isnan(share):
         return MISSING
+    number = f"{100 * share:.{decimals}f}"
     least = 10.0**-decimals
     if share in (0.0, 1.0):
         return f"{100 * share:.0f} %"
-    rounding = 1e-9  # of a half that floats do not hold
-    if 100 * share <= least / 2 + rounding:
+    if float(number) == 0:
         return f"< {least:.{decimals}f} %"
-    if 100 * (1 - share) <= least / 2 + rounding:
+    if float(number) == 100:
         return f"> {100 - least:.{decimals}f} %"
-    return f"{100 * share:.{decimals}f} %"
+    return f"{number} %"
 
 
 def share_with_interval(estimate: Estimate) -> str:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean
 
 import pytest
 import torch
@@ -225,7 +226,9 @@ def test_training_from_weights_in_a_file_learns_to_tell_drawn_cells_apart(
     split = grouped_split(folder.cells, settings.valid, settings.test, settings.seed)
     fitted = fit(folder.cells, split, settings, tmp_path, progress=False)
     assert fitted.start.loaded == len(weights)
-    assert fitted.history[-1].train_loss < 0.6 * fitted.history[0].train_loss
+    losses = [epoch.train_loss for epoch in fitted.history]
+    # An epoch is four batches of eight cells, seen through dropout: the last one alone goes up and down.
+    assert mean(losses[-3:]) < 0.6 * losses[0]
     assert fitted.history[-1].roc_auc > 0.9
 
 
