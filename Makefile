@@ -23,8 +23,8 @@ evaluate: .venv/installed  ## cross-validate the recipe (ARGS="--split random" f
 report: .venv/installed  ## write README's numbers, MODEL_CARD.md and the figures in reports/ from result files
 	$(BIN)/python -m malaria_detect.report
 
-bench: .venv/installed  ## time training and predicting against plain fastai
-	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict
+bench: .venv/installed  ## time training, predicting and intervals against the plain way
+	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap
 
 clean:  ## remove the environment and the caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis && find . -name __pycache__ -prune -exec rm -rf {} +

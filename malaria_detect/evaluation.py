@@ -17,7 +17,8 @@ from malaria_detect.folds import RANDOM_HELD_OUT, folds_of
 from malaria_detect.passport import Epoch, StartWeights
 from malaria_detect.records import RecordError, from_json, to_json
 from malaria_detect.release import correct, library_versions, today
-from malaria_detect.training import TrainingError, TrainSettings, fit, recorded
+from malaria_detect.settings import TrainingError, TrainSettings, recorded
+from malaria_detect.training import fit
 
 _FOLD = "fold.json"
 
@@ -46,9 +47,9 @@ def evaluate(
 ) -> tuple[HeldOut, Run]:
     """Cross-validate a recipe, and write every held-out cell's probability.
 
-    The network of a fold trains on the other folds, and its last epoch, or the average of its last
-    ones, is taken: its held-out cells are scored after
-    every epoch for whoever watches, but no setting and no epoch is chosen by them.
+    The network of a fold trains on the other folds, and its last epoch, or the average of its last ones,
+    is taken: its held-out cells are scored after every epoch for whoever watches, but no setting and no epoch is chosen
+    by them.
 
     Parameters
     ----------

@@ -32,8 +32,9 @@ from malaria_detect.passport import (
 )
 from malaria_detect.recipe import design_dataloaders, export_learner
 from malaria_detect.records import to_json
+from malaria_detect.settings import TrainingError, TrainSettings, recorded
 from malaria_detect.squares import INPUT_SIZE, MEAN, RESIZE, STD, square
-from malaria_detect.training import Fitted, TrainingError, TrainSettings, fit, recorded
+from malaria_detect.training import Fitted, fit
 
 _LIBRARIES = ("torch", "torchvision", "fastai", "pillow", "numpy", "scikit-learn")
 _SCORE_BATCH = 64

@@ -12,7 +12,7 @@ import pytest
 
 from malaria_detect.cells import find_cells
 from malaria_detect.cli import main
-from malaria_detect.cli.train import add_commands
+from malaria_detect.cli.train import add_commands, settings_of
 from malaria_detect.passport import RESEARCH_USE, passport_path, read_passport
 from malaria_detect.release import logits_path
 
@@ -293,3 +293,19 @@ def test_cross_validation_averages_no_weights_unless_it_is_told_to() -> None:
         for words in (["train"], ["evaluate"], ["evaluate", "--average-epochs", "3"])
     ]
     assert averaged == [None, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("words", "sizes"),
+    [
+        (["evaluate"], (64, 64, 64, 96, 96, 96)),
+        (["evaluate", "--epochs", "2"], (64, 64, 96, 96)),
+        (["evaluate", "--sizes", "96", "--epochs", "3"], (96, 96, 96)),
+        (["train", "--epochs", "1"], (96, 160, 224)),
+        (["train", "--sizes", "64x9,96", "--epochs", "1,2"], (64, 96, 96)),
+    ],
+)
+def test_epochs_may_be_told_apart_from_sizes(words: list[str], sizes: tuple[int, ...]) -> None:
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+    assert settings_of(parser.parse_args(words)).sizes == sizes

@@ -12,7 +12,7 @@ from malaria_detect.crossval import read_run
 from malaria_detect.evaluation import evaluate
 from malaria_detect.folds import folds_of
 from malaria_detect.passport import CORRECTED
-from malaria_detect.training import TrainingError, TrainSettings
+from malaria_detect.settings import TrainingError, TrainSettings
 
 SETTINGS = TrainSettings(
     sizes=(32, 32), freeze_epochs=0, average_epochs=0, batch_size=16, base_lr=1e-4, weights="none"

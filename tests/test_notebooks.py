@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 from malaria_detect.passport import read_passport
-from malaria_detect.training import TrainSettings, parse_sizes
+from malaria_detect.settings import TrainSettings, parse_sizes
 
 PROJECT = Path(__file__).resolve().parent.parent
 TINY = """

@@ -15,7 +15,8 @@ from malaria_detect.callbacks import in_bfloat16
 from malaria_detect.cells import check_cells, find_cells, grouped_split
 from malaria_detect.detector import open_learner
 from malaria_detect.passport import read_model, read_passport
-from malaria_detect.training import Fitted, TrainingError, TrainSettings, fit, parse_sizes
+from malaria_detect.settings import TrainingError, TrainSettings, parse_sizes
+from malaria_detect.training import Fitted, fit
 
 SIZES = "32x2,48"
 AVERAGED = 2
@@ -247,6 +248,12 @@ def test_the_passport_keeps_no_path(killed_and_resumed: tuple[Path, list[str], i
 def test_sizes_that_cannot_be_read_are_refused(text: str) -> None:
     with pytest.raises(TrainingError, match="written like"):
         parse_sizes(text)
+
+
+@pytest.mark.parametrize("epochs", ["", "two", "1,2", "1,2,3,4", "-1"])
+def test_epochs_that_do_not_go_with_the_sizes_are_refused(epochs: str) -> None:
+    with pytest.raises(TrainingError, match="one for each of 3"):
+        parse_sizes("32,48,64", epochs)
 
 
 @pytest.mark.parametrize("wrong", [{"sizes": ()}, {"sizes": (8,)}, {"batch_size": 1}, {"average_epochs": -1}])

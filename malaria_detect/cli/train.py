@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from malaria_detect.cells import CellFolder
     from malaria_detect.corrections import Corrections
     from malaria_detect.metrics import Scores
-    from malaria_detect.training import TrainSettings
+    from malaria_detect.settings import TrainSettings
 
 # Six epochs and a frozen one at small sizes: minutes a fold on a GPU, ten on two cores with bfloat16.
 _FOLD_SIZES = "64x3,96x3"
@@ -66,6 +66,9 @@ def _add_settings(command: argparse.ArgumentParser, work: str) -> None:
         "--work", default=work, help="folder for checkpoints and scaled cells (default: %(default)s)"
     )
     command.add_argument("--weights", help="imagenet (default), none, or a file with a state dict")
+    command.add_argument(
+        "--epochs", help="epochs at each size, like 3 or 3,4, instead of those written with --sizes"
+    )
     command.add_argument("--freeze-epochs", type=int, help="epochs before them in which only the head learns")
     command.add_argument(
         "--average-epochs",
@@ -81,13 +84,16 @@ def _add_settings(command: argparse.ArgumentParser, work: str) -> None:
     command.add_argument("--resume", action="store_true", help="go on from the last finished epoch in --work")
 
 
-def _settings(options: argparse.Namespace) -> "TrainSettings":
-    from malaria_detect.training import TrainSettings, parse_sizes
+def settings_of(options: argparse.Namespace) -> "TrainSettings":
+    """The settings that somebody asked for; what was not named is the default's."""
+    from malaria_detect.settings import TrainSettings, parse_sizes
 
     names = ("weights", "freeze_epochs", "average_epochs", "batch_size", "base_lr", "seed")
     given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
-    if options.sizes is not None:
-        given["sizes"] = parse_sizes(options.sizes)
+    if options.sizes is not None or options.epochs is not None:
+        # Sizes that nobody named are the default's, each once.
+        default = ",".join(map(str, dict.fromkeys(TrainSettings().sizes)))
+        given["sizes"] = parse_sizes(options.sizes or default, options.epochs)
     return TrainSettings(**given)
 
 
@@ -103,7 +109,7 @@ def _train(options: argparse.Namespace) -> int:
     from malaria_detect.release import train
     from malaria_detect.sentences import FLATTERED, NOT_CALIBRATED
 
-    settings, corrections = _settings(options), _corrections(options)
+    settings, corrections = settings_of(options), _corrections(options)
     folder = find_cells(options.cells)
     report_ignored(folder.ignored)
     _report_corrections(folder, corrections)
@@ -141,7 +147,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from malaria_detect.passport import RESEARCH_USE
     from malaria_detect.sentences import FLATTERED
 
-    settings, corrections = _settings(options), _corrections(options)
+    settings, corrections = settings_of(options), _corrections(options)
     folder = find_cells(options.cells)
     report_ignored(folder.ignored)
     _report_corrections(folder, corrections)

@@ -134,6 +134,7 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
             "both_sides": facts.range_of(published.on_these_cells, "accuracy", patients_apart=False),
         },
         "predict": results.predict_speed,
+        "bootstrap": results.bootstrap_speed,
         "research_use": RESEARCH_USE,
         "flattered": FLATTERED,
         "not_calibrated": NOT_CALIBRATED,

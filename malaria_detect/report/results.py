@@ -29,6 +29,7 @@ from malaria_detect.report.published import Published, read_published
 EVALUATION = "evaluation.json"
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
 TRAIN_SPEED, PREDICT_SPEED = "train-speed.json", "predict-speed.json"
+BOOTSTRAP_SPEED = "bootstrap-speed.json"
 PUBLISHED = "published.json"
 
 
@@ -46,7 +47,7 @@ class Results:
         Whether it had to be made from the held-out cells, because the file was of others or missing.
     held_out : HeldOut
         The cells of the former, one by one.
-    train_speed, predict_speed : dict
+    train_speed, predict_speed, bootstrap_speed : dict
         What ``make bench`` wrote.
     published : Published
         What others wrote.
@@ -58,6 +59,7 @@ class Results:
     held_out: HeldOut
     train_speed: dict[str, Any]
     predict_speed: dict[str, Any]
+    bootstrap_speed: dict[str, Any]
     published: Published
 
 
@@ -100,6 +102,7 @@ def read_results(model: Path, reports: Path, sum_up: bool = True) -> Results:
         held_out=grouped[0],
         train_speed=_read_benchmark(reports / TRAIN_SPEED),
         predict_speed=_read_benchmark(reports / PREDICT_SPEED),
+        bootstrap_speed=_read_benchmark(reports / BOOTSTRAP_SPEED),
         published=read_published(reports / PUBLISHED),
     )
 

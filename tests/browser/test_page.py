@@ -19,20 +19,10 @@ from malaria_detect.passport import RESEARCH_USE, Passport, read_passport
 from malaria_detect.widgets.samples import HANDFUL
 from malaria_detect.widgets.upload import MAX_PICTURES
 from tests.browser.served import PROJECT, Server, leave, open_page, upload, wait_until_ready
+from tests.widgets.fakes import FIGURES
 
 WORK = 60_000  # ms: pictures are checked while other things run on the same machine
 VIEWS = ("Check cells", "How good is it", "About")
-FIGURES = (
-    "Confusion matrix at “balanced”",
-    "ROC curve",
-    "Called and true parasitemia",
-    "Limits of detection",
-    "Every patient a dot",
-    "Leak meter",
-    "Reliability",
-    "Loss per epoch",
-    "Accuracy per epoch",
-)
 expect.set_options(timeout=WORK)
 
 
