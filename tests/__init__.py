@@ -1,0 +1,1 @@
+"""The tests; a package, because an installed library brings a package of the same name, which would hide them."""
