@@ -1,25 +1,24 @@
 """Load the model, classify pictures: ``load_detector().predict("cell.png")``."""
 
-import io
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Self, cast
+from typing import Self
 
 import numpy as np
 import torch
-from fastai.learner import Learner
+from PIL import Image
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock
 from tqdm.auto import tqdm
 
 from malaria_detect.cells import CLASSES
 from malaria_detect.images import ImageRefused, ImageSource, read_image, size_warnings
+from malaria_detect.inference import open_learner, parasitized_logits, prepared
 from malaria_detect.metrics import scaled
 from malaria_detect.passport import OperatingPoint, Passport, PassportError, read_model
+from malaria_detect.preprocess import preprocess
 from malaria_detect.squares import RESIZE, network_input, square
 
 
@@ -106,18 +105,26 @@ class _Picture:
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, image: ImageSource) -> Self:
+    def of(cls, image: ImageSource, names: Sequence[str]) -> Self:
         picture = read_image(image)
-        return cls(square(picture, RESIZE), picture.size)
+        return cls(square(preprocess(picture, names), RESIZE), picture.size)
 
 
 class Detector:
-    """A trained network with its passport, at one operating point; made by :func:`load_detector`."""
+    """A trained network with its passport, at one operating point; made by :func:`load_detector`.
+
+    Attributes
+    ----------
+    network : torch.nn.Module
+        As :func:`prepared` makes it.
+    passport : Passport
+    point : OperatingPoint
+    """
 
     def __init__(self, network: nn.Module, passport: Passport, operating_point: str | None = None) -> None:
         self.passport = passport
         self.point = passport.point(operating_point)
-        self._network = network
+        self.network = network
 
     def at(self, operating_point: str) -> "Detector":
         """The same network, deciding at another operating point.
@@ -127,7 +134,7 @@ class Detector:
         PassportError
             Where the model has none of that name.
         """
-        return Detector(self._network, self.passport, operating_point)
+        return Detector(self.network, self.passport, operating_point)
 
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one picture.
@@ -152,8 +159,8 @@ class Detector:
         >>> load_detector("export.pkl").predict(nothing).image_size
         (120, 130)
         """
-        picture = _Picture.of(image)
-        return self._prediction(picture, parasitized_logits(self._network, [picture.square])[0])
+        picture = _Picture.of(image, self.passport.preprocess)
+        return self._prediction(picture, self._logits([picture.square])[0])
 
     def predict_many(
         self, images: Iterable[ImageSource], batch_size: int = 64, progress: bool = False
@@ -180,15 +187,42 @@ class Detector:
         source = iter(images)
         with tqdm(total=total, unit="cell", disable=not progress) as bar, ThreadPoolExecutor() as pool:
             while batch := list(itertools.islice(source, batch_size)):
-                pictures = list(pool.map(_read, batch))
+                pictures = list(pool.map(self._read, batch))
                 squares = [picture.square for picture in pictures if isinstance(picture, _Picture)]
-                logits = iter(parasitized_logits(self._network, squares))
+                logits = iter(self._logits(squares))
                 for picture in pictures:
                     if isinstance(picture, Refusal):
                         yield picture
                     else:
                         yield self._prediction(picture, next(logits))
                 bar.update(len(batch))
+
+    def _read(self, image: ImageSource) -> _Picture | Refusal:
+        try:
+            return _Picture.of(image, self.passport.preprocess)
+        except ImageRefused as refusal:
+            return Refusal(str(refusal))
+
+    def seen(self, picture: Image.Image) -> torch.Tensor:
+        """What the network sees of a picture.
+
+        Parameters
+        ----------
+        picture : PIL.Image.Image
+            RGB, as :func:`malaria_detect.images.read_image` gives it.
+
+        Returns
+        -------
+        torch.Tensor
+            float32, (1, 3, size, size), at the network's own size and scale.
+        """
+        passport = self.passport
+        pixels = square(preprocess(picture, passport.preprocess), RESIZE)
+        return network_input([pixels], passport.input_size, passport.mean, passport.std)
+
+    def _logits(self, squares: Sequence[np.ndarray]) -> list[float]:
+        passport = self.passport
+        return parasitized_logits(self.network, squares, passport.input_size, passport.mean, passport.std)
 
     def _prediction(self, picture: _Picture, logit: float) -> Prediction:
         calibrated, raw = (
@@ -241,64 +275,3 @@ def load_detector(
         )
     passport.point(operating_point)
     return Detector(prepared(open_learner(data).model), passport, operating_point)
-
-
-def open_learner(data: bytes) -> Learner:
-    """Unpickle an exported learner: this runs whatever is in it, so its hash must have been checked."""
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
-
-
-def prepared(network: nn.Module) -> nn.Module:
-    """Ready a resnet for prediction: batch norms folded into their convolutions, channels last, no gradients.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Of an exported learner: trunk and head in a sequence. It is changed in place.
-    """
-    network = network.eval().requires_grad_(False)
-    trunk = network.get_submodule("0")
-    _fold(trunk, "0", "1")
-    for block in trunk.modules():
-        if isinstance(block, BasicBlock):
-            _fold(block, "conv1", "bn1")
-            _fold(block, "conv2", "bn2")
-            if block.downsample is not None:
-                _fold(block.downsample, "0", "1")
-    return network.to(memory_format=torch.channels_last)
-
-
-def _fold(parent: nn.Module, convolution: str, norm: str) -> None:
-    fused = fuse_conv_bn_eval(
-        cast(nn.Conv2d, parent.get_submodule(convolution)), cast(nn.BatchNorm2d, parent.get_submodule(norm))
-    )
-    parent.set_submodule(convolution, fused.requires_grad_(False))
-    parent.set_submodule(norm, nn.Identity())
-
-
-def parasitized_logits(network: nn.Module, squares: Sequence[np.ndarray]) -> list[float]:
-    """Log-odds of ``Parasitized`` for each square, from a network that :func:`prepared` made.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    squares : sequence of numpy.ndarray
-        uint8, each (460, 460, 3), from :func:`malaria_detect.squares.square`.
-
-    Returns
-    -------
-    list of float
-        Not calibrated: their logistic function is the softmax of ``learn.predict``.
-    """
-    if not squares:
-        return []
-    with torch.inference_mode():
-        logits = network(network_input(squares))
-    return [float(logit) for logit in logits[:, 0] - logits[:, 1]]
-
-
-def _read(image: ImageSource) -> _Picture | Refusal:
-    try:
-        return _Picture.of(image)
-    except ImageRefused as refusal:
-        return Refusal(str(refusal))

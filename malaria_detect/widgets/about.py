@@ -14,6 +14,7 @@ from malaria_detect.report.published import read_published
 from malaria_detect.report.tables import recipe
 from malaria_detect.sentences import NOT_CALIBRATED, count, percent, threshold
 from malaria_detect.widgets.parts import Text
+from malaria_detect.words import megabytes
 
 TEXT = Path(__file__).parent / "texts" / "about.html"
 
@@ -45,7 +46,7 @@ def about(passport: Passport, published: str | os.PathLike[str] = "reports/publi
         "Labels learnt": f"as {passport.labels_learnt}",
         "Temperature": f"{passport.temperature:.3f}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in passport.versions.items()),
-        "Model file": f"{passport.file_name}, {passport.size_bytes / 1e6:.1f} MB",
+        "Model file": f"{passport.file_name}, {megabytes(passport.size_bytes)}",
         "SHA-256": passport.sha256,
         "Licence": passport.licence,
     }

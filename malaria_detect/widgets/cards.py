@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import traitlets
+
 from malaria_detect.detector import Refusal
 from malaria_detect.passport import OperatingPoint, Passport
 from malaria_detect.sentences import VERDICTS, caution, likelihood, notes, slide_sentences, summary, threshold
-from malaria_detect.widgets.parts import Part, script
+from malaria_detect.widgets.explanation import Shown
+from malaria_detect.widgets.parts import SCRIPTS, Part, script
 from malaria_detect.widgets.results import Result, results_csv, results_report
 
 CSV_NAME = "malaria_detect_results.csv"
@@ -27,22 +30,27 @@ class CellCards(Part):
         Where the results are decided at first; without one the passport's default.
     clear : callable, optional
         Called when the visitor clears the cards, before they are forgotten.
+    explain : callable, optional
+        Explains a result when the visitor asks for it; without one the cards have no button for that.
     """
 
-    _esm = script("cards.js")
+    _esm = "\n".join((script("explanation.js"), (SCRIPTS / "cards.js").read_text(encoding="utf-8")))
+    explains = traitlets.Bool().tag(sync=True)
 
     def __init__(
         self,
         passport: Passport,
         point: OperatingPoint | None = None,
         clear: Callable[[], None] | None = None,
+        explain: Callable[[Result], Shown] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(explains=explain is not None, **kwargs)
         self.results: list[Result] = []
         self.point = point or passport.point()
         self._passport = passport
         self._on_clear = clear
+        self._explain = explain
         self._first = 0
         self._state: dict[str, Any] = {}
         self.progress(0, 0)
@@ -106,8 +114,27 @@ class CellCards(Part):
             case "report":
                 report = results_report(self.results, self._passport, self.point)
                 self.send({"type": "report", "name": REPORT_NAME}, buffers=[report])
+            case "explain":
+                self._send_explanation(content.get("id"))
             case "clear":
                 self.clear()
+
+    def _send_explanation(self, number: object) -> None:
+        # A card may have been cleared since its button was pressed.
+        shown = range(self._first, self._first + len(self.results))
+        if self._explain is None or not isinstance(number, int) or number not in shown:
+            return
+        result = self.results[number - self._first]
+        explained = self._explain(result)
+        self.send(
+            {
+                "type": "explained",
+                "id": number,
+                "point": self.point.name,
+                "sentence": explained.sentence,
+            },
+            buffers=[explained.layer] if explained.layer else [],
+        )
 
     def _send_card(self, position: int) -> None:
         picture = self.results[position].picture
@@ -129,12 +156,17 @@ def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``kind`` is parasitized, uninfected or refused; ``bars`` has name, width in per cent, text and exact value of
-        each class; ``details`` has name and text of what few will want to know; ``agrees`` compares the decision with
-        the published label, where there is one.
+        ``kind`` is parasitized, uninfected or refused; ``point`` names the operating point; ``bars`` has name, width in
+        per cent, text and exact value of each class; ``details`` has name and text of what few will want to know;
+        ``agrees`` compares the decision with the published label, where there is one.
     """
     answer = result.answer
-    common = {"name": result.name, "label": result.label, "doubtful": result.doubtful}
+    common = {
+        "name": result.name,
+        "label": result.label,
+        "doubtful": result.doubtful,
+        "point": point.name,
+    }
     if isinstance(answer, Refusal):
         return common | {
             "kind": "refused",

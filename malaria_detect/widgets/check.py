@@ -7,6 +7,7 @@ from typing import Any
 
 from malaria_detect.detector import Detector
 from malaria_detect.widgets.cards import CellCards
+from malaria_detect.widgets.explanation import ResultExplainer
 from malaria_detect.widgets.parts import Column, Part
 from malaria_detect.widgets.points import OperatingPointChoice
 from malaria_detect.widgets.results import check
@@ -42,7 +43,9 @@ class CheckCells(Column):
         self._task: asyncio.Task[None] | None = None
         self.upload = CellUpload(self._receive)
         self.choice = choice or OperatingPointChoice(detector.passport)
-        self.cards = CellCards(detector.passport, self.choice.point, clear=self._stop)
+        self.cards = CellCards(
+            detector.passport, self.choice.point, clear=self._stop, explain=ResultExplainer(detector)
+        )
         self.samples: CellSamples | None = None
         parts: list[Part] = [self.upload, self.choice, self.cards]
         if cells_at_hand():

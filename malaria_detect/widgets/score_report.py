@@ -2,12 +2,15 @@
 
 import os
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from malaria_detect import plots
 from malaria_detect.passport import Passport
+from malaria_detect.report.results import DESIGNS
 from malaria_detect.sentences import NOT_CALIBRATED, percent
 from malaria_detect.widgets.cross_validation import cross_validation_view
+from malaria_detect.widgets.designs import designs_view
 from malaria_detect.widgets.parts import Column, Text, figure
 from malaria_detect.widgets.points import OperatingPointChoice
 from malaria_detect.widgets.scores import point_figures, point_scores
@@ -24,6 +27,8 @@ class ScoreReport(Column):
         The page's; alone in a notebook the view has one of its own.
     evaluation : path
         Summary of the cross-validation; where it is missing, that part says how to make it.
+    comparison : path, optional
+        What ``malaria-detect compare`` wrote; by itself ``compare.json`` beside the summary.
     """
 
     def __init__(
@@ -31,6 +36,7 @@ class ScoreReport(Column):
         passport: Passport,
         choice: OperatingPointChoice | None = None,
         evaluation: str | os.PathLike[str] = "reports/evaluation.json",
+        comparison: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
         self.choice = choice = choice or OperatingPointChoice(passport)
@@ -43,6 +49,7 @@ class ScoreReport(Column):
         self.always = (
             Text(lambda: slide_view(passport)),
             Text(lambda: cross_validation_view(evaluation)),
+            Text(lambda: designs_view(comparison or Path(evaluation).with_name(DESIGNS), passport)),
             Text(lambda: model_view(passport)),
         )
         title = Text(lambda: "<h2>How good is it</h2>")

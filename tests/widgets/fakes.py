@@ -24,6 +24,7 @@ FIGURES = (
     "Limits of detection",
     "Every patient a dot",
     "Leak meter",
+    "Designs side by side",
     "Reliability",
     "Loss per epoch",
     "Accuracy per epoch",

@@ -29,10 +29,13 @@ from malaria_detect.widgets import (
 from malaria_detect.widgets import about as about_view
 from malaria_detect.widgets.about import about
 from malaria_detect.widgets.cross_validation import cross_validation_view
+from malaria_detect.widgets.designs import designs_view
 from malaria_detect.widgets.parts import Part, Text
 from malaria_detect.widgets.score_report import model_view
 from malaria_detect.widgets.scores import NAMES, point_scores, score_table
 from malaria_detect.widgets.slides import slide_table
+from malaria_detect.words import points
+from tests.report.records import made_up_comparison
 from tests.widgets.fakes import FIGURES, BrightnessDetector, made_up_evaluation
 
 
@@ -50,6 +53,14 @@ def evaluation(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def comparison(tmp_path: Path) -> Path:
+    """What `malaria-detect compare` writes, beside the cross-validation."""
+    path = tmp_path / "compare.json"
+    path.write_text(to_json(made_up_comparison()), encoding="utf-8")
+    return path
+
+
 def show(*parts: Part) -> None:
     """What the comm hands on when a view of each part comes into sight."""
     for part in parts:
@@ -59,7 +70,9 @@ def show(*parts: Part) -> None:
 # How good is it
 
 
-def test_every_figure_has_a_sentence_that_says_how_to_read_it(passport: Passport, evaluation: Path) -> None:
+def test_every_figure_has_a_sentence_that_says_how_to_read_it(
+    passport: Passport, evaluation: Path, comparison: Path
+) -> None:
     report = ScoreReport(passport, evaluation=evaluation)
     html = "".join(part.html for part in report.parts if isinstance(part, Text))
     figures = re.findall(r"<figure.*?</figure>", html, flags=re.DOTALL)
@@ -223,6 +236,60 @@ def test_a_damaged_cross_validation_is_told_in_a_sentence(tmp_path: Path) -> Non
     assert "evaluation&lt;b&gt;.json cannot be read" in html
 
 
+def test_every_design_stands_with_its_score_its_distance_from_ours_and_what_is_in_print(
+    comparison: Path, passport: Passport
+) -> None:
+    html = designs_view(comparison, passport)
+    words = text_of(html)
+    made_up = made_up_comparison()
+    assert "3 networks, ours among them, on the same split by patient" in words
+    for network, trained in made_up.trained.items():
+        accuracy = trained.scores.estimates["accuracy"].value
+        assert f"{network}, ours {text_of(percent(accuracy))} (" in words or (
+            f"{network} {text_of(percent(accuracy))} (" in words
+        )
+    less = made_up.trained["keras-cnn"].minus_ours["accuracy"]
+    assert f"{points(less)} points against ours" in words
+    assert "In print: accuracy 0.960 (random 70/30)" in words
+    assert "8,452,130 33.9 MB 10 min 310" in words
+    assert "a public repository. Not run: Its weights were not at hand." in words
+    # Where the head of a table is not shown, its names stand in the cells.
+    assert html.count("data-name='Sensitivity'") == len(made_up.trained)
+
+
+def test_authors_own_splits_are_stamped_and_left_out_where_they_were_not_run(
+    comparison: Path, passport: Passport
+) -> None:
+    assert "By each author" not in text_of(designs_view(comparison, passport))
+    beside = comparison.with_name("compare-author.json")
+    beside.write_text(to_json(made_up_comparison("author")), encoding="utf-8")
+    html = designs_view(comparison, passport)
+    assert "own split <span class='md-stamp'>patients on both sides</span>" in html
+    assert "Here the held-out cells also chose the epoch" in text_of(html)
+
+
+def test_without_a_comparison_its_part_says_how_to_make_one(tmp_path: Path, passport: Passport) -> None:
+    words = text_of(designs_view(tmp_path / "compare.json", passport))
+    assert words.startswith(
+        "Against other designs No other design was trained here yet: malaria-detect compare"
+    )
+
+
+def test_no_text_of_a_comparison_is_read_as_html(comparison: Path, passport: Passport) -> None:
+    evil = "<script>alert(1)</script>"
+    made_up = made_up_comparison()
+    rows = tuple(
+        replace(row, network=evil + row.network, title=evil, where=evil, not_run=row.not_run and evil)
+        for row in made_up.rows
+    )
+    comparison.write_text(to_json(replace(made_up, rows=rows, machine=evil)), encoding="utf-8")
+    assert "<script" not in designs_view(comparison, passport)
+    comparison.with_name("compare<b>.json").write_text("[]", encoding="utf-8")
+    assert "compare&lt;b&gt;.json is no comparison" in designs_view(
+        comparison.with_name("compare<b>.json"), passport
+    )
+
+
 def test_reliability_tells_the_calibration_error_before_and_after(passport: Passport) -> None:
     words = text_of(model_view(passport))
     assert f"The calibration error is {passport.point().test.estimates['ece'].value:.4f}" in words
@@ -329,7 +396,14 @@ def test_how_good_is_it_costs_nothing_until_it_is_looked_at(
     def never(*_: object) -> None:
         raise AssertionError("nobody has looked yet")
 
-    for name in ("slide_view", "cross_validation_view", "model_view", "point_scores", "point_figures"):
+    for name in (
+        "slide_view",
+        "cross_validation_view",
+        "designs_view",
+        "model_view",
+        "point_scores",
+        "point_figures",
+    ):
         monkeypatch.setattr(score_report, name, never)
     ScoreReport(passport).choice.chosen = "counting"
     assert told == [{"type": "stale"}] * 2

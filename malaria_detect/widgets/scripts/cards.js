@@ -30,7 +30,7 @@ function published(label) {
 }
 
 // One card. Its picture stays, and so does what was unfolded on it; what is said can change with the operating point.
-function draw(card, picture) {
+function draw(card, picture, ask, lost) {
   const verdict = make("p", { class: "md-verdict" });
   const bars = make("dl", { class: "md-bars" });
   const notes = make("ul", { class: "md-notes" });
@@ -45,6 +45,8 @@ function draw(card, picture) {
     image.addEventListener("load", () => URL.revokeObjectURL(picture));  // the image has it by then
     frame.append(image);
   }
+  const looked = ask && picture ? explanation(frame, ask, lost) : null;
+  if (looked) notes.after(...looked.parts);
   const item = make("li", {}, frame, body);
   function tell(now) {
     item.className = `md-card md-${now.kind}`;
@@ -57,9 +59,10 @@ function draw(card, picture) {
     for (const list of [bars, notes]) list.hidden = !list.children.length;
     more.parentElement.hidden = !more.children.length;
     agree(now.agrees);
+    looked?.decide(now);
   }
   tell(card);
-  return { item, tell };
+  return { item, tell, looked };
 }
 
 function download(content, type, name) {
@@ -114,6 +117,8 @@ function render({ model, el, signal }) {
     // A kernel that was ended on the server does not answer.
     late = setTimeout(() => { settle(); trouble(ENDED); }, 60000);
   }
+  // An explanation takes a moment, and waits while pictures are checked.
+  const look = (id) => () => ask({ type: "explain", id });
   const belongs = ({ item }, kind) => kind === "all" || item.dataset.kind === kind || (kind === "doubtful" && item.dataset.doubtful === "true");
   function choose(kind) {
     filter = kind;
@@ -121,6 +126,7 @@ function render({ model, el, signal }) {
     for (const [own, , chip] of filters) chip.setAttribute("aria-pressed", String(own === kind));
   }
   function forget() {
+    for (const card of cards.values()) card.looked?.stop();
     list.replaceChildren();
     cards.clear();
   }
@@ -146,10 +152,11 @@ function render({ model, el, signal }) {
     if (message.type === "clear") forget();
     if (message.type === "card" && !cards.has(message.id)) {
       const picture = buffers.length ? URL.createObjectURL(new Blob([buffers[0]], { type: "image/png" })) : "";
-      const card = draw(message, picture);
+      const card = draw(message, picture, model.get("explains") ? look(message.id) : null, () => trouble(ENDED));
       cards.set(message.id, card);
       list.append(card.item);
     }
+    if (message.type === "explained") cards.get(message.id)?.looked.hear(message, buffers);
     if (message.type === "decided") for (const card of message.cards) cards.get(card.id)?.tell(card);
     if (message.type === "state") {
       working.hidden = message.done >= message.total;

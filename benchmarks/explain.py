@@ -1,0 +1,106 @@
+"""Seconds to explain a cell and check the explanation, against the plain way.
+
+    python -m benchmarks.explain [--cells DIR] [--model export.pkl] [--count 24] [--rounds 3]
+
+Ours is ``Explainer.explain`` from a file on disk, prediction and check included. The plain way is captum's Grad-CAM on
+the network's last map in full precision, followed by as many forward passes at full size, one picture at a time; making
+the pictures with hidden parts is not even counted. Cells called parasitized only: the others need no explanation. In
+turns, after a run that does not count.
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from captum.attr import LayerGradCam  # type: ignore[import-untyped]
+
+from benchmarks.results import machine, write
+from malaria_detect.cells import CLASSES, find_cells
+from malaria_detect.detector import Detector, load_detector
+from malaria_detect.explain import Explainer
+from malaria_detect.explain.explainer import RANDOM_PARTS
+from malaria_detect.explain.layers import last_map
+from malaria_detect.images import read_image
+from malaria_detect.squares import RESIZE, network_input, square
+
+
+def plain(detector: Detector, paths: Sequence[Path]) -> None:
+    """Grad-CAM, and a forward pass for the whole picture, for the mark and for each random part."""
+    network = detector.network
+    layer = last_map(network, network_input([square(read_image(paths[0]), RESIZE)]))
+
+    def log_odds(pictures: torch.Tensor) -> torch.Tensor:
+        logits = network(pictures)
+        odds: torch.Tensor = logits[:, 0] - logits[:, 1]
+        return odds
+
+    for path in paths:
+        picture = network_input([square(read_image(path), RESIZE)])
+        LayerGradCam(log_odds, layer).attribute(picture)
+        with torch.inference_mode():
+            for _ in range(RANDOM_PARTS + 2):
+                network(picture)
+
+
+def ours(explainer: Explainer, paths: Sequence[Path]) -> None:
+    """Prediction, heat, mark and check."""
+    for path in paths:
+        explainer.explain(path)
+
+
+def main() -> None:
+    """Time the two and print the ratio."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells")
+    parser.add_argument("--model", default="export.pkl")
+    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    detector = load_detector(options.model)
+    explainer = Explainer(detector)
+    every = [cell.path for cell in find_cells(options.cells).cells if cell.label == CLASSES[0]]
+    spread = every[:: max(1, len(every) // (2 * options.count))]
+    called = [path for path in spread if detector.predict(path).decision == CLASSES[0]][: options.count]
+    few = called[:: max(1, len(called) // 6)]
+    ways: dict[str, tuple[Callable[[], None], int]] = {
+        "explain": (lambda: ours(explainer, called), len(called)),
+        "plain": (lambda: plain(detector, few), len(few)),
+    }
+    ours(explainer, few[:2])
+    plain(detector, few[:2])
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _, (name, (run, _)) in itertools.product(range(options.rounds), ways.items()):
+        began = time.perf_counter()
+        run()
+        times[name].append(time.perf_counter() - began)
+    seconds = {name: statistics.median(times[name]) / cells for name, (_, cells) in ways.items()}
+    ratio = seconds["plain"] / seconds["explain"]
+    print(
+        f"{len(called)} cells ({len(few)} the plain way), {options.rounds} rounds, {machine()['processor']}"
+    )
+    for name, value in seconds.items():
+        print(f"{name:>8}: {value:6.3f} s a cell")
+    print(f"explain is {ratio:.2f} times as fast")
+    reliable = sum(explainer.explain(path).reliable for path in called)
+    print(f"{reliable} of {len(called)} explanations stand the check")
+    write(
+        "explain-speed.json",
+        {
+            "cells": len(called),
+            "rounds": options.rounds,
+            "random_parts": RANDOM_PARTS,
+            "reliable": reliable,
+            "seconds_per_cell": {name: round(value, 4) for name, value in seconds.items()},
+            "ratio_to_plain": round(ratio, 2),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
