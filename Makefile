@@ -20,11 +20,15 @@ train: .venv/installed  ## train on the cells and write export.pkl with its pass
 evaluate: .venv/installed  ## cross-validate the recipe (ARGS="--split random" for the split that others use)
 	$(BIN)/malaria-detect evaluate $(ARGS)
 
+compare: .venv/installed  ## train other people's designs on the same patients (ARGS="--help" lists the options)
+	$(BIN)/malaria-detect compare $(ARGS)
+
 report: .venv/installed  ## write README's numbers, MODEL_CARD.md and the figures in reports/ from result files
 	$(BIN)/python -m malaria_detect.report
 
-bench: .venv/installed  ## time training, predicting and intervals against the plain way
-	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap
+bench: .venv/installed  ## time training, predicting, explaining and intervals against the plain way
+	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap \
+	    && $(BIN)/python -m benchmarks.explain
 
 clean:  ## remove the environment and the caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis && find . -name __pycache__ -prune -exec rm -rf {} +
@@ -41,4 +45,4 @@ clean:  ## remove the environment and the caches
 	$(BIN)/pip install -r requirements.txt -e '.[test]'
 	@touch $@
 
-.PHONY: help dashboard test train evaluate report bench clean
+.PHONY: help dashboard test train evaluate compare report bench clean

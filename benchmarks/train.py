@@ -29,11 +29,11 @@ from fastai.vision.all import (
 )
 
 from benchmarks.results import machine, write
-from malaria_detect.callbacks import ChannelsLast, in_bfloat16
+from malaria_detect.callbacks import ChannelsLast
 from malaria_detect.cells import Cell, Split, find_cells
 from malaria_detect.loaders import CellLoaders, side_for
-from malaria_detect.recipe import cell_learner
-from malaria_detect.weights import starting_network
+from malaria_detect.networks import find_network
+from malaria_detect.precision import in_bfloat16
 
 BATCH = 64
 
@@ -68,9 +68,11 @@ def our_learner(cells: list[Cell], size: int, work: Path) -> tuple[Learner, floa
     """Ours, and the seconds that its squares took: once for each size of a run."""
     split = Split(tuple(range(1, len(cells))), (0,), ())
     began = time.perf_counter()
-    dls = CellLoaders(cells, split, BATCH, work, progress=False).at(size)
+    design = find_network("resnet34")
+    settings = design.settings(batch_size=BATCH)
+    dls = CellLoaders(cells, split, design, settings, work, progress=False).at(size)
     seconds = time.perf_counter() - began
-    learner = cell_learner(dls, starting_network("none")[0])
+    learner = design.wrap(dls, design.start("none").network, settings)
     learner.add_cb(ChannelsLast())
     return learner, seconds
 

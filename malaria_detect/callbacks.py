@@ -1,20 +1,19 @@
 """fastai callbacks of the training run: sizes, number format, progress, checkpoints."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from fastai.vision.all import Callback, set_seed
-from torch import nn
+from fastai.vision.all import Callback, CancelFitException, set_seed
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
-from malaria_detect.loaders import CellLoaders
+from malaria_detect.loaders import CellLoaders, FeatureLoaders
 from malaria_detect.passport import EPOCH_SCORES, Epoch, StartWeights
+from malaria_detect.settings import DivergedError, TrainSettings
 
 
 class EpochData(Callback):
@@ -23,7 +22,7 @@ class EpochData(Callback):
     order = -20
 
     def __init__(
-        self, loaders: CellLoaders, sizes: Sequence[int], offset: int, first: int, seed: int
+        self, loaders: CellLoaders | FeatureLoaders, sizes: Sequence[int], offset: int, first: int, seed: int
     ) -> None:
         self.loaders, self.sizes, self.offset, self.first, self.seed = loaders, sizes, offset, first, seed
 
@@ -45,40 +44,11 @@ class ChannelsLast(Callback):
         self.learn.model.to(memory_format=torch.channels_last)
 
     def before_batch(self) -> None:
-        """Reorder the pictures."""
-        pictures = self.xb[0].as_subclass(torch.Tensor)
-        self.learn.xb = (pictures.contiguous(memory_format=torch.channels_last),)
-
-
-@contextmanager
-def in_bfloat16(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """Let a network compute in bfloat16 inside the block, where the device is fast in it; its answers are float32.
-
-    fastai's own MixedPrecision knows CUDA alone, and a callback would leave autocast on after Ctrl-C.
-    """
-    if not _has_bfloat16(device):
-        yield
-        return
-    plain = network.forward
-
-    def forward(pictures: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            answers: torch.Tensor = plain(pictures)
-        return answers.float()
-
-    network.forward = forward
-    try:
-        yield
-    finally:
-        del network.forward  # the class's own is there again
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # Other processors emulate it, which is slower than float32.
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        """Reorder the pictures; features have no such order."""
+        inputs = self.xb[0].as_subclass(torch.Tensor)
+        if inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        self.learn.xb = (inputs,)
 
 
 class Progress(Callback):
@@ -86,18 +56,34 @@ class Progress(Callback):
 
     order = 55  # after the Recorder
 
-    def __init__(self, bar: tqdm) -> None:
-        self.bar = bar
+    def __init__(self, bar: tqdm, keep: "Checkpoint") -> None:
+        self.bar, self.keep = bar, keep
 
     def after_batch(self) -> None:
         """Count this batch's pixels."""
         if self.training:
-            self.bar.update(self.xb[0].shape[0] * self.xb[0].shape[2] * self.xb[0].shape[3])
+            self.bar.update(len(self.xb[0]) * self.keep.size**2)
             self.bar.set_postfix(loss=f"{float(self.smooth_loss):.3f}", refresh=False)
 
 
 class Checkpoint(Callback):
-    """Note every epoch's scores and write all that is needed to go on; the old file is replaced at once."""
+    """Note every epoch's scores and write all that is needed to go on; the old file is replaced at once.
+
+    Parameters
+    ----------
+    path : Path
+    run : dict
+        What tells this run from others.
+    start : StartWeights
+    history : list of Epoch
+        Those that are done; it grows.
+    settings : TrainSettings
+    average : torch.optim.swa_utils.AveragedModel
+    best : dict or None
+        Weights of the epoch with the best accuracy on validation cells so far, where the settings keep it.
+    seconds : float
+        What was spent before the first epoch and counts as part of it.
+    """
 
     order = 60
 
@@ -107,16 +93,23 @@ class Checkpoint(Callback):
         run: dict[str, Any],
         start: StartWeights,
         history: list[Epoch],
-        sizes: Sequence[int],
+        settings: TrainSettings,
         average: AveragedModel,
+        best: dict[str, torch.Tensor] | None,
+        seconds: float,
     ) -> None:
-        self.path, self.run_id, self.start, self.history, self.sizes = path, run, start, history, sizes
-        self.average = average
+        self.path, self.run_id, self.start, self.history, self.settings = path, run, start, history, settings
+        self.average, self.best, self.seconds = average, best, seconds
         self.began = 0.0
+
+    @property
+    def size(self) -> int:
+        """Side in px of the epoch that runs."""
+        return self.settings.epochs[len(self.history)]
 
     def before_train(self) -> None:
         """Start the epoch's clock."""
-        self.began = time.monotonic()
+        self.began = time.monotonic() - (0.0 if self.history else self.seconds)
 
     def after_validate(self) -> None:
         """Note the scores, write the checkpoint, print a line."""
@@ -125,7 +118,9 @@ class Checkpoint(Callback):
         number = len(self.history)
         seconds = round(time.monotonic() - self.began, 1)
         losses_and_metrics = {name: float(value) for name, value in noted}
-        self.history.append(Epoch(number + 1, self.sizes[number], **losses_and_metrics, seconds=seconds))
+        self.history.append(Epoch(number + 1, self.size, **losses_and_metrics, seconds=seconds))
+        if self.settings.keep == "best" and best_epoch(self.history) == number + 1:
+            self.best = {name: tensor.clone() for name, tensor in self.learn.model.state_dict().items()}
         optimizer = self.learn.opt.state_dict()
         state = {
             "run": self.run_id,
@@ -142,10 +137,48 @@ class Checkpoint(Callback):
         }
         if self.average.n_averaged > 0:
             state["average"] = self.average.state_dict()
+        if self.best is not None:
+            state["best"] = self.best
         part = self.path.with_suffix(".part")
         torch.save(state, part)
         part.replace(self.path)
-        tqdm.write(_epoch_line(self.history[-1], len(self.sizes)))
+        tqdm.write(_epoch_line(self.history[-1], len(self.settings.epochs)))
+
+
+class Finite(Callback):
+    """Stop where the network answers with no numbers, before a metric stumbles over them."""
+
+    def after_pred(self) -> None:
+        """Look at what validation cells get."""
+        if not self.training and not torch.isfinite(self.pred).all():
+            raise DivergedError(
+                "The network answers with no numbers: training went astray, try a lower --lr."
+            )
+
+
+class Patience(Callback):
+    """Stop where the validation loss has not fallen for some epochs."""
+
+    order = 61  # after the checkpoint
+
+    def __init__(self, history: Sequence[Epoch], patience: int) -> None:
+        self.history, self.patience = history, patience
+
+    def after_epoch(self) -> None:
+        """Look back."""
+        if out_of_patience(self.history, self.patience):
+            raise CancelFitException
+
+
+def out_of_patience(history: Sequence[Epoch], patience: int) -> bool:
+    """Whether the last ``patience`` epochs brought no lower validation loss than one before them; 0 is endless."""
+    losses = [epoch.valid_loss for epoch in history]
+    return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
+
+
+def best_epoch(history: Sequence[Epoch]) -> int:
+    """Number of the epoch with the best accuracy on validation cells, the first of equals."""
+    return max(history, key=lambda epoch: epoch.accuracy).epoch
 
 
 def _epoch_line(epoch: Epoch, epochs: int) -> str:

@@ -15,8 +15,9 @@ from malaria_detect.corrections import Corrections
 from malaria_detect.crossval import HeldOut, Run, write_held_out
 from malaria_detect.folds import RANDOM_HELD_OUT, folds_of
 from malaria_detect.passport import Epoch, StartWeights
+from malaria_detect.provenance import library_versions, today
 from malaria_detect.records import RecordError, from_json, to_json
-from malaria_detect.release import correct, library_versions, today
+from malaria_detect.release import correct
 from malaria_detect.settings import TrainingError, TrainSettings, recorded
 from malaria_detect.training import fit
 
@@ -87,7 +88,9 @@ def evaluate(
     corrected, fingerprint = correct(cells, corrections, fingerprint)
     # Folds are cut by the published labels, so that runs with and without corrections hold out the same cells.
     splits = folds_of(cells, how, folds, settings.seed)
-    settings = replace(settings, valid=RANDOM_HELD_OUT if folds == 1 else 1 / folds, test=0.0)
+    share = RANDOM_HELD_OUT if folds == 1 else 1 / folds
+    # An author who keeps the best epoch, or stops early, would choose by the very cells that are scored here.
+    settings = replace(settings, valid=share, test=0.0, keep="last", patience=0)
     names = [f"{how}-{number}-of-{folds}" for number in range(1, len(splits) + 1)]
     if not resume and (old := sum((work / name / _FOLD).is_file() for name in names)):
         raise TrainingError(

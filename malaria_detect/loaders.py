@@ -1,6 +1,6 @@
 """The cells of a training run as fastai DataLoaders that decode no picture twice at the same size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from fastai.vision.all import (
 from tqdm.auto import tqdm
 
 from malaria_detect.cells import CLASSES, Cell, Split
-from malaria_detect.recipe import augmentations
-from malaria_detect.squares import MEAN, STD, make_squares
+from malaria_detect.networks import Design
+from malaria_detect.settings import TrainSettings
+from malaria_detect.squares import make_squares
 
 _SIDES = ("train", "valid")
 
@@ -34,10 +35,22 @@ class CellLoaders:
     """The cells of training and validation, scaled once for each size, as fastai DataLoaders."""
 
     def __init__(
-        self, cells: Sequence[Cell], split: Split, batch_size: int, work: Path, progress: bool
+        self,
+        cells: Sequence[Cell],
+        split: Split,
+        design: Design,
+        settings: TrainSettings,
+        work: Path,
+        progress: bool,
     ) -> None:
         self.positions = split.train, split.valid
-        self.cells, self.batch_size, self.work, self.progress = cells, batch_size, work, progress
+        self.cells, self.design, self.settings, self.work, self.progress = (
+            cells,
+            design,
+            settings,
+            work,
+            progress,
+        )
         self.labels = torch.tensor([CLASSES.index(cell.label) for cell in cells])
         self.size, self.arrays = 0, (np.empty(0), np.empty(0))
 
@@ -60,31 +73,72 @@ class CellLoaders:
         with tqdm(
             total=len(paths), desc=f"cells at {side_for(size)} px", disable=not self.progress, leave=False
         ) as bar:
-            return make_squares(paths, side_for(size), file, bar.update)
+            return make_squares(paths, side_for(size), file, bar.update, self.settings.preprocess)
 
     def _loader(self, size: int, side: int) -> DataLoader:
         array, labels = self.arrays[side], self.labels[list(self.positions[side])]
         transforms = [
             IntToFloatTensor(),
-            *setup_aug_tfms(augmentations(size)),
-            Normalize.from_stats(MEAN, STD, cuda=False),
+            *setup_aug_tfms(self.design.augmentations(size)),
+            Normalize.from_stats(self.design.mean, self.design.std, cuda=False),
         ]
 
-        def create_batches(samples: Iterator[int]) -> Iterator[tuple[TensorImage, TensorCategory]]:
-            chosen = list(samples)
-            step = self.batch_size
-            end = len(chosen)
-            if side == 0 and end % step == 1:
-                end -= 1  # batch norm cannot learn from a single cell
-            for begin in range(0, end, step):
-                batch = chosen[begin : min(begin + step, end)]
-                pictures = torch.from_numpy(array[batch]).permute(0, 3, 1, 2)
-                yield TensorImage(pictures), TensorCategory(labels[batch])
+        def pictures(batch: list[int]) -> TensorImage:
+            return TensorImage(torch.from_numpy(array[batch]).permute(0, 3, 1, 2))
 
-        return DataLoader(
-            range(len(array)),
-            bs=self.batch_size,
-            shuffle=side == 0,
-            create_batches=create_batches,
-            after_batch=Pipeline(transforms, split_idx=side),
+        return _loader(
+            pictures, labels, self.settings.batch_size, side == 0, Pipeline(transforms, split_idx=side)
         )
+
+
+class FeatureLoaders:
+    """The features of training and validation cells, as fastai DataLoaders like those of :class:`CellLoaders`."""
+
+    def __init__(
+        self, features: np.ndarray, cells: Sequence[Cell], split: Split, settings: TrainSettings
+    ) -> None:
+        self.features, self.positions, self.settings = features, (split.train, split.valid), settings
+        self.labels = torch.tensor([CLASSES.index(cell.label) for cell in cells])
+
+    def at(self, _size: int) -> DataLoaders:
+        """DataLoaders with features, float32, (batch, F)."""
+        return DataLoaders(*map(self._loader, (0, 1)), device=default_device())
+
+    def discard(self) -> None:
+        """Nothing: the features stay for other heads."""
+
+    def _loader(self, side: int) -> DataLoader:
+        positions = np.array(self.positions[side])
+        labels = self.labels[positions]
+
+        def features(batch: list[int]) -> torch.Tensor:
+            return torch.from_numpy(self.features[positions[batch]])
+
+        return _loader(features, labels, self.settings.batch_size, side == 0, Pipeline())
+
+
+def _loader(
+    inputs: Callable[[list[int]], torch.Tensor],
+    labels: torch.Tensor,
+    step: int,
+    training: bool,
+    after_batch: Pipeline,
+) -> DataLoader:
+    """A fastai DataLoader that takes a whole batch at once."""
+
+    def create_batches(samples: Iterator[int]) -> Iterator[tuple[torch.Tensor, TensorCategory]]:
+        chosen = list(samples)
+        end = len(chosen)
+        if training and end % step == 1:
+            end -= 1  # batch norm cannot learn from a single cell
+        for begin in range(0, end, step):
+            batch = chosen[begin : min(begin + step, end)]
+            yield inputs(batch), TensorCategory(labels[batch])
+
+    return DataLoader(
+        range(len(labels)),
+        bs=step,
+        shuffle=training,
+        create_batches=create_batches,
+        after_batch=after_batch,
+    )

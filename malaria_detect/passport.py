@@ -135,6 +135,8 @@ class Passport:
 
     Attributes
     ----------
+    architecture : str
+        The network's name in :mod:`malaria_detect.networks`.
     resize, input_size : int
         In px.
     mean, std : tuple of float
@@ -157,6 +159,8 @@ class Passport:
         Expected calibration error on test patients before the temperature; the one after stands in the scores.
     corrected_test : Scores or None
         At the default operating point on test patients, with labels as corrected; None where none was.
+    preprocess : tuple of str
+        What is done to a picture first, see :mod:`malaria_detect.preprocess`.
     """
 
     schema_version: int
@@ -192,6 +196,7 @@ class Passport:
     created: str
     licence: str
     intended_use: str
+    preprocess: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no model can be."""

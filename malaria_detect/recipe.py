@@ -1,4 +1,4 @@
-"""The recipe: fastai's DataBlock, its transforms, the resnet34 learner, and how they are exported.
+"""The recipe: fastai's DataBlock, its transforms, and how a learner is exported.
 
 This is the design and nothing else; :mod:`malaria_detect.training` runs it.
 """
@@ -15,23 +15,17 @@ from fastai.vision.all import (
     CategoryBlock,
     DataBlock,
     DataLoaders,
-    F1Score,
     ImageBlock,
-    LabelSmoothingCrossEntropyFlat,
     Learner,
     Normalize,
-    Precision,
-    Recall,
+    PILImage,
     Resize,
-    RocAucBinary,
-    accuracy,
+    Transform,
     aug_transforms,
     parent_label,
-    vision_learner,
 )
-from torchvision.models.resnet import ResNet, resnet34
 
-from malaria_detect.cells import CLASSES
+from malaria_detect.preprocess import preprocess
 from malaria_detect.squares import INPUT_SIZE, MEAN, RESIZE, STD
 
 
@@ -63,7 +57,13 @@ def augmentations(size: int = INPUT_SIZE) -> list[Any]:
 
 
 def cell_block(
-    splitter: Callable[[Iterable[Path]], tuple[list[int], list[int]]] | None = None, size: int = INPUT_SIZE
+    splitter: Callable[[Iterable[Path]], tuple[list[int], list[int]]] | None = None,
+    size: int = INPUT_SIZE,
+    *,
+    batch_tfms: Sequence[Any] | None = None,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+    preprocess: Sequence[str] = (),
 ) -> DataBlock:
     """The DataBlock: pictures and categories, the label from the folder, padded to 460 px, augmented at 224 px.
 
@@ -74,6 +74,13 @@ def cell_block(
         one fastai splits at random, which puts a patient's cells on both sides.
     size : int
         Side in pixels after the batch transforms.
+    batch_tfms : sequence of transforms, optional
+        Those of another network, instead of :func:`augmentations`.
+    mean, std : sequence of float
+        The network's: subtracted from, and divided into, RGB in 0 to 1.
+    preprocess : sequence of str
+        Named preprocessings, see :mod:`malaria_detect.preprocess`. An exported learner then opens only where
+        malaria_detect is installed.
 
     Examples
     --------
@@ -81,57 +88,45 @@ def cell_block(
     >>> paths = [cell.path for cell in find_cells().cells]  # doctest: +SKIP
     >>> dls = cell_block(fastai_splitter(grouped_split)).dataloaders(paths, bs=64)  # doctest: +SKIP
     """
+    first = [Preprocess(tuple(preprocess))] if preprocess else []
+    changing = augmentations(size) if batch_tfms is None else batch_tfms
     return DataBlock(
         blocks=(ImageBlock, CategoryBlock),
         splitter=splitter,
         get_y=parent_label,
-        item_tfms=Resize(RESIZE, method="pad", pad_mode="zeros"),
-        batch_tfms=[*augmentations(size), Normalize.from_stats(MEAN, STD, cuda=False)],
+        item_tfms=[*first, Resize(RESIZE, method="pad", pad_mode="zeros")],
+        batch_tfms=[*changing, Normalize.from_stats(mean, std, cuda=False)],
     )
 
 
-def cell_learner(dls: DataLoaders, network: ResNet, label_smoothing: float = 0.0) -> Learner:
-    """A ``vision_learner`` around a resnet34 that may already hold weights.
+class Preprocess(Transform):
+    """Named preprocessings as a fastai item transform; parameters of :func:`malaria_detect.preprocess.preprocess`."""
 
-    Parameters
-    ----------
-    dls : DataLoaders
-        With the vocabulary Parasitized, Uninfected.
-    network : torchvision.models.resnet.ResNet
-        From :func:`malaria_detect.weights.starting_network`; its last layer is replaced by fastai's head.
-    label_smoothing : float
-        Share of the label's weight that goes to both classes alike, 0 to 1.
+    order = 0  # before Resize, at the cell's own size
 
-    Returns
-    -------
-    Learner
-        With accuracy, precision, recall, F1 (of Parasitized) and ROC AUC; nothing is frozen.
-    """
-    learner = vision_learner(
-        dls,
-        resnet34,
-        n_out=len(CLASSES),
-        pretrained=False,
-        loss_func=LabelSmoothingCrossEntropyFlat(eps=label_smoothing),
-        metrics=[accuracy, Precision(pos_label=0), Recall(pos_label=0), F1Score(pos_label=0), RocAucBinary()],
-    )
-    trunk = learner.model[0]
-    # fastai's trunk is the network's children without pooling and last layer, in order.
-    for own, given in zip(trunk.children(), network.children(), strict=False):
-        own.load_state_dict(given.state_dict())
-    return learner
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.names = names
+
+    def encodes(self, picture: PILImage) -> PILImage:
+        """The picture, preprocessed."""
+        changed: PILImage = PILImage(preprocess(picture, self.names))
+        return changed
 
 
-def design_dataloaders(paths: Sequence[Path]) -> DataLoaders:
+def design_dataloaders(paths: Sequence[Path], **block: Any) -> DataLoaders:
     """The DataLoaders that an exported learner carries: the design's transforms, one process, no training cells left.
 
     Parameters
     ----------
     paths : sequence of Path
         At least one cell of each class.
+    **block
+        What :func:`cell_block` takes.
     """
-    block = cell_block(lambda items: (list(range(len(list(items)))), [0]))
-    return block.dataloaders(list(paths), bs=64, num_workers=0)
+    # An exported learner needs a cell on both sides.
+    whole = cell_block(lambda items: (list(range(len(list(items)))), [0]), **block)
+    return whole.dataloaders(list(paths), bs=64, num_workers=0)
 
 
 def export_learner(learner: Learner, path: Path) -> None:

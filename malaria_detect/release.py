@@ -1,24 +1,21 @@
 """From cells to ``export.pkl`` and its passport ``export.json``: split, train, export, calibrate, score, write."""
 
-import datetime
 import hashlib
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 from tqdm.auto import tqdm
 
-from malaria_detect import __version__
 from malaria_detect.assessment import Logits, assess, read_logits, write_logits
 from malaria_detect.cells import CLASSES, Cell, CellFolder, Split, check_cells, grouped_split
 from malaria_detect.corrections import Corrections, corrected_labels
-from malaria_detect.detector import open_learner, parasitized_logits, prepared
 from malaria_detect.images import read_image
+from malaria_detect.inference import open_learner, parasitized_logits, prepared
+from malaria_detect.networks import Design, find_network
 from malaria_detect.passport import (
     CORRECTED,
     RESEARCH_USE,
@@ -30,14 +27,16 @@ from malaria_detect.passport import (
     read_passport,
     sha256_of,
 )
+from malaria_detect.preprocess import preprocess
+from malaria_detect.provenance import library_versions, today
 from malaria_detect.recipe import design_dataloaders, export_learner
 from malaria_detect.records import to_json
-from malaria_detect.settings import TrainingError, TrainSettings, recorded
-from malaria_detect.squares import INPUT_SIZE, MEAN, RESIZE, STD, square
+from malaria_detect.settings import DivergedError, TrainingError, TrainSettings, recorded
+from malaria_detect.squares import RESIZE, square
 from malaria_detect.training import Fitted, fit
 
-_LIBRARIES = ("torch", "torchvision", "fastai", "pillow", "numpy", "scikit-learn")
 _SCORE_BATCH = 64
+BY_PATIENT = "grouped by patient"
 
 
 def train(
@@ -125,6 +124,24 @@ def logits_path(model_path: Path) -> Path:
     return model_path.parent / "reports" / f"{model_path.stem}-cells.csv"
 
 
+def logits_of(model_path: Path, passport: Passport) -> tuple[Logits, Logits]:
+    """A model's logits on its validation and test patients, which must be those that its passport was written with.
+
+    Raises
+    ------
+    MalariaDetectError
+        Where the file is missing or damaged, or is of another model.
+    """
+    path = logits_path(model_path)
+    logits = read_logits(path)
+    if sha256_of(path) != passport.logits_sha256:
+        raise PassportError(
+            f"{path} is not the file that {passport_path(model_path)} was written with: "
+            "both come from one `malaria-detect train`."
+        )
+    return logits
+
+
 def recalibrate(model_path: Path) -> Passport:
     """Choose temperature and operating points anew from a model's logits, and rewrite its passport; no cell is needed.
 
@@ -134,12 +151,7 @@ def recalibrate(model_path: Path) -> Passport:
         Where model, passport or logits are missing or damaged, or do not belong together.
     """
     passport = read_passport(model_path)
-    validation, test = read_logits(logits_path(model_path))
-    if sha256_of(logits_path(model_path)) != passport.logits_sha256:
-        raise PassportError(
-            f"{logits_path(model_path)} is not the file that {passport_path(model_path)} was written with: "
-            "both come from one `malaria-detect train`."
-        )
+    validation, test = logits_of(model_path, passport)
     renewed = replace(passport, **vars(assess(validation, test)))
     part = passport_path(model_path).with_suffix(".part")
     part.write_text(to_json(renewed), encoding="utf-8")
@@ -171,15 +183,18 @@ def export(
     output: Path,
     *,
     corrected: Sequence[str | None] | None = None,
+    how: str = BY_PATIENT,
     progress: bool = True,
 ) -> Passport:
     """Write a trained learner, its passport and its logits; parameters as in :func:`train`.
 
     ``corrected`` and ``fingerprint`` are what :func:`correct` gives; without ``corrected`` the labels are as published.
+    ``how`` tells in the passport how the cells were split.
     What is scored is the file itself, opened again, with its weights rounded to float16. All files are written under
     other names first and moved when they are complete.
     """
     check_output(output)
+    design = find_network(settings.network)
     labels = [cell.label for cell in cells] if corrected is None else corrected
     logits_path(output).parent.mkdir(exist_ok=True)
     parts = {
@@ -188,12 +203,23 @@ def export(
     }
     try:
         learner = fitted.learner
-        learner.dls = design_dataloaders([_first(cells, label).path for label in CLASSES])
+        if fitted.trunk is not None:
+            learner.model = nn.Sequential(fitted.trunk, learner.model)
+        learner.dls = design_dataloaders(
+            [_first(cells, label).path for label in CLASSES],
+            size=design.input_size,
+            batch_tfms=design.augmentations(design.input_size),
+            mean=design.mean,
+            std=design.std,
+            preprocess=settings.preprocess,
+        )
         export_learner(learner, parts[output])
         network = prepared(open_learner(parts[output].read_bytes()).model)
         validation, test = (
             _logits(
                 network,
+                design,
+                settings.preprocess,
                 [cells[index] for index in side],
                 [labels[index] for index in side],
                 name,
@@ -202,7 +228,7 @@ def export(
             for side, name in ((split.valid, "validation"), (split.test, "test"))
         )
         if not np.isfinite(validation.values + test.values).all():
-            raise TrainingError(
+            raise DivergedError(
                 "The network answers with no numbers: training went astray, try a lower --lr."
             )
         write_logits(validation, test, parts[logits_path(output)])
@@ -211,15 +237,15 @@ def export(
             file_name=output.name,
             sha256=sha256_of(parts[output]),
             size_bytes=parts[output].stat().st_size,
-            architecture="resnet34",
+            architecture=design.name,
             classes=CLASSES,
             resize=RESIZE,
-            input_size=INPUT_SIZE,
-            mean=MEAN,
-            std=STD,
+            input_size=design.input_size,
+            mean=design.mean,
+            std=design.std,
             weights=fitted.start,
             data_fingerprint=fingerprint,
-            split="grouped by patient",
+            split=how,
             seed=settings.seed,
             train=_side([replace(cells[i], label=labels[i] or "") for i in split.train if labels[i]]),
             valid=_side([cells[index] for index in split.valid]),
@@ -233,6 +259,7 @@ def export(
             licence="Apache-2.0",
             intended_use=f"{RESEARCH_USE} "
             "Single red blood cells cut out of Giemsa-stained thin smears, P. falciparum.",
+            preprocess=settings.preprocess,
         )
         parts[passport_path(output)].write_text(to_json(passport), encoding="utf-8")
         for path, part in parts.items():
@@ -241,20 +268,6 @@ def export(
         for part in parts.values():
             part.unlink(missing_ok=True)
     return passport
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of this package, of Python, and of what can change a number."""
-    return {
-        "malaria_detect": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in _LIBRARIES},
-    }
-
-
-def today() -> str:
-    """The date in UTC, as 2026-01-31."""
-    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def _first(cells: Sequence[Cell], label: str) -> Cell:
@@ -268,13 +281,20 @@ def _side(chosen: Sequence[Cell]) -> Side:
 
 
 def _logits(
-    network: nn.Module, cells: Sequence[Cell], corrected: Sequence[str | None], name: str, progress: bool
+    network: nn.Module,
+    design: Design,
+    names: Sequence[str],
+    cells: Sequence[Cell],
+    corrected: Sequence[str | None],
+    name: str,
+    progress: bool,
 ) -> Logits:
     values: list[float] = []
     with tqdm(total=len(cells), desc=f"scoring {name} patients", unit="cell", disable=not progress) as bar:
         for begin in range(0, len(cells), _SCORE_BATCH):
             batch = cells[begin : begin + _SCORE_BATCH]
-            values += parasitized_logits(network, [square(read_image(cell.path), RESIZE) for cell in batch])
+            squares = [square(preprocess(read_image(cell.path), names), RESIZE) for cell in batch]
+            values += parasitized_logits(network, squares, design.input_size, design.mean, design.std)
             bar.update(len(batch))
     return Logits(
         files=tuple(cell.path.name for cell in cells),

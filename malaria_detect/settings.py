@@ -1,15 +1,41 @@
 """The settings of a training run, and how people write them; no torch."""
 
+import math
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from malaria_detect.errors import MalariaDetectError
+from malaria_detect.preprocess import check_preprocess
+
+# Networks that may start from ImageNet's weights, as they are named with their files.
+TRUNKS = ("resnet34", "vgg16", "resnet50v2", "mobilenetv2")
+# Least and most of each number; what lies at the edge is allowed.
+_RANGES = {
+    "average_epochs": (0, math.inf),
+    "base_lr": (1e-12, 1e3),
+    "freeze_epochs": (0, math.inf),
+    "label_smoothing": (0, 1),
+    "lr_mult": (1, 1e6),
+    "patience": (0, math.inf),
+    "seed": (0, 2**32 - 2**16),
+    "weight_decay": (0, 1e3),
+}
+_CHOICES = {
+    "optimiser": ("adam", "keras-adam", "sgd"),
+    "schedule": ("one-cycle", "constant"),
+    "keep": ("last", "best"),
+}
 
 
 class TrainingError(MalariaDetectError):
     """Training cannot start or go on as asked."""
+
+
+class DivergedError(TrainingError):
+    """Training went astray: the network's answers are no numbers any more."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +58,28 @@ class TrainSettings:
     lr_mult : float
         The first layers learn so many times slower than the head.
     label_smoothing : float
-        Published labels are wrong in about 5 % of the cells; see :func:`malaria_detect.recipe.cell_learner`.
+        Published labels are wrong in about 5 % of the cells; it is the share of a label's weight that
+        goes to both classes alike, 0 to 1.
     valid, test : float
         Shares of the patient groups.
     seed : int
     weights : str
-        ``imagenet``, ``none`` or a path, see :func:`malaria_detect.weights.starting_network`.
+        ``imagenet``, ``none``, a path, or pairs of trunk and path, see :func:`parse_weights`.
+    network : str
+        One of :data:`malaria_detect.networks.NETWORKS`.
+    optimiser : str
+        ``adam`` (fastai's), ``keras-adam`` (with Keras's constants) or ``sgd`` (with a momentum of .9).
+    weight_decay : float
+    schedule : str
+        ``one-cycle``: frozen epochs, a cycle and averaged ones, as told above. ``constant``: ``base_lr`` throughout,
+        and neither frozen nor averaged epochs.
+    patience : int
+        With a constant rate: stop after so many epochs without a lower validation loss; 0 to go on to the end.
+    keep : str
+        ``last``: the weights of the last epoch, or the average. ``best``: of the epoch with the best accuracy on
+        validation cells.
+    preprocess : tuple of str
+        Names of what is done to a picture first, see :mod:`malaria_detect.preprocess`.
     """
 
     sizes: tuple[int, ...] = (96,) * 7 + (160,) * 3 + (224,) * 2
@@ -51,6 +93,13 @@ class TrainSettings:
     test: float = 0.15
     seed: int = 13
     weights: str = "imagenet"
+    network: str = "resnet34"
+    optimiser: str = "adam"
+    weight_decay: float = 0.01
+    schedule: str = "one-cycle"
+    patience: int = 0
+    keep: str = "last"
+    preprocess: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse settings that no run could have."""
@@ -58,11 +107,26 @@ class TrainSettings:
             raise TrainingError(
                 f"Sizes are pictures' sides in px, 32 or more, one for each epoch; got {self.sizes}."
             )
-        if min(self.freeze_epochs, self.average_epochs, self.seed) < 0 or self.batch_size < 2:
+        if self.batch_size < 2:
+            raise TrainingError(f"A batch ({self.batch_size}) must be 2 or more cells.")
+        for name, (least, most) in _RANGES.items():
+            # A number that is none lies nowhere.
+            if not least <= getattr(self, name) <= most:
+                raise TrainingError(
+                    f"{name} must be {least:g} or more and {most:g} or less; got {getattr(self, name)}."
+                )
+        object.__setattr__(self, "preprocess", check_preprocess(self.preprocess))  # in its one spelling
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise TrainingError(f"{name} is one of {', '.join(known)}; got {getattr(self, name)!r}.")
+        if self.schedule == "constant" and (self.freeze_epochs or self.average_epochs):
+            raise TrainingError("With a constant rate there are neither frozen nor averaged epochs.")
+        if self.patience and self.schedule != "constant":
             raise TrainingError(
-                f"Frozen epochs ({self.freeze_epochs}), averaged epochs ({self.average_epochs}) and seed ({self.seed}) "
-                f"must be 0 or more, and a batch ({self.batch_size}) 2 or more cells."
+                "Only with a constant rate can training stop early: a cycle must be run to its end."
             )
+        if self.keep == "best" and self.average_epochs:
+            raise TrainingError("Either the best epoch is kept, or epochs are averaged.")
 
     @property
     def epochs(self) -> tuple[int, ...]:
@@ -72,8 +136,49 @@ class TrainSettings:
 
 
 def recorded(settings: TrainSettings) -> dict[str, Any]:
-    """Settings as checkpoint and passport keep them: of a file of weights its name, not where it lay."""
-    return {**asdict(settings), "weights": Path(settings.weights).name}
+    """Settings as checkpoint and passport keep them: of files of weights their names, not where they lay."""
+    pairs = parse_weights(settings.weights)
+    names = [
+        f"{trunk}={Path(source).name}" if trunk else Path(source).name for trunk, source in pairs.items()
+    ]
+    return {**asdict(settings), "weights": ",".join(names)}
+
+
+def parse_weights(text: str) -> dict[str, str]:
+    """Read what networks start from as people write it.
+
+    Parameters
+    ----------
+    text : str
+        ``imagenet``, ``none`` or a path, for whatever network; or pairs like ``vgg16=a.pth,resnet34=b.pth``, with names
+        from :data:`TRUNKS`. A file that is there is a file, whatever its name holds.
+
+    Returns
+    -------
+    dict
+        From a trunk's name, or from nothing for every trunk, to its source.
+
+    Raises
+    ------
+    TrainingError
+        Where a pair names no trunk.
+
+    Examples
+    --------
+    >>> parse_weights("none"), parse_weights("resnet50v2=a.pth,vgg16=b.pth")
+    ({'': 'none'}, {'resnet50v2': 'a.pth', 'vgg16': 'b.pth'})
+    """
+    if Path(text).is_file() or not re.match(r"\w+=", text):
+        return {"": text}
+    pairs = {
+        name.strip(): path.strip() for name, _, path in (part.partition("=") for part in text.split(","))
+    }
+    unknown = [name for name in pairs if name not in TRUNKS]
+    if unknown or not all(pairs.values()):
+        raise TrainingError(
+            f"Weights are a file, imagenet, none, or pairs like vgg16=FILE with {', '.join(TRUNKS)}; got {text!r}."
+        )
+    return pairs
 
 
 def parse_sizes(text: str, epochs: str | None = None) -> tuple[int, ...]:
@@ -109,3 +214,43 @@ def parse_sizes(text: str, epochs: str | None = None) -> tuple[int, ...]:
         given = [int(count) for count in counts] * (len(sizes) if len(counts) == 1 else 1)
         sizes = [(size, count) for (size, _), count in zip(sizes, given, strict=True)]
     return tuple(size for size, count in sizes for _ in range(count))
+
+
+def parse_fields(words: Sequence[str]) -> dict[str, Any]:
+    """Read fields of the settings as people write them.
+
+    Parameters
+    ----------
+    words : sequence of str
+        ``field=value``, of those fields that hold one number or one word; ``epochs`` is their number, at the
+        network's own size.
+
+    Raises
+    ------
+    TrainingError
+        Where a field is unknown, or the value is not of its kind.
+
+    Examples
+    --------
+    >>> parse_fields(["schedule=constant", "patience=5", "weight_decay=1e-4"])
+    {'schedule': 'constant', 'patience': 5, 'weight_decay': 0.0001}
+    """
+    kinds: dict[str, Callable[[str], int | float | str]] = {
+        field.name: kind
+        for field in fields(TrainSettings)
+        for kind in (int, float, str)
+        if field.type is kind
+    }
+    kinds["epochs"] = int
+    read: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name not in kinds or not equals:
+            raise TrainingError(
+                f"Settings are written field=value, with one of {', '.join(kinds)}; got {word!r}."
+            )
+        try:
+            read[name] = kinds[name](value)
+        except ValueError as error:
+            raise TrainingError(f"{name} is a number; got {value!r}.") from error
+    return read

@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 from torch.nn import functional
 
 from malaria_detect.images import read_image
+from malaria_detect.preprocess import preprocess as preprocessed
 
 RESIZE = 460  # px: the item transform Resize(460)
 INPUT_SIZE = 224  # px: the batch transform aug_transforms(size=224)
@@ -57,7 +58,11 @@ def square(image: Image.Image, side: int) -> np.ndarray:
 
 
 def make_squares(
-    paths: Sequence[Path], side: int, file: Path, progress: Callable[[int], object] | None = None
+    paths: Sequence[Path],
+    side: int,
+    file: Path,
+    progress: Callable[[int], object] | None = None,
+    preprocess: Sequence[str] = (),
 ) -> np.ndarray:
     """Write the squares of many cells to a file and map it into memory.
 
@@ -71,6 +76,8 @@ def make_squares(
         A raw array in NumPy's format is written here; 22,609 cells at 256 px take 4.4 GB.
     progress : callable, optional
         Called with 1 after every cell.
+    preprocess : sequence of str
+        What is done to every picture first, see :mod:`malaria_detect.preprocess`.
 
     Returns
     -------
@@ -85,7 +92,7 @@ def make_squares(
             os.posix_fallocate(allocated.fileno(), 0, part.stat().st_size)
 
     def write(index: int) -> None:
-        squares[index] = square(read_image(paths[index]), side)
+        squares[index] = square(preprocessed(read_image(paths[index]), preprocess), side)
         if progress is not None:
             progress(1)
 
@@ -98,8 +105,13 @@ def make_squares(
     return mapped
 
 
-def network_input(squares: Sequence[np.ndarray]) -> torch.Tensor:
-    """Squares as the network sees them: the learner's own validation transforms, without fastai's pipeline.
+def network_input(
+    squares: Sequence[np.ndarray],
+    size: int = INPUT_SIZE,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+) -> torch.Tensor:
+    """Squares as a network sees them: the learner's own validation transforms, without fastai's pipeline.
 
     After ``Resize(460)`` the chain ``IntToFloatTensor``, ``aug_transforms(size=224)``, ``Normalize`` is linear, so it
     is one small matrix, taken from the very functions that fastai calls; a test holds the two together.
@@ -108,22 +120,26 @@ def network_input(squares: Sequence[np.ndarray]) -> torch.Tensor:
     ----------
     squares : sequence of numpy.ndarray
         uint8, each (460, 460, 3), from :func:`square`.
+    size : int
+        Side of the network's pictures in px.
+    mean, std : sequence of float
+        RGB in 0 to 1 minus the one, divided by the other; ImageNet's where nothing else is said.
 
     Returns
     -------
     torch.Tensor
-        float32, (squares, 3, 224, 224), channels last, normalised with ImageNet's mean and standard deviation.
+        float32, (squares, 3, size, size), channels last.
     """
-    matrix = _downscaling()
-    mean, std = (255 * np.array(numbers, dtype=np.float32) for numbers in (MEAN, STD))
-    out = np.empty((len(squares), INPUT_SIZE, INPUT_SIZE, 3), dtype=np.float32)
+    matrix = _downscaling(size)
+    means, stds = (255 * np.array(numbers, dtype=np.float32) for numbers in (mean, std))
+    out = np.empty((len(squares), size, size, 3), dtype=np.float32)
 
     def fill(index: int) -> None:
         pixels = squares[index].astype(np.float32)
         rows = matrix @ pixels.reshape(RESIZE, RESIZE * 3)
-        columns = rows.reshape(INPUT_SIZE, RESIZE, 3).transpose(1, 0, 2).reshape(RESIZE, INPUT_SIZE * 3)
-        small = (matrix @ columns).reshape(INPUT_SIZE, INPUT_SIZE, 3).transpose(1, 0, 2)
-        np.divide(small - mean, std, out=out[index])
+        columns = rows.reshape(size, RESIZE, 3).transpose(1, 0, 2).reshape(RESIZE, size * 3)
+        small = (matrix @ columns).reshape(size, size, 3).transpose(1, 0, 2)
+        np.divide(small - means, stds, out=out[index])
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(fill, range(len(squares))))
@@ -131,13 +147,15 @@ def network_input(squares: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 @cache
-def _downscaling() -> csr_array:
-    """The (224, 460) matrix that fastai's ``affine_coord`` applies to rows and to columns: four numbers a row."""
+def _downscaling(size: int) -> csr_array:
+    """The (size, 460) matrix that fastai's ``affine_coord`` applies to rows and to columns: a few numbers a row."""
     # One channel for each pixel of a line; two equal lines, because a grid of one has no direction.
     line = torch.eye(RESIZE)[None, :, None, :].expand(1, RESIZE, 2, RESIZE)
     # fastai first averages areas where it shrinks to less than half (vision.augment._grid_sample).
-    smaller = functional.interpolate(
-        line, scale_factor=(1.0, 2 * INPUT_SIZE / RESIZE), mode="area", recompute_scale_factor=True
-    )
-    grid = functional.affine_grid(torch.eye(3)[None, :2], [1, RESIZE, 2, INPUT_SIZE], align_corners=True)
-    return csr_array(functional.grid_sample(smaller, grid, align_corners=True)[0, :, 0, :].T.numpy())
+    shrunk = RESIZE / size / 2
+    if shrunk > 1:
+        line = functional.interpolate(
+            line, scale_factor=(1.0, 1 / shrunk), mode="area", recompute_scale_factor=True
+        )
+    grid = functional.affine_grid(torch.eye(3)[None, :2], [1, RESIZE, 2, size], align_corners=True)
+    return csr_array(functional.grid_sample(line, grid, align_corners=True)[0, :, 0, :].T.numpy())

@@ -7,23 +7,35 @@ the network computes in bfloat16 where the processor has it, with channels last.
 import json
 import pickle
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from fastai.vision.all import Learner, default_device, set_seed
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from malaria_detect.averaging import Averaging, take_average
-from malaria_detect.callbacks import ChannelsLast, Checkpoint, EpochData, Progress, in_bfloat16
+from malaria_detect.callbacks import (
+    ChannelsLast,
+    Checkpoint,
+    EpochData,
+    Finite,
+    Patience,
+    Progress,
+    out_of_patience,
+)
 from malaria_detect.cells import CLASSES, Cell, Split
-from malaria_detect.loaders import CellLoaders
+from malaria_detect.features import features_of
+from malaria_detect.loaders import CellLoaders, FeatureLoaders
+from malaria_detect.networks import Design, find_network
 from malaria_detect.passport import Epoch, StartWeights
-from malaria_detect.recipe import cell_learner
+from malaria_detect.precision import in_bfloat16
+from malaria_detect.schedule import phases
 from malaria_detect.settings import TrainingError, TrainSettings, recorded
-from malaria_detect.weights import starting_network
 
 _CHECKPOINT = "checkpoint.pt"
 
@@ -45,10 +57,15 @@ def find_learning_rate(
     Parameters as in :func:`fit`. The suggestion is fastai's ``valley``.
     """
     work.mkdir(parents=True, exist_ok=True)
+    design = _design(settings)
+    if design.frozen:
+        raise TrainingError(
+            f"The finder tries rates of a whole network, and {design.name} learns its head alone."
+        )
     set_seed(settings.seed)
-    network, _, _ = starting_network(settings.weights)
-    loaders = CellLoaders(cells, split, settings.batch_size, work, progress=False)
-    learner = cell_learner(loaders.at(settings.sizes[0]), network, settings.label_smoothing)
+    network = design.start(settings.weights).network
+    loaders = CellLoaders(cells, split, design, settings, work, progress=False)
+    learner = design.wrap(loaders.at(settings.sizes[0]), network, settings)
     learner.add_cb(ChannelsLast())
     learner.path = work  # the finder keeps the untouched weights there while it tries
     with in_bfloat16(learner.model, learner.dls.device), learner.no_bar(), learner.no_logging():
@@ -61,11 +78,12 @@ def find_learning_rate(
 
 @dataclass(frozen=True)
 class Fitted:
-    """A finished run: the learner, its epochs, and what it started from."""
+    """A finished run: the learner, its epochs, what it started from, and the frozen trunk if it is only a head."""
 
     learner: Learner
     history: tuple[Epoch, ...]
     start: StartWeights
+    trunk: nn.Module | None = None
 
 
 def fit(
@@ -88,7 +106,8 @@ def fit(
     split : Split
     settings : TrainSettings
     work : Path
-        Folder for the checkpoint and, while it runs, for the squares: 19,000 cells take up to 4 GB.
+        Folder for the checkpoint and, while it runs, for the squares: 19,000 cells take up to 4 GB. Features of frozen
+        trunk go to ``features`` beside it, for other heads.
     corrected : sequence of str or None, optional
         Label to learn for each of ``cells``, None for one to learn nothing from; without it the published ones.
         Validation is on published labels.
@@ -135,21 +154,38 @@ def _fit(
     resume: bool,
     progress: bool,
 ) -> Fitted:
+    design = _design(settings)
     run = json.loads(json.dumps({"settings": recorded(settings), "cells": fingerprint}))
     checkpoint = _read_checkpoint(work / _CHECKPOINT, run, resume)
     set_seed(settings.seed)
-    network, start, report = starting_network(settings.weights if checkpoint is None else "none")
+    # What a checkpoint will replace need not be fetched; a frozen trunk is in none.
+    started = design.start(settings.weights if checkpoint is None or design.frozen else "none")
+    start = started.start
     if checkpoint is None:
-        tqdm.write(report)
+        tqdm.write(started.report)
     else:
         start = StartWeights(
             **{**checkpoint["start"], "identity_blocks": tuple(checkpoint["start"]["identity_blocks"])}
         )
-    loaders = CellLoaders(cells, split, settings.batch_size, work, progress)
-    frozen, sizes = settings.freeze_epochs, settings.epochs
-    averaged_from = frozen + len(settings.sizes)
+        if design.frozen and start != started.start:
+            raise TrainingError(
+                f"The checkpoint in {work} was learnt on a trunk from {start}, not from {started.start} with another "
+                "SHA-256: resume with the same file, or start anew in another folder."
+            )
+    network, seconds = started.network, 0.0
+    loaders: CellLoaders | FeatureLoaders
+    trunk: nn.Module | None = None
+    if design.frozen:
+        trunk, network = (started.network.get_submodule(place) for place in "01")
+        features, seconds = features_of(
+            trunk, cells, design, settings.preprocess, work.parent / "features", progress
+        )
+        loaders = FeatureLoaders(features, cells, split, settings)
+    else:
+        loaders = CellLoaders(cells, split, design, settings, work, progress)
+    sizes = settings.epochs
     done = 0 if checkpoint is None else checkpoint["done"]
-    learner = cell_learner(loaders.at(sizes[min(done, len(sizes) - 1)]), network, settings.label_smoothing)
+    learner = design.wrap(loaders.at(sizes[min(done, len(sizes) - 1)]), network, settings)
     history: list[Epoch] = []
     if checkpoint is not None:
         history = [Epoch(**epoch) for epoch in checkpoint["history"]]
@@ -157,56 +193,54 @@ def _fit(
     average = AveragedModel(learner.model)
     if checkpoint is not None and "average" in checkpoint:
         average.load_state_dict(checkpoint["average"])
-    keep = Checkpoint(work / _CHECKPOINT, run, start, history, sizes, average)
+    best = None if checkpoint is None else checkpoint.get("best")
+    keep = Checkpoint(work / _CHECKPOINT, run, start, history, settings, average, best, seconds)
     with (
         _bar(sizes, done, len(split.train), progress) as bar,
-        in_bfloat16(learner.model, learner.dls.device),
+        # A head alone is quick as it is.
+        nullcontext() if design.frozen else in_bfloat16(learner.model, learner.dls.device),
         learner.no_bar(),
         learner.no_logging(),
     ):
-        callbacks = [ChannelsLast(), keep, Progress(bar)]
-        # fastai's Learner.fine_tune in its two halves, because that cannot start in the middle.
-        if done < frozen:
-            learner.freeze()
-            if checkpoint is not None:
-                learner.opt.load_state_dict(checkpoint["optimizer"])
-            data = EpochData(loaders, sizes[:frozen], 0, done, settings.seed)
-            learner.fit_one_cycle(
-                frozen, slice(settings.base_lr), pct_start=0.99, cbs=[data, *callbacks], start_epoch=done
-            )
-        if done < averaged_from:
-            learner.unfreeze()
-            first = max(0, done - frozen)
-            if checkpoint is not None and first > 0:
-                # Only now: freezing and unfreezing clear the optimiser's memory.
-                learner.opt.load_state_dict(checkpoint["optimizer"])
-            data = EpochData(loaders, settings.sizes, frozen, first, settings.seed)
-            peak = settings.base_lr / 2
-            learner.fit_one_cycle(
-                len(settings.sizes),
-                slice(peak / settings.lr_mult, peak),
-                pct_start=0.3,
-                div=5.0,
-                cbs=[data, *callbacks],
-                start_epoch=first,
-            )
-        if done < len(sizes):
-            first = max(0, done - averaged_from)
-            if checkpoint is not None and done >= averaged_from:
+        callbacks = [
+            ChannelsLast(),
+            Finite(),
+            keep,
+            Progress(bar, keep),
+            Patience(history, settings.patience),
+        ]
+        for phase in phases(settings):
+            if done >= phase.first + len(phase.sizes) or out_of_patience(history, settings.patience):
+                continue
+            first = max(0, done - phase.first)
+            # Freezing and unfreezing clear the optimiser's memory, which a checkpoint then gives back.
+            resumed = checkpoint is not None and (first > 0 or (phase.goes_on and done == phase.first))
+            if phase.frozen:
+                learner.freeze()
+            elif resumed or not phase.goes_on:
                 learner.unfreeze()
+            if checkpoint is not None and resumed:
                 learner.opt.load_state_dict(checkpoint["optimizer"])
-            data = EpochData(loaders, sizes[averaged_from:], averaged_from, first, settings.seed)
-            rate = settings.base_lr / 8
-            learner.fit(
-                settings.average_epochs,
-                slice(rate / settings.lr_mult, rate),
-                cbs=[data, Averaging(average), *callbacks],
-                start_epoch=first,
-            )
+            data = EpochData(loaders, phase.sizes, phase.first, first, settings.seed)
+            averaging = [Averaging(average)] if phase.averaged else []
+            phase.train(learner, [data, *averaging, *callbacks], first)
         if settings.average_epochs:
             take_average(learner, average, settings.seed)
+    if keep.best is not None:
+        learner.model.load_state_dict(keep.best)
     loaders.discard()
-    return Fitted(learner, tuple(history), start)
+    return Fitted(learner, tuple(history), start, trunk)
+
+
+def _design(settings: TrainSettings) -> Design:
+    """The network's design, which must fit the pictures' sizes."""
+    design = find_network(settings.network)
+    if not design.any_size and set(settings.epochs) != {design.input_size}:
+        raise TrainingError(
+            f"{design.name} is for pictures of {design.input_size} px alone, and sizes are "
+            f"{', '.join(map(str, dict.fromkeys(settings.epochs)))}."
+        )
+    return design
 
 
 def _bar(sizes: Sequence[int], done: int, cells: int, progress: bool) -> tqdm:
@@ -229,11 +263,12 @@ def _read_checkpoint(path: Path, run: dict[str, Any], resume: bool) -> dict[str,
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location=default_device(), weights_only=True)
         before, done = checkpoint["run"]["settings"], checkpoint["done"]
+        history = [Epoch(**epoch) for epoch in checkpoint["history"]]
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is no checkpoint of a training run: move it away.") from error
     epochs = before["freeze_epochs"] + len(before["sizes"]) + before.get("average_epochs", 0)
     if not resume:
-        if done < epochs:
+        if done < epochs and not out_of_patience(history, before.get("patience", 0)):
             raise TrainingError(
                 f"{path.parent} holds an unfinished run ({done} of {epochs} epochs): go on with --resume, "
                 f"name another folder with --work, or remove {path.name}."

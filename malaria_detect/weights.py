@@ -2,18 +2,22 @@
 
 import pickle
 import re
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
 from torch import nn
-from torchvision.models import ResNet34_Weights
-from torchvision.models.resnet import BasicBlock, ResNet, resnet34
+from torchvision.models import WeightsEnum
+from torchvision.models.resnet import BasicBlock
 
 from malaria_detect.errors import MalariaDetectError
 from malaria_detect.passport import StartWeights, sha256_of
+from malaria_detect.settings import parse_weights
+
+_AT_RANDOM = StartWeights("none", "", "", 0, 0, ())
 
 
 class WeightsError(MalariaDetectError):
@@ -57,18 +61,33 @@ def _layers(names: Sequence[str]) -> str:
     return ", ".join(blocks) or "none"
 
 
-def starting_network(weights: str) -> tuple[ResNet, StartWeights, str]:
-    """Build torchvision's resnet34 with the weights that training starts from.
+def starting_network(
+    weights: str,
+    trunk: str,
+    build: Callable[[], nn.Module],
+    imagenet: WeightsEnum,
+    required: str | None = None,
+) -> tuple[nn.Module, StartWeights, str]:
+    """Build one of torchvision's networks with the weights that training starts from.
 
     Parameters
     ----------
     weights : str
         ``"imagenet"`` (downloaded by torchvision), ``"none"`` (random), or the path of a state dict, which is opened
-        with ``weights_only=True`` and loaded wherever name and shape match.
+        with ``weights_only=True`` and loaded wherever name and shape match. Also ``trunk=path,...``, see
+        :func:`weights_for`.
+    trunk : str
+        The network's name there.
+    build : callable
+        Makes the network at random.
+    imagenet : torchvision.models.WeightsEnum
+        What is downloaded.
+    required : str, optional
+        As in :func:`load_matching`.
 
     Returns
     -------
-    network : torchvision.models.resnet.ResNet
+    network : torch.nn.Module
     start : StartWeights
         For the passport; for a file with its SHA-256.
     report : str
@@ -79,26 +98,70 @@ def starting_network(weights: str) -> tuple[ResNet, StartWeights, str]:
     WeightsError
         Where the download fails, or the file is no state dict that fits anywhere.
     """
-    if weights == "none":
-        return resnet34(weights=None), StartWeights("none", "", "", 0, 0, ()), "every tensor starts at random"
-    if weights == "imagenet":
-        name = f"torchvision {ResNet34_Weights.IMAGENET1K_V1}"
+    source = weights_for(weights, trunk)
+    network = build()
+    if source == "none":
+        if required is not None:
+            raise frozen_at_random(trunk)
+        return network, _AT_RANDOM, "every tensor starts at random"
+    if source == "imagenet":
+        name = f"torchvision {imagenet}"
         try:
-            network = resnet34(weights=ResNet34_Weights.IMAGENET1K_V1)
+            network.load_state_dict(imagenet.get_state_dict(progress=True, check_hash=True))
         except (URLError, OSError) as error:
-            raise WeightsError(
-                f"ImageNet's weights could not be downloaded ({error}): without a network use --weights none "
-                "(from scratch) or --weights FILE (a state dict that you have)."
-            ) from error
+            raise no_download(trunk, error) from error
         tensors = len(network.state_dict())
         return network, StartWeights("imagenet", name, "", tensors, 0, ()), f"loaded all of {name}"
-    path = Path(weights)
-    network = resnet34(weights=None)
-    report = load_matching(network, read_state_dict(path))
-    start = StartWeights(
+    path = Path(source)
+    report = load_matching(network, read_state_dict(path), required)
+    return network, start_of(path, report), str(report)
+
+
+def weights_for(weights: str, trunk: str) -> str:
+    """What of ``--weights`` is meant for one trunk; one that is not named among pairs gets ``imagenet``.
+
+    Examples
+    --------
+    >>> weights_for("none", "vgg16"), weights_for("resnet50v2=a.pth,vgg16=b.pth", "vgg16")
+    ('none', 'b.pth')
+    """
+    pairs = parse_weights(weights)
+    return pairs.get("", pairs.get(trunk, "imagenet"))
+
+
+def random_start(weights: str, network: str) -> tuple[StartWeights, str]:
+    """Start record and report of a network that starts at random.
+
+    Raises
+    ------
+    WeightsError
+        Where weights were given, which it has no use for.
+    """
+    if weights != "none":
+        raise WeightsError(f"{network} starts at random and takes no weights: leave --weights out.")
+    return _AT_RANDOM, "every tensor starts at random"
+
+
+def start_of(path: Path, report: LoadReport) -> StartWeights:
+    """A start from a file, for the passport."""
+    return StartWeights(
         "file", path.name, sha256_of(path), len(report.loaded), len(report.missing), report.identity_blocks
     )
-    return network, start, str(report)
+
+
+def frozen_at_random(trunk: str) -> WeightsError:
+    """What to tell who wants a frozen trunk without weights."""
+    return WeightsError(
+        f"{trunk} is frozen here and would stay at random: it takes imagenet or a file, not none."
+    )
+
+
+def no_download(trunk: str, error: Exception) -> WeightsError:
+    """What to tell where there is no network."""
+    return WeightsError(
+        f"ImageNet's weights of {trunk} could not be downloaded ({error}): without a network use --weights FILE "
+        f"(a state dict that you have), or {trunk}=FILE among several."
+    )
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
@@ -115,26 +178,48 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        struct.error,
+    ) as error:
         raise WeightsError(
             f"{path.name} is not a state dict that can be opened safely; save one with torch.save(net.state_dict(), …)."
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in state.items()
+    ):
         raise WeightsError(f"{path.name} holds something else than names and tensors.")
     return state
 
 
-def load_matching(network: nn.Module, state: dict[str, torch.Tensor]) -> LoadReport:
+def load_matching(
+    network: nn.Module, state: dict[str, torch.Tensor], required: str | None = None
+) -> LoadReport:
     """Copy a state dict into a network wherever name and shape match.
 
     Residual blocks that get nothing start as the identity: the scale of their last batch norm is set to zero
     (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1), so that what lies before and after them fits
     together from the first step. (One that halves the size passes on its shortcut's convolution alone.)
 
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Changed in place.
+    state : dict of str to torch.Tensor
+    required : str, optional
+        What the names of those tensors begin with that must be filled, as those of a frozen trunk: nothing would ever
+        learn there. Empty for all.
+
     Raises
     ------
     WeightsError
-        Where nothing fits.
+        Where nothing fits, or a required tensor is missing.
     """
     own = network.state_dict()
     fits = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
@@ -143,6 +228,17 @@ def load_matching(network: nn.Module, state: dict[str, torch.Tensor]) -> LoadRep
             f"None of the {len(state)} tensors fits: the network's are named like {next(iter(own))!r}, "
             f"the file's like {next(iter(state), '(none)')!r}."
         )
+    missing = sorted(set(own) - set(fits))
+    if required is not None:
+        # How many batches a norm saw is of no use to a frozen one.
+        lacking = [
+            name for name in missing if name.startswith(required) and not name.endswith("num_batches_tracked")
+        ]
+        if lacking:
+            raise WeightsError(
+                f"The file lacks {len(lacking)} tensors of the frozen trunk, or has them in another shape: "
+                f"{_layers(lacking)}."
+            )
     network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in fits.items()}, strict=False)
     identity = []
     for name, block in network.named_modules():
@@ -152,7 +248,7 @@ def load_matching(network: nn.Module, state: dict[str, torch.Tensor]) -> LoadRep
                 identity.append(name)
     return LoadReport(
         tuple(fits),
-        tuple(sorted(set(own) - set(fits))),
+        tuple(missing),
         tuple(sorted(set(state) - set(fits))),
         tuple(identity),
     )

@@ -178,6 +178,47 @@ def signed(estimate: Estimate) -> str:
     return value if math.isnan(estimate.low) else f"{value} ({low} to {high})"
 
 
+def megabytes(size: int) -> str:
+    """The size of a file in bytes, in millions of them.
+
+    Examples
+    --------
+    >>> megabytes(43_218_765)
+    '43.2 MB'
+    """
+    return f"{size / 1e6:.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """How long something took, in the unit that a reader would choose.
+
+    Examples
+    --------
+    >>> duration(8.4), duration(1500), duration(20000), duration(float("nan"))
+    ('8 s', '25 min', '5 h 33 min', '–')
+    """
+    if math.isnan(seconds):
+        return MISSING
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{count(round(seconds))} s"
+    hours, rest = divmod(minutes, 60)
+    return f"{count(minutes)} min" if minutes < 120 else f"{count(hours)} h {count(rest)} min"
+
+
+def rate(each_second: float) -> str:
+    """How many in a second; with a decimal where they are few.
+
+    Examples
+    --------
+    >>> rate(1234.5), rate(98.2), rate(3.14)
+    ('1,234', '98', '3.1')
+    """
+    if math.isnan(each_second):
+        return MISSING
+    return count(round(each_second)) if each_second >= 10 else f"{each_second:.1f}"
+
+
 def joined(items: Sequence[str]) -> str:
     """Several things in one sentence.
 

@@ -8,13 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from malaria_detect.cells import find_cells
 from malaria_detect.cli import main
 from malaria_detect.cli.train import add_commands, settings_of
+from malaria_detect.detector import Detector
+from malaria_detect.explain import Explanation
 from malaria_detect.passport import RESEARCH_USE, passport_path, read_passport
 from malaria_detect.release import logits_path
+from tests.drawn import draw_cell
 
 
 @pytest.fixture
@@ -99,7 +104,7 @@ def test_refused_pictures_stand_in_the_table_and_in_the_exit_status(
             "no folder that can be written",
         ),
         (["train", "--cells", "{root}", "--output", "{empty}/model.json"], "must end in .pkl"),
-        (["train", "--cells", "{root}", "--seed", "-1"], "must be 0 or more"),
+        (["train", "--cells", "{root}", "--seed", "-1"], "seed must be 0 or more"),
         (["train", "--cells", "{root}", "--corrections", "{empty}/no.csv"], "no.csv cannot be read"),
         (["predict", "{cell}", "--operating-point", "best"], "choose one of screening, balanced, counting"),
         (["predict", "{cell}", "--report", "{empty}/no/visit.html"], "cannot be written"),
@@ -309,3 +314,73 @@ def test_epochs_may_be_told_apart_from_sizes(words: list[str], sizes: tuple[int,
     parser = argparse.ArgumentParser()
     add_commands(parser.add_subparsers())
     assert settings_of(parser.parse_args(words)).sizes == sizes
+
+
+@pytest.fixture
+def dotted(tmp_path: Path) -> Path:
+    """A drawn cell with a dot."""
+    path = tmp_path / "cell.png"
+    draw_cell(np.random.default_rng(1), parasitized=True).save(path)
+    return path
+
+
+def explained(monkeypatch: pytest.MonkeyPatch, reliable: bool) -> None:
+    """Have every cell explained by its upper left quarter."""
+
+    def explain(_: Detector, picture: Image.Image) -> Explanation:
+        marked = np.zeros(picture.size[::-1], dtype=bool)
+        marked[: picture.height // 2, : picture.width // 2] = True
+        return Explanation(
+            "Parasitized", marked.astype(np.float32), marked, 1.0, 1.0, (), reliable, "As was found."
+        )
+
+    monkeypatch.setattr("malaria_detect.explain.explain", explain)
+
+
+@pytest.mark.parametrize(
+    ("reliable", "more", "written"),
+    [(True, [], True), (False, [], False), (False, ["--even-unreliable"], True)],
+)
+def test_an_explanation_is_written_only_where_it_is_reliable_or_asked_for(
+    dotted: Path,
+    model: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    reliable: bool,
+    more: list[str],
+    written: bool,
+) -> None:
+    explained(monkeypatch, reliable)
+    out = dotted.with_name("overlay.png")
+    assert main(["explain", str(dotted), "--out", str(out), *model, *more]) == 0
+    said = capsys.readouterr().out
+    assert f"As was found. {RESEARCH_USE}" in said
+    assert out.is_file() == written == ("was not written" not in said)
+    if written:
+        with Image.open(out) as drawn, Image.open(dotted) as cell:
+            assert (drawn.mode, drawn.size) == ("RGB", cell.size)
+            assert drawn.tobytes() != cell.tobytes()
+    assert not list(dotted.parent.glob("*.part"))
+
+
+def test_a_cell_is_explained_in_one_line(
+    dotted: Path, model: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", str(dotted), *model]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert out.startswith(("Looks parasitized. ", "No parasite found by the model. "))
+    assert err == ""
+
+
+@pytest.mark.parametrize("wrong", ["picture", "folder", "place"])
+def test_what_cannot_be_explained_or_written_is_one_line(
+    dotted: Path, model: list[str], capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    if wrong == "picture":
+        dotted.write_text("no picture")
+    out = {"folder": dotted.parent, "place": dotted.parent / "nowhere" / "a.png"}.get(
+        wrong, dotted.parent / "a.png"
+    )
+    assert main(["explain", str(dotted), "--out", str(out), *model]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""train.ipynb runs from top to bottom; what both notebooks may hold is in test_setup."""
+"""train.ipynb and explore.ipynb run from top to bottom; what notebooks may hold is in test_setup."""
 
 import ast
 from pathlib import Path
@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from malaria_detect.cells import find_cells
+from malaria_detect.crossval import HeldOut, write_held_out
 from malaria_detect.passport import read_passport
 from malaria_detect.settings import TrainSettings, parse_sizes
 
@@ -24,6 +26,21 @@ WORK = "work"
 RESUME = True
 OUTPUT = "export.pkl"
 """
+
+
+def with_picture(notebook: nbformat.NotebookNode) -> set[str]:
+    """The cells that show a figure."""
+    return {
+        cell.id
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    }
+
+
+def drawing(notebook: nbformat.NotebookNode) -> set[str]:
+    """The cells that should."""
+    return {cell.id for cell in notebook.cells if cell.cell_type == "code" and "plots." in cell.source}
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +83,26 @@ def test_train_notebook_begins_with_the_settings_that_the_command_has() -> None:
 
 def test_train_notebook_shows_every_figure(executed: tuple[nbformat.NotebookNode, Path]) -> None:
     notebook, _ = executed
-    with_picture = {
-        cell.id
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    }
-    figures = {cell.id for cell in notebook.cells if cell.cell_type == "code" and "plots." in cell.source}
-    assert with_picture == figures
-    assert len(figures) >= 15
+    assert with_picture(notebook) == drawing(notebook)
+    assert len(drawing(notebook)) >= 15
+
+
+def test_explore_notebook_shows_every_figure(few_cells: Path, shipped_model: Path, tmp_path: Path) -> None:
+    cells = find_cells(few_cells).cells
+    labels = tuple(cell.label for cell in cells)
+    # Of a cross-validation of other cells, too: only those that are there can be shown.
+    files = ("elsewhere.png", *(cell.path.name for cell in cells[1:]))
+    groups = tuple(cell.group for cell in cells)
+    held_out = HeldOut(files, groups, (1,) * len(cells), labels, (0.3,) * len(cells), labels)
+    write_held_out(held_out, tmp_path / "held-out.csv")
+    notebook = nbformat.read(PROJECT / "explore.ipynb", as_version=4)
+    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    wanted = {"CELLS": str(few_cells), "AT_MOST": 60, "PREDICTIONS": "held-out.csv"}
+    wanted |= {"MODEL": str(shipped_model), "SEED": 5}
+    assert list(wanted) == [line.split(" = ")[0] for line in parameters.source.splitlines()]
+    parameters.source = "\n".join(f"{name} = {value!r}" for name, value in wanted.items())
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert with_picture(notebook) == drawing(notebook)
+    assert len(drawing(notebook)) >= 15
+    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    assert "60 cells of" in printed

@@ -12,9 +12,10 @@ from PIL import Image
 
 from malaria_detect.cells import CLASSES, fastai_splitter, find_cells, grouped_split
 from malaria_detect.images import read_image
-from malaria_detect.recipe import cell_block, cell_learner, design_dataloaders, export_learner
+from malaria_detect.networks import find_network
+from malaria_detect.preprocess import preprocess
+from malaria_detect.recipe import cell_block, design_dataloaders, export_learner
 from malaria_detect.squares import RESIZE, make_squares, network_input, square
-from malaria_detect.weights import starting_network
 
 
 def test_a_square_is_fastais_padded_resize_pixel_for_pixel(sample_cells: Path) -> None:
@@ -38,11 +39,24 @@ def test_no_cell_loses_its_edge() -> None:
     assert picture.any(axis=(0, 2)).all()
 
 
-def test_the_networks_input_is_the_learners_own_transforms(sample_cells: Path) -> None:
-    paths = [cell.path for cell in find_cells(sample_cells).cells[::13]]
-    dls = design_dataloaders(paths)
+@pytest.mark.parametrize(
+    "name", ["resnet34", "resnet18-scratch-110", "keras-cnn-128", "small-cnn-64", "mobilenetv2-frozen"]
+)
+def test_a_networks_input_is_its_learners_own_transforms(name: str, sample_cells: Path) -> None:
+    design = find_network(name)
+    paths = [cell.path for cell in find_cells(sample_cells).cells[::39]]
+    size, mean, std = design.input_size, design.mean, design.std
+    dls = design_dataloaders(paths, size=size, batch_tfms=design.augmentations(size), mean=mean, std=std)
     (batch,) = dls.test_dl(paths, bs=len(paths)).one_batch()
-    ours = network_input([square(read_image(path), RESIZE) for path in paths])
+    ours = network_input([square(read_image(path), RESIZE) for path in paths], size, mean, std)
+    assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
+
+
+def test_a_preprocessing_is_a_part_of_the_learner(sample_cells: Path) -> None:
+    paths = [cell.path for cell in find_cells(sample_cells).cells[::80]]
+    names = ("blur:2", "hsv")
+    (batch,) = design_dataloaders(paths, preprocess=names).test_dl(paths, bs=len(paths)).one_batch()
+    ours = network_input([square(preprocess(read_image(path), names), RESIZE) for path in paths])
     assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
 
 
@@ -86,7 +100,9 @@ def exported(drawn_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """An untrained learner, exported."""
     paths = [cell.path for cell in find_cells(drawn_cells).cells]
     torch.manual_seed(0)
-    learner = cell_learner(design_dataloaders(paths[::30]), starting_network("none")[0])
+    design = find_network("resnet34")
+    network = design.start("none").network
+    learner = design.wrap(design_dataloaders(paths[::30]), network, design.settings())
     path = tmp_path_factory.mktemp("exported") / "export.pkl"
     export_learner(learner, path)
     return path

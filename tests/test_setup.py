@@ -20,8 +20,8 @@ import malaria_detect
 
 PROJECT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-COMMANDS = ("dashboard", "test", "train", "evaluate", "report", "bench", "clean")
-NOTEBOOKS = ("dashboard.ipynb", "labels.ipynb", "train.ipynb")
+COMMANDS = ("dashboard", "test", "train", "evaluate", "compare", "report", "bench", "clean")
+NOTEBOOKS = ("dashboard.ipynb", "explore.ipynb", "labels.ipynb", "train.ipynb")
 
 
 def pins() -> dict[str, Requirement]:

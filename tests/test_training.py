@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from malaria_detect.callbacks import in_bfloat16
 from malaria_detect.cells import check_cells, find_cells, grouped_split
 from malaria_detect.cli import main
-from malaria_detect.detector import open_learner
+from malaria_detect.inference import open_learner
 from malaria_detect.passport import read_model, read_passport
+from malaria_detect.precision import in_bfloat16
 from malaria_detect.settings import TrainingError, TrainSettings, parse_sizes
 from malaria_detect.training import Fitted, fit
 
@@ -260,7 +260,13 @@ def test_epochs_that_do_not_go_with_the_sizes_are_refused(epochs: str) -> None:
         parse_sizes("32,48,64", epochs)
 
 
-@pytest.mark.parametrize("wrong", [{"sizes": ()}, {"sizes": (8,)}, {"batch_size": 1}, {"average_epochs": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"sizes": ()}, {"sizes": (8,)}, {"batch_size": 1}, {"average_epochs": -1}, {"lr_mult": 0}),
+        *({"base_lr": float("nan")}, {"patience": -3}, {"label_smoothing": 5}, {"weight_decay": -1}),
+    ],
+)
 def test_settings_that_no_run_could_have_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(TrainingError, match="or more"):
         TrainSettings(**wrong)  # type: ignore[arg-type]

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torchvision.models.resnet import resnet18, resnet34
 
+from malaria_detect.networks.resnet34 import start as start_resnet34
 from malaria_detect.passport import sha256_of
-from malaria_detect.weights import WeightsError, load_matching, read_state_dict, starting_network
+from malaria_detect.settings import TrainingError, TrainSettings, parse_weights, recorded
+from malaria_detect.weights import WeightsError, load_matching, read_state_dict
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def resnet18_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_file_is_loaded_wherever_name_and_shape_match(resnet18_file: Path) -> None:
-    network, start, report = starting_network(str(resnet18_file))
+    started = start_resnet34(str(resnet18_file))
+    network, start, report = started.network, started.start, started.report
     state = torch.load(resnet18_file, weights_only=True)
     own = network.state_dict()
     assert start.source == "file"
@@ -39,12 +42,13 @@ def test_a_file_is_loaded_wherever_name_and_shape_match(resnet18_file: Path) -> 
 
 
 def test_blocks_that_got_nothing_start_as_the_identity(resnet18_file: Path) -> None:
-    network, start, _ = starting_network(str(resnet18_file))
+    started = start_resnet34(str(resnet18_file))
+    network, start = started.network, started.start
     assert start.identity_blocks[:3] == ("layer1.2", "layer2.2", "layer2.3")
     network.eval()
     features = torch.rand(1, 64, 8, 8)
-    assert torch.equal(network.layer1[2](features), features)
-    assert not torch.equal(network.layer1[1](features), features)
+    assert torch.equal(network.get_submodule("layer1.2")(features), features)
+    assert not torch.equal(network.get_submodule("layer1.1")(features), features)
 
 
 def test_the_report_says_what_was_and_was_not_loaded() -> None:
@@ -64,20 +68,19 @@ def test_the_report_says_what_was_and_was_not_loaded() -> None:
 
 
 def test_no_weights_start_at_random_in_every_block() -> None:
-    network, start, _ = starting_network("none")
+    started = start_resnet34("none")
+    network, start = started.network, started.start
     assert (start.source, start.sha256, start.loaded) == ("none", "", 0)
-    assert network.layer4[2].bn2.weight.eq(1).all()
+    assert network.get_parameter("layer4.2.bn2.weight").eq(1).all()
 
 
-def test_a_download_that_fails_names_the_other_two_ways(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_download_that_fails_names_the_other_ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # nothing was downloaded before
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens on the discard port
     with pytest.raises(
-        WeightsError, match=r"could not be downloaded.*--weights none.*--weights FILE"
+        WeightsError, match=r"could not be downloaded.*--weights FILE.*resnet34=FILE"
     ) as caught:
-        starting_network("imagenet")
+        start_resnet34("imagenet")
     assert isinstance(caught.value.__cause__, URLError)
 
 
@@ -102,14 +105,39 @@ def test_what_is_no_state_dict_is_refused(content: bytes, tmp_path: Path) -> Non
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"weights\.pth"):
-        starting_network(str(path))
+        start_resnet34(str(path))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="takes imagenet, none or the path"):
-        starting_network(str(tmp_path / "nowhere.pth"))
+        start_resnet34(str(tmp_path / "nowhere.pth"))
 
 
 def test_a_state_dict_that_fits_nowhere_is_refused() -> None:
     with pytest.raises(WeightsError, match="None of the 1 tensors fits"):
         load_matching(resnet34(weights=None), {"encoder.weight": torch.zeros(3)})
+
+
+@pytest.mark.parametrize("state", [{3: torch.zeros(1)}, {"layer.weight": 1.0}, [torch.zeros(1)]])
+def test_what_holds_no_named_tensors_is_refused(state: object, tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match="something else than names and tensors"):
+        read_state_dict(tmp_path / "odd.pth")
+
+
+def test_pairs_are_told_from_paths(tmp_path: Path) -> None:
+    odd = tmp_path / "lr=0.1" / "net.pth"
+    odd.parent.mkdir()
+    odd.touch()
+    assert parse_weights(str(odd)) == {"": str(odd)}
+    assert parse_weights("vgg16=a.pth, resnet50v2=b.pth") == {"vgg16": "a.pth", "resnet50v2": "b.pth"}
+    assert (
+        recorded(TrainSettings(weights=f"vgg16={odd},resnet34=/x/y.pth"))["weights"]
+        == "vgg16=net.pth,resnet34=y.pth"
+    )
+
+
+@pytest.mark.parametrize("text", ["resnet50=a.pth", "vgg16=a.pth,b.pth", "vgg16="])
+def test_a_pair_that_names_no_trunk_is_an_error_and_no_download(text: str) -> None:
+    with pytest.raises(TrainingError, match=r"pairs like vgg16=FILE with resnet34, vgg16"):
+        start_resnet34(text)

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from malaria_detect.cli import cells, labels, predict, train
+from malaria_detect.cli import cells, compare, explain, labels, predict, train
 from malaria_detect.errors import MalariaDetectError
 
 
@@ -43,6 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(after_interrupt="")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (predict, train, labels, cells):
+    for module in (predict, explain, train, compare, labels, cells):
         module.add_commands(commands)
     return parser

@@ -99,14 +99,18 @@ def _write_file(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 def _info(options: argparse.Namespace) -> int:
     from malaria_detect.passport import read_passport
+    from malaria_detect.words import megabytes
 
     passport = read_passport(options.model)
     print(
         f"{passport.file_name}: {passport.architecture}, {' or '.join(passport.classes)}, made {passport.created}"
     )
-    print(f"  SHA-256          {passport.sha256} ({passport.size_bytes / 1e6:.1f} MB)")
+    print(f"  SHA-256          {passport.sha256} ({megabytes(passport.size_bytes)})")
     print(f"  input            padded to {passport.resize} px, scaled to {passport.input_size} px")
     print(f"  started from     {passport.weights}")
+    print(f"  cells            {passport.split}, seed {passport.seed}")
+    if passport.preprocess:
+        print(f"  pictures first   {', '.join(passport.preprocess)}")
     print(f"  temperature      {passport.temperature:.3f} (logits are divided by it)")
     for name, side in (("training", passport.train), ("validation", passport.valid), ("test", passport.test)):
         print(

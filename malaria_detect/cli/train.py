@@ -50,7 +50,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="table to write (default: reports/crossval-SPLIT.csv, with corrections …-SPLIT-corrected.csv)",
     )
     evaluate.add_argument(
-        "--sizes", default=_FOLD_SIZES, help="picture sizes in px and epochs (default: %(default)s)"
+        "--sizes", help=f"picture sizes in px and epochs (default: {_FOLD_SIZES}, or the network's one size)"
     )
     _add_settings(evaluate, work="runs/crossval")
     evaluate.set_defaults(
@@ -65,7 +65,18 @@ def _add_settings(command: argparse.ArgumentParser, work: str) -> None:
     command.add_argument(
         "--work", default=work, help="folder for checkpoints and scaled cells (default: %(default)s)"
     )
-    command.add_argument("--weights", help="imagenet (default), none, or a file with a state dict")
+    command.add_argument(
+        "--network",
+        metavar="NAME",
+        default="resnet34",
+        help="what to train, like small-cnn-64; a wrong name is answered with all (default: %(default)s)",
+    )
+    add_weights(command)
+    command.add_argument(
+        "--preprocess",
+        metavar="NAMES",
+        help="what is done to every picture first: hsv, blur:SIGMA, reinhard, macenko, or several like macenko,hsv",
+    )
     command.add_argument(
         "--epochs", help="epochs at each size, like 3 or 3,4, instead of those written with --sizes"
     )
@@ -79,22 +90,47 @@ def _add_settings(command: argparse.ArgumentParser, work: str) -> None:
     command.add_argument("--lr", type=float, dest="base_lr", help="base learning rate")
     command.add_argument("--seed", type=int)
     command.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="any other setting, like schedule=constant patience=5; see malaria_detect.settings",
+    )
+    command.add_argument(
         "--corrections", metavar="FILE", help="learn labels as corrected there; see `malaria-detect labels`"
     )
     command.add_argument("--resume", action="store_true", help="go on from the last finished epoch in --work")
 
 
+def add_weights(command: argparse.ArgumentParser) -> None:
+    """Add the option for what networks start from."""
+    command.add_argument(
+        "--weights",
+        "--weights-file",
+        metavar="FILE",
+        help="a file with a state dict, imagenet (downloaded; the default) or none; for several trunks "
+        "resnet50v2=FILE,mobilenetv2=FILE",
+    )
+
+
 def settings_of(options: argparse.Namespace) -> "TrainSettings":
     """The settings that somebody asked for; what was not named is the default's."""
-    from malaria_detect.settings import TrainSettings, parse_sizes
+    from malaria_detect.networks import find_network
+    from malaria_detect.preprocess import parse_preprocess
+    from malaria_detect.settings import parse_fields, parse_sizes
 
+    design = find_network(options.network)
     names = ("weights", "freeze_epochs", "average_epochs", "batch_size", "base_lr", "seed")
     given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.sizes is None and design.any_size and options.run is _evaluate:
+        options.sizes = _FOLD_SIZES
     if options.sizes is not None or options.epochs is not None:
-        # Sizes that nobody named are the default's, each once.
-        default = ",".join(map(str, dict.fromkeys(TrainSettings().sizes)))
+        # Sizes that nobody named are the design's, each once.
+        default = ",".join(map(str, dict.fromkeys(design.settings().sizes)))
         given["sizes"] = parse_sizes(options.sizes or default, options.epochs)
-    return TrainSettings(**given)
+    if options.preprocess is not None:
+        given["preprocess"] = parse_preprocess(options.preprocess)
+    return design.settings(**{**given, **design.changes(parse_fields(options.set))})
 
 
 def _corrections(options: argparse.Namespace) -> "Corrections | None":

@@ -10,6 +10,7 @@ References
 .. [1] M. Okabe and K. Ito, Color Universal Design, 2002/2008, https://jfly.uni-koeln.de/color/
 """
 
+from malaria_detect.plots.activations import activation_grid
 from malaria_detect.plots.calibration import reliability_diagram
 from malaria_detect.plots.cells import (
     cell_grid,
@@ -20,26 +21,33 @@ from malaria_detect.plots.cells import (
     top_losses,
 )
 from malaria_detect.plots.comparison import ComparedScore, leak_meter, score_comparison
+from malaria_detect.plots.designs import design_comparison
 from malaria_detect.plots.patients import patient_dots
 from malaria_detect.plots.scores import confusion_matrix, roc_curve
 from malaria_detect.plots.slide import apparent_parasitemia, detection_limits
 from malaria_detect.plots.style import CLASS_COLORS
 from malaria_detect.plots.svg import to_svg
 from malaria_detect.plots.training import accuracy_curves, loss_curves, lr_curve
+from malaria_detect.plots.views import class_images, colour_histograms, patient_colours
 
 __all__ = [
     "CLASS_COLORS",
     "ComparedScore",
     "accuracy_curves",
+    "activation_grid",
     "apparent_parasitemia",
     "cell_grid",
     "class_counts",
+    "class_images",
+    "colour_histograms",
     "confusion_matrix",
+    "design_comparison",
     "detection_limits",
     "leak_meter",
     "loss_curves",
     "lr_curve",
     "mean_images",
+    "patient_colours",
     "patient_counts",
     "patient_dots",
     "reliability_diagram",

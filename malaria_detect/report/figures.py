@@ -18,6 +18,7 @@ FIGURES = {
     "leak": "Scores with patients apart beside those of a random split, and their difference.",
     "apparent-parasitemia": "Share of cells called parasitized against the true share, at each operating point.",
     "detection-limits": "Limits of blank and of detection for each number of counted cells, at each operating point.",
+    "designs": "Accuracy and ROC AUC of the networks that were trained here, with what is in print of them.",
     "published": "Our scores beside published ones, grouped by whether patients were kept apart.",
 }
 # Of a figure on the card, in px: as wide as a page on a telephone allows, no wider than it needs.
@@ -25,7 +26,7 @@ WIDTH = 560
 
 
 def draw(results: Results, readings: Sequence[SlideReading]) -> dict[str, str]:
-    """All figures by name, each an SVG document that needs nothing else.
+    """All figures by name that there are results for, each an SVG document that needs nothing else.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
     passport, evaluation = results.passport, results.evaluation
     point, points = passport.point(), passport.operating_points
     grouped, random = evaluation.grouped, evaluation.random
-    return {
+    drawn = {
         "confusion": plots.confusion_matrix(point.test),
         "roc": plots.roc_curve(point.test, passport.roc, {one.name: _rates(one) for one in points}),
         "reliability": plots.reliability_diagram(passport.reliability_raw, passport.reliability),
@@ -62,6 +63,9 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
         "detection-limits": plots.detection_limits({reading.name: reading.limits for reading in readings}),
         "published": plots.score_comparison(_compared(results)),
     }
+    if results.designs is not None and results.designs.trained:
+        drawn["designs"] = plots.design_comparison(results.designs.rows)
+    return drawn
 
 
 def _compared(results: Results) -> list[plots.ComparedScore]:

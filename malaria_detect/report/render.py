@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from malaria_detect import words
 from malaria_detect.metrics import share_within, worst_patients
 from malaria_detect.passport import RESEARCH_USE, Passport
-from malaria_detect.report import facts, tables
+from malaria_detect.report import designs, facts, tables
 from malaria_detect.report.facts import SlideReading
 from malaria_detect.report.results import Results
 from malaria_detect.sentences import FLATTERED, NOT_CALIBRATED
@@ -18,7 +18,17 @@ from malaria_detect.slide import SlideError
 
 TEMPLATES = Path(__file__).parent / "templates"
 # README's blocks, in its order; each stands in the template of that name.
-BLOCKS = ("numbers", "labels", "operating-points", "evaluation", "published", "slide", "speed", "cells")
+BLOCKS = (
+    "numbers",
+    "labels",
+    "operating-points",
+    "evaluation",
+    "published",
+    "slide",
+    "designs",
+    "speed",
+    "cells",
+)
 WITHIN = 0.05
 # Of the numbers of cells to count, the one that sentences speak of.
 COUNTED = 1000
@@ -44,9 +54,9 @@ def render(
     card : str
         The model card, as Markdown.
     """
-    templates, context = _environment(), _context(results, readings)
+    templates, context = _environment(), _context(results, readings) | {"figures": figures}
     blocks = {name: _rendered(templates, f"{name}.md.j2", context) for name in BLOCKS}
-    card = _rendered(templates, "card.md.j2", context | {"blocks": blocks, "figures": figures})
+    card = _rendered(templates, "card.md.j2", context | {"blocks": blocks})
     return blocks, card + "\n"
 
 
@@ -82,8 +92,12 @@ def _environment() -> Environment:
         ),
         quoted=lambda findings: "; ".join(map(str, findings)),
         source=lambda work: "; ".join(filter(None, (work.where, work.note, work.also))),
+        what_it_is=designs.what_it_is,
+        as_trained=designs.as_trained,
+        printed=designs.printed,
+        uncapitalized=lambda sentence: sentence[:1].lower() + sentence[1:],
         shortened=lambda digest: digest[:12],
-        megabytes=lambda size: f"{size / 1e6:.1f} MB",
+        megabytes=words.megabytes,
     )
     templates.tests.update(
         positive=lambda number: number > 0,
@@ -129,12 +143,14 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "example": example,
         "published": published,
         "doubted": published.doubted_labels.labels / published.doubted_labels.of,
+        "designs": designs.said(results.designs, results.by_author, results.passport.point().test),
         "ranges": {
             "apart": facts.range_of(published.on_these_cells, "accuracy", patients_apart=True),
             "both_sides": facts.range_of(published.on_these_cells, "accuracy", patients_apart=False),
         },
         "predict": results.predict_speed,
         "bootstrap": results.bootstrap_speed,
+        "explain": results.explain_speed,
         "research_use": RESEARCH_USE,
         "flattered": FLATTERED,
         "not_calibrated": NOT_CALIBRATED,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from malaria_detect.cells import CLASSES
+from malaria_detect.comparison import Comparison, read_comparison
 from malaria_detect.crossval import (
     THRESHOLD,
     CrossValidation,
@@ -29,8 +30,9 @@ from malaria_detect.report.published import Published, read_published
 EVALUATION = "evaluation.json"
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
 TRAIN_SPEED, PREDICT_SPEED = "train-speed.json", "predict-speed.json"
-BOOTSTRAP_SPEED = "bootstrap-speed.json"
+BOOTSTRAP_SPEED, EXPLAIN_SPEED = "bootstrap-speed.json", "explain-speed.json"
 PUBLISHED = "published.json"
+DESIGNS, BY_AUTHOR = "compare.json", "compare-author.json"
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,13 @@ class Results:
         Whether it had to be made from the held-out cells, because the file was of others or missing.
     held_out : HeldOut
         The cells of the former, one by one.
-    train_speed, predict_speed, bootstrap_speed : dict
+    train_speed, predict_speed, bootstrap_speed, explain_speed : dict
         What ``make bench`` wrote.
     published : Published
         What others wrote.
+    designs, by_author : Comparison or None
+        What ``malaria-detect compare`` found on the same split by patient, and on each author's own split; None
+        where it did not run.
     """
 
     passport: Passport
@@ -60,7 +65,10 @@ class Results:
     train_speed: dict[str, Any]
     predict_speed: dict[str, Any]
     bootstrap_speed: dict[str, Any]
+    explain_speed: dict[str, Any]
     published: Published
+    designs: Comparison | None
+    by_author: Comparison | None
 
 
 def read_results(model: Path, reports: Path, sum_up: bool = True) -> Results:
@@ -103,7 +111,10 @@ def read_results(model: Path, reports: Path, sum_up: bool = True) -> Results:
         train_speed=_read_benchmark(reports / TRAIN_SPEED),
         predict_speed=_read_benchmark(reports / PREDICT_SPEED),
         bootstrap_speed=_read_benchmark(reports / BOOTSTRAP_SPEED),
+        explain_speed=_read_benchmark(reports / EXPLAIN_SPEED),
         published=read_published(reports / PUBLISHED),
+        designs=_comparison(reports / DESIGNS),
+        by_author=_comparison(reports / BY_AUTHOR),
     )
 
 
@@ -112,6 +123,11 @@ def _evaluation(path: Path) -> Evaluation | None:
         return read_evaluation(path)
     except CrossValidationError:
         return None
+
+
+def _comparison(path: Path) -> Comparison | None:
+    """A damaged file is an error, a missing one is not: training other designs takes hours."""
+    return read_comparison(path) if path.is_file() else None
 
 
 def _sums_up(summary: CrossValidation, files: tuple[HeldOut, Run]) -> bool:

@@ -15,6 +15,7 @@ from malaria_detect.words import (
     count,
     interval,
     joined,
+    megabytes,
     per_thousand,
     per_thousand_with_interval,
     score,
@@ -210,7 +211,7 @@ def details(passport: Passport) -> str:
     mean, std = (", ".join(f"{part:.3f}" for part in colour) for colour in (passport.mean, passport.std))
     versions = joined([f"{name} {version}" for name, version in passport.versions.items()])
     rows = [
-        ("file", f"`{passport.file_name}`, {passport.size_bytes / 1e6:.1f} MB, made on {passport.created}"),
+        ("file", f"`{passport.file_name}`, {megabytes(passport.size_bytes)}, made on {passport.created}"),
         ("SHA-256", f"`{passport.sha256}`"),
         ("network", f"{passport.architecture}; {joined(passport.classes)}"),
         (

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from malaria_detect import plots
+from malaria_detect.comparison import Reported, Row, Trained
 from malaria_detect.metrics import Estimate, PatientCounts, ReliabilityBin, Scores
-from malaria_detect.passport import Epoch
+from malaria_detect.passport import Epoch, StartWeights
 from malaria_detect.slide import DetectionLimit
 
 VERMILLION, BLUE, GREEN = "#d55e00", "#0072b2", "#009e73"
@@ -96,6 +97,33 @@ def some_rows() -> list[plots.ComparedScore]:
     ]
 
 
+def some_designs() -> list[Row]:
+    """Ours, three others of which one has a long name and one prints nothing, and one that was not run."""
+    start = StartWeights("none", "", "", 0, 0, ())
+
+    def trained(area: float) -> Trained:
+        return Trained(some_scores(area, area - 0.01), {}, 10, 10, 1.0, 1.0, 64, "2026-01-31", {}, start, ())
+
+    def printed(**scores: float) -> Reported:
+        return Reported("random", scores, "", "")
+
+    return [
+        Row("resnet34", "", "", "", None, trained(0.99), ""),
+        Row("keras-cnn-128", "", "", "", printed(accuracy=0.9598), trained(0.98), ""),
+        Row("feature-fusion-resnet50v2-mobilenetv2", "", "", "", printed(roc_auc=0.97), trained(0.95), ""),
+        Row("small-cnn-64", "", "", "", None, trained(0.93), ""),
+        Row(
+            "vgg16-frozen",
+            "",
+            "",
+            "",
+            printed(accuracy=0.99),
+            None,
+            "Its weights could not be had, and no file.",
+        ),
+    ]
+
+
 def some_limits() -> dict[str, list[DetectionLimit]]:
     return {
         "screening": [DetectionLimit(500, 0.1, 0.16), DetectionLimit(5000, 0.09, 0.13)],
@@ -114,6 +142,18 @@ def _cells() -> list[np.ndarray]:
     return [drawn_cell(40 + 10 * number, 60) for number in range(5)]
 
 
+def some_colours(count: int, seed: int = 0) -> np.ndarray:
+    """Mean colours of cells, 0 to 255, (count, 3)."""
+    return np.random.default_rng(seed).normal((190, 150, 165), 20, (count, 3)).clip(0, 255)
+
+
+def some_class_images() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Means and standard deviations of two classes; the first is darker by 10 of 255 levels inside."""
+    mean = drawn_cell(48, 48) / 255
+    means = {"Parasitized": np.where(mean > 0, mean - 10 / 255, 0), "Uninfected": mean}
+    return means, {"Parasitized": mean * 0.2, "Uninfected": mean * 0.1}
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "confusion_matrix": lambda: plots.confusion_matrix(some_scores()),
     "roc_curve": lambda: plots.roc_curve(some_scores(), CURVE),
@@ -125,6 +165,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "patient_dots of many": lambda: plots.patient_dots(some_patients(160)),
     "leak_meter": lambda: plots.leak_meter(four_scores(0.97), four_scores(0.98), four_scores(0.01)),
     "score_comparison": lambda: plots.score_comparison(some_rows()),
+    "design_comparison": lambda: plots.design_comparison(some_designs()),
     "apparent_parasitemia": lambda: plots.apparent_parasitemia(POINTS),
     "detection_limits": lambda: plots.detection_limits(some_limits()),
     "loss_curves": lambda: plots.loss_curves(some_history()),
@@ -138,6 +179,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         {"Parasitized": [120, 130, 150], "Uninfected": [110, 140]}
     ),
     "class_counts": lambda: plots.class_counts({"training": {"Parasitized": 30, "Uninfected": 10}}),
+    "colour_histograms": lambda: plots.colour_histograms(
+        {"Parasitized": some_colours(60), "Uninfected": some_colours(40, seed=1)}
+    ),
+    "patient_colours": lambda: plots.patient_colours(
+        {"infected": some_colours(30), "healthy": some_colours(5)}
+    ),
+    "activation_grid": lambda: plots.activation_grid(np.random.default_rng(3).random((40, 7, 7))),
+    "class_images": lambda: plots.class_images(*some_class_images()),
     "patient_counts": lambda: plots.patient_counts([3, 0, 9], [1, 8, 2]),
     "top_losses": lambda: plots.top_losses(_cells(), ["label Uninfected\ncalled Parasitized"] * 5),
 }

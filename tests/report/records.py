@@ -8,8 +8,10 @@ import numpy as np
 
 from malaria_detect.assessment import Logits, assess
 from malaria_detect.cells import CLASSES
+from malaria_detect.comparison import AUTHOR, Comparison, Reported, Row, Trained
+from malaria_detect.comparison import GROUPED as BY_PATIENT
 from malaria_detect.crossval import HeldOut, Run, write_held_out
-from malaria_detect.metrics import scaled
+from malaria_detect.metrics import difference, scaled, score
 from malaria_detect.passport import (
     SCHEMA_VERSION,
     Epoch,
@@ -23,6 +25,9 @@ from malaria_detect.records import to_json
 from malaria_detect.report.render import BLOCKS
 from malaria_detect.report.results import (
     BOOTSTRAP_SPEED,
+    BY_AUTHOR,
+    DESIGNS,
+    EXPLAIN_SPEED,
     GROUPED,
     PREDICT_SPEED,
     PUBLISHED,
@@ -50,6 +55,12 @@ PREDICT_REPORT = {
     "ratio_to_learn_predict": 12.0,
     "ratio_to_get_preds": 2.4,
     "machine": MACHINE,
+}
+EXPLAIN_REPORT = {
+    "cells": 24,
+    "random_parts": 19,
+    "seconds_per_cell": {"explain": 0.123, "plain": 0.567},
+    "ratio_to_plain": 4.61,
 }
 BOOTSTRAP_REPORT = {
     "cells": 22609,
@@ -165,6 +176,49 @@ def made_up_run(split: str, folds: int) -> Run:
     )
 
 
+def made_up_comparison(protocol: str = BY_PATIENT) -> Comparison:
+    """Ours, a design that is far worse, one that is ours but for a little noise, and one that was not run."""
+    cells = made_up_cells(7)
+    rng = np.random.default_rng(8)
+    ours = scaled(cells.logits, 1.0)
+
+    def trained(noise: float, seconds: float, changed: tuple[str, ...]) -> Trained:
+        probability = scaled(cells.logits + rng.normal(0, noise, len(cells.logits)), 1.0)
+        against = noise > 0 and protocol == BY_PATIENT
+        return Trained(
+            scores=score(cells.labels, probability, cells.groups, resamples=50),
+            minus_ours=difference(cells.labels, probability, ours, cells.groups, resamples=50)
+            if against
+            else {},
+            parameters=8_452_130,
+            file_bytes=33_900_000,
+            training_seconds=seconds,
+            pictures_per_second=310.3,
+            input_size=128,
+            created="2026-01-31",
+            settings={},
+            start=START,
+            changed=changed,
+        )
+
+    random = Reported("random 70/30", {"accuracy": 0.9598}, "loss 0.1214", "a public repository")
+    rows = (
+        Row("resnet34", "The shipped model", "this project", "", None, trained(0, 20_000, ()), ""),
+        Row(
+            "keras-cnn",
+            "Three convolutions",
+            "a tutorial",
+            "the rate",
+            random,
+            trained(6, 600, ("2 epochs",)),
+            "",
+        ),
+        Row("resnet18", "Four stages", "a repository", "", None, trained(0.01, 1200, ()), ""),
+        Row("vgg16-frozen", "A frozen trunk.", "", "", random, None, "Its weights were not at hand."),
+    )
+    return Comparison(protocol, "0" * 64, rows, "an abacus", {"torch": "2.14.1"}, "2026-01-31")
+
+
 def twice_photographed(cells: Cells) -> Cells:
     """The first infected patient's cells under two ids, as NLM's one patient on two microscopes."""
     twice = cells.groups[len(cells.files) // 18 :][0]
@@ -197,8 +251,11 @@ def write_made_up_files(folder: Path, seed: int = 0) -> None:
         (TRAIN_SPEED, TRAIN_REPORT),
         (PREDICT_SPEED, PREDICT_REPORT),
         (BOOTSTRAP_SPEED, BOOTSTRAP_REPORT),
+        (EXPLAIN_SPEED, EXPLAIN_REPORT),
     ):
         (reports / name).write_text(json.dumps(content), encoding="utf-8")
+    for name, protocol in ((DESIGNS, BY_PATIENT), (BY_AUTHOR, AUTHOR)):
+        (reports / name).write_text(to_json(made_up_comparison(protocol)), encoding="utf-8")
     published = (PROJECT / "reports" / PUBLISHED).read_text(encoding="utf-8")
     (reports / PUBLISHED).write_text(published, encoding="utf-8")
     marks = "\n\n".join(f"## {name}\n\n<!-- {name}:begin -->\n<!-- {name}:end -->" for name in BLOCKS)

@@ -45,7 +45,7 @@ def test_templates_hold_no_numbers(template: str) -> None:
     assert not re.findall(r".{0,30}\d.{0,30}", text)
 
 
-@pytest.mark.parametrize("module", ["tables", "render", "figures", "facts"])
+@pytest.mark.parametrize("module", ["tables", "render", "figures", "facts", "designs"])
 def test_code_writes_no_numbers_of_its_own(module: str) -> None:
     (folder,) = malaria_detect.report.__path__
     tree = ast.parse((Path(folder) / f"{module}.py").read_text(encoding="utf-8"))
@@ -184,6 +184,7 @@ def test_speed_is_what_the_benchmarks_wrote(results: Results) -> None:
         "does 60.0 cells/s: 12.0 times a loop of `learn.predict` (5.0) and 2.4 times `get_preds` (25.0)"
         in block
     )
+    assert "by 19 random parts, takes 0.123 s: 4.61 times as fast" in block
     assert "2,000 resamples of 22,609 cells of 160 patients, take 0.5 s: 30.0 times" in block
     assert "2 cores (abacus, without bfloat16), torch 2.14.1, 2026-01-31." in block
 

@@ -1,0 +1,37 @@
+"""VGG-16's ImageNet features, frozen, under a dense head."""
+
+from torch import nn
+from torchvision.models import VGG16_Weights, vgg16
+
+from malaria_detect.comparison import Reported
+from malaria_detect.networks.frozen import frozen_design, pooled
+from malaria_detect.passport import StartWeights
+from malaria_detect.weights import starting_network
+
+
+def vgg16_trunk(weights: str) -> tuple[nn.Module, int, StartWeights, str]:
+    """Torchvision's VGG-16 up to its last pooling; 512 features, averaged over the picture.
+
+    Raises
+    ------
+    WeightsError
+        Where ImageNet's weights cannot be had, or a file does not hold all of ``features``.
+    """
+    whole, start, report = starting_network(
+        weights, "vgg16", lambda: vgg16(weights=None), VGG16_Weights.IMAGENET1K_V1, required="features."
+    )
+    return pooled(whole.get_submodule("features")), 512, start, report
+
+
+DESIGN = frozen_design(
+    "vgg16-frozen",
+    "VGG-16 from ImageNet, frozen, under a dense head",
+    "transfer learning as in many notebooks; Rajaraman 2018 is printed beside it",
+    [vgg16_trunk],
+    reported=Reported(
+        "five folds, patients kept apart",
+        {"accuracy": 0.945},
+        "best patient-level accuracy of the paper 0.959",
+        "PeerJ 6:e4568, PMC5907772, read at second hand",
+    ),
+)

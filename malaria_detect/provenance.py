@@ -1,0 +1,23 @@
+"""With what, and when, something was made."""
+
+import datetime
+import platform
+from importlib.metadata import version
+
+from malaria_detect import __version__
+
+_LIBRARIES = ("torch", "torchvision", "fastai", "pillow", "numpy", "scikit-learn")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of this package, of Python, and of what can change a number."""
+    return {
+        "malaria_detect": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+
+
+def today() -> str:
+    """The date in UTC, as 2026-01-31."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()

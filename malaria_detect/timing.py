@@ -1,0 +1,57 @@
+"""How many pictures a second networks predict, side by side."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from tqdm.auto import tqdm
+
+from malaria_detect.cells import Cell
+from malaria_detect.images import read_image
+from malaria_detect.inference import open_learner, parasitized_logits, prepared
+from malaria_detect.passport import Passport, read_model
+from malaria_detect.preprocess import preprocess
+from malaria_detect.squares import RESIZE, square
+
+_CELLS, _BATCH, _ROUNDS = 96, 32, 5
+
+
+def pictures_per_second(
+    models: Mapping[str, Path], cells: Sequence[Cell], progress: bool = True
+) -> dict[str, float]:
+    """Pictures per second, from the scaled square to the logit; in turns, so that a busy moment hits all alike.
+
+    Parameters
+    ----------
+    models : dict of str to Path
+        Exported learners with their passports beside them.
+    cells : sequence of Cell
+        At most 96 of them are taken, spread evenly.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    dict of str to float
+        The median of five rounds, after one that does not count.
+    """
+    chosen = cells[:: max(1, len(cells) // _CELLS)][:_CELLS]
+    pictures = [read_image(cell.path) for cell in chosen]
+    read = {name: read_model(model) for name, model in models.items()}
+    passports: dict[str, Passport] = {name: passport for name, (passport, _) in read.items()}
+    networks = {name: prepared(open_learner(data).model) for name, (_, data) in read.items()}
+    # Once for each preprocessing: squares are large.
+    squares = {
+        names: [square(preprocess(picture, names), RESIZE) for picture in pictures]
+        for names in {passport.preprocess for passport in passports.values()}
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for _ in tqdm(range(_ROUNDS + 1), desc="timing", disable=not progress, leave=False):
+        for name, passport in passports.items():
+            began = time.perf_counter()
+            for begin in range(0, len(chosen), _BATCH):
+                batch = squares[passport.preprocess][begin : begin + _BATCH]
+                parasitized_logits(networks[name], batch, passport.input_size, passport.mean, passport.std)
+            seconds[name].append(time.perf_counter() - began)
+    return {name: round(len(chosen) / median(times[1:]), 1) for name, times in seconds.items()}
