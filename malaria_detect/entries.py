@@ -89,7 +89,8 @@ def entry_of(
             resume=(run / "checkpoint.pt").is_file(),
             progress=progress,
         )
-        passport = export(fitted, cells, split, settings, fingerprint, model, how=how, progress=progress)
+        export(fitted, cells, split, settings, fingerprint, model, how=how, progress=progress)
+        passport = read_passport(model)  # as it is read the next time
     return Entry(design, model, passport, logits_of(model, passport)[1])
 
 

@@ -123,6 +123,8 @@ def _new(part: Path, cells: int, features: int) -> np.memmap:
 def _read(file: Path, cells: int) -> np.memmap | None:
     """A file of an earlier run; none where it is missing, cut off or of something else."""
     try:
+        # Only to read: to write, one that was cut off would be filled up with zeros.
+        np.lib.format.open_memmap(file, mode="r")
         array = np.lib.format.open_memmap(file, mode="r+")
     except (FileNotFoundError, ValueError, EOFError):
         return None

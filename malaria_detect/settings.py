@@ -242,6 +242,7 @@ def parse_fields(words: Sequence[str]) -> dict[str, Any]:
         if field.type is kind
     }
     kinds["epochs"] = int
+    del kinds["network"]  # it has brought these settings
     read: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")

@@ -18,9 +18,15 @@ def vgg16_trunk(weights: str) -> tuple[nn.Module, int, StartWeights, str]:
         Where ImageNet's weights cannot be had, or a file does not hold all of ``features``.
     """
     whole, start, report = starting_network(
-        weights, "vgg16", lambda: vgg16(weights=None), VGG16_Weights.IMAGENET1K_V1, required="features."
+        weights, "vgg16", _build, VGG16_Weights.IMAGENET1K_V1, required="features."
     )
     return pooled(whole.get_submodule("features")), 512, start, report
+
+
+def _build() -> nn.Module:
+    # Its own start would take seconds, and every tensor that counts is replaced.
+    network: nn.Module = vgg16(weights=None, init_weights=False)
+    return network
 
 
 DESIGN = frozen_design(

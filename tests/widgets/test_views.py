@@ -265,7 +265,7 @@ def test_authors_own_splits_are_stamped_and_left_out_where_they_were_not_run(
     beside.write_text(to_json(made_up_comparison("author")), encoding="utf-8")
     html = designs_view(comparison, passport)
     assert "own split <span class='md-stamp'>patients on both sides</span>" in html
-    assert "Here the held-out cells also chose the epoch" in text_of(html)
+    assert "keeps its best epoch the held-out cells chose it" in text_of(html)
 
 
 def test_without_a_comparison_its_part_says_how_to_make_one(tmp_path: Path, passport: Passport) -> None:
