@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.cells import CellFolder, check_cells
@@ -25,6 +26,7 @@ from malaria_detect.entries import Entry, as_in_json, entry_of
 from malaria_detect.inference import open_learner
 from malaria_detect.metrics import difference, score
 from malaria_detect.networks import NETWORKS, Design, find_network
+from malaria_detect.networks.resnet50v2_frozen import STAGES
 from malaria_detect.passport import read_model
 from malaria_detect.provenance import library_versions, today
 from malaria_detect.records import to_json
@@ -188,7 +190,17 @@ def _trained(entry: Entry, protocol: str, ours: Entry | None, speed: float) -> T
         created=passport.created,
         settings=passport.settings,
         start=passport.weights,
-        changed=_changed(entry.design, passport.settings),
+        changed=(*_changed(entry.design, passport.settings), *_cut_off(network)),
+    )
+
+
+def _cut_off(network: nn.Module) -> tuple[str, ...]:
+    """What a trunk lacks because the file of its weights ends early, as sentences' parts."""
+    stages = [part for name, part in network.named_modules() if name.endswith(".stages")]
+    return tuple(
+        f"a trunk that ends after stage {count} of {STAGES}"
+        for count in (len(list(part.children())) for part in stages)
+        if count < STAGES
     )
 
 

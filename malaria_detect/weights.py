@@ -158,8 +158,9 @@ def frozen_at_random(trunk: str) -> WeightsError:
 
 def no_download(trunk: str, error: Exception) -> WeightsError:
     """What to tell where there is no network."""
+    reason = getattr(error, "reason", error)
     return WeightsError(
-        f"ImageNet's weights of {trunk} could not be downloaded ({error}): without a network use --weights FILE "
+        f"ImageNet's weights of {trunk} could not be downloaded ({reason}): without a network use --weights FILE "
         f"(a state dict that you have), or {trunk}=FILE among several."
     )
 

@@ -12,6 +12,7 @@ from torchvision.models import mobilenet_v2, vgg16
 from torchvision.models.resnet import BasicBlock
 
 from malaria_detect.cells import find_cells
+from malaria_detect.compare import _cut_off
 from malaria_detect.detector import Detector
 from malaria_detect.explain import activations
 from malaria_detect.images import read_image
@@ -222,6 +223,7 @@ def test_as_many_stages_are_built_as_the_file_holds(trunk_files: str) -> None:
     assert features.shape == (1, 512)
     assert head.get_submodule("0").num_features == 512
     assert started.start.missing == 0
+    assert _cut_off(started.network) == ("a trunk that ends after stage 2 of 4",)
 
 
 def test_timms_own_state_dict_is_loaded_whole_and_sees_timms_own_scale(tmp_path: Path) -> None:

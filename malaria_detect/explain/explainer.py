@@ -212,8 +212,8 @@ def explain(detector: Detector, image: ImageSource) -> Explanation:
 def _sentence(reliable: bool, before: float, after: float, threshold: float) -> str:
     if not reliable:
         return (
-            f"{_NONE_FOUND}hiding what seemed to matter changes the model's answer no more than hiding random parts of "
-            "the same size."
+            f"{_NONE_FOUND}hiding what seemed to matter changes the model's answer too little, or no more than hiding "
+            "random parts of the same size. (Of several parasites in a cell one can be hidden, and the answer stays.)"
         )
     doubt = "That does not make the answer right."
     if after >= threshold:

@@ -47,7 +47,7 @@ def cell_learner(dls: DataLoaders, network: nn.Module, settings: TrainSettings) 
 
 DESIGN = Design(
     name="resnet34",
-    title="resnet34, fine-tuned from ImageNet with fastai; ours",
+    title="resnet34 from ImageNet, fine-tuned with fastai",
     where="the recipe of this project, after fastai's tutorials",
     input_size=INPUT_SIZE,
     any_size=True,

@@ -25,6 +25,7 @@ from malaria_detect.weights import (
 )
 
 _TIMM = "resnetv2_50"
+STAGES = 4
 
 
 def resnet50v2_trunk(weights: str) -> tuple[nn.Module, int, StartWeights, str]:
@@ -52,8 +53,8 @@ def resnet50v2_trunk(weights: str) -> tuple[nn.Module, int, StartWeights, str]:
         return _with_own_scale(whole), 2048, start_of(path, loaded), str(loaded)
     state = {timm_name(name): tensor for name, tensor in state.items()}
     stages = len({name.split(".")[1] for name in state if name.startswith("stages.")})
-    if not 1 <= stages <= 4:
-        raise WeightsError(f"{path.name} holds {stages} stages of a ResNet-50 v2, which has four.")
+    if not 1 <= stages <= STAGES:
+        raise WeightsError(f"{path.name} holds {stages} stages of a ResNet-50 v2, which has {STAGES}.")
     trunk = _zoo_trunk(stages)
     loaded = load_matching(trunk, state, required="")
     return trunk, 256 * 2 ** (stages - 1), start_of(path, loaded), str(loaded)

@@ -73,7 +73,7 @@ def _scores(comparison: Comparison) -> str:
             _name(row),
             [
                 *(Cell(NAMES[name], _against_ours(name, trained)) for name in designs.FIRST),
-                Cell("In print, by another protocol", _author(row), prose=True),
+                Cell("By another protocol", _author(row), prose=True),
             ],
         )
         for row, trained in designs.ran(comparison)
@@ -153,7 +153,7 @@ def _on_authors_splits(found: Sequence[tuple[Row, Trained]]) -> str:
                     Cell(f"{NAMES[name]} here", _with_interval(name, trained.scores.estimates[name]))
                     for name in designs.FIRST
                 ),
-                Cell("In print", _author(row), prose=True),
+                Cell("By its author", _author(row), prose=True),
             ],
         )
         for row, trained in found
@@ -185,7 +185,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _author(row: Row) -> str:
-    return escape(designs.printed(row)) if row.reported else ""
+    return escape(f"In print: {designs.printed(row)}") if row.reported else ""
 
 
 def _with_interval(name: str, estimate: Estimate) -> str:

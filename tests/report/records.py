@@ -59,6 +59,7 @@ PREDICT_REPORT = {
 EXPLAIN_REPORT = {
     "cells": 24,
     "random_parts": 19,
+    "reliable": 20,
     "seconds_per_cell": {"explain": 0.123, "plain": 0.567},
     "ratio_to_plain": 4.61,
 }

@@ -63,7 +63,10 @@ def test_every_network_stands_with_scores_difference_costs_and_what_is_in_print(
             assert f"{found.scores.estimates[name].value:.3f} (" in block
     assert "accuracy 0.960 (random 70/30) |" in block
     assert "**`resnet34`, ours**" in block
-    assert "- `keras-cnn`: Three convolutions; a tutorial; chosen here: the rate; also in print: loss 0.1214; " in block
+    assert (
+        "- `keras-cnn`: Three convolutions; a tutorial; chosen here: the rate; also in print: loss 0.1214; "
+        in block
+    )
 
 
 def test_a_row_of_ours_that_is_not_the_shipped_model_is_told(comparison: Comparison) -> None:

@@ -184,6 +184,7 @@ def test_speed_is_what_the_benchmarks_wrote(results: Results) -> None:
         "does 60.0 cells/s: 12.0 times a loop of `learn.predict` (5.0) and 2.4 times `get_preds` (25.0)"
         in block
     )
+    assert "20 of the 24 explanations stood the check" in block
     assert "by 19 random parts, takes 0.123 s: 4.61 times as fast" in block
     assert "2,000 resamples of 22,609 cells of 160 patients, take 0.5 s: 30.0 times" in block
     assert "2 cores (abacus, without bfloat16), torch 2.14.1, 2026-01-31." in block
