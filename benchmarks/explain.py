@@ -65,8 +65,8 @@ def main() -> None:
     detector = load_detector(options.model)
     explainer = Explainer(detector)
     every = [cell.path for cell in find_cells(options.cells).cells if cell.label == CLASSES[0]]
-    spread = every[:: max(1, len(every) // (2 * options.count))]
-    called = [path for path in spread if detector.predict(path).decision == CLASSES[0]][: options.count]
+    spread = every[:: max(1, len(every) // options.count)][: options.count]
+    called = [path for path in spread if detector.predict(path).decision == CLASSES[0]]
     few = called[:: max(1, len(called) // 6)]
     ways: dict[str, tuple[Callable[[], None], int]] = {
         "explain": (lambda: ours(explainer, called), len(called)),

@@ -150,9 +150,11 @@ class Explainer:
             return unreliable(
                 f"{_NONE_FOUND}what is marked is too much of this cell to be compared with other parts of it."
             )
-        nothing_hidden = np.zeros_like(part)
         small = functional.interpolate(seen, size=(self._side, self._side), mode="bilinear", antialias=True)
-        whole, without = self._log_odds(seen, cell, [nothing_hidden, part])
+        # At the network's own size the whole cell has been answered already.
+        whole = float(logit(np.clip(prediction.raw_probability_parasitized, 1e-12, 1 - 1e-12)))
+        (without,) = self._log_odds(seen, cell, [part])
+        nothing_hidden = np.zeros_like(part)
         small_whole, small_without, *random = self._log_odds(small, cell, [nothing_hidden, part, *others])
         fall, check_fall = whole - without, small_whole - small_without
         random_falls = tuple(small_whole - one for one in random)
