@@ -11,8 +11,10 @@ dashboard: .venv/installed  ## serve the page, on http://127.0.0.1:8866 unless H
 	@echo "The page: http://$(HOST):$(PORT)  (Ctrl-C ends it)"
 	@$(BIN)/voila dashboard.ipynb --no-browser --Voila.ip=$(HOST) --port=$(PORT) --Voila.port_retries=0
 
+# Two tests at a time, each with one thread: two that share two cores with two threads each wait for one another.
 test: .venv/installed-test  ## lint, check the types, run the tests
-	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/pytest $(ARGS)
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy \
+	    && OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 train: .venv/installed  ## train on the cells and write export.pkl with its passport (ARGS="--help" lists the options)
 	$(BIN)/malaria-detect train $(ARGS)

@@ -96,9 +96,10 @@ def test_a_network_with_random_weights_mostly_fails_the_check(detector: Detector
     for seed in range(12):
         torch.manual_seed(seed)
         passport = replace(detector.passport, input_size=96)
-        explainer = Explainer(Detector(prepared(resnet18(num_classes=2)), passport))
+        judge = Detector(prepared(resnet18(num_classes=2)), passport)
         picture = dotted_cell(*np.random.default_rng(seed).integers(40, 75, 2))
-        explanation = explainer.explain(picture, replace(detector.predict(picture), decision=CLASSES[0]))
+        called = replace(judge.predict(picture), decision=CLASSES[0])
+        explanation = Explainer(judge).explain(picture, called)
         if explanation.random_falls:
             checked.append(explanation.reliable)
     assert len(checked) >= 4  # others find no mark, or no room for parts like it
@@ -109,8 +110,8 @@ def test_a_mark_that_hardly_matters_is_no_explanation(detector: Detector) -> Non
     finder = DotFinder()
     finder.strength = 40.0  # the dot still matters most, but hiding it changes the odds by next to nothing
     picture = dotted_cell(40, 50)
-    called = replace(detector.predict(picture), decision=CLASSES[0])
-    explanation = Explainer(Detector(prepared(finder), detector.passport)).explain(picture, called)
+    judge = Detector(prepared(finder), detector.passport)
+    explanation = Explainer(judge).explain(picture, replace(judge.predict(picture), decision=CLASSES[0]))
     assert explanation.check_fall > max(explanation.random_falls)
     assert explanation.fall < LEAST_FALL
     assert not explanation.reliable

@@ -115,7 +115,7 @@ class Explainer:
         image : path, bytes, PIL.Image.Image or numpy.ndarray
             As for :meth:`malaria_detect.detector.Detector.predict`.
         prediction : Prediction, optional
-            What the detector said of this picture, perhaps at another operating point; without one it is asked.
+            What this detector said of this picture, perhaps at another operating point; without one it is asked.
 
         Returns
         -------
