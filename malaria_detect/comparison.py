@@ -18,6 +18,9 @@ OURS = "resnet34"
 # Those that authors print, too, and that hold at the threshold of each network.
 COMPARED = ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc")
 
+# How a change that cuts epochs is written: "8 epochs instead of 30".
+_OF_EPOCHS = (["epoch", "instead"], ["epochs", "instead"])
+
 
 class ComparisonError(MalariaDetectError):
     """A comparison cannot be made or read."""
@@ -93,6 +96,11 @@ class Trained:
         """Refuse scores of which a table would lack one."""
         if missing := [name for name in COMPARED if name not in self.scores.estimates]:
             raise ValueError(f"scores lack {', '.join(missing)}")
+
+    @property
+    def cut_short(self) -> str:
+        """How many epochs it had instead of its design's, which belongs beside its scores; empty where it had all."""
+        return next((part for part in self.changed if part.split()[1:3] in _OF_EPOCHS), "")
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from malaria_detect.stain import cell_mask
 
 # Of parts that mean nothing the mark would be the best of twenty in 5 % of cells.
 RANDOM_PARTS = 19
-# px: random parts are hidden in a smaller picture than the network's own, at a third of the cost. The mark itself is
+# px: random parts are hidden in a smaller picture than the network's own, at a quarter of the cost. The mark itself is
 # hidden in both, and must matter in both.
-CHECK_SIDE = 128
+CHECK_SIDE = 112
 # Of log-odds: what lowers the odds by less than a fifth explains nothing, and may be rounding.
 LEAST_FALL = 0.22
 # Of log-odds: within these the smaller picture may be answered the other way round.

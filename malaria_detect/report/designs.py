@@ -235,7 +235,7 @@ def first_table(comparison: Comparison) -> str:
             for name in FIRST
             for cell in (with_interval(trained.scores.estimates[name]), less_ours(trained, name))
         ]
-        rows.append(_row(row, [*cells, printed(row)]))
+        rows.append(_row(row, [*cells, printed(row)], trained.cut_short))
     return table(("network", *heads, "in print, by **another protocol**"), rows)
 
 
@@ -263,10 +263,10 @@ def authors_table(found: Sequence[tuple[Row, Trained]]) -> str:
     return table(("network", *(f"{score_name(name)} here" for name in FIRST), "in print"), rows)
 
 
-def _row(row: Row, cells: Sequence[str]) -> list[str]:
+def _row(row: Row, cells: Sequence[str], cut_short: str = "") -> list[str]:
     """A row of a table; ours is written bold."""
-    ours = row.network == OURS
-    return [f"**`{row.network}`, ours**" if ours else f"`{row.network}`", *cells]
+    name = f"**`{row.network}`, ours**" if row.network == OURS else f"`{row.network}`"
+    return [f"{name} ({cut_short})" if cut_short else name, *cells]
 
 
 def _ends(low: str, high: str) -> str:

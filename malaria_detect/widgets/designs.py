@@ -70,7 +70,7 @@ def _read(path: Path) -> Comparison | None:
 def _scores(comparison: Comparison) -> str:
     rows = [
         (
-            _name(row),
+            _name(row) + _cut_short(trained),
             [
                 *(Cell(NAMES[name], _against_ours(name, trained)) for name in designs.FIRST),
                 Cell("By another protocol", _author(row), prose=True),
@@ -198,6 +198,10 @@ def _with_interval(name: str, estimate: Estimate) -> str:
 def _name(row: Row) -> str:
     ours = row.network == OURS
     return f"{escape(row.network)}, ours" if ours else escape(row.network)
+
+
+def _cut_short(trained: Trained) -> str:
+    return f"<div class='md-interval'>{escape(trained.cut_short)}</div>" if trained.cut_short else ""
 
 
 def _more(summary: str, text: str) -> str:

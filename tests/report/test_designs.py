@@ -50,7 +50,7 @@ def test_every_network_stands_with_scores_difference_costs_and_what_is_in_print(
     for row in comparison.rows[WORSE:NOT_RUN]:
         found = trained(row)
         scores, costs = [
-            next(line for line in lines if line.startswith(f"| `{row.network}` |"))
+            next(line for line in lines if line.startswith(f"| `{row.network}` "))
             for lines in (table.splitlines() for table in (block, block.partition("| parameters |")[2]))
         ]
         for name in ("accuracy", "roc_auc"):
@@ -63,6 +63,7 @@ def test_every_network_stands_with_scores_difference_costs_and_what_is_in_print(
             assert f"{found.scores.estimates[name].value:.3f} (" in block
     assert "accuracy 0.960 (random 70/30) |" in block
     assert "**`resnet34`, ours**" in block
+    assert "| `keras-cnn` (2 epochs instead of 30) | " in block
     assert (
         "- `keras-cnn`: Three convolutions; a tutorial; chosen here: the rate; also in print: loss 0.1214; "
         in block

@@ -246,7 +246,7 @@ def test_every_design_stands_with_its_score_its_distance_from_ours_and_what_is_i
     for network, trained in made_up.trained.items():
         accuracy = trained.scores.estimates["accuracy"].value
         assert f"{network}, ours {text_of(percent(accuracy))} (" in words or (
-            f"{network} {text_of(percent(accuracy))} (" in words
+            " ".join(filter(None, (network, trained.cut_short, f"{text_of(percent(accuracy))} ("))) in words
         )
     less = made_up.trained["keras-cnn"].minus_ours["accuracy"]
     assert f"{points(less)} points against ours" in words
