@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from fastai.vision.all import (
@@ -30,6 +31,19 @@ _OPTIMISERS = {
     "keras-adam": partial(Adam, mom=0.9, sqr_mom=0.999, eps=1e-7),
     "sgd": partial(SGD, mom=0.9, decouple_wd=False),
 }
+
+
+# What trainings from scratch share: a constant rate, hard labels, and the epoch that validation cells liked best.
+FROM_SCRATCH: Mapping[str, Any] = MappingProxyType(
+    {
+        "freeze_epochs": 0,
+        "average_epochs": 0,
+        "schedule": "constant",
+        "keep": "best",
+        "label_smoothing": 0.0,
+        "weights": "none",
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from fastai.vision.all import AffineCoordTfm, affine_mat, aug_transforms
 from torch import nn
 
 from malaria_detect.comparison import Reported
-from malaria_detect.networks.design import AuthorSplit, Design, Started, start_like_keras
+from malaria_detect.networks.design import FROM_SCRATCH, AuthorSplit, Design, Started, start_like_keras
 from malaria_detect.weights import random_start
 
 _SIZE = 128
@@ -67,17 +67,12 @@ DESIGN = Design(
     start=start,
     augmentations=augmentations,
     training={
+        **FROM_SCRATCH,
         "sizes": (_SIZE,) * 30,
-        "freeze_epochs": 0,
-        "average_epochs": 0,
         "batch_size": 16,
         "base_lr": 1e-4,
         "optimiser": "keras-adam",
         "weight_decay": 0.0,
-        "schedule": "constant",
-        "keep": "best",
-        "label_smoothing": 0.0,
-        "weights": "none",
     },
     reported=Reported(
         "random 70/30",

@@ -3,7 +3,7 @@
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from malaria_detect.networks.design import Design, Started, one_output
+from malaria_detect.networks.design import FROM_SCRATCH, Design, Started, one_output
 from malaria_detect.recipe import augmentations
 from malaria_detect.weights import random_start
 
@@ -39,17 +39,12 @@ DESIGN = Design(
     start=start,
     augmentations=augmentations,
     training={
+        **FROM_SCRATCH,
         "sizes": (_SIZE,) * 30,
-        "freeze_epochs": 0,
-        "average_epochs": 0,
         "base_lr": 0.1,
         "optimiser": "sgd",
         "weight_decay": 1e-4,
-        "schedule": "constant",
         "patience": 5,
-        "keep": "best",
-        "label_smoothing": 0.0,
-        "weights": "none",
     },
     chosen="the batches of 64, the augmentation (ours), the 30 epochs and the patience of 5",
 )

@@ -5,7 +5,7 @@ from typing import Any
 from fastai.vision.all import AffineCoordTfm
 from torch import nn
 
-from malaria_detect.networks.design import Design, Started, one_output, start_like_keras
+from malaria_detect.networks.design import FROM_SCRATCH, Design, Started, one_output, start_like_keras
 from malaria_detect.weights import random_start
 
 _SIZE = 64
@@ -39,18 +39,13 @@ DESIGN = Design(
     start=start,
     augmentations=augmentations,
     training={
+        **FROM_SCRATCH,
         "sizes": (_SIZE,) * 30,
-        "freeze_epochs": 0,
-        "average_epochs": 0,
         "batch_size": 32,
         "base_lr": 1e-3,
         "optimiser": "keras-adam",
         "weight_decay": 0.0,
-        "schedule": "constant",
         "patience": 5,
-        "keep": "best",
-        "label_smoothing": 0.0,
-        "weights": "none",
     },
     chosen="the numbers of filters and of units, the dropout, the rate and the patience",
 )
