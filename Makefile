@@ -5,11 +5,10 @@ PORT ?= 8866
 BIN := .venv/bin
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-dashboard: .venv/installed  ## serve the page, on http://127.0.0.1:8866 unless HOST or PORT say otherwise
-	@echo "The page: http://$(HOST):$(PORT)  (Ctrl-C ends it)"
-	@$(BIN)/voila dashboard.ipynb --no-browser --Voila.ip=$(HOST) --port=$(PORT) --Voila.port_retries=0
+dashboard: .venv/installed  ## serve page and HTTP interface, on http://127.0.0.1:8866 unless HOST or PORT say otherwise
+	@$(BIN)/malaria-detect serve --host $(HOST) --port $(PORT) $(ARGS)
 
 # Two tests at a time, each with one thread: two that share two cores with two threads each wait for one another.
 test: .venv/installed-test  ## lint, check the types, run the tests
@@ -32,8 +31,16 @@ bench: .venv/installed  ## time training, predicting, explaining and intervals a
 	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap \
 	    && $(BIN)/python -m benchmarks.explain
 
+bench-serve: .venv/installed-test  ## measure the page against the plain way: memory, start, answers, many visitors
+	$(BIN)/python -m benchmarks.serve $(ARGS)
+
+audit: .venv/installed  ## look the installed versions up among known vulnerabilities; needs the network
+	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1
+	.venv-audit/bin/pip-audit --strict --skip-editable \
+	    --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 clean:  ## remove the environment and the caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis && find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .venv-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis && find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The files named installed* stand for a finished installation: it is repeated when a pin or a range changes.
 .venv/installed: requirements.txt pyproject.toml
@@ -47,4 +54,4 @@ clean:  ## remove the environment and the caches
 	$(BIN)/pip install -r requirements.txt -e '.[test]'
 	@touch $@
 
-.PHONY: help dashboard test train evaluate compare report bench clean
+.PHONY: help dashboard test train evaluate compare report bench bench-serve audit clean

@@ -13,10 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from malaria_detect.detector import Detector, Prediction, Refusal, load_detector
+    from malaria_detect.detector import Detector, load_detector
     from malaria_detect.errors import MalariaDetectError
     from malaria_detect.images import ImageRefused, read_image
     from malaria_detect.passport import Passport, read_passport
+    from malaria_detect.prediction import Prediction, Refusal
 
 __version__ = "0.1.0"
 
@@ -38,8 +39,8 @@ _MODULE_OF = {
     "ImageRefused": "images",
     "MalariaDetectError": "errors",
     "Passport": "passport",
-    "Prediction": "detector",
-    "Refusal": "detector",
+    "Prediction": "prediction",
+    "Refusal": "prediction",
     "load_detector": "detector",
     "read_image": "images",
     "read_passport": "passport",

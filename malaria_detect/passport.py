@@ -1,12 +1,13 @@
 """The passport ``export.json``: what ``export.pkl`` is, what it was trained on, and how well it does.
 
 ``export.pkl`` is a pickle: opening it runs what is in it. So the passport is read first, and the model is only opened
-where its SHA-256 is the one that stands there.
+where its SHA-256 is the one that stands there; and, where :data:`PIN_VARIABLE` is set, the one that stands in it.
 """
 
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from malaria_detect.records import RecordError, from_json
 # In the fingerprint of cells whose labels were corrected, before that of the corrections.
 CORRECTED = " corrected "
 SCHEMA_VERSION = 2
+# Whoever can change both files on a server can still not change what is opened, where this holds the model's SHA-256.
+PIN_VARIABLE = "MALARIA_DETECT_SHA256"
 RESEARCH_USE = "For Research Use Only. Not for use in diagnostic procedures."
 _MEND = "take both files from one release, or train anew with `malaria-detect train`"
 EPOCH_SCORES = ("train_loss", "valid_loss", "accuracy", "precision", "recall", "f1", "roc_auc")
@@ -254,7 +257,8 @@ def read_passport(model_path: str | os.PathLike[str] = "export.pkl") -> Passport
     Raises
     ------
     PassportError
-        Where one of the two is missing, the passport cannot be understood, or the SHA-256 differs.
+        Where one of the two is missing, the passport cannot be understood, the SHA-256 differs, or it is not the one
+        that the environment's ``MALARIA_DETECT_SHA256`` asks for.
     """
     return read_model(model_path)[0]
 
@@ -290,4 +294,22 @@ def read_model(model_path: str | os.PathLike[str]) -> tuple[Passport, bytes]:
             f"{model} is not the file that {path.name} was written for (SHA-256 {found[:12]}… instead of "
             f"{passport.sha256[:12]}…), so it is not opened; {_MEND}."
         )
+    _check_pin(model, found)
     return passport, data
+
+
+def _check_pin(model: Path, found: str) -> None:
+    pin = os.environ.get(PIN_VARIABLE)
+    if pin is None:
+        return
+    wanted = pin.strip().lower()
+    if not re.fullmatch("[0-9a-f]{64}", wanted):
+        raise PassportError(
+            f"{PIN_VARIABLE} is {pin!r}, so no model is opened: wanted are the 64 hexadecimal digits of a model's "
+            "SHA-256; mend it, or unset it to open any model that has its passport."
+        )
+    if found != wanted:
+        raise PassportError(
+            f"{model} is not the model that {PIN_VARIABLE} asks for (SHA-256 {found[:12]}… instead of "
+            f"{wanted[:12]}…), so it is not opened; take the files of that release, or change the variable."
+        )

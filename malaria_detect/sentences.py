@@ -6,9 +6,9 @@ from functools import lru_cache
 
 from malaria_detect import words
 from malaria_detect.cells import CLASSES
-from malaria_detect.detector import Prediction, Refusal
 from malaria_detect.metrics import PatientCounts
 from malaria_detect.passport import OperatingPoint
+from malaria_detect.prediction import Prediction, Refusal
 from malaria_detect.slide import (
     DetectionLimit,
     SlideError,

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array, identity, kron
 from torch.nn import functional
 
 from malaria_detect.images import read_image
@@ -25,6 +26,9 @@ INPUT_SIZE = 224  # px: the batch transform aug_transforms(size=224)
 # ImageNet's, of RGB in 0 to 1.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+
+_Item = TypeVar("_Item")
+_Done = TypeVar("_Done")
 
 
 def square(image: Image.Image, side: int) -> np.ndarray:
@@ -130,20 +134,47 @@ def network_input(
     torch.Tensor
         float32, (squares, 3, size, size), channels last.
     """
-    matrix = _downscaling(size)
-    means, stds = (255 * np.array(numbers, dtype=np.float32) for numbers in (mean, std))
+    rows, columns = _downscaling(size), _downscaling_columns(size)
+    # Of one line of the picture, a number for each channel of each pixel.
+    scale = np.tile(1 / (255 * np.array(std, dtype=np.float32)), size)
+    shift = np.tile(-np.array(mean, dtype=np.float32) / np.array(std, dtype=np.float32), size)
     out = np.empty((len(squares), size, size, 3), dtype=np.float32)
 
     def fill(index: int) -> None:
-        pixels = squares[index].astype(np.float32)
-        rows = matrix @ pixels.reshape(RESIZE, RESIZE * 3)
-        columns = rows.reshape(size, RESIZE, 3).transpose(1, 0, 2).reshape(RESIZE, size * 3)
-        small = (matrix @ columns).reshape(size, size, 3).transpose(1, 0, 2)
-        np.divide(small - means, stds, out=out[index])
+        pixels = squares[index].reshape(RESIZE, RESIZE * 3).astype(np.float32)
+        line = out[index].reshape(size, size * 3)
+        np.multiply((rows @ pixels) @ columns, scale, out=line)
+        line += shift
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(fill, range(len(squares))))
+    side_by_side(fill, range(len(squares)))
     return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def side_by_side(work: Callable[[_Item], _Done], items: Sequence[_Item]) -> list[_Done]:
+    """Do the same to each of some items, in as many threads as torch may use; in none of its own for one item.
+
+    Parameters
+    ----------
+    work : callable
+        Takes an item; it should spend its time where Python lets others run, as Pillow and SciPy do.
+    items : sequence
+
+    Returns
+    -------
+    list
+        What came of the items, in their order; the error of one is raised.
+
+    Examples
+    --------
+    >>> side_by_side(abs, [-1, 2])
+    [1, 2]
+    """
+    threads = min(len(items), torch.get_num_threads())
+    if threads < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        # list() lets an error of any thread through.
+        return list(pool.map(work, items))
 
 
 @cache
@@ -159,3 +190,9 @@ def _downscaling(size: int) -> csr_array:
         )
     grid = functional.affine_grid(torch.eye(3)[None, :2], [1, RESIZE, 2, size], align_corners=True)
     return csr_array(functional.grid_sample(line, grid, align_corners=True)[0, :, 0, :].T.numpy())
+
+
+@cache
+def _downscaling_columns(size: int) -> csc_array:
+    """The same for a line of pixels with three channels each, to be multiplied from the right."""
+    return csc_array(kron(_downscaling(size), identity(3, dtype=np.float32)).T)

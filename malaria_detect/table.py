@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from malaria_detect.detector import Prediction, Refusal
+from malaria_detect.prediction import Prediction, Refusal
 
 COLUMNS = (
     "path",

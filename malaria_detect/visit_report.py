@@ -18,10 +18,10 @@ from PIL import Image
 
 import malaria_detect
 from malaria_detect import sentences
-from malaria_detect.detector import Prediction, Refusal
 from malaria_detect.errors import MalariaDetectError
 from malaria_detect.images import ImageRefused, read_image
 from malaria_detect.passport import RESEARCH_USE, OperatingPoint, Passport
+from malaria_detect.prediction import Prediction, Refusal
 
 HERE = Path(__file__).parent
 TEMPLATE, STYLE = "visit_report.html.j2", "visit_report.css"

@@ -9,10 +9,11 @@ from PIL import Image
 
 from malaria_detect.assessment import read_logits
 from malaria_detect.cells import CELLS_VARIABLE, CLASSES, find_cells
-from malaria_detect.detector import Detector, Prediction, Refusal, load_detector
+from malaria_detect.detector import Detector, load_detector
 from malaria_detect.images import ImageRefused, ImageSource
 from malaria_detect.metrics import scaled
 from malaria_detect.passport import PassportError
+from malaria_detect.prediction import Prediction, Refusal
 from malaria_detect.release import logits_path
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from malaria_detect.cells import find_cells
 from malaria_detect.corrections import Correction, Corrections
-from malaria_detect.passport import PassportError, passport_path, read_passport, sha256_of
+from malaria_detect.passport import PIN_VARIABLE, PassportError, passport_path, read_passport, sha256_of
 from malaria_detect.records import to_json
 from malaria_detect.release import correct
 
@@ -73,6 +73,38 @@ def test_a_malicious_pickle_is_refused_before_it_runs(pair: Path, tmp_path: Path
     with pytest.raises(PassportError, match="so it is not opened"):
         load_detector(pair)
     assert not mark.exists()
+
+
+def test_a_pinned_model_is_opened(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = sha256_of(pair)
+    for pin in (found, found.upper(), f" {found}\n"):
+        monkeypatch.setenv(PIN_VARIABLE, pin)
+        assert read_passport(pair).sha256 == found
+
+
+def test_another_model_than_the_pinned_one_is_refused_before_it_runs_even_with_a_passport(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from malaria_detect.detector import load_detector
+
+    mark = tmp_path / "ran"
+    monkeypatch.setenv(PIN_VARIABLE, sha256_of(pair))
+    passport = read_passport(pair)
+    pair.write_bytes(pickle.dumps(Malicious(mark)))
+    forged = to_json(replace(passport, sha256=sha256_of(pair)))
+    passport_path(pair).write_text(forged, encoding="utf-8")
+    with pytest.raises(PassportError, match=rf"is not the model that {PIN_VARIABLE} asks for"):
+        load_detector(pair)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("pin", ["", "0", "x" * 64, "0" * 63, "0" * 65, "sha256:" + "0" * 64])
+def test_a_pin_that_is_no_sha256_opens_no_model(
+    pair: Path, monkeypatch: pytest.MonkeyPatch, pin: str
+) -> None:
+    monkeypatch.setenv(PIN_VARIABLE, pin)
+    with pytest.raises(PassportError, match=rf"{PIN_VARIABLE} is .* wanted are the 64 hexadecimal digits"):
+        read_passport(pair)
 
 
 @pytest.mark.parametrize(

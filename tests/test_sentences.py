@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from malaria_detect import sentences
-from malaria_detect.detector import Prediction, Refusal
 from malaria_detect.metrics import PatientCounts
 from malaria_detect.passport import OperatingPoint, Passport
+from malaria_detect.prediction import Prediction, Refusal
 from malaria_detect.sentences import NO_BREAK, caution, percent, slide_sentences, summary, threshold
 from tests.widgets.fakes import made_up_passport, prediction
 

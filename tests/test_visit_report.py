@@ -14,8 +14,8 @@ from PIL import Image
 
 import malaria_detect
 from malaria_detect import visit_report as module
-from malaria_detect.detector import Prediction, Refusal
 from malaria_detect.passport import RESEARCH_USE, Passport
+from malaria_detect.prediction import Prediction, Refusal
 from malaria_detect.visit_report import (
     SHOWN_SIDE,
     Checked,

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from malaria_detect.cli import cells, compare, explain, labels, predict, train
+from malaria_detect.cli import cells, compare, explain, labels, predict, serve, train
 from malaria_detect.errors import MalariaDetectError
 
 
@@ -18,8 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0; 1 where some pictures were refused; 2 for wrong usage or an error that the user can mend;
         130 after Ctrl-C.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         status: int = options.run(options)
     except MalariaDetectError as error:
@@ -35,14 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    commands_parser = argparse.ArgumentParser(
         prog="malaria-detect",
         description="Tell parasitized from uninfected red blood cells. "
         "For Research Use Only. Not for use in diagnostic procedures.",
     )
-    parser.set_defaults(after_interrupt="")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (predict, explain, train, compare, labels, cells):
+    commands_parser.set_defaults(after_interrupt="")
+    commands = commands_parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (predict, explain, serve, train, compare, labels, cells):
         module.add_commands(commands)
-    return parser
+    return commands_parser

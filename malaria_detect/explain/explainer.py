@@ -10,11 +10,13 @@ from torch import nn
 from torch.nn import functional
 
 from malaria_detect.cells import CLASSES
-from malaria_detect.detector import Detector, Prediction
+from malaria_detect.detector import Detector
 from malaria_detect.explain.layers import ExplainError, evidence, last_map
 from malaria_detect.explain.parts import GRID, hidden, marked_part, random_parts
 from malaria_detect.images import ImageSource, read_image
+from malaria_detect.packed import PackedBlock
 from malaria_detect.precision import bfloat16_is_fast
+from malaria_detect.prediction import Prediction
 from malaria_detect.sentences import likelihood
 from malaria_detect.squares import RESIZE, square
 from malaria_detect.stain import cell_mask
@@ -74,7 +76,7 @@ class Explanation:
 
 
 class Explainer:
-    """Explains cells one after the other; it keeps a second, lighter copy of the network for that.
+    """Explains cells one after the other, with the network's faster copy; where there is none, it makes one.
 
     The heat comes from HiResCAM (:func:`malaria_detect.explain.layers.evidence`) at the network's last map. What it
     marks is hidden, and so are 19 random parts of the same size and shape, all in one batch. The explanation is
@@ -102,8 +104,12 @@ class Explainer:
         _check_can_be_explained(detector)
         self._detector = detector
         side = detector.passport.input_size
-        self._type = torch.bfloat16 if bfloat16_is_fast(torch.device("cpu")) else torch.float32
-        self._network = _lightened(detector.network, self._type)
+        light = detector.light
+        if light is not None and _has_gradients(light.network, side):
+            self._type, self._network = torch.float32, light.network
+        else:
+            self._type = torch.bfloat16 if bfloat16_is_fast(torch.device("cpu")) else torch.float32
+            self._network = _lightened(detector.network, self._type)
         self._layer = last_map(self._network, torch.zeros(1, 3, side, side, dtype=self._type))
         self._side = _check_side(self._network, side, self._type)
 
@@ -239,6 +245,12 @@ def _check_can_be_explained(detector: Detector) -> None:
             )
     if "hsv" in detector.passport.preprocess:
         raise ExplainError("This network sees hues instead of colours, in which no part can be painted over.")
+
+
+def _has_gradients(network: nn.Module, side: int) -> bool:
+    """Whether a packed network has gradients at its last map: only behind its last block."""
+    *_, last_block = (part for part in network.modules() if isinstance(part, PackedBlock))
+    return last_block in last_map(network, torch.zeros(1, 3, side, side)).modules()
 
 
 def _lightened(network: nn.Module, kind: torch.dtype) -> nn.Module:

@@ -1,16 +1,19 @@
-"""How good a model is: arrays in, numbers out; no torch."""
+"""How good a model is: arrays in, numbers out; no torch.
 
-from malaria_detect.metrics.calibration import fit_temperature, scaled
-from malaria_detect.metrics.estimates import Estimate, MetricsError, Scores
-from malaria_detect.metrics.patients import (
-    PatientCounts,
-    count_patients,
-    share_within,
-    worst_patients,
-)
-from malaria_detect.metrics.reliability import ReliabilityBin, reliability
-from malaria_detect.metrics.scores import difference, roc_points, score
-from malaria_detect.metrics.thresholds import OPERATING_RULES, choose_threshold
+Names are loaded when they are first used: who only reads records, as a server does, needs neither scipy nor
+scikit-learn.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from malaria_detect.metrics.calibration import fit_temperature, scaled
+    from malaria_detect.metrics.estimates import Estimate, MetricsError, PatientCounts, ReliabilityBin, Scores
+    from malaria_detect.metrics.patients import count_patients, share_within, worst_patients
+    from malaria_detect.metrics.reliability_bins import reliability
+    from malaria_detect.metrics.scores import difference, roc_points, score
+    from malaria_detect.metrics.thresholds import OPERATING_RULES, choose_threshold
 
 __all__ = [
     "OPERATING_RULES",
@@ -30,3 +33,33 @@ __all__ = [
     "share_within",
     "worst_patients",
 ]
+
+_MODULE_OF = {
+    "Estimate": "estimates",
+    "MetricsError": "estimates",
+    "OPERATING_RULES": "thresholds",
+    "PatientCounts": "estimates",
+    "ReliabilityBin": "estimates",
+    "Scores": "estimates",
+    "choose_threshold": "thresholds",
+    "count_patients": "patients",
+    "difference": "scores",
+    "fit_temperature": "calibration",
+    "reliability": "reliability_bins",
+    "roc_points": "scores",
+    "scaled": "calibration",
+    "score": "scores",
+    "share_within": "patients",
+    "worst_patients": "patients",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name's module at its first use (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

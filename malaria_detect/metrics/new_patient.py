@@ -19,9 +19,8 @@ import numpy as np
 import scipy.stats
 
 from malaria_detect.metrics.bootstrap import draw_groups, leave_one_out, widening
-from malaria_detect.metrics.estimates import Floats, Integers, MetricsError
+from malaria_detect.metrics.estimates import Floats, Integers, MetricsError, PatientCounts
 from malaria_detect.metrics.formulas import ratio
-from malaria_detect.metrics.patients import PatientCounts
 
 
 @dataclass(frozen=True)

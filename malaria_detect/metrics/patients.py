@@ -1,84 +1,21 @@
 """Patients, not only cells: what each patient's cells were called."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
-from malaria_detect.metrics.estimates import Estimate, MetricsError, checked_labels, numbered_groups
+from malaria_detect.metrics.estimates import (
+    Estimate,
+    MetricsError,
+    PatientCounts,
+    checked_labels,
+    numbered_groups,
+)
 
 # Shares are fractions of counts: a distance of exactly five points must not fail by a rounding in the last digit.
 _ROUNDING = 1e-12
-
-
-@dataclass(frozen=True)
-class PatientCounts:
-    """One patient's cells by label, and how many of them were called parasitized.
-
-    Parameters
-    ----------
-    group : str
-        Patient group (:func:`malaria_detect.cells.patient_group`).
-    parasitized, uninfected : int
-        Cells by label.
-    true_positive, false_positive : int
-        Those of them that were called parasitized.
-
-    Examples
-    --------
-    >>> patient = PatientCounts("C1P1", parasitized=4, uninfected=16, true_positive=3, false_positive=1)
-    >>> patient.sensitivity, patient.false_positive_rate, patient.accuracy
-    (0.75, 0.0625, 0.9)
-    >>> patient.labelled_share, patient.called_share
-    (0.2, 0.2)
-    """
-
-    group: str
-    parasitized: int
-    uninfected: int
-    true_positive: int
-    false_positive: int
-
-    def __post_init__(self) -> None:
-        """Refuse counts that no patient can have."""
-        fits = 0 <= self.true_positive <= self.parasitized and 0 <= self.false_positive <= self.uninfected
-        if not fits or not self.parasitized + self.uninfected:
-            raise MetricsError(
-                f"Patient {self.group} cannot have {self.true_positive} of {self.parasitized} parasitized and "
-                f"{self.false_positive} of {self.uninfected} uninfected cells called parasitized."
-            )
-
-    @property
-    def cells(self) -> int:
-        """Cells of both labels."""
-        return self.parasitized + self.uninfected
-
-    @property
-    def sensitivity(self) -> float:
-        """Share of the parasitized cells that were called so; NaN for a patient without any."""
-        return self.true_positive / self.parasitized if self.parasitized else float("nan")
-
-    @property
-    def false_positive_rate(self) -> float:
-        """Share of the uninfected cells that were called parasitized; NaN for a patient without any."""
-        return self.false_positive / self.uninfected if self.uninfected else float("nan")
-
-    @property
-    def accuracy(self) -> float:
-        """Share of all cells called as they are labelled."""
-        return (self.true_positive + self.uninfected - self.false_positive) / self.cells
-
-    @property
-    def called_share(self) -> float:
-        """Share of all cells called parasitized."""
-        return (self.true_positive + self.false_positive) / self.cells
-
-    @property
-    def labelled_share(self) -> float:
-        """Share of all cells labelled parasitized."""
-        return self.parasitized / self.cells
 
 
 def count_patients(

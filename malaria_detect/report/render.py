@@ -13,6 +13,7 @@ from malaria_detect.passport import RESEARCH_USE, Passport
 from malaria_detect.report import designs, facts, tables
 from malaria_detect.report.facts import SlideReading
 from malaria_detect.report.results import Results
+from malaria_detect.report.serving import beside_plain
 from malaria_detect.sentences import FLATTERED, NOT_CALIBRATED
 from malaria_detect.slide import SlideError
 
@@ -56,6 +57,7 @@ def render(
     """
     templates, context = _environment(), _context(results, readings) | {"figures": figures}
     blocks = {name: _rendered(templates, f"{name}.md.j2", context) for name in BLOCKS}
+    blocks["serving"] = beside_plain(results.serve_speed)
     card = _rendered(templates, "card.md.j2", context | {"blocks": blocks})
     return blocks, card + "\n"
 

@@ -26,6 +26,7 @@ from malaria_detect.passport import Passport, read_passport
 from malaria_detect.records import to_json
 from malaria_detect.report import ReportError
 from malaria_detect.report.published import Published, read_published
+from malaria_detect.report.serving import SERVE_SPEED
 
 EVALUATION = "evaluation.json"
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
@@ -49,8 +50,8 @@ class Results:
         Whether it had to be made from the held-out cells, because the file was of others or missing.
     held_out : HeldOut
         The cells of the former, one by one.
-    train_speed, predict_speed, bootstrap_speed, explain_speed : dict
-        What ``make bench`` wrote.
+    train_speed, predict_speed, bootstrap_speed, explain_speed, serve_speed : dict
+        What ``make bench`` and ``make bench-serve`` wrote.
     published : Published
         What others wrote.
     designs, by_author : Comparison or None
@@ -66,6 +67,7 @@ class Results:
     predict_speed: dict[str, Any]
     bootstrap_speed: dict[str, Any]
     explain_speed: dict[str, Any]
+    serve_speed: dict[str, Any]
     published: Published
     designs: Comparison | None
     by_author: Comparison | None
@@ -112,6 +114,7 @@ def read_results(model: Path, reports: Path, sum_up: bool = True) -> Results:
         predict_speed=_read_benchmark(reports / PREDICT_SPEED),
         bootstrap_speed=_read_benchmark(reports / BOOTSTRAP_SPEED),
         explain_speed=_read_benchmark(reports / EXPLAIN_SPEED),
+        serve_speed=_read_benchmark(reports / SERVE_SPEED),
         published=read_published(reports / PUBLISHED),
         designs=_comparison(reports / DESIGNS),
         by_author=_comparison(reports / BY_AUTHOR),

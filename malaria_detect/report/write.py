@@ -1,4 +1,4 @@
-"""Write README's blocks, the model card and the figures, or hold them against the result files."""
+"""Write README's blocks, the deployment guide's, the model card and the figures, or check them."""
 
 import argparse
 import os
@@ -14,6 +14,7 @@ from malaria_detect.report.facts import slide_readings
 from malaria_detect.report.figures import FIGURES, draw, shown
 from malaria_detect.report.render import render
 from malaria_detect.report.results import EVALUATION, Results, read_results
+from malaria_detect.report.serving import sizing
 
 _TAG = re.compile("(<[^>]*>)")
 # What figures may differ by from one machine to another: places by 0.05 pt, and ids, which are digests of them.
@@ -95,12 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     parser.add_argument("--card", type=Path, default=Path("MODEL_CARD.md"))
+    parser.add_argument("--deployment", type=Path, default=Path("docs/deployment.md"))
     parser.add_argument("--model", type=Path, default=Path("export.pkl"), help="its passport lies beside it")
     parser.add_argument("--reports", type=Path, default=Path("reports"), help="result files and figures")
     options = parser.parse_args(arguments)
     try:
         results = read_results(options.model, options.reports, sum_up=not options.check)
-        texts = _texts(results, options.readme, options.card, options.reports)
+        texts = _texts(results, options.readme, options.card, options.deployment, options.reports)
     except (MalariaDetectError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -115,7 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _texts(results: Results, readme: Path, card_path: Path, reports: Path) -> dict[Path, str]:
+def _texts(
+    results: Results, readme: Path, card_path: Path, deployment: Path, reports: Path
+) -> dict[Path, str]:
     """What each file should hold."""
     where = {name: reports / f"{name}.svg" for name in FIGURES}
     counted = tuple(results.published.counting.cells.values())
@@ -125,7 +129,8 @@ def _texts(results: Results, readme: Path, card_path: Path, reports: Path) -> di
     text = readme.read_text(encoding="utf-8")
     for name, block in blocks.items():
         text = with_block(text, name, block)
-    texts = {readme: text, card_path: card}
+    guide = with_block(deployment.read_text(encoding="utf-8"), "serving", sizing(results.serve_speed))
+    texts = {readme: text, card_path: card, deployment: guide}
     texts |= {where[name]: figure for name, figure in draw(results, readings).items()}
     if results.summed_up:
         texts[reports / EVALUATION] = to_json(results.evaluation)

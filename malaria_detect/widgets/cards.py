@@ -5,8 +5,8 @@ from typing import Any
 
 import traitlets
 
-from malaria_detect.detector import Refusal
 from malaria_detect.passport import OperatingPoint, Passport
+from malaria_detect.prediction import Refusal
 from malaria_detect.sentences import VERDICTS, caution, likelihood, notes, slide_sentences, summary, threshold
 from malaria_detect.widgets.explanation import Shown
 from malaria_detect.widgets.parts import SCRIPTS, Part, script

@@ -7,7 +7,7 @@ from typing import Any
 
 from malaria_detect.detector import Detector
 from malaria_detect.widgets.cards import CellCards
-from malaria_detect.widgets.explanation import ResultExplainer
+from malaria_detect.widgets.explanation import Explains, ResultExplainer, explains_itself
 from malaria_detect.widgets.parts import Column, Part
 from malaria_detect.widgets.points import OperatingPointChoice
 from malaria_detect.widgets.results import check
@@ -26,6 +26,8 @@ class CheckCells(Column):
     detector : Detector
     choice : OperatingPointChoice, optional
         The page's; alone in a notebook the view has one of its own.
+    explains : callable, optional
+        Explains a picture, given as a file, and what was predicted of it; without one it is done here.
 
     Examples
     --------
@@ -36,7 +38,13 @@ class CheckCells(Column):
     0.03
     """
 
-    def __init__(self, detector: Detector, choice: OperatingPointChoice | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        choice: OperatingPointChoice | None = None,
+        explains: Explains | None = None,
+        **kwargs: Any,
+    ) -> None:
         self._detector = detector
         self._waiting: deque[Upload] = deque()
         self._done = 0
@@ -44,7 +52,10 @@ class CheckCells(Column):
         self.upload = CellUpload(self._receive)
         self.choice = choice or OperatingPointChoice(detector.passport)
         self.cards = CellCards(
-            detector.passport, self.choice.point, clear=self._stop, explain=ResultExplainer(detector)
+            detector.passport,
+            self.choice.point,
+            clear=self._stop,
+            explain=ResultExplainer(explains or explains_itself(detector)),
         )
         self.samples: CellSamples | None = None
         parts: list[Part] = [self.upload, self.choice, self.cards]

@@ -12,6 +12,7 @@ from malaria_detect.detector import load_detector
 from malaria_detect.errors import MalariaDetectError
 from malaria_detect.passport import RESEARCH_USE
 from malaria_detect.report.results import EVALUATION, PUBLISHED
+from malaria_detect.serve.remote import RemoteDetector
 from malaria_detect.widgets.about import About
 from malaria_detect.widgets.check import CheckCells
 from malaria_detect.widgets.parts import Part, Text, as_references, script
@@ -46,7 +47,8 @@ def build_dashboard(model_path: str | os.PathLike[str] = "export.pkl") -> Page:
     ----------
     model_path : path
         The exported learner, with its passport beside it, and what the page quotes in ``reports`` where
-        there is such a folder: its cross-validation and what others published.
+        there is such a folder: its cross-validation and what others published. A kernel of
+        ``malaria-detect serve`` has the server's workers predict and explain.
 
     Returns
     -------
@@ -58,11 +60,12 @@ def build_dashboard(model_path: str | os.PathLike[str] = "export.pkl") -> Page:
     except MalariaDetectError as error:
         problem = f"<h2>The model cannot be opened</h2><p>{escape(str(error))}</p>"
         return Page({"Problem": Text(lambda: f"<div class='md-problem' role='alert'>{problem}</div>")})
+    remote = RemoteDetector.of_server(detector)
     choice = OperatingPointChoice(detector.passport)
     reports = Path(model_path).parent / "reports"
     return Page(
         {
-            "Check cells": CheckCells(detector, choice),
+            "Check cells": CheckCells(remote or detector, choice, remote.explain if remote else None),
             "How good is it": ScoreReport(detector.passport, choice, reports / EVALUATION),
             "About": About(detector.passport, reports / PUBLISHED),
         }

@@ -1,10 +1,13 @@
 """The answer to "Where did it look?" for one result, made when a visitor asks for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
-from malaria_detect.detector import Detector, Prediction
+from malaria_detect.detector import Detector
 from malaria_detect.errors import MalariaDetectError
-from malaria_detect.explain import Explainer, heat_layer
+from malaria_detect.explain import Explainer, Explanation, heat_layer
+from malaria_detect.prediction import Prediction
 from malaria_detect.visit_report import as_png
 from malaria_detect.widgets.results import SHOWN_SIDE, Result
 
@@ -24,26 +27,33 @@ class Shown:
     layer: bytes = b""
 
 
+Explains = Callable[[bytes, Prediction], Explanation]
+
+
+def explains_itself(detector: Detector) -> Explains:
+    """An explainer of a detector, made when the first result is asked for: most visitors ask for none."""
+    explainer = cache(lambda: Explainer(detector))
+    return lambda picture, prediction: explainer().explain(picture, prediction)
+
+
 class ResultExplainer:
-    """Explains results of one detector, as they are decided at the moment.
+    """Explains results, as they are decided at the moment.
 
     Parameters
     ----------
-    detector : Detector
-        Its network is copied when the first result is asked for: most visitors ask for none.
+    explains : callable
+        Explains a picture, given as a file, and what was predicted of it.
     """
 
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._explainer: Explainer | None = None
+    def __init__(self, explains: Explains) -> None:
+        self._explains = explains
 
     def __call__(self, result: Result) -> Shown:
         """Explain one result, from the picture that the card shows."""
         if not isinstance(result.answer, Prediction):
             return Shown("The picture was not checked.")
         try:
-            self._explainer = self._explainer or Explainer(self._detector)
-            explanation = self._explainer.explain(result.picture, result.answer)
+            explanation = self._explains(result.picture, result.answer)
         except MalariaDetectError as error:
             return Shown(str(error))
         layer = as_png(heat_layer(explanation), SHOWN_SIDE) if explanation.reliable else b""

@@ -4,9 +4,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from malaria_detect.detector import Detector, Prediction, Refusal
+from malaria_detect.detector import Detector
 from malaria_detect.images import ImageRefused, read_image
 from malaria_detect.passport import OperatingPoint, Passport
+from malaria_detect.prediction import Prediction, Refusal
 from malaria_detect.table import row, write_csv
 from malaria_detect.visit_report import Checked, as_png, visit_report
 from malaria_detect.widgets.upload import Upload
@@ -51,10 +52,11 @@ def check(detector: Detector, upload: Upload, point: OperatingPoint) -> Result:
     One picture at a time: its card comes at once, and no more than one decoded picture lies in memory.
     """
     try:
-        image = read_image(upload.content)
+        prediction = detector.predict(upload.content)
     except ImageRefused as refusal:
         return Result(upload.name, Refusal(str(refusal)), b"", upload.label)
-    return Result(upload.name, detector.predict(image).at(point), as_png(image, SHOWN_SIDE), upload.label)
+    shown = as_png(read_image(upload.content), SHOWN_SIDE)
+    return Result(upload.name, prediction.at(point), shown, upload.label)
 
 
 def results_csv(results: Sequence[Result]) -> str:

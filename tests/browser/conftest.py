@@ -29,7 +29,7 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(server_folder: Path, sample_cells: Path) -> Iterator[Server]:
     """The served page; the sample cells are its cells folder."""
-    with served_page(PROJECT, server_folder, **{CELLS_VARIABLE: str(sample_cells)}) as running:
+    with served_page(PROJECT, server_folder, environment={CELLS_VARIABLE: str(sample_cells)}) as running:
         yield running
 
 

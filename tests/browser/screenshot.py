@@ -28,7 +28,7 @@ def main(picture: Path) -> None:
                 cells.append(Path(temporary) / f"drawn_cell_{len(cells) + 1}.png")
                 shutil.copy(drawn, cells[-1])
         with (
-            served_page(PROJECT, Path(temporary), **{CELLS_VARIABLE: str(folder)}) as server,
+            served_page(PROJECT, Path(temporary), environment={CELLS_VARIABLE: str(folder)}) as server,
             chromium() as browser,
         ):
             page = open_page(browser.new_context(viewport=SIZE), server.address)

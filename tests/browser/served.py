@@ -1,14 +1,16 @@
-"""The page as visitors get it: Voila's own server on a free port, and a headless Chromium that opens it."""
+"""The page as visitors get it: the server on a free port, and a headless Chromium that opens it."""
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -38,7 +40,13 @@ class Server:
 
 
 @contextmanager
-def served_page(folder: Path, temporary: Path, **environment: str) -> Iterator[Server]:
+def served_page(
+    folder: Path,
+    temporary: Path,
+    *flags: str,
+    end: signal.Signals = signal.SIGTERM,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Server]:
     """Serve a folder's dashboard.ipynb until the block ends.
 
     Parameters
@@ -47,7 +55,11 @@ def served_page(folder: Path, temporary: Path, **environment: str) -> Iterator[S
         With the notebook, the model and voila.json.
     temporary : Path
         Empty folder for the log, and for what the server and its kernels may write: it is their TMPDIR.
-    environment : str
+    flags : str
+        Of ``malaria-detect serve``.
+    end : signal.Signals
+        What ends it.
+    environment : mapping of str to str
         Further variables for the server and its kernels.
 
     Yields
@@ -63,9 +75,8 @@ def served_page(folder: Path, temporary: Path, **environment: str) -> Iterator[S
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                Path(sys.executable).with_name("voila"),
-                *("dashboard.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"),
-                "--Voila.port_retries=0",
+                *(Path(sys.executable).with_name("malaria-detect"), "serve"),
+                *("--host", "127.0.0.1", "--port", str(port), *flags),
             ],
             cwd=folder,
             env={**os.environ, "TMPDIR": str(place), **environment},
@@ -76,7 +87,7 @@ def served_page(folder: Path, temporary: Path, **environment: str) -> Iterator[S
             _wait_until_bound(process, port, log)
             yield Server(f"http://127.0.0.1:{port}/", psutil.Process(process.pid))
         finally:
-            process.terminate()
+            process.send_signal(end)
             process.wait(timeout=60)
 
 

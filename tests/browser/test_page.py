@@ -420,7 +420,7 @@ def test_progress_and_summary_are_read_aloud(page: Page, cells: list[Path]) -> N
 )
 def test_no_file_of_the_folder_is_served(visitor: Page, address: str, file: str) -> None:
     for path in (file, f"voila/files/{file}"):
-        assert visitor.request.get(address + path).status == 403
+        assert visitor.request.get(address + path).status == 404
 
 
 def test_nothing_of_the_pictures_is_written_to_disk(
@@ -462,9 +462,15 @@ def test_the_page_loads_under_its_own_cover_until_it_can_be_used(visitor: Page, 
 
 
 def test_a_visitor_who_leaves_takes_the_kernel_along(visitor: Page, server: Server) -> None:
-    before = set(server.process.children())
     page = open_page(visitor.context, server.address)
-    (kernel,) = set(server.process.children()) - before
+    name = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    (kernel,) = [
+        process
+        for process in server.process.children(recursive=True)
+        # A kernel listens at files that are named after it.
+        if process.ppid() != server.process.pid
+        and any(name in str(link.laddr) for link in process.net_connections("unix"))
+    ]
     leave(page)
     gone, _ = psutil.wait_procs([kernel], timeout=30)
     assert gone == [kernel]

@@ -28,6 +28,8 @@ def run(folder: Path, *options: str) -> int:
         "README.md",
         "--card",
         "MODEL_CARD.md",
+        "--deployment",
+        "deployment.md",
         "--model",
         "export.pkl",
         "--reports",

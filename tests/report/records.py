@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,10 +35,21 @@ from malaria_detect.report.results import (
     RANDOM,
     TRAIN_SPEED,
 )
+from malaria_detect.report.serving import SERVE_SPEED
 
 PROJECT = Path(__file__).resolve().parents[2]
 START = StartWeights("file", "trunk.pth", "0" * 64, loaded=90, missing=12, identity_blocks=())
 MACHINE = {"processor": "abacus", "bfloat16": False, "cores": 2, "torch": "2.14.1", "date": "2026-01-31"}
+SERVE_REPORT: dict[str, Any] = {
+    "pool": 2,
+    "usable_ms": {"warm": 800.0, "cold": 2000.0, "plain": 5000.0},
+    "answer_ms": {"ours": 50.0, "plain": 250.0, "plain_from_press": 200.0},
+    "private_mb": {"ours": 40.0, "plain": 500.0},
+    "without_visitors_mb": 600,
+    "crowd": {"visitors": 20, "pictures": 5, "answered_longest_s": 3.21, "memory_mb": 1600},
+    "series": {"visitors": 200, "growth_percent": -1.5},
+    "machine": MACHINE,
+}
 TRAIN_REPORT = {
     "rows": [
         {
@@ -253,11 +265,17 @@ def write_made_up_files(folder: Path, seed: int = 0) -> None:
         (PREDICT_SPEED, PREDICT_REPORT),
         (BOOTSTRAP_SPEED, BOOTSTRAP_REPORT),
         (EXPLAIN_SPEED, EXPLAIN_REPORT),
+        (SERVE_SPEED, SERVE_REPORT),
     ):
         (reports / name).write_text(json.dumps(content), encoding="utf-8")
     for name, protocol in ((DESIGNS, BY_PATIENT), (BY_AUTHOR, AUTHOR)):
         (reports / name).write_text(to_json(made_up_comparison(protocol)), encoding="utf-8")
     published = (PROJECT / "reports" / PUBLISHED).read_text(encoding="utf-8")
     (reports / PUBLISHED).write_text(published, encoding="utf-8")
-    marks = "\n\n".join(f"## {name}\n\n<!-- {name}:begin -->\n<!-- {name}:end -->" for name in BLOCKS)
+    marks = "\n\n".join(
+        f"## {name}\n\n<!-- {name}:begin -->\n<!-- {name}:end -->" for name in (*BLOCKS, "serving")
+    )
+    (folder / "deployment.md").write_text(
+        "# Memory\n\n<!-- serving:begin -->\n<!-- serving:end -->\n", encoding="utf-8"
+    )
     (folder / "README.md").write_text(f"# Cells\n\n{marks}\n\nMore.\n", encoding="utf-8")

@@ -54,7 +54,7 @@ def test_readme_card_and_figures_of_the_project_show_what_its_result_files_say()
 def test_everything_is_written_once_and_then_left_alone(written: Path, folder: Path) -> None:
     readme = (folder / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# Cells\n\n## numbers")
-    assert readme.endswith(f"<!-- {BLOCKS[-1]}:end -->\n\nMore.\n")
+    assert readme.endswith("<!-- serving:end -->\n\nMore.\n")
     assert all(f"<!-- {name}:begin -->\n<!-- {name}:end -->" not in readme for name in BLOCKS)
     before = contents(folder)
     assert all((folder / "reports" / f"{name}.svg").is_file() for name in FIGURES)

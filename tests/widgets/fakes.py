@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from malaria_detect.crossval import Evaluation, HeldOut, Run, compare
-from malaria_detect.detector import Prediction
-from malaria_detect.images import size_warnings
+from malaria_detect.images import ImageSource, read_image, size_warnings
 from malaria_detect.metrics import count_patients, reliability, roc_points, scaled, score
 from malaria_detect.passport import Doubt, Epoch, OperatingPoint, Passport, Side, StartWeights
+from malaria_detect.prediction import Prediction
 from tests.report.records import made_up_passport as plain_passport
 
 TEMPERATURE = 1.25
@@ -38,7 +38,8 @@ class BrightnessDetector:
         self.passport = passport
         self.asked = 0
 
-    def predict(self, image: Image.Image) -> Prediction:
+    def predict(self, source: ImageSource) -> Prediction:
+        image = read_image(source)
         self.asked += 1
         return prediction(float(np.asarray(image, float).mean() / 255), self.passport, size=image.size)
 

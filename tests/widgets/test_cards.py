@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from malaria_detect.detector import Refusal
 from malaria_detect.passport import Passport
+from malaria_detect.prediction import Refusal
 from malaria_detect.table import COLUMNS
 from malaria_detect.widgets.cards import CellCards, card
 from malaria_detect.widgets.results import Result

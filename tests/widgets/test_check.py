@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from malaria_detect.cells import CELLS_VARIABLE
-from malaria_detect.detector import Prediction
 from malaria_detect.passport import Passport
+from malaria_detect.prediction import Prediction
 from malaria_detect.widgets import OperatingPointChoice
 from malaria_detect.widgets.check import MAX_KEPT, CheckCells
 from malaria_detect.widgets.upload import MAX_PICTURES, Upload

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from malaria_detect.detector import Detector, Refusal
+from malaria_detect.detector import Detector
 from malaria_detect.explain import Explanation
 from malaria_detect.passport import Passport
+from malaria_detect.prediction import Refusal
 from malaria_detect.widgets import explanation
 from malaria_detect.widgets.cards import CellCards
-from malaria_detect.widgets.explanation import ResultExplainer, Shown
+from malaria_detect.widgets.explanation import ResultExplainer, Shown, explains_itself
 from malaria_detect.widgets.results import Result
 from tests.widgets.fakes import grey_png, prediction
 
@@ -131,7 +132,7 @@ def test_the_network_is_copied_at_the_first_question_only(
     looked: Callable[[bool], list[str]], detector: Detector, passport: Passport
 ) -> None:
     asked = looked(True)
-    explain = ResultExplainer(detector)
+    explain = ResultExplainer(explains_itself(detector))
     assert asked == []
     for _ in range(2):
         shown = explain(Result("a.png", prediction(0.9, passport), grey_png(100)))
@@ -146,9 +147,14 @@ def test_an_unreliable_mark_does_not_reach_the_browser(
     looked: Callable[[bool], list[str]], detector: Detector, passport: Passport
 ) -> None:
     looked(False)
-    shown = ResultExplainer(detector)(Result("a.png", prediction(0.9, passport), grey_png(100)))
+    shown = ResultExplainer(explains_itself(detector))(
+        Result("a.png", prediction(0.9, passport), grey_png(100))
+    )
     assert shown == Shown("What was found.")
 
 
 def test_a_refused_picture_has_nothing_to_explain(detector: Detector) -> None:
-    assert "not checked" in ResultExplainer(detector)(Result("a.png", Refusal("Empty."), b"")).sentence
+    assert (
+        "not checked"
+        in ResultExplainer(explains_itself(detector))(Result("a.png", Refusal("Empty."), b"")).sentence
+    )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from malaria_detect.detector import Refusal
 from malaria_detect.passport import Passport
+from malaria_detect.prediction import Refusal
 from malaria_detect.table import COLUMNS
 from malaria_detect.widgets.results import SHOWN_SIDE, Result, check, results_csv, results_report
 from malaria_detect.widgets.upload import Upload

@@ -10,38 +10,21 @@ References
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from malaria_detect.metrics.bootstrap import TAIL
-from malaria_detect.metrics.estimates import Floats, Integers, MetricsError, checked_cells, numbered_groups
+from malaria_detect.metrics.estimates import (
+    Floats,
+    Integers,
+    MetricsError,
+    ReliabilityBin,
+    checked_cells,
+    numbered_groups,
+)
 from malaria_detect.metrics.formulas import ECE_BINS, equal_mass_bins, ratio
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Cells of like probability: what the model said of them, and what they are.
-
-    Parameters
-    ----------
-    cells : int
-        Cells in the bin.
-    mean_probability : float, in [0, 1]
-        Mean of their probabilities of parasitized.
-    share : float, in [0, 1]
-        Share of them that is labelled parasitized.
-    low, high : float, in [0, 1]
-        95 % interval of the share, in which cells of one patient are not taken for so many cases.
-    """
-
-    cells: int
-    mean_probability: float
-    share: float
-    low: float
-    high: float
 
 
 def reliability(

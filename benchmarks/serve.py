@@ -1,0 +1,219 @@
+"""What visitors get and cost, against the page that tutorials teach (``benchmarks/plain``), in one run.
+
+    python -m benchmarks.serve [--cells DIR] [--model export.pkl] [--rounds 5] [--answers 12] [--further 4]
+                               [--visitors 20] [--pictures 5] [--series 200]
+
+Ours and the plain page are asked in turns by a headless Chromium, each page by a visitor with an empty cache, on
+servers that are at rest. Then ours alone: visitors who upload at the same time, and visitors who come one after
+another; these have no browser (:mod:`benchmarks.visitors`), as a machine of two cores could not carry so many.
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser
+
+from benchmarks.browser import OURS, PLAIN, Look, TimedPage, chromium, open_pages
+from benchmarks.crowd import PROJECT, crowd, known_answers, series
+from benchmarks.processes import Server, running
+from malaria_detect.cells import find_cells
+
+PLAIN_FOLDER = Path(__file__).parent / "plain"
+POOL = 2
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure and what it has to be."""
+
+    value: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether it is."""
+        return (self.at_least is None or self.value >= self.at_least) and (
+            self.at_most is None or self.value <= self.at_most
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report."""
+        limits = {"at_least": self.at_least, "at_most": self.at_most}
+        return {
+            "value": round(self.value, 3),
+            **{name: limit for name, limit in limits.items() if limit is not None},
+            "met": self.met,
+        }
+
+
+def ours_command(pool: int, port: int) -> list[str]:
+    """Our server's command line."""
+    return [
+        *(sys.executable, "-m", "malaria_detect", "serve", "--host", "127.0.0.1"),
+        *("--port", str(port), "--pool", str(pool)),
+    ]
+
+
+def plain_command(port: int) -> list[str]:
+    """The plain page's: stock Voila with its own settings."""
+    voila = str(Path(sys.executable).with_name("voila"))
+    return [voila, "plain.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"]
+
+
+def median(values: Sequence[float]) -> float:
+    """Median, to a tenth."""
+    return round(statistics.median(values), 1)
+
+
+def usable(browser: Browser, servers: Mapping[str, tuple[Server, Look]], rounds: int) -> dict[str, float]:
+    """Milliseconds until the page can be used; one round more is run, which does not count."""
+    times: dict[str, list[float]] = {name: [] for name in servers}
+    for _, (name, (server, look)) in itertools.product(range(rounds + 1), servers.items()):
+        server.wait_until_quiet()
+        page = TimedPage(browser, server.address, look)
+        page.leave()
+        server.wait_until_quiet()
+        times[name].append(page.usable)
+    return {name: median(values[1:]) for name, values in times.items()}
+
+
+def answers(browser: Browser, ours: Server, plain: Server, paths: Sequence[Path]) -> dict[str, float]:
+    """Milliseconds until the answer is seen; the first cell of each does not count."""
+    with (
+        open_pages(browser, ours.address, OURS, 1) as (page,),
+        open_pages(browser, plain.address, PLAIN, 1) as (plain_page,),
+    ):
+        ours.wait_until_quiet()
+        plain.wait_until_quiet()
+        pairs = [(page.ask(path), plain_page.ask(path)) for path in paths][1:]
+    pressed = [other.from_press for _, other in pairs if other.from_press is not None]
+    return {
+        "ours": median([own.from_file for own, _ in pairs]),
+        "plain": median([other.from_file for _, other in pairs]),
+        "plain_from_press": median(pressed),
+    }
+
+
+def private_memory(
+    browser: Browser, server: Server, look: Look, paths: Iterator[Path], further: int
+) -> float:
+    """Megabytes that a further visitor's open page costs, with a cell answered; the first two visitors do not count.
+
+    Those still have pages of torch's libraries to themselves, which all later ones share.
+    """
+    with open_pages(browser, server.address, look, 2) as first:
+        for page in first:
+            page.ask(next(paths))
+        server.wait_until_quiet()
+        before = server.private()
+        with open_pages(browser, server.address, look, further) as more:
+            for page in more:
+                page.ask(next(paths))
+            server.wait_until_quiet()
+            after = server.private()
+    return round((after - before) / further, 1)
+
+
+def bars(found: Mapping[str, Any]) -> dict[str, Bar]:
+    """What was found, against what is wanted; ratios are the plain page's figure over ours."""
+    usable, answer, private = found["usable_ms"], found["answer_ms"], found["private_mb"]
+    crowd, series = found["crowd"], found["series"]
+    return {
+        "private_memory_ratio": Bar(private["plain"] / private["ours"], at_least=8),
+        "private_memory_mb": Bar(private["ours"], at_most=60),
+        "usable_warm_ratio": Bar(usable["plain"] / usable["warm"], at_least=5),
+        "usable_warm_ms": Bar(usable["warm"], at_most=1000),
+        "usable_cold_ratio": Bar(usable["plain"] / usable["cold"], at_least=2),
+        # The plain page's click without the upload before it: the harder of the two comparisons.
+        "answer_ratio": Bar(answer["plain_from_press"] / answer["ours"], at_least=3),
+        "crowd_right": Bar(crowd["right"], at_least=crowd["visitors"] * crowd["pictures"]),
+        "crowd_answered_longest_s": Bar(crowd["answered_longest_s"], at_most=5),
+        "crowd_memory_mb": Bar(crowd["memory_mb"], at_most=1500),
+        "series_right": Bar(series["right"], at_least=series["visitors"]),
+        "series_growth_percent": Bar(series["growth_percent"], at_most=10),
+    }
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything."""
+    every = [cell.path for cell in find_cells(options.cells).cells]
+    wanted = options.visitors * options.pictures
+    paths = (every * -(-wanted // len(every)))[:: max(1, len(every) // wanted)][:wanted]
+    known = known_answers(paths, options.model)
+    one_more = itertools.cycle(paths)
+
+    def ours(pool: int) -> Any:
+        return running(lambda port: ours_command(pool, port), PROJECT)
+
+    with ExitStack() as stack:
+        browser = stack.enter_context(chromium())
+        warm, plain = (
+            stack.enter_context(ours(POOL)),
+            stack.enter_context(running(plain_command, PLAIN_FOLDER)),
+        )
+        with ours(0) as cold:
+            servers = {"warm": (warm, OURS), "cold": (cold, OURS), "plain": (plain, PLAIN)}
+            usable_ms = usable(browser, servers, options.rounds)
+        print("page usable after, ms:", usable_ms, flush=True)
+        answer_ms = answers(browser, warm, plain, paths[: options.answers + 1])
+        print("answer after, ms:", answer_ms, flush=True)
+        private_mb = {
+            name: private_memory(browser, server, look, one_more, options.further)
+            for name, (server, look) in {"ours": (warm, OURS), "plain": (plain, PLAIN)}.items()
+        }
+        print("private memory of a further visitor, MB:", private_mb, flush=True)
+    with ours(POOL) as server:
+        server.wait_until_quiet()
+        alone = round(server.proportional())
+        at_once = crowd(server, known, options.visitors, options.pictures)
+        print("visitors at the same time:", at_once, flush=True)
+        one_by_one = series(server, known, options.series)
+        print("visitors one after another:", one_by_one, flush=True)
+    return {
+        "pool": POOL,
+        "rounds": options.rounds,
+        "answers": options.answers,
+        "further": options.further,
+        "usable_ms": usable_ms,
+        "answer_ms": answer_ms,
+        "private_mb": private_mb,
+        "without_visitors_mb": alone,
+        "crowd": at_once,
+        "series": one_by_one,
+    }
+
+
+def main() -> None:
+    """Measure, print every figure beside what is wanted, and write the report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells")
+    parser.add_argument("--model", type=Path, default=PROJECT / "export.pkl")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--answers", type=int, default=12)
+    parser.add_argument("--further", type=int, default=4)
+    parser.add_argument("--visitors", type=int, default=20)
+    parser.add_argument("--pictures", type=int, default=5)
+    parser.add_argument("--series", type=int, default=200)
+    found = measure(parser.parse_args())
+    reached = bars(found)
+    for name, bar in reached.items():
+        print(f"{name:>26}: {json.dumps(bar.as_json())}")
+    # Imports torch, whose libraries would have been shared with the servers while they were measured.
+    from benchmarks.results import write
+
+    write("serve-speed.json", {**found, "bars": {name: bar.as_json() for name, bar in reached.items()}})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""``malaria-detect serve``."""
+
+import argparse
+import os
+from pathlib import Path
+
+from malaria_detect.errors import MalariaDetectError
+
+TOKEN_VARIABLE = "MALARIA_DETECT_API_TOKEN"
+NOTEBOOK = "dashboard.ipynb"
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    serve = commands.add_parser(
+        "serve",
+        help="serve the page and the HTTP interface",
+        description=f"Serve {NOTEBOOK} of this folder as a page, and predictions over HTTP beside it, until Ctrl-C. "
+        "Further settings stand in voila.json.",
+    )
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s); 0.0.0.0 for all"
+    )
+    serve.add_argument("--port", type=int, default=8866, help="port (default: %(default)s)")
+    serve.add_argument(
+        "--api-token",
+        metavar="TOKEN",
+        default=os.environ.get(TOKEN_VARIABLE, ""),
+        help=f"demand this bearer token for the HTTP interface; better set in {TOKEN_VARIABLE}, as others on this "
+        "machine see command lines",
+    )
+    serve.add_argument(
+        "--workers", type=int, metavar="N", help="processes that predict (default: two at the most)"
+    )
+    serve.add_argument("--pool", type=int, metavar="N", help="sessions that are ready before a visitor comes")
+    serve.add_argument(
+        "--max-visitors",
+        type=int,
+        metavar="N",
+        help="sessions at once; further visitors are told to come later",
+    )
+    serve.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    if not Path(NOTEBOOK).is_file():
+        raise MalariaDetectError(
+            f"There is no {NOTEBOOK} in this folder: start `malaria-detect serve` where it and export.pkl are."
+        )
+    # Voila and Jupyter's server take a second to import: only when they are needed.
+    from malaria_detect.serve.app import serve
+
+    serve(
+        NOTEBOOK,
+        host=options.host,
+        port=options.port,
+        api_token=options.api_token,
+        workers=options.workers,
+        pool=options.pool,
+        max_visitors=options.max_visitors,
+    )
+    return 0

@@ -1,0 +1,70 @@
+"""A visitor's kernel: what a copy of the fork parent does to become one."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+from ipykernel import ipkernel
+from ipykernel.kernelapp import IPKernelApp
+from ipywidgets import register_comm_target
+from traitlets import MetaHasTraits
+
+
+class PageKernel(ipkernel.IPythonKernel):
+    """An IPython kernel without what only a debugger needs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        with _no_modules():
+            super().__init__(**kwargs)
+
+
+class PageKernelApp(IPKernelApp):
+    """Starts a kernel that nobody configures: looking through all classes for settings would copy their memory."""
+
+    classes: ClassVar[list[MetaHasTraits]] = []  # type: ignore[misc]
+    kernel_class = PageKernel
+
+
+def run_kernel(connection_file: str, environment: Mapping[str, str], folder: str) -> None:
+    """Be an IPython kernel until it is shut down.
+
+    Parameters
+    ----------
+    connection_file : str
+        Where ports and key stand.
+    environment : mapping of str to str
+        Its environment variables, instead of its parent's.
+    folder : str
+        Where it works.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    # Copies would otherwise all draw the same numbers; Python's own generator sees to that itself.
+    np.random.seed()  # noqa: NPY002 - the global generator is what foreign code uses
+    kernel = PageKernelApp.instance(
+        connection_file=connection_file,
+        # Somebody sees to it that this process does not outlive the server: nothing to print about that.
+        parent_handle=1,
+    )
+    # A visitor's history would be a file, opened at every start.
+    kernel.config.HistoryManager.enabled = False
+    kernel.initialize([])
+    # It does so itself when it is imported, but in the fork parent there was no kernel yet.
+    register_comm_target()
+    kernel.start()
+
+
+@contextmanager
+def _no_modules() -> Iterator[None]:
+    # For its debugger a kernel notes the file of every module, which touches, and thereby copies, a quarter of the
+    # memory that it shares with its parent. It is not debugged.
+    real = vars(ipkernel)["sys"]
+    vars(ipkernel)["sys"] = SimpleNamespace(modules={})
+    try:
+        yield
+    finally:
+        vars(ipkernel)["sys"] = real

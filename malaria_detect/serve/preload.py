@@ -1,0 +1,42 @@
+"""What the fork parent loads, once for all kernels and workers: importing this module does it."""
+
+import gc
+import logging
+import os
+import sys
+from importlib import import_module
+
+from malaria_detect.errors import MalariaDetectError
+from malaria_detect.serve.parent import MODEL_VARIABLE
+
+# What a kernel imports until its page is shown, and a worker until its first answer.
+_NEEDED = (
+    "ipykernel.ipkernel",
+    "ipykernel.kernelapp",
+    "malaria_detect.cli",  # what each copy imports anew where it is the server's main module
+    "malaria_detect.explain",
+    "malaria_detect.serve.worker",
+    "malaria_detect.serve.kernel",
+    "malaria_detect.widgets",
+)
+
+
+def _load() -> None:
+    # No thread may run in a process that is to be forked: these keep NumPy's and torch's libraries from starting any.
+    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    # A page's kernel is not debugged, and its debugger would take as much memory as all of the page.
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    for name in _NEEDED:
+        import_module(name)
+    if model := os.environ.get(MODEL_VARIABLE):
+        try:
+            import_module("malaria_detect.detector").load_detector(model)
+        except MalariaDetectError as error:
+            # The page says the same to each visitor, and other parts of it work.
+            logging.getLogger(__name__).warning("%s", error)
+    # What is here now stays: the garbage collector of a copy shall not touch, and thereby copy, its pages.
+    gc.collect()
+    gc.freeze()
+
+
+_load()

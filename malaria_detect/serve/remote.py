@@ -1,0 +1,109 @@
+"""A kernel's side of the prediction workers: a detector that has others do the work."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, Self
+
+import numpy as np
+import zmq
+
+from malaria_detect.detector import Detector
+from malaria_detect.errors import MalariaDetectError
+from malaria_detect.explain import Explanation
+from malaria_detect.images import MAX_SIDE, ImageRefused, ImageSource, read_image
+from malaria_detect.prediction import Prediction, Refusal
+from malaria_detect.serve.messages import (
+    EXPLAIN,
+    PREDICT,
+    WORKERS_VARIABLE,
+    Frames,
+    answer_of,
+    framed,
+    unframed,
+)
+from malaria_detect.visit_report import as_png
+
+# s: longer than the server itself waits for a worker, with others before it.
+ANSWER_SECONDS = 180
+
+
+class RemoteDetector(Detector):
+    """A detector whose pictures are predicted, and explained, by the workers of the server that runs this kernel.
+
+    A kernel then neither computes nor keeps a network at work, so that many fit into a small machine, and no more
+    networks run at once than the machine has processors.
+
+    Parameters
+    ----------
+    local : Detector
+        The same model, opened here.
+    address : str
+        Where the server listens for its kernels.
+    """
+
+    def __init__(self, local: Detector, address: str) -> None:
+        super().__init__(local.network, local.passport, local.point.name)
+        self._address = address
+        self._socket: zmq.Socket[bytes] | None = None
+
+    @classmethod
+    def of_server(cls, local: Detector) -> Self | None:
+        """The one of the server that started this kernel; None in a notebook or a program."""
+        address = os.environ.get(WORKERS_VARIABLE)
+        return cls(local, address) if address else None
+
+    def at(self, operating_point: str) -> Self:
+        """The same workers, asked at another operating point."""
+        return type(self)(super().at(operating_point), self._address)
+
+    def predict(self, image: ImageSource) -> Prediction:
+        """Classify one picture, as :meth:`malaria_detect.detector.Detector.predict` does."""
+        content, _ = self._ask({"task": PREDICT, "operating_point": self.point.name}, image)
+        answer = answer_of(content["answers"][0])
+        if isinstance(answer, Refusal):
+            raise ImageRefused(answer.reason)
+        return answer
+
+    def predict_many(
+        self, images: Iterable[ImageSource], batch_size: int = 64, progress: bool = False
+    ) -> Iterator[Prediction | Refusal]:
+        """Classify many pictures one after the other, as others wait for the workers, too."""
+        for image in images:
+            try:
+                yield self.predict(image)
+            except ImageRefused as refusal:
+                yield Refusal(str(refusal))
+
+    def explain(self, image: ImageSource, prediction: Prediction) -> Explanation:
+        """Explain a picture, as :meth:`malaria_detect.explain.Explainer.explain` does."""
+        content, (heat, marked) = self._ask({"task": EXPLAIN, "prediction": asdict(prediction)}, image)
+        scalars = content["explanation"]
+        return Explanation(
+            **scalars | {"random_falls": tuple(scalars["random_falls"])},
+            heat=np.frombuffer(heat, "<f4").reshape(content["shape"]),
+            marked=np.frombuffer(marked, bool).reshape(content["shape"]),
+        )
+
+    def _ask(self, content: dict[str, Any], image: ImageSource) -> tuple[dict[str, Any], Frames]:
+        if isinstance(image, bytes | bytearray | memoryview):
+            file = bytes(image)
+        else:
+            file = as_png(read_image(image), MAX_SIDE)
+        if self._socket is None:
+            self._socket = zmq.Context.instance().socket(zmq.REQ)
+            self._socket.setsockopt(zmq.LINGER, 0)
+            self._socket.setsockopt(zmq.RCVTIMEO, 1000 * ANSWER_SECONDS)
+            self._socket.connect(self._address)
+        try:
+            self._socket.send_multipart(framed(content, [file]))
+            answer, blobs = unframed(self._socket.recv_multipart())
+        except zmq.Again as error:
+            self._socket.close()
+            self._socket = None
+            raise MalariaDetectError("The server gave no answer: try again later.") from error
+        if "error" in answer:
+            # A picture over which a worker was lost is not to be asked again by itself.
+            refused = answer["kind"] in ("ImageRefused", "WorkerLost")
+            raise (ImageRefused if refused else MalariaDetectError)(answer["error"])
+        return answer, blobs

@@ -1,0 +1,79 @@
+"""A prediction worker: a copy of the fork parent that reads pictures and asks the network."""
+
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from malaria_detect.detector import Detector, load_detector
+from malaria_detect.errors import MalariaDetectError
+from malaria_detect.explain import Explainer
+from malaria_detect.prediction import Prediction
+from malaria_detect.records import from_json
+from malaria_detect.serve.messages import EXPLAIN, Frames, answered, framed, receive, send, unframed
+
+
+def run_worker(connection: Connection, model: str, threads: int) -> None:
+    """Answer requests from a pipe until its other end is closed.
+
+    Parameters
+    ----------
+    connection : Connection
+    model : str
+        The exported learner; the fork parent has it open.
+    threads : int
+        How many threads the network may use.
+    """
+    torch.set_num_threads(threads)
+    worker = Worker(Path(model))
+    while True:
+        try:
+            frames = receive(connection)
+        except EOFError:
+            return
+        send(connection, worker.answer(frames))
+
+
+class Worker:
+    """Answers predictions and explanations with one model.
+
+    Parameters
+    ----------
+    model : Path
+        The exported learner.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+        self._detector: Detector | None = None
+        self._explainer: Explainer | None = None
+
+    def answer(self, frames: Frames) -> Frames:
+        """Answer one request; an error that a user can mend is an answer, too."""
+        content, pictures = unframed(frames)
+        try:
+            # A model that cannot be opened is an answer to all that is asked.
+            self._detector = self._detector or load_detector(self._model)
+            if content["task"] == EXPLAIN:
+                return self._explained(self._detector, content["prediction"], pictures[0])
+            return _predicted(self._detector, content["operating_point"], pictures)
+        except MalariaDetectError as error:
+            return framed({"error": str(error), "kind": type(error).__name__})
+
+    def _explained(self, detector: Detector, prediction: dict[str, Any], picture: bytes) -> Frames:
+        self._explainer = self._explainer or Explainer(detector)
+        explanation = self._explainer.explain(picture, from_json(Prediction, prediction))
+        scalars = {
+            name: value for name, value in asdict(explanation).items() if not isinstance(value, np.ndarray)
+        }
+        blobs = [explanation.heat.astype("<f4").tobytes(), explanation.marked.tobytes()]
+        return framed({"shape": explanation.heat.shape, "explanation": scalars}, blobs)
+
+
+def _predicted(detector: Detector, point: str | None, pictures: Frames) -> Frames:
+    if point is not None:
+        detector = detector.at(point)
+    return framed({"answers": [answered(answer) for answer in detector.predict_many(pictures)]})
