@@ -17,8 +17,10 @@ from malaria_detect.precision import bfloat16_is_fast
 from malaria_detect.squares import INPUT_SIZE, MEAN, STD, network_input
 
 # Of log-odds: where a network answers less clearly in bfloat16, it is asked again in float32. Beyond, what it rounds
-# moves no probability by 0.001: on validation patients' cells by 0.0007 at the most (`python -m benchmarks.precision`).
+# moves no probability by 0.001, as validation patients' cells showed: `python -m benchmarks.precision` measures it.
 UNSURE = 2.5
+# Of log-odds: more than bfloat16 changes any.
+_ROUNDING = 0.1
 # Whose rounding was measured; others are packed in float32, which changes nothing.
 _ROUNDED = ("resnet34",)
 
@@ -40,7 +42,7 @@ class Light:
     unsure: float
 
 
-def lightened(network: nn.Module, architecture: str) -> Light | None:
+def lightened(network: nn.Module, architecture: str, edges: Sequence[float] = ()) -> Light | None:
     """Pack a network for fast answers: in bfloat16 where the processor is fast in it, otherwise in float32.
 
     Parameters
@@ -49,6 +51,8 @@ def lightened(network: nn.Module, architecture: str) -> Light | None:
         As :func:`prepared` makes it; it stays as it is.
     architecture : str
         Its name in :mod:`malaria_detect.networks`.
+    edges : sequence of float
+        Log-odds at which something is decided: the network itself decides there.
 
     Returns
     -------
@@ -57,7 +61,8 @@ def lightened(network: nn.Module, architecture: str) -> Light | None:
     """
     rounds = architecture in _ROUNDED and bfloat16_is_fast(torch.device("cpu"))
     copy = packed(network, torch.bfloat16 if rounds else torch.float32)
-    return None if copy is None else Light(copy, UNSURE if rounds else 0.0)
+    unsure = max((UNSURE, *(abs(edge) + _ROUNDING for edge in edges)))
+    return None if copy is None else Light(copy, unsure if rounds else 0.0)
 
 
 def open_learner(data: bytes) -> Learner:

@@ -7,7 +7,7 @@ from pathlib import Path
 from malaria_detect.errors import MalariaDetectError
 
 TOKEN_VARIABLE = "MALARIA_DETECT_API_TOKEN"
-NOTEBOOK = "dashboard.ipynb"
+NOTEBOOK, SETTINGS = "dashboard.ipynb", "voila.json"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,21 +21,23 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     serve.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: %(default)s); 0.0.0.0 for all"
     )
-    serve.add_argument("--port", type=int, default=8866, help="port (default: %(default)s)")
+    serve.add_argument("--port", type=_positive, default=8866, help="port (default: %(default)s)")
     serve.add_argument(
         "--api-token",
         metavar="TOKEN",
-        default=os.environ.get(TOKEN_VARIABLE, ""),
+        default=os.environ.get(TOKEN_VARIABLE),
         help=f"demand this bearer token for the HTTP interface; better set in {TOKEN_VARIABLE}, as others on this "
         "machine see command lines",
     )
     serve.add_argument(
-        "--workers", type=int, metavar="N", help="processes that predict (default: two at the most)"
+        "--workers", type=_positive, metavar="N", help="processes that predict (default: two at the most)"
     )
-    serve.add_argument("--pool", type=int, metavar="N", help="sessions that are ready before a visitor comes")
+    serve.add_argument(
+        "--pool", type=_whole, metavar="N", help="sessions that are ready before a visitor comes"
+    )
     serve.add_argument(
         "--max-visitors",
-        type=int,
+        type=_positive,
         metavar="N",
         help="sessions at once; further visitors are told to come later",
     )
@@ -43,10 +45,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _serve(options: argparse.Namespace) -> int:
-    if not Path(NOTEBOOK).is_file():
-        raise MalariaDetectError(
-            f"There is no {NOTEBOOK} in this folder: start `malaria-detect serve` where it and export.pkl are."
-        )
+    for needed in (NOTEBOOK, SETTINGS):
+        if not Path(needed).is_file():
+            raise MalariaDetectError(
+                f"There is no {needed} in this folder: start `malaria-detect serve` where it and export.pkl are."
+            )
+    # Kernels and workers, which inherit the environment, have no need of it.
+    os.environ.pop(TOKEN_VARIABLE, None)
     # Voila and Jupyter's server take a second to import: only when they are needed.
     from malaria_detect.serve.app import serve
 
@@ -60,3 +65,17 @@ def _serve(options: argparse.Namespace) -> int:
         max_visitors=options.max_visitors,
     )
     return 0
+
+
+def _whole(text: str, least: int = 0, most: int = 65_535) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
+    return number
+
+
+def _positive(text: str) -> int:
+    return _whole(text, least=1)

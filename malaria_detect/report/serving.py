@@ -13,6 +13,19 @@ from malaria_detect.words import count, table
 SERVE_SPEED = "serve-speed.json"
 # MiB: what dynos, containers and small machines have.
 SIZES = (512, 1024, 2048, 4096)
+_BARS = {
+    "private_memory_ratio": "private memory, ratio",
+    "private_memory_mb": "private memory of a further visitor, MB",
+    "usable_warm_ratio": "page usable with a session ready, ratio",
+    "usable_warm_ms": "page usable with a session ready, ms",
+    "usable_cold_ratio": "page usable with none ready, ratio",
+    "answer_ratio": "from click to answer, ratio",
+    "crowd_right": "right answers of all that upload at once",
+    "crowd_answered_longest_s": "last answer of all that upload at once, s",
+    "crowd_memory_mb": "memory of everything with them, MB",
+    "series_right": "right answers of visitors one after another",
+    "series_growth_percent": "memory after them, %",
+}
 # For the operating system, files in /tmp, and requests that are large.
 RESERVED = 0.1
 
@@ -91,7 +104,8 @@ def beside_plain(report: Mapping[str, Any]) -> str:
             _row("page usable, no session ready", _seconds, usable["plain"], usable["cold"]),
             _row("from click to answer", _milliseconds, answer["plain_from_press"], answer["ours"]),
         ]
-        return "\n\n".join((table(("", "plain page", "this one", "ratio"), rows), _measured(report)))
+        found = table(("", "plain page", "this one", "ratio"), rows)
+        return "\n\n".join(filter(None, (found, _missed(report["bars"]), _measured(report))))
     except (KeyError, TypeError) as error:
         raise ReportError(f"{SERVE_SPEED} is damaged ({error!r}): `make bench-serve` writes it.") from error
 
@@ -112,6 +126,16 @@ def _milliseconds(value: float) -> str:
     return f"{value:.0f} ms"
 
 
+def _missed(bars: Mapping[str, Any]) -> str:
+    """What was aimed at and not reached."""
+    missed = [
+        f"{_BARS[name]} {bar['value']} (aim: {bar.get('at_most', bar.get('at_least'))})"
+        for name, bar in bars.items()
+        if not bar["met"]
+    ]
+    return f"Not reached: {'; '.join(missed)}." if missed else ""
+
+
 def _visitors(number: int) -> str:
     return count(number) if number else "too small"
 
@@ -124,4 +148,7 @@ def _change(percent: float) -> str:
 
 def _measured(report: Mapping[str, Any]) -> str:
     machine = report["machine"]
-    return f"Measured on {machine['cores']} cores ({machine['processor']}), {machine['date']}."
+    return (
+        f"Measured on {machine['cores']} cores ({machine['processor']}), torch {machine['torch']}, {machine['date']}; "
+        "builds of torch without CUDA take less memory."
+    )

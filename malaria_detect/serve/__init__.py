@@ -1,1 +1,1 @@
-"""How the page runs: Voila's settings stand in ``voila.json``, its page templates beside this file."""
+"""How the page and the HTTP interface run: :mod:`malaria_detect.serve.app` is the server, the rest its parts."""

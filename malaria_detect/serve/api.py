@@ -151,12 +151,10 @@ class HealthCheck(ServiceHandler):
     guarded = False
 
     def get(self) -> None:
-        """Answer 200 or 503."""
+        """Answer 200, however busy the workers are: a container that is busy must not be ended; or 503."""
         workers = self.service.workers
         if workers.alive < 1:
             raise Problem(503, "No prediction worker runs.", retry_after=str(RETRY_SECONDS))
-        if workers.waiting >= workers.capacity:
-            raise Problem(503, "The queue of pictures is full.", retry_after=str(RETRY_SECONDS))
         self.answer(asdict(Health()))
 
     head = get

@@ -73,15 +73,21 @@ class Server(Voila):
     >>> Server.launch_instance(["dashboard.ipynb"])  # doctest: +SKIP
     """
 
-    api_token = Unicode("", config=True, help="What programs must show to be answered; empty: nothing.")
-    workers_wanted = Integer(config=True, help="Processes that predict.")
-    max_visitors = Integer(30, config=True, help="Visitors at once; further ones are told to come later.")
+    api_token = Unicode(None, config=True, allow_none=True, help="What programs must show to be answered.")
+    workers_wanted = Integer(min=1, config=True, help="Processes that predict.")
+    max_visitors = Integer(
+        30, min=1, config=True, help="Visitors at once; further ones are told to come later."
+    )
     unclaimed_seconds = Integer(
         120, config=True, help="A session whose page has not called by then is ended."
     )
     header_seconds = Integer(60, config=True, help="Until a request's headers must be there.")
     body_seconds = Integer(30, config=True, help="That a body may take to arrive.")
     identity_provider_class = Type(Anybody, config=True, help="Who sees the page: everybody.")
+
+    # A setting that is misspelled could be one that keeps somebody out.
+    raise_config_file_errors = True
+    _workers: Workers | None = None
 
     @default("workers_wanted")
     def _workers_wanted(self) -> int:
@@ -92,6 +98,8 @@ class Server(Voila):
         # Kernels are reached through files there, whose paths the operating system wants to be short.
         for place in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/dev/shm"):
             if 0 < len(place) <= LONGEST_PLACE and os.access(place, os.W_OK):
+                # multiprocessing's own are there as well.
+                tempfile.tempdir = place
                 return place
         raise MalariaDetectError(
             f"No temporary folder can be written to: set TMPDIR to one whose path has at most {LONGEST_PLACE} letters."
@@ -107,11 +115,13 @@ class Server(Voila):
             self._passport = read_passport(model)
         except MalariaDetectError as error:
             self.log.error("%s", error)
-        self._workers = None
         if forks_here():
             start_parent(model)
+            # Over TCP others on this machine could read what kernels publish: pictures and names.
+            self.config.KernelManager.transport = "ipc"
+        if forks_here() and self._passport:
             threads = max(1, _processors() // self.workers_wanted)
-            self._workers = Workers(model, self.workers_wanted, threads)
+            self._workers = Workers(model, self._passport.sha256, self.workers_wanted, threads)
             # In a folder of the server's own that nobody else may enter.
             self._address = f"ipc://{self.connection_dir}/workers"
             os.environ[WORKERS_VARIABLE] = self._address
@@ -150,7 +160,7 @@ class Server(Voila):
                 self._workers,
                 self._passport,
                 Limits(body_seconds=self.body_seconds),
-                self.api_token or None,
+                self.api_token,
                 self._telemetry,
             )
         else:
@@ -170,25 +180,33 @@ class Server(Voila):
         self.ioloop = IOLoop.current()
         try:
             server.listen(self.port, self.ip)
-            print(f"The page: {self.display_url}  (Ctrl-C ends it)", flush=True)
-            self.ioloop.add_callback(self._work)
-            self.ioloop.start()
         except OSError as error:
             raise MalariaDetectError(
                 f"The server cannot listen on {self.ip}, port {self.port} ({error.strerror}): choose another --port."
             ) from error
+        print(f"The page: {self.display_url}  (Ctrl-C ends it)", flush=True)
+        self.ioloop.add_callback(self._work)
+        try:
+            self.ioloop.start()
         except KeyboardInterrupt:
             self.log.info("Stopping …")
         finally:
             server.stop()
+
+    def start(self) -> None:
+        """Serve; whatever ends it, nothing is left behind."""
+        try:
+            super().start()
+        finally:
             self.stop()
 
     def stop(self) -> None:
         """End workers and kernels, at once: they have nothing to save."""
         if self._workers:
-            self.ioloop.run_sync(self._workers.stop)
-        run_sync(self.kernel_manager.shutdown_all)(now=True)
-        shutil.rmtree(self.connection_dir)
+            IOLoop.current().run_sync(self._workers.stop)
+        if hasattr(self, "kernel_manager"):
+            run_sync(self.kernel_manager.shutdown_all)(now=True)
+        shutil.rmtree(self.connection_dir, ignore_errors=True)
 
     async def _work(self) -> None:
         if self._workers:
@@ -198,6 +216,16 @@ class Server(Voila):
                 asyncio.create_task(task)
                 for task in (keep_parent(), answer_kernels(self._address, self._workers))
             ]
+            for task in (*self._tasks, *self._workers.tasks):
+                task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # Without any of them some are not served, and nobody would know: whoever started the server starts it anew.
+        if not task.cancelled():
+            self.log.critical(
+                "A part of the server ended, and so does the server.", exc_info=task.exception()
+            )
+            self.ioloop.stop()
 
     def _at(self, *parts: str) -> str:
         return str(url_path_join(self.server_url, *parts))
@@ -207,7 +235,7 @@ def serve(
     notebook: str,
     host: str,
     port: int,
-    api_token: str = "",
+    api_token: str | None = None,
     workers: int | None = None,
     pool: int | None = None,
     max_visitors: int | None = None,
@@ -220,15 +248,15 @@ def serve(
         Path of the notebook; voila.json is read from the folder that this is called in.
     host, port
         Where to listen.
-    api_token : str
-        What programs must show; empty: nothing.
+    api_token : str, optional
+        What programs must show; without one all are answered.
     workers, pool, max_visitors : int, optional
         Processes that predict, sessions that are ready before a visitor comes, sessions at once; else as in voila.json.
 
     Raises
     ------
     MalariaDetectError
-        Where the port is taken, or the token cannot stand in a header.
+        Where the port is taken, the token cannot stand in a header, or voila.json is damaged.
     """
     settings = {
         "Voila.ip": host,
@@ -242,7 +270,12 @@ def serve(
     }
     # As on a command line: there they come before voila.json.
     flags = [f"--{name}={value}" for name, value in settings.items() if value is not None]
-    Server.launch_instance([notebook, *flags])
+    server = Server.instance()
+    try:
+        server.initialize([notebook, *flags])
+    except ValueError as error:
+        raise MalariaDetectError(f"voila.json cannot be understood: {error}") from error
+    server.start()
 
 
 def _processors() -> int:

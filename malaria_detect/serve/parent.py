@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MODEL_VARIABLE = "MALARIA_DETECT_PRELOAD"
 PRELOAD = "malaria_detect.serve.preload"
 
+# s: a parent that ends earlier is not replaced before.
+LEAST_SECONDS = 1
 _LOG = logging.getLogger("malaria_detect.serve")
 # multiprocessing has one fork server a process, and starting its children is not safe in several threads at once.
 _STARTING = threading.Lock()
@@ -33,7 +35,14 @@ _STARTING = threading.Lock()
 
 def forks_here() -> bool:
     """Whether processes can be forked and watched on this system: Linux; elsewhere ordinary kernels are used."""
-    return sys.platform == "linux" and hasattr(os, "pidfd_open")
+    if sys.platform != "linux":
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        # An old kernel, or a container that forbids it.
+        return False
+    return True
 
 
 class Forked:
@@ -49,9 +58,9 @@ class Forked:
 
     def __init__(self, process: "ForkServerProcess") -> None:
         assert process.pid is not None
+        self._descriptor = os.pidfd_open(process.pid)
         self._process = process
         self.pid = process.pid
-        self._descriptor = os.pidfd_open(process.pid)
 
     def poll(self) -> int | None:
         """Return None while it runs, its exit status afterwards; 0 where nobody is left who knows."""
@@ -93,7 +102,8 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def __del__(self) -> None:
-        os.close(self._descriptor)
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
 
 
 def start_parent(model: Path | None = None) -> None:
@@ -127,6 +137,11 @@ def fork(target: str, *arguments: Any) -> Forked:
     Returns
     -------
     Forked
+
+    Raises
+    ------
+    OSError, EOFError
+        Where no process can be started, or the parent dies while it loads.
     """
     start_parent()
     try:
@@ -140,13 +155,22 @@ def fork(target: str, *arguments: Any) -> Forked:
 async def keep_parent() -> None:
     """Have a fork parent ready, and start another one whenever it ends, until cancelled."""
     while True:
-        ours, theirs = multiprocessing.Pipe(duplex=False)
-        await asyncio.to_thread(fork, f"{__name__}:tell_parent", theirs)
-        theirs.close()
-        pid = ours.recv()
-        _LOG.info("the fork parent is process %s", pid)
-        await _ended(os.pidfd_open(pid))
+        try:
+            pid = await asyncio.to_thread(_parent)
+            _LOG.info("the fork parent is process %s", pid)
+            await _ended(os.pidfd_open(pid))
+        except (OSError, EOFError) as error:
+            _LOG.error("the fork parent cannot be watched: %s", error)
+            await asyncio.sleep(LEAST_SECONDS)
         _LOG.warning("the fork parent ended; another one is started")
+
+
+def _parent() -> int:
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    with ours:
+        with theirs:
+            fork(f"{__name__}:tell_parent", theirs)
+        return int(ours.recv())
 
 
 def tell_parent(connection: Connection) -> None:

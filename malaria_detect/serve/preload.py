@@ -26,8 +26,12 @@ def _load() -> None:
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     # A page's kernel is not debugged, and its debugger would take as much memory as all of the page.
     sys.modules["debugpy"] = None  # type: ignore[assignment]
-    for name in _NEEDED:
-        import_module(name)
+    try:
+        for name in _NEEDED:
+            import_module(name)
+    except ImportError as error:
+        # multiprocessing would go on without, and each copy import what it needs itself.
+        raise RuntimeError(f"what all sessions need cannot be loaded: {error}") from error
     if model := os.environ.get(MODEL_VARIABLE):
         try:
             import_module("malaria_detect.detector").load_detector(model)

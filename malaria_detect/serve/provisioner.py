@@ -19,6 +19,12 @@ class ForkedProvisioner(LocalProvisioner):
     # It has what is used of a Popen.
     process: Forked | None = None  # type: ignore[assignment]
 
+    async def send_signal(self, signum: int) -> None:
+        """Send a signal to the kernel and its children; nobody else gets it where the kernel has ended."""
+        # Its number may be another process's as soon as it has ended, as the fork parent waits for it at once.
+        if self.process is not None and self.process.poll() is None:
+            await super().send_signal(signum)
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork a kernel; the command is what an ordinary one would be started by, and is not used."""
         folder = kwargs.get("cwd") or Path.cwd()

@@ -45,7 +45,6 @@ class RemoteDetector(Detector):
     def __init__(self, local: Detector, address: str) -> None:
         super().__init__(local.network, local.passport, local.point.name)
         self._address = address
-        self._socket: zmq.Socket[bytes] | None = None
 
     @classmethod
     def of_server(cls, local: Detector) -> Self | None:
@@ -58,7 +57,15 @@ class RemoteDetector(Detector):
         return type(self)(super().at(operating_point), self._address)
 
     def predict(self, image: ImageSource) -> Prediction:
-        """Classify one picture, as :meth:`malaria_detect.detector.Detector.predict` does."""
+        """Classify one picture, as :meth:`malaria_detect.detector.Detector.predict` does.
+
+        Raises
+        ------
+        ImageRefused
+            Where it cannot be read, or a worker was lost over it.
+        MalariaDetectError
+            Where the server does not answer, or runs another model by now.
+        """
         content, _ = self._ask({"task": PREDICT, "operating_point": self.point.name}, image)
         answer = answer_of(content["answers"][0])
         if isinstance(answer, Refusal):
@@ -76,7 +83,7 @@ class RemoteDetector(Detector):
                 yield Refusal(str(refusal))
 
     def explain(self, image: ImageSource, prediction: Prediction) -> Explanation:
-        """Explain a picture, as :meth:`malaria_detect.explain.Explainer.explain` does."""
+        """Explain a picture, as :meth:`malaria_detect.explain.Explainer.explain`; errors as for :meth:`predict`."""
         content, (heat, marked) = self._ask({"task": EXPLAIN, "prediction": asdict(prediction)}, image)
         scalars = content["explanation"]
         return Explanation(
@@ -90,18 +97,18 @@ class RemoteDetector(Detector):
             file = bytes(image)
         else:
             file = as_png(read_image(image), MAX_SIDE)
-        if self._socket is None:
-            self._socket = zmq.Context.instance().socket(zmq.REQ)
-            self._socket.setsockopt(zmq.LINGER, 0)
-            self._socket.setsockopt(zmq.RCVTIMEO, 1000 * ANSWER_SECONDS)
-            self._socket.connect(self._address)
-        try:
-            self._socket.send_multipart(framed(content, [file]))
-            answer, blobs = unframed(self._socket.recv_multipart())
-        except zmq.Again as error:
-            self._socket.close()
-            self._socket = None
-            raise MalariaDetectError("The server gave no answer: try again later.") from error
+        question = framed(content | {"model": self.passport.sha256}, [file])
+        # A socket for each question: one that was interrupted could not be asked again.
+        socket: zmq.Socket[bytes]
+        with zmq.Context.instance().socket(zmq.REQ) as socket:
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.RCVTIMEO, 1000 * ANSWER_SECONDS)
+            socket.connect(self._address)
+            try:
+                socket.send_multipart(question)
+                answer, blobs = unframed(socket.recv_multipart())
+            except zmq.Again as error:
+                raise MalariaDetectError("The server gave no answer: try again later.") from error
         if "error" in answer:
             # A picture over which a worker was lost is not to be asked again by itself.
             refused = answer["kind"] in ("ImageRefused", "WorkerLost")

@@ -37,6 +37,8 @@ class PageKernelSpecs(KernelSpecManager):
             self.log.warning(
                 "Kernels cannot be forked on this system: each visitor's imports everything anew."
             )
+        if self.parent is not None and not hasattr(self.parent, "api_token"):
+            self.log.warning("Voila alone does not guard the page: `malaria-detect serve` does.")
         if self.parent is not None and hasattr(self.parent, "template_paths"):
             self.parent.template_paths = [str(TEMPLATES), str(STYLE), *self.parent.template_paths]
 

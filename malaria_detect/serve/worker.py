@@ -11,12 +11,13 @@ import torch
 from malaria_detect.detector import Detector, load_detector
 from malaria_detect.errors import MalariaDetectError
 from malaria_detect.explain import Explainer
+from malaria_detect.passport import PassportError
 from malaria_detect.prediction import Prediction
 from malaria_detect.records import from_json
 from malaria_detect.serve.messages import EXPLAIN, Frames, answered, framed, receive, send, unframed
 
 
-def run_worker(connection: Connection, model: str, threads: int) -> None:
+def run_worker(connection: Connection, model: str, sha256: str, threads: int) -> None:
     """Answer requests from a pipe until its other end is closed.
 
     Parameters
@@ -24,11 +25,13 @@ def run_worker(connection: Connection, model: str, threads: int) -> None:
     connection : Connection
     model : str
         The exported learner; the fork parent has it open.
+    sha256 : str
+        The SHA-256 that it must have.
     threads : int
         How many threads the network may use.
     """
     torch.set_num_threads(threads)
-    worker = Worker(Path(model))
+    worker = Worker(Path(model), sha256)
     while True:
         try:
             frames = receive(connection)
@@ -44,10 +47,13 @@ class Worker:
     ----------
     model : Path
         The exported learner.
+    sha256 : str
+        The SHA-256 that it must have, and that whoever asks must mean.
     """
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, sha256: str) -> None:
         self._model = model
+        self._sha256 = sha256
         self._detector: Detector | None = None
         self._explainer: Explainer | None = None
 
@@ -57,6 +63,9 @@ class Worker:
         try:
             # A model that cannot be opened is an answer to all that is asked.
             self._detector = self._detector or load_detector(self._model)
+            if not self._sha256 == self._detector.passport.sha256 == content["model"]:
+                # Its thresholds would be applied to another model's probabilities.
+                raise PassportError("The model was changed since the server was started: restart the server.")
             if content["task"] == EXPLAIN:
                 return self._explained(self._detector, content["prediction"], pictures[0])
             return _predicted(self._detector, content["operating_point"], pictures)

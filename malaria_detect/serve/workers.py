@@ -23,6 +23,8 @@ from malaria_detect.serve.parent import Forked, fork
 WORKER = "malaria_detect.serve.worker:run_worker"
 # Visitors of the page, who each wait for one picture at a time, come before programs that send many.
 PAGE, INTERFACE = 0, 1
+# Of one frame of a kernel's question: a picture, which may be decoded already.
+MAX_MESSAGE_BYTES = 128 * 2**20
 # s: no picture takes as long; a worker that does is replaced.
 JOB_SECONDS = 60
 # s: a worker that ends earlier is not replaced before.
@@ -49,29 +51,38 @@ class Workers:
     ----------
     model : Path
         The exported learner.
+    sha256 : str
+        The SHA-256 that it must have: a worker that finds another one answers nothing.
     size : int
         Processes.
     threads : int
         Threads that each of them uses for the network.
     capacity : int
         Jobs of the HTTP interface that may wait; those of the page are as many as its visitors at the most.
+
+    Attributes
+    ----------
+    tasks : list of asyncio.Task
+        What serves the queue, from :meth:`start` on; none of them ends by itself.
     """
 
-    def __init__(self, model: Path, size: int, threads: int, capacity: int = 32) -> None:
+    def __init__(self, model: Path, sha256: str, size: int, threads: int, capacity: int = 32) -> None:
         self.size = size
         self.capacity = capacity
         self._model = model
+        self._sha256 = sha256
         self._threads = threads
         self._numbers = itertools.count()
         self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()
+        self._queued: dict[int, _Job] = {}
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="worker")
         self._processes: list[Forked | None] = [None] * size
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[None]] = []
 
     @property
     def waiting(self) -> int:
-        """Jobs that no worker has begun yet."""
-        return self._jobs.qsize()
+        """Jobs of the HTTP interface that somebody waits for and no worker has begun yet."""
+        return sum(job.place == INTERFACE and not job.answer.done() for job in self._queued.values())
 
     @property
     def alive(self) -> int:
@@ -80,16 +91,16 @@ class Workers:
 
     def start(self) -> None:
         """Begin to work, in the event loop that runs."""
-        self._tasks = [asyncio.create_task(self._work(place)) for place in range(self.size)]
+        self.tasks = [asyncio.create_task(self._work(place)) for place in range(self.size)]
 
     async def stop(self) -> None:
         """End all workers; jobs that wait are given up."""
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
         for process in self._processes:
             if process is not None:
                 process.kill()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         self._pool.shutdown()
 
     async def predict(
@@ -120,29 +131,50 @@ class Workers:
         MalariaDetectError
             Where the model cannot be opened, or has no such operating point.
         """
-        request = framed({"task": PREDICT, "operating_point": operating_point}, pictures)
+        question = {"task": PREDICT, "operating_point": operating_point, "model": self._sha256}
+        request = framed(question, pictures)
         content, _ = unframed(await self.ask(request, place))
         if "error" in content:
             raise MalariaDetectError(content["error"])
         return [answer_of(answer) for answer in content["answers"]]
 
     async def ask(self, frames: Frames, place: int) -> Frames:
-        """Have a message answered by a worker; errors are those of :meth:`predict`."""
+        """Have a message answered by a worker.
+
+        Raises
+        ------
+        Overloaded, WorkerLost
+            As for :meth:`predict`.
+        """
         if place == INTERFACE and self.waiting >= self.capacity:
             raise Overloaded("The server has too much to do: try again later.", RETRY_SECONDS)
         job = _Job(place, next(self._numbers), frames, asyncio.get_running_loop().create_future())
+        self._queued[job.number] = job
         self._jobs.put_nowait(job)
-        return await job.answer
+        try:
+            return await job.answer
+        finally:
+            # Whoever asked has the answer or has gone; the job may stand in the queue for a while yet.
+            job.frames = []
+            self._queued.pop(job.number, None)
 
     async def _work(self, place: int) -> None:
         """Serve the queue by one worker, and by the next where that is lost."""
         while True:
-            connection, process = await asyncio.to_thread(self._begin)
-            self._processes[place] = process
             began = time.monotonic()
+            try:
+                connection, process = await asyncio.to_thread(self._begin)
+            except (OSError, EOFError) as error:
+                _LOG.error("no worker can be started: %s", error)
+                await asyncio.sleep(LEAST_SECONDS)
+                continue
+            self._processes[place] = process
             try:
                 while job := await self._next(process):
                     await self._have_answered(connection, process, job)
+            except OSError as error:
+                _LOG.error("worker %s cannot be watched: %s", process.pid, error)
+                process.kill()
             finally:
                 connection.close()
             _LOG.warning("worker %s ended with %s; another one is started", process.pid, process.poll())
@@ -164,28 +196,28 @@ class Workers:
                     self._jobs.put_nowait(job.result())
                 return None
             if not job.result().answer.done():
+                self._queued.pop(job.result().number, None)
                 return job.result()
 
     async def _have_answered(self, connection: Connection, process: Forked, job: _Job) -> None:
         exchange = asyncio.get_running_loop().run_in_executor(self._pool, _exchange, connection, job.frames)
         done, _ = await asyncio.wait([exchange], timeout=JOB_SECONDS)
-        if not done:
-            process.kill()
-            await asyncio.wait([exchange])
-        error = exchange.exception()
-        if isinstance(error, EOFError | OSError):
-            await asyncio.to_thread(process.wait)
-        if job.answer.done():
+        if done and exchange.exception() is None:
+            if not job.answer.done():
+                job.answer.set_result(exchange.result())
             return
-        if error is None:
-            job.answer.set_result(exchange.result())
-        else:
+        # What is left in its pipe would be taken for the answer to the next question.
+        process.kill()
+        await asyncio.wait([exchange])
+        await asyncio.to_thread(process.wait)
+        _LOG.error("worker %s was lost over a job: %r", process.pid, exchange.exception() or "too slow")
+        if not job.answer.done():
             job.answer.set_exception(WorkerLost(_LOST))
 
     def _begin(self) -> tuple[Connection, Forked]:
         ours, theirs = multiprocessing.Pipe()
         try:
-            return ours, fork(WORKER, theirs, str(self._model), self._threads)
+            return ours, fork(WORKER, theirs, str(self._model), self._sha256, self._threads)
         finally:
             theirs.close()
 
@@ -205,7 +237,7 @@ async def answer_kernels(address: str, workers: Workers) -> None:
     workers : Workers
     """
     # Answers go out as they come, not in the order of the questions.
-    pending: set[asyncio.Task[None]] = set()
+    pending: dict[bytes, asyncio.Task[None]] = {}
 
     async def answer(sender: bytes, frames: Frames) -> None:
         try:
@@ -218,8 +250,13 @@ async def answer_kernels(address: str, workers: Workers) -> None:
     with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as socket:
         socket.setsockopt(zmq.LINGER, 0)
         socket.bind(address)
+        # A page sends one picture at a time.
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         while True:
-            sender, _, *frames = await socket.recv_multipart()
-            task = asyncio.create_task(answer(sender, frames))
-            pending.add(task)
-            task.add_done_callback(pending.discard)
+            match await socket.recv_multipart():
+                # Each kernel has one question at a time.
+                case [sender, b"", *frames] if frames and sender not in pending:
+                    pending[sender] = task = asyncio.create_task(answer(sender, frames))
+                    task.add_done_callback(lambda _, sender=sender: pending.pop(sender))  # type: ignore[misc]
+                case _:
+                    _LOG.warning("a kernel asked out of turn")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from malaria_detect.detector import Detector
+from malaria_detect.errors import MalariaDetectError
 from malaria_detect.widgets.cards import CellCards
 from malaria_detect.widgets.explanation import Explains, ResultExplainer, explains_itself
 from malaria_detect.widgets.parts import Column, Part
@@ -110,9 +111,9 @@ class CheckCells(Column):
             return
         self.log.error("Checking pictures failed", exc_info=task.exception())
         self._waiting.clear()
-        self.cards.progress(
-            0, 0, "The pictures could not all be checked: the server's log tells why. Upload them again."
-        )
+        error = task.exception()
+        why = str(error) if isinstance(error, MalariaDetectError) else "The server's log tells why."
+        self.cards.progress(0, 0, f"The pictures could not all be checked. {why}")
 
     def _tell(self) -> None:
         self.cards.progress(self._done, self._done + len(self._waiting))

@@ -48,6 +48,10 @@ SERVE_REPORT: dict[str, Any] = {
     "without_visitors_mb": 600,
     "crowd": {"visitors": 20, "pictures": 5, "answered_longest_s": 3.21, "memory_mb": 1600},
     "series": {"visitors": 200, "growth_percent": -1.5},
+    "bars": {
+        "answer_ratio": {"value": 4.0, "at_least": 3, "met": True},
+        "crowd_memory_mb": {"value": 1600, "at_most": 1500, "met": False},
+    },
     "machine": MACHINE,
 }
 TRAIN_REPORT = {

@@ -62,3 +62,11 @@ def test_a_report_that_lacks_a_figure_is_refused(part: str) -> None:
     if part != "crowd":
         with pytest.raises(ReportError, match=r"serve-speed\.json"):
             beside_plain(report)
+
+
+def test_what_was_aimed_at_and_not_reached_is_said() -> None:
+    said = beside_plain(REPORT)
+    assert "Not reached: memory of everything with them, MB 1600 (aim: 1500)." in said
+    reached = copy.deepcopy(REPORT)
+    reached["bars"]["crowd_memory_mb"]["met"] = True
+    assert "Not reached" not in beside_plain(reached)

@@ -1,5 +1,6 @@
 """The running server that most tests of the HTTP interface ask, with a token and the shipped model behind it."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from malaria_detect.cells import find_cells
 from malaria_detect.cli.serve import TOKEN_VARIABLE
-from tests.browser.served import PROJECT, served_page
+from tests.browser.served import PROJECT, START_SECONDS, served_page
 from tests.serve.interface import Running
 
 
@@ -30,6 +31,7 @@ def interface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with served_page(PROJECT, temporary, "--pool", "0", environment={TOKEN_VARIABLE: token}) as server:
         running = Running(server.address, token)
         # The first worker is there when the model is loaded.
+        deadline = time.monotonic() + START_SECONDS
         while running.get("api/health").status_code == 503:
-            server.process.status()
+            assert time.monotonic() < deadline, "no worker came"
         yield running

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
-from benchmarks.visitors import Visitor
+from benchmarks.visitors import VisitError, Visitor
+from malaria_detect.cli import parser
+from malaria_detect.cli.serve import TOKEN_VARIABLE
 from tests.browser.served import PROJECT, Server, served_page
 
 SECONDS = 60
@@ -130,13 +133,55 @@ def test_a_port_that_is_taken_is_told_and_ends_the_server(server: Server, tmp_pa
         served_page(PROJECT, tmp_path, "--port", port).__enter__()
 
 
-def test_a_changed_model_is_told_on_the_page_and_the_server_lives(tmp_path: Path) -> None:
+def test_a_model_that_is_not_its_passports_is_told_on_the_page_and_the_server_lives(tmp_path: Path) -> None:
     for name in ("dashboard.ipynb", "export.json", "voila.json"):
         (tmp_path / name).symlink_to(PROJECT / name)
     shutil.copy(PROJECT / "export.json", tmp_path / "export.pkl")
     (tmp_path / "place").mkdir()
+    with served_page(tmp_path, tmp_path / "place", *FEW) as server:
+        with pytest.raises(VisitError, match="0 places to upload"):
+            Visitor(server.address)
+        assert server.process.is_running()
+        assert requests.get(server.address + "api/health", timeout=SECONDS).status_code == 404
+    log = (tmp_path / "place" / "log.txt").read_text(encoding="utf-8")
+    assert "is not the file that export.json was written for" in log
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [(None, "There is no voila.json"), ("{", "voila.json cannot be understood")],
+)
+def test_missing_or_damaged_settings_are_told_and_nothing_is_served(
+    settings: str | None, said: str, tmp_path: Path
+) -> None:
+    for name in ("dashboard.ipynb", "export.json", "export.pkl"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    if settings is not None:
+        (tmp_path / "voila.json").write_text(settings, encoding="utf-8")
+    (tmp_path / "place").mkdir()
+    with pytest.raises(RuntimeError, match=said):
+        served_page(tmp_path, tmp_path / "place", *FEW).__enter__()
+
+
+@pytest.mark.parametrize("flags", [("--workers", "0"), ("--pool", "-1"), ("--port", "99999")])
+def test_numbers_that_no_server_can_have_are_told(
+    flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["serve", *flags])
+    assert "is no whole number from" in capsys.readouterr().err
+
+
+def test_an_empty_token_is_refused_and_not_taken_for_none(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="token"):
+        served_page(PROJECT, tmp_path, *FEW, environment={TOKEN_VARIABLE: ""}).__enter__()
+
+
+def test_neither_sessions_nor_workers_know_the_token(tmp_path: Path) -> None:
     with (
-        served_page(tmp_path, tmp_path / "place", *FEW) as server,
-        pytest.raises(Exception, match="places to upload"),
+        served_page(PROJECT, tmp_path, *FEW, environment={TOKEN_VARIABLE: "s3cret"}) as server,
+        Visitor(server.address),
     ):
-        Visitor(server.address)
+        environments = [process.environ() for process in copies(server)]
+        assert environments
+        assert all("s3cret" not in environment.values() for environment in environments)

@@ -3,21 +3,23 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 
 from malaria_detect.detector import Detector
 from malaria_detect.errors import MalariaDetectError
 from malaria_detect.explain import Explainer
-from malaria_detect.images import ImageRefused
+from malaria_detect.images import ImageRefused, read_image
+from malaria_detect.passport import read_passport
 from malaria_detect.prediction import Prediction, Refusal
 from malaria_detect.serve import workers as module
 from malaria_detect.serve.errors import Overloaded, WorkerLost
 from malaria_detect.serve.messages import WORKERS_VARIABLE
-from malaria_detect.serve.parent import start_parent
+from malaria_detect.serve.parent import fork, start_parent
 from malaria_detect.serve.remote import RemoteDetector
 from malaria_detect.serve.workers import PAGE, Workers, answer_kernels
 
@@ -30,11 +32,14 @@ def parent(shipped_model: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pictures(sample_cells: Path) -> list[bytes]:
-    return [
-        path.read_bytes()
-        for label in ("Parasitized", "Uninfected")
-        for path in sorted(sample_cells.rglob(f"{label}/*.png"))[:3]
-    ]
+    """Three of each class, each of another size, so that no answer can be taken for another's."""
+    found: dict[tuple[int, int], bytes] = {}
+    for label in ("Parasitized", "Uninfected"):
+        several = {
+            read_image(path).size: path.read_bytes() for path in sorted(sample_cells.rglob(f"{label}/*.png"))
+        }
+        found |= dict([item for item in several.items() if item[0] not in found][:3])
+    return list(found.values())
 
 
 @pytest.fixture
@@ -45,10 +50,16 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def working(
-    model: Path, work: Callable[[Workers], Awaitable[None]], *, size: int = 1, capacity: int = 32
+    model: Path,
+    work: Callable[[Workers], Awaitable[None]],
+    *,
+    size: int = 1,
+    capacity: int = 32,
+    sha256: str | None = None,
 ) -> None:
     async def run() -> None:
-        workers = Workers(model, size, threads=1, capacity=capacity)
+        sha = sha256 or read_passport(model).sha256
+        workers = Workers(model, sha, size, threads=1, capacity=capacity)
         workers.start()
         try:
             await work(workers)
@@ -58,12 +69,16 @@ def working(
     asyncio.run(run())
 
 
-def same(one: Prediction | Refusal, other: Prediction) -> bool:
-    """Whether two predictions say the same; sums of floats may differ in the last digits."""
-    if isinstance(one, Refusal):
-        return False
-    numbers = [asdict(answer).pop("raw_probability_parasitized") for answer in (one, other)]
-    return one.decision == other.decision and numbers == pytest.approx(numbers[::-1], abs=1e-3)
+def says(answers: list[Prediction | Refusal], wanted: list[Prediction]) -> bool:
+    """Whether these are those predictions, in their order; floats may differ by what a batch rounds."""
+    for answer, prediction in zip(answers, wanted, strict=True):
+        assert isinstance(answer, Prediction)
+        found, told = asdict(answer), asdict(prediction)
+        assert found.pop("probabilities") == pytest.approx(told.pop("probabilities"), abs=1e-3)
+        raw = "raw_probability_parasitized"
+        assert found.pop(raw) == pytest.approx(told.pop(raw), abs=1e-3)
+        assert found == told
+    return True
 
 
 def test_workers_say_what_the_detector_says_in_the_order_asked(
@@ -73,7 +88,7 @@ def test_workers_say_what_the_detector_says_in_the_order_asked(
         asked = [*pictures[:2], b"no picture", *pictures[2:]]
         answers = await workers.predict(asked)
         assert isinstance(answers.pop(2), Refusal)
-        assert all(map(same, answers, map(detector.predict, pictures)))
+        assert says(answers, [detector.predict(picture) for picture in pictures])
         screening = await workers.predict(pictures[:1], "screening")
         assert isinstance(screening[0], Prediction)
         assert screening[0].operating_point == "screening"
@@ -86,7 +101,9 @@ def test_many_who_ask_at_once_get_their_own_answers(
 ) -> None:
     async def work(workers: Workers) -> None:
         answers = await asyncio.gather(*(workers.predict([picture]) for picture in 4 * pictures))
-        assert all(map(same, [answer for (answer,) in answers], map(detector.predict, 4 * pictures)))
+        assert says(
+            [answer for (answer,) in answers], 4 * [detector.predict(picture) for picture in pictures]
+        )
         assert workers.alive == 2
         assert workers.waiting == 0
 
@@ -112,7 +129,33 @@ def test_a_model_that_cannot_be_opened_is_told_and_the_worker_lives(
                 await workers.predict(pictures[:1])
         assert workers.alive == 1
 
-    working(tmp_path / "export.pkl", work)
+    working(tmp_path / "export.pkl", work, sha256="0" * 64)
+
+
+def test_a_model_that_was_changed_meanwhile_answers_nothing(
+    shipped_model: Path,
+    detector: Detector,
+    pictures: list[bytes],
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(WORKERS_VARIABLE, address)
+    newer = Detector(detector.network, replace(detector.passport, sha256="1" * 64))
+    remote = RemoteDetector.of_server(newer)
+    assert remote is not None
+
+    async def changed_for_the_worker(workers: Workers) -> None:
+        with pytest.raises(MalariaDetectError, match="restart the server"):
+            await workers.predict(pictures[:1])
+
+    async def changed_for_the_page(workers: Workers) -> None:
+        door = asyncio.create_task(answer_kernels(address, workers))
+        with pytest.raises(MalariaDetectError, match="restart the server"):
+            await asyncio.to_thread(remote.predict, pictures[0])
+        door.cancel()
+
+    working(shipped_model, changed_for_the_worker, sha256="1" * 64)
+    working(shipped_model, changed_for_the_page)
 
 
 def test_a_full_queue_turns_programs_away_and_not_the_page(
@@ -135,7 +178,8 @@ def test_a_worker_that_dies_or_hangs_over_a_picture_is_replaced(
         await workers.predict(pictures)
         (process,) = workers._processes
         assert process is not None
-        monkeypatch.setattr(module, "JOB_SECONDS", 1)
+        if number == signal.SIGSTOP:
+            monkeypatch.setattr(module, "JOB_SECONDS", 1)
         lost = asyncio.create_task(workers.predict(50 * pictures))
         await asyncio.sleep(0)
         while workers.waiting:
@@ -178,9 +222,9 @@ def test_a_kernel_asks_the_servers_workers_and_gets_what_it_would_find_itself(
         with pytest.raises(ImageRefused, match="a text"):
             remote.predict(b"no picture")
         for picture in pictures:
-            assert same(remote.predict(picture), detector.predict(picture))
+            assert says([remote.predict(picture)], [detector.predict(picture)])
         array = np.full((60, 50, 3), 128, dtype=np.uint8)
-        assert same(remote.predict(array), detector.predict(array))
+        assert says([remote.predict(array)], [detector.predict(array)])
         assert remote.at("screening").predict(pictures[0]).operating_point == "screening"
         assert [type(answer) for answer in remote.predict_many([b"", pictures[0]])] == [Refusal, Prediction]
         called = next(picture for picture in pictures if remote.predict(picture).decision == "Parasitized")
@@ -197,6 +241,80 @@ def test_a_kernel_asks_the_servers_workers_and_gets_what_it_would_find_itself(
         door.cancel()
 
     working(shipped_model, work)
+
+
+def test_two_kernels_that_ask_at_once_get_their_own_answers(
+    shipped_model: Path, detector: Detector, pictures: list[bytes], address: str
+) -> None:
+    def ask(own: list[bytes]) -> bool:
+        remote = RemoteDetector(detector, address)
+        return says(
+            [remote.predict(picture) for picture in 3 * own], 3 * [detector.predict(one) for one in own]
+        )
+
+    async def work(workers: Workers) -> None:
+        door = asyncio.create_task(answer_kernels(address, workers))
+        halves = (pictures[:3], pictures[3:])
+        assert await asyncio.gather(*(asyncio.to_thread(ask, half) for half in halves)) == [True, True]
+        door.cancel()
+
+    working(shipped_model, work, size=2)
+
+
+def test_what_is_no_question_is_not_answered_and_the_others_are(
+    shipped_model: Path, detector: Detector, pictures: list[bytes], address: str
+) -> None:
+    def disturb() -> None:
+        socket: zmq.Socket[bytes]
+        with zmq.Context.instance().socket(zmq.DEALER) as socket:
+            socket.setsockopt(zmq.LINGER, 1000)
+            socket.connect(address)
+            socket.send_multipart([b"x"])
+        assert RemoteDetector(detector, address).predict(pictures[0])
+
+    async def work(workers: Workers) -> None:
+        door = asyncio.create_task(answer_kernels(address, workers))
+        await asyncio.to_thread(disturb)
+        assert not door.done()
+        door.cancel()
+
+    working(shipped_model, work)
+
+
+def test_what_nobody_waits_for_is_neither_kept_nor_counted(
+    shipped_model: Path, pictures: list[bytes]
+) -> None:
+    async def work(workers: Workers) -> None:
+        jobs = [asyncio.create_task(workers.predict(pictures)) for _ in range(8)]
+        await asyncio.sleep(0)
+        assert workers.waiting == 8
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        assert workers.waiting == 0
+
+    working(shipped_model, work)
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(
+    shipped_model: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def fork_later(*arguments: object) -> object:
+        tries.append(arguments)
+        if len(tries) < 3:
+            raise BlockingIOError("no more processes")
+        return fork(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "fork", fork_later)
+    monkeypatch.setattr(module, "LEAST_SECONDS", 0)
+
+    async def work(workers: Workers) -> None:
+        assert len(await workers.predict(pictures)) == len(pictures)
+
+    working(shipped_model, work)
+    assert len(tries) == 3
 
 
 def test_outside_a_server_a_notebook_predicts_itself(
