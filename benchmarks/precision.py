@@ -159,7 +159,7 @@ def main() -> None:
         alone(options.alone, options.model, options.calibration)
         return
     detector = load_detector(options.model)
-    passport, point = detector.passport, detector.point
+    passport, light = detector.passport, detector.light
     cells = find_cells(options.cells).cells
     train, valid = (
         [cell for cell in cells if cell.group in side.groups] for side in (passport.train, passport.valid)
@@ -176,18 +176,22 @@ def main() -> None:
         file = Path(folder) / "calibration.npy"
         np.save(file, calibration.contiguous().numpy())
         costs = {name: _in_a_process(name, options.model, file) for name in found}
-    limit = passport.temperature * logit(point.threshold)
+    limits = [passport.temperature * logit(point.threshold) for point in passport.operating_points]
     rows = [
         {
             "name": name,
             "cells_per_s": {str(size): round(value, 1) for size, value in found[name].items()},
             "largest_change": round(float(np.abs(expit(odds[name]) - expit(exact)).max()), 5),
-            "decisions_changed": int(np.count_nonzero((odds[name] >= limit) != (exact >= limit))),
+            # At the operating point where they are the most.
+            "decisions_changed": max(
+                int(np.count_nonzero((odds[name] >= limit) != (exact >= limit))) for limit in limits
+            ),
             **costs[name],
         }
         for name in found
     ]
-    asked_again = float(np.mean(np.abs(odds[ROUNDED]) < UNSURE))
+    unsure = 0.0 if light is None else light.unsure
+    asked_again = float(np.mean(np.abs(odds[ROUNDED]) < unsure))
     for row in rows:
         print(row)
     write(
@@ -197,6 +201,7 @@ def main() -> None:
             "rounds": options.rounds,
             "calibrated_on": len(calibration),
             "shipped": SHIPPED,
+            "unsure": round(unsure, 3),
             "asked_again": round(asked_again, 4),
             "ways": rows,
             "zone": zone(detector, valid),

@@ -2,59 +2,67 @@
 
     python -m benchmarks.predict [--cells DIR] [--model export.pkl] [--count 320] [--rounds 5]
 
-Everything in turns in one process, on the same cells, after a run that does not count; medians of the rounds.
+Everything in turns in one process, part by part of the same cells, after a run that does not count. Of each part the
+median of the rounds counts, so that a busy moment hits nobody alone.
 
 - One cell after the other, from the bytes of a file to the probability: ``Detector.predict`` and ``learn.predict``, on
   every eighth cell. The mean time of a cell, float32 where it is asked again included.
 - Many cells, from files on disk: ``Detector.predict_many``, ``learn.predict`` and ``get_preds`` with fastai's defaults:
   batches of 64, a worker for each processor.
 - The network alone, its input ready, in predict_many's batches: as it answers there (bfloat16, and float32 for unclear
-  answers), only in bfloat16, and plainly called in bfloat16 in batches of 32.
+  answers), only in bfloat16, and plainly called in bfloat16 in batches of 32 (which is not the same answer).
 """
 
 import argparse
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from fastai.vision.all import Learner, defaults, load_learner
+from tqdm import tqdm
 
 from benchmarks.results import write
 from benchmarks.ways import WAYS
 from malaria_detect.cells import find_cells
 from malaria_detect.detector import BATCH, Detector, load_detector
-from malaria_detect.images import ImageSource, read_image
+from malaria_detect.images import read_image
 from malaria_detect.inference import log_odds
 
 # Of the cells, one in so many is enough for the slow ways.
 _FEW = 8
+# Cells that a way gets at a time.
+_PART = 32
+
+# What runs, and the parts that it gets.
+Ways = Mapping[str, tuple[Callable[[Any], object], Sequence[Any]]]
 
 
-def loop(learner: Learner, images: list[bytes] | list[Path]) -> None:
+def loop(learner: Learner, images: Sequence[bytes | Path]) -> None:
     """``learn.predict``, one cell after the other."""
     with learner.no_bar(), learner.no_logging():
         for image in images:
             learner.predict(image)
 
 
-def get_preds(learner: Learner, paths: list[Path]) -> None:
+def get_preds(learner: Learner, paths: Sequence[Path]) -> None:
     """fastai's own batches."""
     with learner.no_bar(), learner.no_logging():
-        learner.get_preds(dl=learner.dls.test_dl(paths, num_workers=defaults.cpus))
+        learner.get_preds(dl=learner.dls.test_dl(list(paths), num_workers=defaults.cpus))
 
 
-def one_by_one(detector: Detector, images: list[bytes]) -> None:
+def one_by_one(detector: Detector, images: Sequence[bytes]) -> None:
     """Ours, one cell after the other."""
     for image in images:
         detector.predict(image)
 
 
-def predict_many(detector: Detector, images: list[ImageSource]) -> None:
+def predict_many(detector: Detector, paths: Sequence[Path]) -> None:
     """Ours, many cells."""
-    for _ in detector.predict_many(images):
+    for _ in detector.predict_many(paths):
         pass
 
 
@@ -71,6 +79,24 @@ def light(detector: Detector, pictures: torch.Tensor) -> None:
         log_odds(only, batch)
 
 
+def seconds(ways: Ways, rounds: int) -> dict[str, float]:
+    """Seconds of each way for all its parts: of each part the median of the rounds, the ways in turns."""
+    times: dict[tuple[str, int], list[float]] = {}
+    most = max(len(parts) for _, parts in ways.values())
+    for round_, part in itertools.product(tqdm(range(rounds + 1)), range(most)):
+        for name, (run, parts) in ways.items():
+            if part >= len(parts):
+                continue
+            began = time.perf_counter()
+            run(parts[part])
+            if round_:
+                times.setdefault((name, part), []).append(time.perf_counter() - began)
+    return {
+        name: sum(statistics.median(times[name, part]) for part in range(len(parts)))
+        for name, (_, parts) in ways.items()
+    }
+
+
 def main() -> None:
     """Time them and print the ratios."""
     parser = argparse.ArgumentParser(
@@ -85,30 +111,25 @@ def main() -> None:
     paths = [cell.path for cell in every[:: -(-len(every) // options.count)]]
     detector, learner = load_detector(options.model), load_learner(options.model)
     few = paths[::_FEW]
-    files = [path.read_bytes() for path in few]
-    pictures = torch.cat([detector.seen(read_image(path)) for path in paths])
-    plain = WAYS["bfloat16, channels last"](detector.network, detector.passport, pictures)
-    sources: list[ImageSource] = list(paths)
-    ways: dict[str, tuple[Callable[[], object], int]] = {
-        "predict": (lambda: one_by_one(detector, files), len(files)),
-        "learn.predict, bytes": (lambda: loop(learner, files), len(files)),
-        "predict_many": (lambda: predict_many(detector, sources), len(paths)),
-        "learn.predict": (lambda: loop(learner, few), len(few)),
-        "get_preds": (lambda: get_preds(learner, paths), len(paths)),
-        "network": (lambda: network(detector, pictures), len(paths)),
-        "network, bfloat16": (lambda: light(detector, pictures), len(paths)),
-        "plain bfloat16": (lambda: [plain(batch) for batch in pictures.split(32)], len(paths)),
+    files = [[path.read_bytes()] for path in few]
+    parts = [paths[first : first + _PART] for first in range(0, len(paths), _PART)]
+    pictures = [torch.cat([detector.seen(read_image(path)) for path in part]) for part in parts]
+    plain = WAYS["bfloat16, channels last"](detector.network, detector.passport, pictures[0])
+    ways: Ways = {
+        "predict": (lambda part: one_by_one(detector, part), files),
+        "learn.predict, bytes": (lambda part: loop(learner, part), files),
+        "predict_many": (lambda part: predict_many(detector, part), parts),
+        "network": (lambda part: network(detector, part), pictures),
+        "network, bfloat16": (lambda part: light(detector, part), pictures),
+        "plain bfloat16": (plain, pictures),
+        "learn.predict": (lambda part: loop(learner, part), [few]),
+        "get_preds": (lambda part: get_preds(learner, part), [paths]),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for round_, (name, (run, cells)) in itertools.product(range(options.rounds + 1), ways.items()):
-        began = time.perf_counter()
-        run()
-        if round_:
-            times[name].append((time.perf_counter() - began) / cells)
-    speed = {name: 1 / statistics.median(seconds) for name, seconds in times.items()}
+    taken = seconds(ways, options.rounds)
+    speed = {name: sum(map(len, ways[name][1])) / spent for name, spent in taken.items()}
     for name, value in speed.items():
-        print(f"{name:>20}: {value:6.1f} cells/s, {1000 / value:6.2f} ms a cell")
-    numbers = {
+        print(f"{name:>26}: {value:6.1f} cells/s, {1000 / value:6.2f} ms a cell")
+    ratios = {
         "ratio_to_learn_predict": speed["predict_many"] / speed["learn.predict"],
         "ratio_to_get_preds": speed["predict_many"] / speed["get_preds"],
         "single_ratio": speed["predict"] / speed["learn.predict, bytes"],
@@ -116,8 +137,8 @@ def main() -> None:
         "share_of_network_bfloat16": speed["predict_many"] / speed["network, bfloat16"],
         "share_of_plain_bfloat16": speed["predict_many"] / speed["plain bfloat16"],
     }
-    for name, value in numbers.items():
-        print(f"{name:>26}: {value:5.2f}")
+    for name, value in ratios.items():
+        print(f"{name:>26}: {value:6.2f}")
     write(
         "predict-speed.json",
         {
@@ -127,7 +148,7 @@ def main() -> None:
             "batch": BATCH,
             "cells_per_s": {name: round(value, 1) for name, value in speed.items()},
             "milliseconds": {name: round(1000 / value, 2) for name, value in speed.items()},
-            **{name: round(value, 2) for name, value in numbers.items()},
+            **{name: round(value, 2) for name, value in ratios.items()},
         },
     )
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from malaria_detect.inference import lightened, log_odds
+from malaria_detect.detector import Detector
+from malaria_detect.inference import log_odds
 from malaria_detect.packed import packed
 from malaria_detect.passport import Passport
 
@@ -47,7 +48,7 @@ def _packed(kind: torch.dtype) -> Build:
 
 
 def _shipped(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
-    light = lightened(network, passport.architecture)
+    light = Detector(network, passport).light
     return lambda pictures: log_odds(network, pictures, light)
 
 

@@ -30,7 +30,10 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "machine see command lines",
     )
     serve.add_argument(
-        "--workers", type=_positive, metavar="N", help="processes that predict (default: two at the most)"
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="processes that predict (default: one, or two from four processors on)",
     )
     serve.add_argument(
         "--pool", type=_whole, metavar="N", help="sessions that are ready before a visitor comes"

@@ -70,6 +70,10 @@ PREDICT_REPORT = {
     "cells_per_s": {"predict_many": 60.0, "learn.predict": 5.0, "get_preds": 25.0},
     "ratio_to_learn_predict": 12.0,
     "ratio_to_get_preds": 2.4,
+    "milliseconds": {"predict": 10.0, "learn.predict, bytes": 40.0},
+    "single_ratio": 4.0,
+    "share_of_network": 0.95,
+    "share_of_plain_bfloat16": 0.75,
     "machine": MACHINE,
 }
 EXPLAIN_REPORT = {
