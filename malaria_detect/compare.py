@@ -232,7 +232,8 @@ def _write_cells(entries: Sequence[Entry], path: Path) -> None:
     if not entries:
         return
     first = entries[0].held_out
-    columns = [[f"{p:.5f}" for p in entry.probability] for entry in entries]
+    # Digits enough that the scores can be computed anew: rounded ones would tie.
+    columns = [[f"{p:.9g}" for p in entry.probability] for entry in entries]
     rows = zip(first.files, first.groups, first.labels, *columns, strict=True)
     write_rows(
         path, ("file", "patient_group", "label", *(entry.design.name for entry in entries)), list(rows)

@@ -29,7 +29,7 @@ def run(folder: Path, *options: str) -> int:
         "--card",
         "MODEL_CARD.md",
         "--deployment",
-        "deployment.md",
+        "docs/deployment.md",
         "--model",
         "export.pkl",
         "--reports",

@@ -283,7 +283,8 @@ def write_made_up_files(folder: Path, seed: int = 0) -> None:
     marks = "\n\n".join(
         f"## {name}\n\n<!-- {name}:begin -->\n<!-- {name}:end -->" for name in (*BLOCKS, "serving")
     )
-    (folder / "deployment.md").write_text(
+    (folder / "docs").mkdir()
+    (folder / "docs" / "deployment.md").write_text(
         "# Memory\n\n<!-- serving:begin -->\n<!-- serving:end -->\n", encoding="utf-8"
     )
     (folder / "README.md").write_text(f"# Cells\n\n{marks}\n\nMore.\n", encoding="utf-8")
