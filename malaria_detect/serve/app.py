@@ -66,11 +66,7 @@ class Extensions(LogsFailures, FileFindHandler):
 class Server(Voila):
     """Serves one notebook's page to many visitors, and predictions to programs.
 
-    Its settings are Voila's and those below, in ``voila.json`` or as flags.
-
-    Examples
-    --------
-    >>> Server.launch_instance(["dashboard.ipynb"])  # doctest: +SKIP
+    Its settings are Voila's and those below, in ``voila.json`` or as flags; :func:`serve` starts it.
     """
 
     api_token = Unicode(None, config=True, allow_none=True, help="What programs must show to be answered.")
