@@ -43,7 +43,7 @@ from malaria_detect.squares import RESIZE, network_input, square
 BATCHES = (1, 8, 32)
 # int8's ranges are taken from so many cells.
 CALIBRATED_ON = 128
-ZONES = (0.0, 1.0, 1.5, 2.0, 2.25, 2.5, 2.75, 3.0)
+ZONES = (0.0, 1.0, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0)
 # Together when answers are held side by side.
 _TOGETHER = 8
 
@@ -90,7 +90,9 @@ def zone(detector: Detector, cells: Sequence[Cell]) -> dict[str, Any]:
         pictures = seen(detector, cells[first : first + _TOGETHER])
         odds += zip(log_odds(detector.network, pictures), log_odds(light, pictures), strict=True)
     exact, rounded = np.array(odds).T
-    changes = np.abs(expit(exact) - expit(rounded))
+    temperature = detector.passport.temperature
+    # Of the network's own probability, and of the calibrated one.
+    changes = np.max([np.abs(expit(exact / by) - expit(rounded / by)) for by in (1.0, temperature)], axis=0)
     rows = []
     for unsure in ZONES:
         kept = np.abs(rounded) >= unsure
@@ -101,7 +103,12 @@ def zone(detector: Detector, cells: Sequence[Cell]) -> dict[str, Any]:
                 "largest_change": round(float(changes[kept].max()), 5),
             }
         )
-    return {"cells": len(cells), "unsure": UNSURE, "rows": rows}
+    return {
+        "cells": len(cells),
+        "unsure": UNSURE,
+        "largest_change_of_log_odds": round(float(np.abs(exact - rounded).max()), 4),
+        "rows": rows,
+    }
 
 
 def alone(name: str, model: str, calibration: str) -> None:
@@ -190,8 +197,7 @@ def main() -> None:
         }
         for name in found
     ]
-    unsure = 0.0 if light is None else light.unsure
-    asked_again = float(np.mean(np.abs(odds[ROUNDED]) < unsure))
+    again = light.rounds_too_much(torch.from_numpy(odds[ROUNDED])) if light else torch.zeros(1)
     for row in rows:
         print(row)
     write(
@@ -201,8 +207,7 @@ def main() -> None:
             "rounds": options.rounds,
             "calibrated_on": len(calibration),
             "shipped": SHIPPED,
-            "unsure": round(unsure, 3),
-            "asked_again": round(asked_again, 4),
+            "asked_again": round(float(again.float().mean()), 4),
             "ways": rows,
             "zone": zone(detector, valid),
         },

@@ -6,7 +6,7 @@ Everything in turns in one process, part by part of the same cells, after a run 
 median of the rounds counts, so that a busy moment hits nobody alone.
 
 - One cell after the other, from the bytes of a file to the probability: ``Detector.predict`` and ``learn.predict``, on
-  every eighth cell. The mean time of a cell, float32 where it is asked again included.
+  every fourth cell. The mean time of a cell, float32 where it is asked again included.
 - Many cells, from files on disk: ``Detector.predict_many``, ``learn.predict`` and ``get_preds`` with fastai's defaults:
   batches of 64, a worker for each processor.
 - The network alone, its input ready, in predict_many's batches: as it answers there (bfloat16, and float32 for unclear
@@ -33,7 +33,7 @@ from malaria_detect.images import read_image
 from malaria_detect.inference import log_odds
 
 # Of the cells, one in so many is enough for the slow ways.
-_FEW = 8
+_FEW = 4
 # Cells that a way gets at a time.
 _PART = 32
 

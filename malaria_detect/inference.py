@@ -18,9 +18,9 @@ from malaria_detect.squares import INPUT_SIZE, MEAN, STD, network_input
 
 # Of log-odds: where a network answers less clearly in bfloat16, it is asked again in float32. Beyond, what it rounds
 # moves no probability by 0.001, as validation patients' cells showed: `python -m benchmarks.precision` measures it.
-UNSURE = 2.5
+UNSURE = 2.25
 # Of log-odds: more than bfloat16 changes any.
-_ROUNDING = 0.1
+ROUNDING = 0.03
 # Whose rounding was measured; others are packed in float32, which changes nothing.
 _ROUNDED = ("resnet34",)
 
@@ -33,13 +33,39 @@ class Light:
     ----------
     network : torch.nn.Module
         As :func:`malaria_detect.packed.packed` makes it.
-    unsure : float
-        Of log-odds: within these its answers are rounded too much, and the network itself is asked; 0 where nothing is
-        rounded.
+    rounds : bool
+        Whether its answers are rounded, so that the network itself is asked where that could matter.
+    edges : tuple of float
+        Log-odds at which something is decided.
     """
 
     network: nn.Module
-    unsure: float
+    rounds: bool
+    edges: tuple[float, ...] = ()
+
+    def rounds_too_much(self, odds: torch.Tensor) -> torch.Tensor:
+        """Whether the network itself has to be asked.
+
+        Parameters
+        ----------
+        odds : torch.Tensor
+            Log-odds by :attr:`network`, float32, (pictures,).
+
+        Returns
+        -------
+        torch.Tensor
+            bool, (pictures,).
+
+        Examples
+        --------
+        >>> light = Light(nn.Identity(), rounds=True, edges=(-3.0,))
+        >>> light.rounds_too_much(torch.tensor([-3.02, -2.9, 1.4])).tolist()
+        [True, False, True]
+        """
+        asked = odds.abs() < UNSURE
+        for edge in self.edges:
+            asked |= (odds - edge).abs() < ROUNDING
+        return asked if self.rounds else torch.zeros_like(asked)
 
 
 def lightened(network: nn.Module, architecture: str, edges: Sequence[float] = ()) -> Light | None:
@@ -61,8 +87,7 @@ def lightened(network: nn.Module, architecture: str, edges: Sequence[float] = ()
     """
     rounds = architecture in _ROUNDED and bfloat16_is_fast(torch.device("cpu"))
     copy = packed(network, torch.bfloat16 if rounds else torch.float32)
-    unsure = max((UNSURE, *(abs(edge) + _ROUNDING for edge in edges)))
-    return None if copy is None else Light(copy, unsure if rounds else 0.0)
+    return None if copy is None else Light(copy, rounds, tuple(edges))
 
 
 def open_learner(data: bytes) -> Learner:
@@ -137,10 +162,10 @@ def log_odds(network: nn.Module, pictures: torch.Tensor, light: Light | None = N
         if light is None:
             return _difference(network(pictures)).tolist()
         odds = _difference(light.network(pictures))
-        unsure = odds.abs() < light.unsure
-        if unsure.any():
-            again = pictures[unsure].contiguous(memory_format=torch.channels_last)
-            odds[unsure] = _difference(network(again))
+        asked = light.rounds_too_much(odds)
+        if asked.any():
+            again = pictures[asked].contiguous(memory_format=torch.channels_last)
+            odds[asked] = _difference(network(again))
         return odds.tolist()
 
 

@@ -16,7 +16,7 @@ from malaria_detect.cells import find_cells
 from malaria_detect.detector import Detector
 from malaria_detect.explain import Explainer
 from malaria_detect.images import read_image
-from malaria_detect.inference import UNSURE, Light, lightened, log_odds, prepared
+from malaria_detect.inference import ROUNDING, UNSURE, Light, lightened, log_odds, prepared
 from malaria_detect.metrics import scaled
 from malaria_detect.packed import packed
 from malaria_detect.precision import bfloat16_is_fast
@@ -62,11 +62,10 @@ def test_where_the_processor_knows_bfloat16_it_is_used_and_rounds(
     light = detector.light
     assert light is not None
     rounded = np.array(log_odds(light.network, pictures[:8]))
-    if bfloat16_is_fast(torch.device("cpu")):
-        assert light.unsure >= UNSURE
-        assert 0 < np.abs(rounded - exact[:8]).max() < 0.5
+    assert light.rounds == bfloat16_is_fast(torch.device("cpu"))
+    if light.rounds:
+        assert 0 < np.abs(rounded - exact[:8]).max() < ROUNDING
     else:
-        assert light.unsure == 0
         assert rounded == pytest.approx(exact[:8], abs=1e-4)
 
 
@@ -76,7 +75,7 @@ def test_without_bfloat16_the_answers_are_those_of_float32(
     monkeypatch.setattr(inference, "bfloat16_is_fast", lambda _: False)
     light = lightened(detector.network, detector.passport.architecture)
     assert light is not None
-    assert light.unsure == 0
+    assert not light.rounds
     assert together(detector, pictures[:64], light) == pytest.approx(exact[:64], abs=1e-4)
 
 
@@ -85,14 +84,17 @@ def test_wherever_something_is_decided_the_network_itself_decides(detector: Dete
     points = [replace(passport.operating_points[0], threshold=0.0005), *passport.operating_points[1:]]
     strict = Detector(detector.network, replace(passport, operating_points=tuple(points)))
     assert strict.light is not None
-    if bfloat16_is_fast(torch.device("cpu")):
-        assert strict.light.unsure > abs(passport.temperature * np.log(0.0005 / 0.9995))
+    edge = passport.temperature * np.log(0.0005 / 0.9995)
+    assert abs(edge) > UNSURE + ROUNDING
+    odds = torch.tensor([edge, edge + ROUNDING / 2, edge + 2 * ROUNDING, 0.0, 100.0])
+    asked = strict.light.rounds_too_much(odds).tolist()
+    assert asked == ([True, True, False, True, False] if strict.light.rounds else 5 * [False])
 
 
 def test_a_design_whose_rounding_nobody_measured_is_packed_in_float32(detector: Detector) -> None:
     light = lightened(detector.network, "resnet18-scratch-110")
     assert light is not None
-    assert light.unsure == 0
+    assert not light.rounds
     picture = torch.ones(1, 3, 64, 64)
     assert log_odds(light.network, picture) == pytest.approx(log_odds(detector.network, picture), abs=1e-4)
 
@@ -116,7 +118,7 @@ import torch
 torch.cpu.get_capabilities = lambda: {}
 from malaria_detect.detector import load_detector
 detector = load_detector(sys.argv[1])
-assert detector.light is not None and detector.light.unsure == 0
+assert detector.light is not None and not detector.light.rounds
 print(detector.predict(sys.argv[2]).raw_probability_parasitized)
 """
 
@@ -187,13 +189,15 @@ class Says(nn.Module):
         return torch.stack([odds, torch.zeros_like(odds)], dim=1)
 
 
-def test_only_unclear_answers_are_asked_again() -> None:
+def test_only_answers_that_are_unclear_or_close_to_an_edge_are_asked_again() -> None:
     network, rough = Says(0.0), Says(0.25)
-    pictures = torch.tensor([-3.0, -2.5, 0.0, 2.0, 2.5])[:, None, None, None].expand(-1, 3, 2, 2)
-    assert log_odds(network, pictures, Light(rough, 2.5)) == [-2.75, -2.5, 0.0, 2.0, 2.75]
+    pictures = torch.tensor([-4.0, -2.0, 0.0, 2.0, 4.0])[:, None, None, None].expand(-1, 3, 2, 2)
+    light = Light(rough, rounds=True, edges=(-3.75,))
+    assert log_odds(network, pictures, light) == [-4.0, -2.0, 0.0, 2.25, 4.25]
     assert (rough.asked, network.asked) == (5, 3)
-    assert log_odds(network, pictures[:1], Light(rough, 2.5)) == [-2.75]
+    assert log_odds(network, pictures[3:], light) == [2.25, 4.25]
     assert network.asked == 3
+    assert log_odds(network, pictures, Light(rough, rounds=False)) == [-3.75, -1.75, 0.25, 2.25, 4.25]
 
 
 @pytest.fixture
