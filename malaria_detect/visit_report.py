@@ -171,7 +171,8 @@ def as_png(image: Image.Image, side: int) -> bytes:
     shown = image.copy()
     shown.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    shown.save(file, "PNG")
+    # A visitor waits for it: less than half of the time that the usual level takes, for files a twentieth larger.
+    shown.save(file, "PNG", compress_level=4)
     return file.getvalue()
 
 

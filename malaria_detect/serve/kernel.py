@@ -1,6 +1,7 @@
 """A visitor's kernel: what a copy of the fork parent does to become one."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -22,10 +23,26 @@ class PageKernel(ipkernel.IPythonKernel):
 
 
 class PageKernelApp(IPKernelApp):
-    """Starts a kernel that nobody configures: looking through all classes for settings would copy their memory."""
+    """Starts a kernel that nobody configures.
+
+    What is left out here would find nothing to do, and would touch, and thereby copy, much of the memory that the
+    kernel shares with its parent: all classes in search of settings, all loggers, the names of all modules.
+    """
 
     classes: ClassVar[list[MetaHasTraits]] = []  # type: ignore[misc]
     kernel_class = PageKernel
+
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """There is none."""
+
+    def _configure_logging(self) -> None:
+        """Leave the parent's loggers as they are."""
+
+    def init_pdb(self) -> None:
+        """Nobody debugs it."""
+
+    def init_code(self) -> None:
+        """No file of a user's profile is run."""
 
 
 def run_kernel(connection_file: str, environment: Mapping[str, str], folder: str) -> None:
@@ -45,6 +62,8 @@ def run_kernel(connection_file: str, environment: Mapping[str, str], folder: str
     os.chdir(folder)
     # Copies would otherwise all draw the same numbers; Python's own generator sees to that itself.
     np.random.seed()  # noqa: NPY002 - the global generator is what foreign code uses
+    # s: an answer is sent by a thread of its own, which shall not wait while the next sentence is made.
+    sys.setswitchinterval(0.0005)
     kernel = PageKernelApp.instance(
         connection_file=connection_file,
         # Somebody sees to it that this process does not outlive the server: nothing to print about that.

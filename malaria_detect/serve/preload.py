@@ -7,10 +7,16 @@ import sys
 from importlib import import_module
 
 from malaria_detect.errors import MalariaDetectError
+from malaria_detect.serve.memory import give_back
 from malaria_detect.serve.parent import MODEL_VARIABLE
 
 # What a kernel imports until its page is shown, and a worker until its first answer.
 _NEEDED = (
+    "IPython.core.completerlib",
+    "IPython.core.logger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "ipykernel.debugger",
     "ipykernel.ipkernel",
     "ipykernel.kernelapp",
     "malaria_detect.cli",  # what each copy imports anew where it is the server's main module
@@ -18,14 +24,17 @@ _NEEDED = (
     "malaria_detect.serve.worker",
     "malaria_detect.serve.kernel",
     "malaria_detect.widgets",
+    "tornado.platform.asyncio",
 )
 
 
 def _load() -> None:
     # No thread may run in a process that is to be forked: these keep NumPy's and torch's libraries from starting any.
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    # A page's kernel is not debugged, and its debugger would take as much memory as all of the page.
-    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    # A page's kernel is not debugged, and its debugger would take as much memory as all of the page. Nor is anything
+    # compiled for a GPU here, which torchvision makes torch get ready for where it can.
+    for unwanted in ("debugpy", "triton"):
+        sys.modules[unwanted] = None  # type: ignore[assignment]
     try:
         for name in _NEEDED:
             import_module(name)
@@ -34,13 +43,14 @@ def _load() -> None:
         raise RuntimeError(f"what all sessions need cannot be loaded: {error}") from error
     if model := os.environ.get(MODEL_VARIABLE):
         try:
-            import_module("malaria_detect.detector").load_detector(model)
+            import_module("malaria_detect.serve.rehearsal").rehearse(model)
         except MalariaDetectError as error:
             # The page says the same to each visitor, and other parts of it work.
             logging.getLogger(__name__).warning("%s", error)
     # What is here now stays: the garbage collector of a copy shall not touch, and thereby copy, its pages.
     gc.collect()
     gc.freeze()
+    give_back()
 
 
 _load()
