@@ -31,6 +31,10 @@ bench: .venv/installed  ## time training, predicting, explaining and intervals a
 	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap \
 	    && $(BIN)/python -m benchmarks.explain
 
+bench-ways: .venv/installed-test  ## hold number formats and runtimes together (ARGS="--sample DIR"); installs two more runtimes
+	$(BIN)/pip install --quiet -r requirements.txt -e '.[ways]'
+	$(BIN)/python -m benchmarks.precision $(ARGS)
+
 bench-serve: .venv/installed-test  ## measure the page against the plain way: memory, start, answers, many visitors
 	$(BIN)/python -m benchmarks.serve $(ARGS)
 
@@ -54,4 +58,4 @@ clean:  ## remove the environment and the caches
 	$(BIN)/pip install -r requirements.txt -e '.[test]'
 	@touch $@
 
-.PHONY: help dashboard test train evaluate compare report bench bench-serve audit clean
+.PHONY: help dashboard test train evaluate compare report bench bench-ways bench-serve audit clean

@@ -66,6 +66,14 @@ def is_right(card: Card, known: Known) -> bool:
     )
 
 
+def after_a_visit(server: Server, one: Known) -> float:
+    """Megabytes of everything, what is shared counted once, after a visitor had an answer and left."""
+    with Visitor(server.address) as visitor:
+        visitor.upload({one.path.name: one.path.read_bytes()})
+    server.wait_until_quiet()
+    return server.proportional()
+
+
 def crowd(server: Server, known: Sequence[Known], visitors: int, pictures: int) -> dict[str, Any]:
     """Visitors who come at the same time, and then all upload at the same time."""
     together = threading.Barrier(visitors)

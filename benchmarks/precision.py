@@ -1,11 +1,12 @@
 """Ways to run the shipped network: number formats and runtimes, with what each costs and what it changes.
 
-    python -m benchmarks.precision [--cells DIR] [--sample DIR] [--model export.pkl] [--rounds 5]
+    make bench-ways, or: python -m benchmarks.precision [--cells DIR] [--sample DIR] [--model export.pkl] [--rounds 5]
 
-``--cells`` names the whole set, as in training; ``--sample`` the cells that the ways are held together on. Speed is
-counted from the network's input to the log-odds, all ways in turns in one process, medians. Memory and start are each
-way's own, in a process of its own: private megabytes (10⁶ bytes) more than with the network just opened, at the end of
-a batch of 8, and seconds from there to the first answer. What cannot be imported is left out.
+``--cells`` names the whole set, as in training; ``--sample`` the cells that the ways are held together on, otherwise
+320 of them. Speed is counted from the network's input to the log-odds, all ways in turns in one process, medians.
+Memory and start are each way's own, in a process of its own: private megabytes (10⁶ bytes) more than with the network
+just opened, at the end of a batch of 8, and seconds from there to the first answer. What cannot be imported is left
+out.
 
 int8 is calibrated on cells of training patients. The zone in which the shipped way asks float32 again is chosen on
 validation patients; its table is written, too.
@@ -30,8 +31,9 @@ from scipy.special import expit, logit
 from torch import nn
 from tqdm import tqdm
 
+from benchmarks.chosen import spread
 from benchmarks.results import write
-from benchmarks.ways import ROUNDED, SHIPPED, WAYS, Answers
+from benchmarks.ways import EXACT, ROUNDED, SHIPPED, WAYS, Answers
 from malaria_detect.cells import Cell, find_cells
 from malaria_detect.detector import Detector, load_detector
 from malaria_detect.images import read_image
@@ -41,9 +43,12 @@ from malaria_detect.preprocess import preprocess
 from malaria_detect.squares import RESIZE, network_input, square
 
 BATCHES = (1, 8, 32)
+# Timed on so many cells: how many of them are unclear decides how fast the shipped way is.
+TIMED = 64
 # int8's ranges are taken from so many cells.
 CALIBRATED_ON = 128
-ZONES = (0.0, 1.0, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0)
+SAMPLE = 320
+ZONES = sorted({0.0, 1.0, 1.5, 2.0, 2.25, 2.5, 3.0, UNSURE})
 # Together when answers are held side by side.
 _TOGETHER = 8
 
@@ -55,11 +60,6 @@ def seen(detector: Detector, cells: Sequence[Cell]) -> torch.Tensor:
     return network_input(squares, passport.input_size, passport.mean, passport.std)
 
 
-def spread(cells: Sequence[Cell], number: int) -> list[Cell]:
-    """So many of the cells, evenly spread."""
-    return list(cells[:: max(1, len(cells) // number)][:number])
-
-
 def answers(way: Answers, pictures: torch.Tensor) -> np.ndarray:
     """Log-odds of all pictures, a few at a time."""
     parts = [way(part.contiguous(memory_format=torch.channels_last)) for part in pictures.split(_TOGETHER)]
@@ -67,10 +67,11 @@ def answers(way: Answers, pictures: torch.Tensor) -> np.ndarray:
 
 
 def speeds(ways: dict[str, Answers], pictures: torch.Tensor, rounds: int) -> dict[str, dict[int, float]]:
-    """Pictures a second of each way and batch size."""
+    """Pictures a second of each way and batch size, on some of the pictures."""
+    pictures = pictures[spread(range(len(pictures)), TIMED)].contiguous(memory_format=torch.channels_last)
     seconds: dict[tuple[str, int], list[float]] = {}
     for round_, size, (name, way) in itertools.product(tqdm(range(rounds + 1)), BATCHES, ways.items()):
-        batches = pictures[:32].split(size)[: 8 if size == 1 else 4]
+        batches = pictures.split(size)
         way(batches[0])
         began = time.perf_counter()
         for batch in batches:
@@ -82,17 +83,22 @@ def speeds(ways: dict[str, Answers], pictures: torch.Tensor, rounds: int) -> dic
 
 
 def zone(detector: Detector, cells: Sequence[Cell]) -> dict[str, Any]:
-    """What the light network's rounding changes beyond each zone, and how many cells lie within."""
+    """What the light network's rounding changes beyond each zone, and how many cells lie within.
+
+    Each cell is asked alone and among others, for which torch may take other ways to add up: the worse one counts.
+    """
     light = packed(detector.network, torch.bfloat16)
     assert light is not None
-    odds: list[tuple[float, float]] = []
+    odds: list[tuple[float, float, float]] = []
     for first in tqdm(range(0, len(cells), _TOGETHER)):
         pictures = seen(detector, cells[first : first + _TOGETHER])
-        odds += zip(log_odds(detector.network, pictures), log_odds(light, pictures), strict=True)
-    exact, rounded = np.array(odds).T
-    temperature = detector.passport.temperature
+        alone = [found for picture in pictures.split(1) for found in log_odds(light, picture)]
+        odds += zip(log_odds(detector.network, pictures), alone, log_odds(light, pictures), strict=True)
+    exact, *asked = np.array(odds).T
+    rounded = np.array(asked)
     # Of the network's own probability, and of the calibrated one.
-    changes = np.max([np.abs(expit(exact / by) - expit(rounded / by)) for by in (1.0, temperature)], axis=0)
+    temperatures = (1.0, detector.passport.temperature)
+    changes = np.max([np.abs(expit(exact / by) - expit(rounded / by)) for by in temperatures], axis=0)
     rows = []
     for unsure in ZONES:
         kept = np.abs(rounded) >= unsure
@@ -171,11 +177,11 @@ def main() -> None:
     train, valid = (
         [cell for cell in cells if cell.group in side.groups] for side in (passport.train, passport.valid)
     )
-    sample = list(find_cells(options.sample).cells)
+    sample = list(find_cells(options.sample).cells) if options.sample else spread(cells, SAMPLE)
     calibration = seen(detector, spread(train, CALIBRATED_ON))
     pictures = seen(detector, sample)
     ways = dict(_built(detector.network, detector, calibration))
-    exact = answers(ways["float32, channels last"], pictures)
+    exact = answers(ways[EXACT], pictures)
     odds = {name: answers(way, pictures) for name, way in ways.items()}
     found = speeds(ways, pictures, options.rounds)
     del ways
@@ -203,7 +209,10 @@ def main() -> None:
     write(
         "speed.json",
         {
+            "model": passport.sha256,
             "cells": len(sample),
+            "against": EXACT,
+            "timed": TIMED,
             "rounds": options.rounds,
             "calibrated_on": len(calibration),
             "shipped": SHIPPED,

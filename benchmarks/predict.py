@@ -25,6 +25,7 @@ import torch
 from fastai.vision.all import Learner, defaults, load_learner
 from tqdm import tqdm
 
+from benchmarks.chosen import spread
 from benchmarks.results import write
 from benchmarks.ways import WAYS
 from malaria_detect.cells import find_cells
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     every = find_cells(options.cells).cells
-    paths = [cell.path for cell in every[:: -(-len(every) // options.count)]]
+    paths = [cell.path for cell in spread(every, options.count)]
     detector, learner = load_detector(options.model), load_learner(options.model)
     few = paths[::_FEW]
     files = [[path.read_bytes()] for path in few]

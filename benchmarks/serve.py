@@ -22,7 +22,7 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from benchmarks.browser import OURS, PLAIN, Look, TimedPage, chromium, open_pages
-from benchmarks.crowd import PROJECT, crowd, known_answers, series
+from benchmarks.crowd import PROJECT, after_a_visit, crowd, known_answers, series
 from benchmarks.processes import Server, running
 from malaria_detect.cells import find_cells
 
@@ -172,8 +172,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         }
         print("private memory of a further visitor, MB:", private_mb, flush=True)
     with ours(POOL) as server:
-        server.wait_until_quiet()
-        alone = round(server.proportional())
+        alone = round(after_a_visit(server, known[0]))
         at_once = crowd(server, known, options.visitors, options.pictures)
         print("visitors at the same time:", at_once, flush=True)
         one_by_one = series(server, known, options.series)

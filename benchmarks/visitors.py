@@ -17,6 +17,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -85,6 +86,8 @@ class Visitor:
         Id of this visitor's kernel.
     session : requests.Session
         Cookies as the browser would hold them.
+    printed : str
+        What the kernel printed so far, which no page shows.
 
     Raises
     ------
@@ -99,9 +102,11 @@ class Visitor:
         self.patience = patience
         self.session = requests.Session()
         self.session.trust_env = False
+        self.printed = ""
         self.kernel = self._open_page()
         self._id = str(uuid.uuid4())
-        self._socket = self._connect()
+        self._open = contextlib.ExitStack()
+        self._socket = self._open.enter_context(self._connect())
         try:
             self._upload, self._cards = self._find_widgets()
         except BaseException:
@@ -156,7 +161,7 @@ class Visitor:
         token = secrets.token_hex(16)
         self.session.cookies.set("_xsrf", token)
         address = urljoin(self.address, f"voila/api/shutdown/{self.kernel}")
-        with contextlib.closing(self.session), contextlib.closing(self._socket):
+        with contextlib.closing(self.session), self._open:
             answer = self.session.post(
                 address, files={"_xsrf": (None, token)}, headers=self._own_origin(), timeout=self.patience
             )
@@ -177,7 +182,7 @@ class Visitor:
         status.raise_for_status()
         return str(kernel)
 
-    def _connect(self) -> ClientConnection:
+    def _connect(self) -> AbstractContextManager[ClientConnection]:
         place = urljoin(self.address, f"api/kernels/{self.kernel}/channels?session_id={self._id}")
         # Those that a browser would send there: some are for certain paths only.
         cookies = get_cookie_header(self.session.cookies, requests.Request("GET", place).prepare())
@@ -241,12 +246,15 @@ class Visitor:
             if isinstance(frame, str):
                 raise VisitError(f"The server sends text instead of the protocol asked for: {frame[:200]}")
             _, (header, parent, _, content, *buffers) = deserialize_msg_from_ws_v1(frame)
-            yield Message(
+            message = Message(
                 json.loads(header)["msg_type"],
                 json.loads(parent).get("msg_id", ""),
                 json.loads(content),
                 buffers,
             )
+            if message.kind == "stream":
+                self.printed += message.content["text"]
+            yield message
 
 
 def _card(sent: Mapping[str, Any]) -> Card:

@@ -19,7 +19,7 @@ from malaria_detect.passport import Passport
 Answers = Callable[[torch.Tensor], Sequence[float] | np.ndarray]
 Build = Callable[[nn.Module, Passport, torch.Tensor], Answers]
 
-SHIPPED, ROUNDED = "shipped", "bfloat16, packed"
+EXACT, SHIPPED, ROUNDED = "float32, channels last", "shipped", "bfloat16, packed"
 
 
 def _plain(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
@@ -155,7 +155,7 @@ def _openvino(precision: str) -> Build:
 
 WAYS: dict[str, Build] = {
     "float32": _plain,
-    "float32, channels last": _channels_last,
+    EXACT: _channels_last,
     "bfloat16, channels last": _bfloat16,
     "float32, packed": _packed(torch.float32),
     ROUNDED: _packed(torch.bfloat16),

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 # The first blocks keep float32, as the stem does: what they round is carried through all that follows, and changes the
-# answer more than what later blocks do. Each of them takes twice as long for it.
+# answer more than what later blocks round. They take longer for it.
 EXACT_BLOCKS = 2
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fastai.vision.all import Learner, load_learner
 from PIL import Image
+from scipy.special import logit
 
 from malaria_detect import detector as module
 from malaria_detect import inference
@@ -17,7 +18,7 @@ from malaria_detect.detector import Detector, load_detector
 from malaria_detect.images import ImageRefused, ImageSource
 from malaria_detect.metrics import scaled
 from malaria_detect.passport import PIN_VARIABLE, PassportError, passport_path
-from malaria_detect.prediction import Prediction, Refusal
+from malaria_detect.prediction import Prediction, Refusal, called
 from malaria_detect.release import logits_path
 
 
@@ -41,14 +42,34 @@ def predictions(detector: Detector, paths: list[Path]) -> list[Prediction]:
     return [result for result in results if isinstance(result, Prediction)]
 
 
-def test_the_detector_says_what_learn_predict_says_of_every_cell(
-    learner: Learner, paths: list[Path], predictions: list[Prediction]
-) -> None:
+@pytest.fixture(scope="module")
+def learned(learner: Learner, paths: list[Path]) -> list[tuple[str, float]]:
+    """Label and probability of parasitized by ``learn.predict``, which computes in float32."""
     with learner.no_bar(), learner.no_logging():
-        for path, result in zip(paths, predictions, strict=True):
-            label, _, probabilities = learner.predict(path)
-            assert result.label == label
-            assert result.raw_probability_parasitized == pytest.approx(float(probabilities[0]), abs=1e-3)
+        answers = [learner.predict(path) for path in paths]
+    return [(label, float(probabilities[0])) for label, _, probabilities in answers]
+
+
+def test_the_detector_says_what_learn_predict_says_of_every_cell(
+    learned: list[tuple[str, float]], predictions: list[Prediction]
+) -> None:
+    for (label, probability), result in zip(learned, predictions, strict=True):
+        assert result.label == label
+        assert result.raw_probability_parasitized == pytest.approx(probability, abs=1e-3)
+
+
+def test_fast_answers_move_no_calibrated_probability_by_a_thousandth_and_no_decision(
+    learned: list[tuple[str, float]], predictions: list[Prediction], detector: Detector
+) -> None:
+    passport = detector.passport
+    for (_, probability), result in zip(learned, predictions, strict=True):
+        wanted = float(scaled(logit(probability), passport.temperature))
+        assert result.probability_parasitized == pytest.approx(wanted, abs=1e-3)
+        for point in passport.operating_points:
+            assert result.at(point).decision == called(wanted, point)
+        assert result.doubtful == (max(wanted, 1 - wanted) < passport.doubt.below) or (
+            result.decision != result.label
+        )
 
 
 def test_one_by_one_equals_batched(
@@ -130,9 +151,9 @@ def test_the_shipped_logits_are_those_of_the_shipped_model(
     ]
     if os.environ.get(CELLS_VARIABLE):
         assert len(here) > 50
-    for logit, one in here:
+    for known_logit, one in here:
         assert one.probability_parasitized == pytest.approx(
-            float(scaled(logit, detector.passport.temperature)), abs=1e-3
+            float(scaled(known_logit, detector.passport.temperature)), abs=1e-3
         )
 
 

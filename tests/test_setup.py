@@ -28,6 +28,7 @@ COMMANDS = (
     "compare",
     "report",
     "bench",
+    "bench-ways",
     "bench-serve",
     "audit",
     "clean",

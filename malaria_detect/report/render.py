@@ -28,6 +28,7 @@ BLOCKS = (
     "slide",
     "designs",
     "speed",
+    "ways",
     "cells",
 )
 WITHIN = 0.05
@@ -153,6 +154,8 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "predict": results.predict_speed,
         "bootstrap": results.bootstrap_speed,
         "explain": results.explain_speed,
+        "ways": results.ways_speed,
+        "changed": tables.changed_beyond(results.ways_speed),
         "research_use": RESEARCH_USE,
         "flattered": FLATTERED,
         "not_calibrated": NOT_CALIBRATED,
@@ -173,6 +176,7 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
             "apart": tables.comparison(own, published.on_these_cells, patients_apart=True),
             "both_sides": tables.comparison(own, published.on_these_cells, patients_apart=False),
             "speed": tables.speed(results.train_speed),
+            "ways": tables.ways(results.ways_speed),
         },
     }
 

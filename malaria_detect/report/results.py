@@ -32,6 +32,7 @@ EVALUATION = "evaluation.json"
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
 TRAIN_SPEED, PREDICT_SPEED = "train-speed.json", "predict-speed.json"
 BOOTSTRAP_SPEED, EXPLAIN_SPEED = "bootstrap-speed.json", "explain-speed.json"
+WAYS_SPEED = "speed.json"
 PUBLISHED = "published.json"
 DESIGNS, BY_AUTHOR = "compare.json", "compare-author.json"
 
@@ -50,8 +51,8 @@ class Results:
         Whether it had to be made from the held-out cells, because the file was of others or missing.
     held_out : HeldOut
         The cells of the former, one by one.
-    train_speed, predict_speed, bootstrap_speed, explain_speed, serve_speed : dict
-        What ``make bench`` and ``make bench-serve`` wrote.
+    train_speed, predict_speed, bootstrap_speed, explain_speed, serve_speed, ways_speed : dict
+        What ``make bench``, ``make bench-serve`` and ``make bench-ways`` wrote.
     published : Published
         What others wrote.
     designs, by_author : Comparison or None
@@ -68,6 +69,7 @@ class Results:
     bootstrap_speed: dict[str, Any]
     explain_speed: dict[str, Any]
     serve_speed: dict[str, Any]
+    ways_speed: dict[str, Any]
     published: Published
     designs: Comparison | None
     by_author: Comparison | None
@@ -114,7 +116,8 @@ def read_results(model: Path, reports: Path, sum_up: bool = True) -> Results:
         predict_speed=_read_benchmark(reports / PREDICT_SPEED),
         bootstrap_speed=_read_benchmark(reports / BOOTSTRAP_SPEED),
         explain_speed=_read_benchmark(reports / EXPLAIN_SPEED),
-        serve_speed=_read_benchmark(reports / SERVE_SPEED),
+        serve_speed=_read_benchmark(reports / SERVE_SPEED, "bench-serve"),
+        ways_speed=_read_benchmark(reports / WAYS_SPEED, "bench-ways"),
         published=read_published(reports / PUBLISHED),
         designs=_comparison(reports / DESIGNS),
         by_author=_comparison(reports / BY_AUTHOR),
@@ -158,13 +161,14 @@ def _scored(scores: Scores, labels: NDArray[np.bool_], probability: NDArray[np.f
     return scores.cells == len(labels) and bool(abs(brier - scores.estimates["brier"].value) < 1e-9)
 
 
-def _read_benchmark(path: Path) -> dict[str, Any]:
+def _read_benchmark(path: Path, target: str = "bench") -> dict[str, Any]:
+    written = f"`make {target}` writes it"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ReportError(f"{path} cannot be read ({error.strerror}): `make bench` writes it.") from error
+        raise ReportError(f"{path} cannot be read ({error.strerror}): {written}.") from error
     except ValueError as error:
-        raise ReportError(f"{path} is no report of a benchmark ({error}): `make bench` writes it.") from error
+        raise ReportError(f"{path} is no report of a benchmark ({error}): {written}.") from error
     if not isinstance(content, dict):
-        raise ReportError(f"{path} is no report of a benchmark: `make bench` writes it.")
+        raise ReportError(f"{path} is no report of a benchmark: {written}.")
     return content

@@ -7,6 +7,7 @@ from typing import Any
 from malaria_detect.crossval import Evaluation
 from malaria_detect.metrics import PatientCounts, Scores
 from malaria_detect.passport import Epoch, OperatingPoint, Passport, Side
+from malaria_detect.report import ReportError
 from malaria_detect.report.facts import Ours, PatientGroup, SlideReading
 from malaria_detect.report.published import Work
 from malaria_detect.words import (
@@ -268,6 +269,46 @@ def speed(train: dict[str, Any]) -> str:
         for row in train["rows"]
     ]
     return table(head, rows)
+
+
+def ways(report: dict[str, Any]) -> str:
+    """What each way to run the network costs and changes, a row each."""
+    sizes = list(report["ways"][0]["cells_per_s"])
+    head = (
+        "way",
+        *(f"cells/s, {size} at once" for size in sizes),
+        "largest change of a probability",
+        "decisions changed",
+        "memory, MB",
+        "first answer after, s",
+    )
+    rows = [
+        (
+            f"**{row['name']}**" if row["name"] == report["shipped"] else row["name"],
+            *(str(row["cells_per_s"][size]) for size in sizes),
+            str(row["largest_change"]),
+            count(row["decisions_changed"]),
+            f"{row['memory_mb']:.0f}",
+            str(row["start_s"]),
+        )
+        for row in report["ways"]
+    ]
+    return table(head, rows)
+
+
+def changed_beyond(report: dict[str, Any]) -> float:
+    """The most that rounding changes a probability beyond the zone in which a network is asked again.
+
+    Raises
+    ------
+    ReportError
+        Where the report does not know that zone.
+    """
+    zone = report["zone"]
+    for row in zone["rows"]:
+        if row["unsure"] == zone["unsure"]:
+            return float(row["largest_change"])
+    raise ReportError(f"speed.json has no row of the zone {zone['unsure']}: `make bench-ways` writes it.")
 
 
 def recipe(history: Sequence[Epoch], settings: Mapping[str, Any]) -> str:

@@ -22,7 +22,6 @@ from malaria_detect.passport import read_passport
 from malaria_detect.serve.api import Limits, api_rules
 from malaria_detect.serve.connections import ConnectionLimits, GuardedServer
 from malaria_detect.serve.guards import SecurityHeaders, page_policy, page_scripts
-from malaria_detect.serve.memory import give_back
 from malaria_detect.serve.messages import WORKERS_VARIABLE
 from malaria_detect.serve.parent import forks_here, keep_parent, start_parent
 from malaria_detect.serve.sessions import (
@@ -207,7 +206,6 @@ class Server(Voila):
         shutil.rmtree(self.connection_dir, ignore_errors=True)
 
     async def _work(self) -> None:
-        give_back()
         if self._workers:
             self._workers.start()
             # Kept here, as nobody else does.

@@ -1,5 +1,6 @@
 """A visitor's kernel: what a copy of the fork parent does to become one."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -29,20 +30,26 @@ class PageKernelApp(IPKernelApp):
     kernel shares with its parent: all classes in search of settings, all loggers, the names of all modules.
     """
 
+    # What is written to the process's own output is for the server's log, not for the visitor.
+    capture_fd_output = False
+
     classes: ClassVar[list[MetaHasTraits]] = []  # type: ignore[misc]
     kernel_class = PageKernel
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:
         """There is none."""
 
+    def load_config_file(self, *_: Any, **__: Any) -> None:
+        """No file of a user's profile is read."""
+
     def _configure_logging(self) -> None:
-        """Leave the parent's loggers as they are."""
+        """Leave the loggers as :func:`run_kernel` set them."""
 
     def init_pdb(self) -> None:
         """Nobody debugs it."""
 
     def init_code(self) -> None:
-        """No file of a user's profile is run."""
+        """No file of a user's profile is run, no line of a command line."""
 
 
 def run_kernel(connection_file: str, environment: Mapping[str, str], folder: str) -> None:
@@ -62,8 +69,10 @@ def run_kernel(connection_file: str, environment: Mapping[str, str], folder: str
     os.chdir(folder)
     # Copies would otherwise all draw the same numbers; Python's own generator sees to that itself.
     np.random.seed()  # noqa: NPY002 - the global generator is what foreign code uses
-    # s: an answer is sent by a thread of its own, which shall not wait while the next sentence is made.
-    sys.setswitchinterval(0.0005)
+    # sys.stderr will lead to the visitor's browser, whose business that is not.
+    log = logging.StreamHandler(sys.__stderr__)
+    for name in (None, PageKernelApp.__name__):
+        logging.getLogger(name).addHandler(log)
     kernel = PageKernelApp.instance(
         connection_file=connection_file,
         # Somebody sees to it that this process does not outlive the server: nothing to print about that.
@@ -82,7 +91,7 @@ def _no_modules() -> Iterator[None]:
     # For its debugger a kernel notes the file of every module, which touches, and thereby copies, a quarter of the
     # memory that it shares with its parent. It is not debugged.
     real = vars(ipkernel)["sys"]
-    vars(ipkernel)["sys"] = SimpleNamespace(modules={})
+    vars(ipkernel)["sys"] = SimpleNamespace(**(vars(sys) | {"modules": {}}))
     try:
         yield
     finally:

@@ -1,19 +1,23 @@
 """What a process holds and no longer needs goes back to the operating system."""
 
 import ctypes
+import mmap
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-_DONTNEED = 4  # Linux's MADV_DONTNEED
-_MAPPING = re.compile(r"(?P<first>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<may>\S{4}) \S+ \S+ (?P<file>\d+)")
+_MAPPING = re.compile(
+    r"(?P<first>[0-9a-f]+)-(?P<end>[0-9a-f]+) (?P<may>\S{4}) \S+ \S+ [1-9]\d* +(?P<file>/.*)"
+)
+_ANY_MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ ")
 
 
 def give_back() -> None:
     """Return memory that was freed, and pages of libraries that were only read to load them.
 
-    Linux alone; elsewhere, and with a C library that cannot do it, nothing happens. A page of a library that is needed
-    after all is read anew, as a rule from the system's cache.
+    Only for a process with a single thread: no other one may load a library meanwhile. Linux alone; elsewhere, and with
+    a C library that cannot do it, nothing happens. A page of a library that is needed after all is read anew, as a rule
+    from the system's cache.
     """
     mappings = Path("/proc/self/smaps")
     if not mappings.exists():
@@ -22,7 +26,7 @@ def give_back() -> None:
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(ctypes.c_size_t(0))
     for first, size in unchanged(mappings.read_text(encoding="utf-8", errors="replace").splitlines()):
-        library.madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), _DONTNEED)
+        library.madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), mmap.MADV_DONTNEED)
 
 
 def unchanged(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
@@ -45,13 +49,20 @@ def unchanged(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
     >>> list(unchanged(text + changed)) == [(0x7F00, 0x10)]
     True
     """
-    found, own = None, 0
+    found, own = None, {"Anonymous": 1, "Swap": 1}
     for line in lines:
-        if mapping := _MAPPING.match(line):
-            found, own = mapping, 0
-        elif found and line.startswith(("Anonymous:", "Swap:")):
-            # The linker changes pages and forbids it afterwards: those are memory like any other, swapped out or not.
-            own += int(line.split()[1])
-            if line.startswith("Swap:") and own == 0 and "w" not in found["may"] and found["file"] != "0":
-                first = int(found["first"], 16)
-                yield first, int(found["end"], 16) - first
+        if _ANY_MAPPING.match(line):
+            found, own = _MAPPING.match(line), {"Anonymous": 1, "Swap": 1}
+            continue
+        name, _, value = line.partition(":")
+        if found is None or name not in own:
+            continue
+        # The linker changes pages and forbids it afterwards: those are memory like any other, swapped out or not.
+        own[name] = int(value.split()[0])
+        if not any(own.values()) and _is_private_file(found["may"], found["file"]):
+            first = int(found["first"], 16)
+            yield first, int(found["end"], 16) - first
+
+
+def _is_private_file(may: str, file: str) -> bool:
+    return "w" not in may and may.endswith("p") and not file.startswith("/dev/")

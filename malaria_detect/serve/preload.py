@@ -23,6 +23,7 @@ _NEEDED = (
     "malaria_detect.explain",
     "malaria_detect.serve.worker",
     "malaria_detect.serve.kernel",
+    "malaria_detect.serve.rehearsal",
     "malaria_detect.widgets",
     "tornado.platform.asyncio",
 )
@@ -38,19 +39,23 @@ def _load() -> None:
     try:
         for name in _NEEDED:
             import_module(name)
+        if model := os.environ.get(MODEL_VARIABLE):
+            _open(model)
     except ImportError as error:
         # multiprocessing would go on without, and each copy import what it needs itself.
         raise RuntimeError(f"what all sessions need cannot be loaded: {error}") from error
-    if model := os.environ.get(MODEL_VARIABLE):
-        try:
-            import_module("malaria_detect.serve.rehearsal").rehearse(model)
-        except MalariaDetectError as error:
-            # The page says the same to each visitor, and other parts of it work.
-            logging.getLogger(__name__).warning("%s", error)
     # What is here now stays: the garbage collector of a copy shall not touch, and thereby copy, its pages.
     gc.collect()
     gc.freeze()
     give_back()
+
+
+def _open(model: str) -> None:
+    try:
+        import_module("malaria_detect.serve.rehearsal").rehearse(model)
+    except (MalariaDetectError, OSError) as error:
+        # The page says the same to each visitor, and other parts of it work.
+        logging.getLogger(__name__).warning("%s", error)
 
 
 _load()

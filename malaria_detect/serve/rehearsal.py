@@ -49,6 +49,8 @@ class _Rehearsed(Detector):
 def rehearse(model: str | os.PathLike[str]) -> None:
     """Open a model, build its page and check a picture on it that shows nothing; the page is closed afterwards.
 
+    What anywidget keeps of closed widgets, a few objects and that picture, stays in all copies.
+
     Parameters
     ----------
     model : path

@@ -249,9 +249,9 @@ async def answer_kernels(address: str, workers: Workers) -> None:
 
     with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as socket:
         socket.setsockopt(zmq.LINGER, 0)
-        socket.bind(address)
-        # A page sends one picture at a time.
+        # A page sends one picture at a time. For what is bound after it.
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        socket.bind(address)
         while True:
             match await socket.recv_multipart():
                 # Each kernel has one question at a time.

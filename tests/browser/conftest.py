@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from benchmarks.browser import chromium
 from malaria_detect.cells import CELLS_VARIABLE
-from tests.browser.served import CHROMIUM, PROJECT, Server, chromium, leave, open_page, served_page
+from tests.browser.served import CHROMIUM, PROJECT, Server, leave, open_page, served_page
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from playwright.sync_api import ViewportSize
 
+from benchmarks.browser import chromium
 from malaria_detect.cells import CELLS_VARIABLE, CLASSES
-from tests.browser.served import PROJECT, chromium, leave, open_page, served_page, upload
+from tests.browser.served import PROJECT, leave, open_page, served_page, upload
 from tests.drawn import draw_cells
 
 SIZE: ViewportSize = {"width": 1280, "height": 1400}

@@ -13,22 +13,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 import psutil
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
+
+from benchmarks.processes import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium")
 START_SECONDS = 60
 # A new visitor's kernel imports torch and opens the model; on a busy machine that takes a while.
 READY_MILLISECONDS = 120_000
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @dataclass(frozen=True)
@@ -66,12 +59,12 @@ def served_page(
     ------
     Server
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     place = temporary / "tmp"
     place.mkdir()
     log = temporary / "log.txt"
+    # ipykernel treats its output differently where it sees pytest.
+    outside = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
@@ -79,7 +72,7 @@ def served_page(
                 *("--host", "127.0.0.1", "--port", str(port), *flags),
             ],
             cwd=folder,
-            env={**os.environ, "TMPDIR": str(place), **environment},
+            env=outside | {"TMPDIR": str(place), **environment},
             stdout=output,
             stderr=output,
         )
@@ -102,17 +95,6 @@ def _wait_until_bound(process: subprocess.Popen[bytes], port: int, log: Path) ->
             continue
         break
     raise RuntimeError(f"the server did not come up:\n{log.read_text(encoding='utf-8')}")
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Run a headless Chromium until the block ends."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 def open_page(context: BrowserContext, address: str) -> Page:

@@ -34,6 +34,7 @@ from malaria_detect.report.results import (
     PUBLISHED,
     RANDOM,
     TRAIN_SPEED,
+    WAYS_SPEED,
 )
 from malaria_detect.report.serving import SERVE_SPEED
 
@@ -74,6 +75,35 @@ PREDICT_REPORT = {
     "single_ratio": 4.0,
     "share_of_network": 0.95,
     "share_of_plain_bfloat16": 0.75,
+    "machine": MACHINE,
+}
+WAYS_REPORT: dict[str, Any] = {
+    "model": "0" * 64,
+    "cells": 320,
+    "against": "by hand",
+    "timed": 64,
+    "shipped": "slide rule",
+    "asked_again": 0.125,
+    "ways": [
+        {
+            "name": name,
+            "cells_per_s": {"1": 40.0 * faster, "8": 50.0 * faster, "32": 55.0 * faster},
+            "largest_change": change,
+            "decisions_changed": changed,
+            "memory_mb": 98.7,
+            "start_s": 1.25,
+        }
+        for name, faster, change, changed in (("by hand", 1, 0.0, 0), ("slide rule", 2, 0.00042, 1))
+    ],
+    "zone": {
+        "cells": 3355,
+        "unsure": 2.25,
+        "largest_change_of_log_odds": 0.014,
+        "rows": [
+            {"unsure": 0.0, "asked_again": 0.0, "largest_change": 0.0023},
+            {"unsure": 2.25, "asked_again": 0.101, "largest_change": 0.00052},
+        ],
+    },
     "machine": MACHINE,
 }
 EXPLAIN_REPORT = {
@@ -274,6 +304,7 @@ def write_made_up_files(folder: Path, seed: int = 0) -> None:
         (BOOTSTRAP_SPEED, BOOTSTRAP_REPORT),
         (EXPLAIN_SPEED, EXPLAIN_REPORT),
         (SERVE_SPEED, SERVE_REPORT),
+        (WAYS_SPEED, WAYS_REPORT),
     ):
         (reports / name).write_text(json.dumps(content), encoding="utf-8")
     for name, protocol in ((DESIGNS, BY_PATIENT), (BY_AUTHOR, AUTHOR)):

@@ -190,6 +190,15 @@ def test_speed_is_what_the_benchmarks_wrote(results: Results) -> None:
     assert "2 cores (abacus, without bfloat16), torch 2.14.1, 2026-01-31." in block
 
 
+def test_ways_that_were_tried_stand_in_rows_with_the_shipped_one_marked(results: Results) -> None:
+    block = texts_of(results)[0]["ways"]
+    assert "| by hand | 40.0 | 50.0 | 55.0 | 0.0 | 0 | 99 | 1.25 |" in block
+    assert "| **slide rule** | 80.0 | 100.0 | 110.0 | 0.00042 | 1 | 99 | 1.25 |" in block
+    assert "12.5 % of these cells were answered again" in block
+    assert "beyond log-odds of 2.25 bfloat16 moved no probability by more than 0.00052" in block
+    assert "no log-odds anywhere by more than 0.014" in block
+
+
 def test_the_card_has_the_sections_of_a_model_card_and_every_figure(results: Results) -> None:
     blocks, card = texts_of(results)
     assert re.findall(r"^## (.*)$", card, re.MULTILINE) == [
@@ -205,5 +214,5 @@ def test_the_card_has_the_sections_of_a_model_card_and_every_figure(results: Res
     ]
     assert card.count("For Research Use Only. Not for use in diagnostic procedures.") >= 1
     assert all(f"[{name}]" in card for name in FIGURES)
-    assert all(block in card for name, block in blocks.items() if name not in ("speed", "serving"))
+    assert all(block in card for name, block in blocks.items() if name not in ("speed", "ways", "serving"))
     assert results.passport.sha256 in card

@@ -150,7 +150,7 @@ def test_closed_websockets_give_their_places_back(port: int) -> None:
     [b"", b"GET / HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nslow", REQUEST],
 )
 def test_slow_connections_are_closed(sent: bytes) -> None:
-    with serving(ConnectionLimits(header_seconds=0.3, body_seconds=0.3)) as port:
+    with serving(ConnectionLimits(header_seconds=2, body_seconds=2)) as port:
         answer = send_raw(port, sent)
         assert statuses(answer) == ([200] if sent == REQUEST else [])
         assert ask(port).body == b"hello"

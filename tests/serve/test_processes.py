@@ -147,6 +147,27 @@ def test_a_model_that_is_not_its_passports_is_told_on_the_page_and_the_server_li
     assert "is not the file that export.json was written for" in log
 
 
+def test_what_goes_wrong_in_a_session_is_told_in_the_servers_log_and_not_to_the_browser(
+    tmp_path: Path, picture: dict[str, bytes]
+) -> None:
+    for name in ("dashboard.ipynb", "export.pkl", "voila.json"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    shutil.copy(PROJECT / "export.json", tmp_path)
+    (tmp_path / "place").mkdir()
+    with (
+        served_page(tmp_path, tmp_path / "place", *FEW) as server,
+        Visitor(server.address) as visitor,
+    ):
+        passport = json.loads((tmp_path / "export.json").read_text(encoding="utf-8"))
+        (tmp_path / "export.json").write_text(json.dumps(passport | {"sha256": 64 * "0"}), encoding="utf-8")
+        with pytest.raises(VisitError, match="could not all be checked"):
+            visitor.upload(picture)
+        assert visitor.printed == ""
+    log = (tmp_path / "place" / "log.txt").read_text(encoding="utf-8")
+    assert "Checking pictures failed" in log
+    assert "Traceback" in log
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [(None, "There is no voila.json"), ("{", "voila.json cannot be understood")],

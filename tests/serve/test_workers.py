@@ -281,6 +281,43 @@ def test_what_is_no_question_is_not_answered_and_the_others_are(
     working(shipped_model, work)
 
 
+def test_a_question_over_the_limit_is_not_taken(
+    shipped_model: Path,
+    detector: Detector,
+    pictures: list[bytes],
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_MESSAGE_BYTES", 2**20)
+    asked: list[int] = []
+
+    async def note(frames: list[bytes], place: int) -> list[bytes]:
+        asked.append(sum(map(len, frames)))
+        return frames
+
+    def ask() -> None:
+        large: zmq.Socket[bytes]
+        small: zmq.Socket[bytes]
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        with context.socket(zmq.DEALER) as large, context.socket(zmq.REQ) as small:
+            for socket in (large, small):
+                socket.setsockopt(zmq.LINGER, 0)
+                socket.setsockopt(zmq.RCVTIMEO, 60_000)
+                socket.connect(address)
+            large.send_multipart([b"", b"{}", bytes(2**20 + 1)])
+            small.send_multipart([b"{}", b"x"])
+            assert small.recv_multipart() == [b"{}", b"x"]
+
+    async def work(workers: Workers) -> None:
+        monkeypatch.setattr(workers, "ask", note)
+        door = asyncio.create_task(answer_kernels(address, workers))
+        await asyncio.to_thread(ask)
+        assert asked == [3]
+        door.cancel()
+
+    working(shipped_model, work)
+
+
 def test_what_nobody_waits_for_is_neither_kept_nor_counted(
     shipped_model: Path, pictures: list[bytes]
 ) -> None:
