@@ -27,7 +27,7 @@ from benchmarks.processes import Server, running
 from malaria_detect.cells import find_cells
 
 PLAIN_FOLDER = Path(__file__).parent / "plain"
-POOL = 2
+POOL = 1
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,11 @@ class CheckCells(Column):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             # Outside a kernel, in plain Python, nobody else wants to be served.
-            asyncio.run(self._work())
+            try:
+                asyncio.run(self._work())
+            finally:
+                # After an error the rest is not checked, and the next upload is.
+                self._waiting.clear()
         else:
             self._task = loop.create_task(self._work())
             self._task.add_done_callback(self._ended)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from malaria_detect.cells import CELLS_VARIABLE
+from malaria_detect.errors import MalariaDetectError
 from malaria_detect.passport import Passport
 from malaria_detect.prediction import Prediction
 from malaria_detect.widgets import OperatingPointChoice
@@ -129,6 +130,20 @@ def test_a_failure_is_told_in_a_sentence_and_logged_and_the_view_works_on(
     assert "no room" in caplog.text
     assert names(view) == ["0.png"]
     assert told[-1]["problem"] == ""
+
+
+def test_outside_a_kernel_a_failure_is_raised_and_the_next_upload_is_checked(
+    view: CheckCells, detector: BrightnessDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise MalariaDetectError("No answer.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(detector, "predict", fail)
+        with pytest.raises(MalariaDetectError, match="No answer"):
+            view.upload.take(greys(2))
+    view.upload.take([Upload("next.png", grey_png(9))])
+    assert names(view) == ["next.png"]
 
 
 def test_the_operating_point_decides_anew_without_asking_the_network(
