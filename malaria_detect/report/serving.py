@@ -69,8 +69,8 @@ def sizing(report: Mapping[str, Any]) -> str:
         rows = [(f"{count(size)} MiB", _visitors(visitors_in(size, alone, each))) for size in SIZES]
         return "\n\n".join(
             (
-                f"Without visitors the server has {count(round(alone))} MB, {report['pool']} sessions that are kept "
-                f"ready among them; each visitor adds {count(math.ceil(each))} MB. {crowd['visitors']} visitors who "
+                f"Without visitors the server has {count(round(alone))} MB (sessions kept ready among them: "
+                f"{report['pool']}); each visitor adds {count(math.ceil(each))} MB. {crowd['visitors']} visitors who "
                 f"uploaded {crowd['pictures']} pictures each at the same time had their last answer after "
                 f"{crowd['answered_longest_s']} s, and everything together took {count(round(crowd['memory_mb']))} MB. "
                 f"After {count(series['visitors'])} visitors, one after another, the server had "
