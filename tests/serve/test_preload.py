@@ -14,9 +14,9 @@ from malaria_detect.serve.parent import MODEL_VARIABLE, PRELOAD
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def run(program: str, model: Path) -> subprocess.CompletedProcess[str]:
+def run(model: Path, before: str = "", then: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", f"import {PRELOAD}\n{program}"],
+        [sys.executable, "-c", f"{before}\nimport {PRELOAD}\n{then}"],
         cwd=PROJECT,
         env={**os.environ, MODEL_VARIABLE: str(model)},
         capture_output=True,
@@ -51,8 +51,8 @@ def test_copies_find_the_model_open_and_no_widget_of_the_rehearsal(
 ) -> None:
     cell = next(iter(sorted(sample_cells.rglob("Parasitized/*.png"))))
     monkeypatch.setenv("CELL", str(cell))
-    done = run(_COPY, shipped_model)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = run(shipped_model, then=_COPY)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("[] ")
     assert done.stdout.split()[1] in ("Parasitized", "Uninfected")
 
@@ -63,21 +63,13 @@ def test_a_model_that_cannot_be_opened_is_told_and_all_else_is_loaded(
     model = tmp_path / "export.pkl"
     shutil.copy(shipped_model.with_suffix(".json"), tmp_path)
     model.write_bytes(b"another")
-    done = run("import sys; print('malaria_detect.widgets' in sys.modules)", model)
+    done = run(model, then="import sys; print('malaria_detect.widgets' in sys.modules)")
     assert (done.returncode, done.stdout) == (0, "True\n")
     assert "is not the file that export.json was written for" in done.stderr
 
 
 def test_what_is_missing_ends_the_parent_instead_of_having_every_copy_load_it(shipped_model: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.modules['captum'] = None; import {PRELOAD}"],
-        cwd=PROJECT,
-        env={**os.environ, MODEL_VARIABLE: str(shipped_model)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run(shipped_model, before="import sys; sys.modules['captum'] = None")
     assert done.returncode != 0
     assert "RuntimeError: what all sessions need cannot be loaded" in done.stderr
 
