@@ -129,6 +129,15 @@ class GuardedServer(HTTPServer):
             self._resting.pop(stream, None)
             self._asking[stream] = time.monotonic()
 
+        finish = request_conn.finish
+
+        def answered() -> None:
+            # Noted at once: who reads the answer may have another one come before tornado waits for the next request.
+            if not stream.writing() and self._asking.pop(stream, None) is not None:
+                self._resting[stream] = None
+            finish()
+
+        request_conn.finish = answered  # type: ignore[method-assign]
         return _Watched(super().start_request(server_conn, request_conn), begun)
 
     def on_close(self, server_conn: object) -> None:

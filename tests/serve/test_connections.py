@@ -113,8 +113,7 @@ def test_silent_connections_go_before_those_that_rest(port: int) -> None:
 
 def test_requests_in_hand_and_websockets_keep_their_places(port: int) -> None:
     with connect(f"ws://127.0.0.1:{port}/echo", open_timeout=SECONDS) as used:
-        # One place is for who comes; one more is that of an answered connection until the server has noted its end.
-        waiting = [open_to(port, REQUEST.replace(b"/", b"/wait", 1)) for _ in range(PLACES - 3)]
+        waiting = [open_to(port, REQUEST.replace(b"/", b"/wait", 1)) for _ in range(PLACES - 2)]
         assert ask(port).body == b"hello"  # by then the server has read what came before
         for _ in range(3 * PLACES):
             open_to(port).close()
