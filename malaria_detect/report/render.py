@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from malaria_detect import words
 from malaria_detect.metrics import share_within, worst_patients
 from malaria_detect.passport import RESEARCH_USE, Passport
-from malaria_detect.report import designs, facts, tables
+from malaria_detect.report import designs, facts, speed, tables
 from malaria_detect.report.facts import SlideReading
 from malaria_detect.report.results import Results
 from malaria_detect.report.serving import beside_plain
@@ -151,11 +151,12 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
             "apart": facts.range_of(published.on_these_cells, "accuracy", patients_apart=True),
             "both_sides": facts.range_of(published.on_these_cells, "accuracy", patients_apart=False),
         },
+        "train": results.train_speed,
         "predict": results.predict_speed,
         "bootstrap": results.bootstrap_speed,
         "explain": results.explain_speed,
         "ways": results.ways_speed,
-        "changed": tables.changed_beyond(results.ways_speed),
+        "changed": speed.changed_beyond(results.ways_speed),
         "research_use": RESEARCH_USE,
         "flattered": FLATTERED,
         "not_calibrated": NOT_CALIBRATED,
@@ -175,8 +176,8 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
             "slides": tables.slides(readings),
             "apart": tables.comparison(own, published.on_these_cells, patients_apart=True),
             "both_sides": tables.comparison(own, published.on_these_cells, patients_apart=False),
-            "speed": tables.speed(results.train_speed),
-            "ways": tables.ways(results.ways_speed),
+            "speed": speed.training(results.train_speed),
+            "ways": speed.ways(results.ways_speed),
         },
     }
 

@@ -112,6 +112,7 @@ EXPLAIN_REPORT = {
     "reliable": 20,
     "seconds_per_cell": {"explain": 0.123, "plain": 0.567},
     "ratio_to_plain": 4.61,
+    "machine": MACHINE,
 }
 BOOTSTRAP_REPORT = {
     "cells": 22609,

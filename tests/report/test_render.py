@@ -45,7 +45,7 @@ def test_templates_hold_no_numbers(template: str) -> None:
     assert not re.findall(r".{0,30}\d.{0,30}", text)
 
 
-@pytest.mark.parametrize("module", ["tables", "render", "figures", "facts", "designs"])
+@pytest.mark.parametrize("module", ["tables", "speed", "render", "figures", "facts", "designs"])
 def test_code_writes_no_numbers_of_its_own(module: str) -> None:
     (folder,) = malaria_detect.report.__path__
     tree = ast.parse((Path(folder) / f"{module}.py").read_text(encoding="utf-8"))
