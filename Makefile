@@ -25,7 +25,7 @@ compare: .venv/installed  ## train other people's designs on the same patients (
 	$(BIN)/malaria-detect compare $(ARGS)
 
 report: .venv/installed  ## write README's numbers, MODEL_CARD.md and the figures in reports/ from result files
-	$(BIN)/python -m malaria_detect.report
+	$(BIN)/python -m tools.model_card
 
 bench: .venv/installed  ## time training, predicting, explaining and intervals against the plain way
 	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap \

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn import metrics
 
 from benchmarks.results import REPORTS, machine, write
-from malaria_detect.crossval import THRESHOLD, HeldOut, read_held_out
+from malaria_detect.evaluation.cross_validation import THRESHOLD, HeldOut, read_held_out
 from malaria_detect.metrics import score
 
 

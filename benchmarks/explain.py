@@ -19,13 +19,13 @@ import torch
 from captum.attr import LayerGradCam  # type: ignore[import-untyped]
 
 from benchmarks.results import machine, write
-from malaria_detect.cells import CLASSES, find_cells
-from malaria_detect.detector import Detector, load_detector
+from malaria_detect.data.images import read_image
+from malaria_detect.data.nlm_cells import CLASSES, find_cells
 from malaria_detect.explain import Explainer
+from malaria_detect.explain.attribution import last_map
 from malaria_detect.explain.explainer import RANDOM_PARTS
-from malaria_detect.explain.layers import last_map
-from malaria_detect.images import read_image
-from malaria_detect.squares import RESIZE, network_input, square
+from malaria_detect.inference.detector import Detector, load_detector
+from malaria_detect.inference.input import RESIZE, network_input, square
 
 
 def plain(detector: Detector, paths: Sequence[Path]) -> None:

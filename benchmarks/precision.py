@@ -34,13 +34,13 @@ from tqdm import tqdm
 from benchmarks.chosen import spread
 from benchmarks.results import write
 from benchmarks.ways import EXACT, ROUNDED, SHIPPED, WAYS, Answers
-from malaria_detect.cells import Cell, find_cells
-from malaria_detect.detector import Detector, load_detector
-from malaria_detect.images import read_image
-from malaria_detect.inference import UNSURE, log_odds
-from malaria_detect.packed import packed
-from malaria_detect.preprocess import preprocess
-from malaria_detect.squares import RESIZE, network_input, square
+from malaria_detect.data.images import read_image
+from malaria_detect.data.nlm_cells import Cell, find_cells
+from malaria_detect.data.preprocessing import preprocess
+from malaria_detect.inference.detector import Detector, load_detector
+from malaria_detect.inference.input import RESIZE, network_input, square
+from malaria_detect.inference.network import UNSURE, log_odds
+from malaria_detect.inference.packed import packed
 
 BATCHES = (1, 8, 32)
 # Timed on so many cells: how many of them are unclear decides how fast the shipped way is.
@@ -55,9 +55,9 @@ _TOGETHER = 8
 
 def seen(detector: Detector, cells: Sequence[Cell]) -> torch.Tensor:
     """What the network sees of some cells: float32, (cells, 3, size, size), channels last."""
-    passport = detector.passport
-    squares = [square(preprocess(read_image(cell.path), passport.preprocess), RESIZE) for cell in cells]
-    return network_input(squares, passport.input_size, passport.mean, passport.std)
+    metadata = detector.metadata
+    squares = [square(preprocess(read_image(cell.path), metadata.preprocess), RESIZE) for cell in cells]
+    return network_input(squares, metadata.input_size, metadata.mean, metadata.std)
 
 
 def answers(way: Answers, pictures: torch.Tensor) -> np.ndarray:
@@ -97,7 +97,7 @@ def zone(detector: Detector, cells: Sequence[Cell]) -> dict[str, Any]:
     exact, *asked = np.array(odds).T
     rounded = np.array(asked)
     # Of the network's own probability, and of the calibrated one.
-    temperatures = (1.0, detector.passport.temperature)
+    temperatures = (1.0, detector.metadata.temperature)
     changes = np.max([np.abs(expit(exact / by) - expit(rounded / by)) for by in temperatures], axis=0)
     rows = []
     for unsure in ZONES:
@@ -120,11 +120,11 @@ def zone(detector: Detector, cells: Sequence[Cell]) -> dict[str, Any]:
 def alone(name: str, model: str, calibration: str) -> None:
     """Print one way's private memory and start, in a process that runs nothing else."""
     detector = load_detector(model)
-    network, passport = detector.network, detector.passport
+    network, metadata = detector.network, detector.metadata
     pictures = torch.from_numpy(np.load(calibration))[:8].contiguous(memory_format=torch.channels_last)
     own = psutil.Process()
     before, began = own.memory_full_info().uss, time.perf_counter()
-    way = WAYS[name](network, passport, pictures)
+    way = WAYS[name](network, metadata, pictures)
     way(pictures[:1])
     start = time.perf_counter() - began
     for _ in range(3):
@@ -151,7 +151,7 @@ def _built(
 ) -> Iterator[tuple[str, Answers]]:
     for name, build in WAYS.items():
         try:
-            yield name, build(network, detector.passport, calibration)
+            yield name, build(network, detector.metadata, calibration)
         except ImportError as error:
             print(f"{name}: left out ({error})")
 
@@ -172,10 +172,10 @@ def main() -> None:
         alone(options.alone, options.model, options.calibration)
         return
     detector = load_detector(options.model)
-    passport, light = detector.passport, detector.light
+    metadata, light = detector.metadata, detector.light
     cells = find_cells(options.cells).cells
     train, valid = (
-        [cell for cell in cells if cell.group in side.groups] for side in (passport.train, passport.valid)
+        [cell for cell in cells if cell.group in side.groups] for side in (metadata.train, metadata.valid)
     )
     sample = list(find_cells(options.sample).cells) if options.sample else spread(cells, SAMPLE)
     calibration = seen(detector, spread(train, CALIBRATED_ON))
@@ -189,7 +189,7 @@ def main() -> None:
         file = Path(folder) / "calibration.npy"
         np.save(file, calibration.contiguous().numpy())
         costs = {name: _in_a_process(name, options.model, file) for name in found}
-    limits = [passport.temperature * logit(point.threshold) for point in passport.operating_points]
+    limits = [metadata.temperature * logit(point.threshold) for point in metadata.operating_points]
     rows = [
         {
             "name": name,
@@ -209,7 +209,7 @@ def main() -> None:
     write(
         "speed.json",
         {
-            "model": passport.sha256,
+            "model": metadata.sha256,
             "cells": len(sample),
             "against": EXACT,
             "timed": TIMED,

@@ -28,10 +28,10 @@ from tqdm import tqdm
 from benchmarks.chosen import spread
 from benchmarks.results import write
 from benchmarks.ways import WAYS
-from malaria_detect.cells import find_cells
-from malaria_detect.detector import BATCH, Detector, load_detector
-from malaria_detect.images import read_image
-from malaria_detect.inference import log_odds
+from malaria_detect.data.images import read_image
+from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.inference.detector import BATCH, Detector, load_detector
+from malaria_detect.inference.network import log_odds
 
 # Of the cells, one in so many is enough for the slow ways.
 _FEW = 4
@@ -115,7 +115,7 @@ def main() -> None:
     files = [[path.read_bytes()] for path in few]
     parts = [paths[first : first + _PART] for first in range(0, len(paths), _PART)]
     pictures = [torch.cat([detector.seen(read_image(path)) for path in part]) for part in parts]
-    plain = WAYS["bfloat16, channels last"](detector.network, detector.passport, pictures[0])
+    plain = WAYS["bfloat16, channels last"](detector.network, detector.metadata, pictures[0])
     ways: Ways = {
         "predict": (lambda part: one_by_one(detector, part), files),
         "learn.predict, bytes": (lambda part: loop(learner, part), files),

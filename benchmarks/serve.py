@@ -24,7 +24,7 @@ from playwright.sync_api import Browser
 from benchmarks.browser import OURS, PLAIN, Look, TimedPage, chromium, open_pages
 from benchmarks.crowd import PROJECT, after_a_visit, crowd, known_answers, series
 from benchmarks.processes import Server, running
-from malaria_detect.cells import find_cells
+from malaria_detect.data.nlm_cells import find_cells
 
 PLAIN_FOLDER = Path(__file__).parent / "plain"
 POOL = 1

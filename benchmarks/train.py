@@ -29,11 +29,12 @@ from fastai.vision.all import (
 )
 
 from benchmarks.results import machine, write
-from malaria_detect.callbacks import ChannelsLast
-from malaria_detect.cells import Cell, Split, find_cells
-from malaria_detect.loaders import CellLoaders, side_for
-from malaria_detect.networks import find_network
-from malaria_detect.precision import in_bfloat16
+from malaria_detect.data.nlm_cells import Cell, find_cells
+from malaria_detect.data.splits import Split
+from malaria_detect.designs.registry import find_network
+from malaria_detect.inference.precision import in_bfloat16
+from malaria_detect.training.callbacks import ChannelsLast
+from malaria_detect.training.dataloaders import CellLoaders, side_for
 
 BATCH = 64
 

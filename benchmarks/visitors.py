@@ -32,7 +32,7 @@ from requests.cookies import get_cookie_header
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from malaria_detect.cells import CLASSES
+from malaria_detect.data.nlm_cells import CLASSES
 
 PROTOCOL = Subprotocol("v1.kernel.websocket.jupyter.org")
 # What hangs is an error: a page that never comes, an answer that never comes.

@@ -10,28 +10,28 @@ import numpy as np
 import torch
 from torch import nn
 
-from malaria_detect.detector import Detector
-from malaria_detect.inference import log_odds
-from malaria_detect.packed import packed
-from malaria_detect.passport import Passport
+from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.network import log_odds
+from malaria_detect.inference.packed import packed
 
 # Takes (pictures, 3, size, size), float32, channels last; gives log-odds.
 Answers = Callable[[torch.Tensor], Sequence[float] | np.ndarray]
-Build = Callable[[nn.Module, Passport, torch.Tensor], Answers]
+Build = Callable[[nn.Module, ModelMetadata, torch.Tensor], Answers]
 
 EXACT, SHIPPED, ROUNDED = "float32, channels last", "shipped", "bfloat16, packed"
 
 
-def _plain(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
+def _plain(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
     own = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
     return lambda pictures: log_odds(own, pictures.contiguous())
 
 
-def _channels_last(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
+def _channels_last(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
     return lambda pictures: log_odds(network, pictures)
 
 
-def _bfloat16(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
+def _bfloat16(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
     own = copy.deepcopy(network).to(torch.bfloat16)
     last = [layer for layer in own.modules() if isinstance(layer, nn.Linear)][-1].float()
     last.register_forward_pre_hook(lambda _, given: (given[0].float(),))
@@ -39,7 +39,7 @@ def _bfloat16(network: nn.Module, passport: Passport, calibration: torch.Tensor)
 
 
 def _packed(kind: torch.dtype) -> Build:
-    def build(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
+    def build(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
         own = packed(network, kind)
         assert own is not None
         return lambda pictures: log_odds(own, pictures)
@@ -47,13 +47,13 @@ def _packed(kind: torch.dtype) -> Build:
     return build
 
 
-def _shipped(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
-    light = Detector(network, passport).light
+def _shipped(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
+    light = Detector(network, metadata).light
     return lambda pictures: log_odds(network, pictures, light)
 
 
 def _compiled(kind: torch.dtype) -> Build:
-    def build(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
+    def build(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
         import torch._inductor.config as inductor
 
         inductor.freezing = True
@@ -93,21 +93,21 @@ def _session(file: Path) -> Answers:
     return ask
 
 
-def _onnx_runtime(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
+def _onnx_runtime(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
     with tempfile.TemporaryDirectory() as folder:
-        return _session(_onnx(network, Path(folder), passport.input_size))
+        return _session(_onnx(network, Path(folder), metadata.input_size))
 
 
-def _onnx_dynamic(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
+def _onnx_dynamic(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
     from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
     with tempfile.TemporaryDirectory() as folder:
-        whole, small = _onnx(network, Path(folder), passport.input_size), Path(folder) / "int8.onnx"
+        whole, small = _onnx(network, Path(folder), metadata.input_size), Path(folder) / "int8.onnx"
         quantize_dynamic(whole, small, weight_type=QuantType.QUInt8)
         return _session(small)
 
 
-def _onnx_static(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
+def _onnx_static(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
     from onnxruntime import quantization as onnx  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
     class Reader(onnx.CalibrationDataReader):  # type: ignore[misc,unused-ignore]
@@ -119,7 +119,7 @@ def _onnx_static(network: nn.Module, passport: Passport, calibration: torch.Tens
             return None if part is None else {"pictures": part.numpy()}
 
     with tempfile.TemporaryDirectory() as folder:
-        whole, small = _onnx(network, Path(folder), passport.input_size), Path(folder) / "int8.onnx"
+        whole, small = _onnx(network, Path(folder), metadata.input_size), Path(folder) / "int8.onnx"
         onnx.quantize_static(
             whole,
             small,
@@ -133,10 +133,10 @@ def _onnx_static(network: nn.Module, passport: Passport, calibration: torch.Tens
 
 
 def _openvino(precision: str) -> Build:
-    def build(network: nn.Module, passport: Passport, calibration: torch.Tensor) -> Answers:
+    def build(network: nn.Module, metadata: ModelMetadata, calibration: torch.Tensor) -> Answers:
         import openvino  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-        size = passport.input_size
+        size = metadata.input_size
         model = openvino.convert_model(
             network, example_input=torch.zeros(1, 3, size, size), input=[-1, 3, size, size]
         )

@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from malaria_detect.detector import Detector, load_detector
-    from malaria_detect.errors import MalariaDetectError
-    from malaria_detect.images import ImageRefused, read_image
-    from malaria_detect.passport import Passport, read_passport
-    from malaria_detect.prediction import Prediction, Refusal
+    from malaria_detect.core.errors import MalariaDetectError
+    from malaria_detect.data.images import ImageRefused, read_image
+    from malaria_detect.inference.detector import Detector, load_detector
+    from malaria_detect.inference.metadata import ModelMetadata, read_metadata
+    from malaria_detect.inference.prediction import Prediction, Refusal
 
 __version__ = "0.1.0"
 
@@ -25,25 +25,25 @@ __all__ = [
     "Detector",
     "ImageRefused",
     "MalariaDetectError",
-    "Passport",
+    "ModelMetadata",
     "Prediction",
     "Refusal",
     "__version__",
     "load_detector",
     "read_image",
-    "read_passport",
+    "read_metadata",
 ]
 
 _MODULE_OF = {
-    "Detector": "detector",
-    "ImageRefused": "images",
-    "MalariaDetectError": "errors",
-    "Passport": "passport",
-    "Prediction": "prediction",
-    "Refusal": "prediction",
-    "load_detector": "detector",
-    "read_image": "images",
-    "read_passport": "passport",
+    "Detector": "inference.detector",
+    "ImageRefused": "data.images",
+    "MalariaDetectError": "core.errors",
+    "ModelMetadata": "inference.metadata",
+    "Prediction": "inference.prediction",
+    "Refusal": "inference.prediction",
+    "load_detector": "inference.detector",
+    "read_image": "data.images",
+    "read_metadata": "inference.metadata",
 }
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from malaria_detect.cells import CELLS_VARIABLE, CLASSES, find_cells
+from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, find_cells
 from tests.drawn import draw_cells
 
 if TYPE_CHECKING:
-    from malaria_detect.detector import Detector
+    from malaria_detect.inference.detector import Detector
 
 NO_SKIP_VARIABLE = "MALARIA_DETECT_NO_SKIP"
 
@@ -61,7 +61,7 @@ def shipped_model() -> Path:
 @pytest.fixture(scope="session")
 def detector(shipped_model: Path) -> "Detector":
     """The shipped model, loaded once."""
-    from malaria_detect.detector import load_detector  # torch, only for the tests that need it
+    from malaria_detect.inference.detector import load_detector  # torch, only for the tests that need it
 
     return load_detector(shipped_model)
 

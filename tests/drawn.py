@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from malaria_detect.cells import CLASSES
+from malaria_detect.data.nlm_cells import CLASSES
 
 INFECTED_PATIENTS = 10
 HEALTHY_PATIENTS = 5

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from malaria_detect.cli import cells, compare, explain, labels, predict, serve, train
-from malaria_detect.errors import MalariaDetectError
+from malaria_detect.core.errors import MalariaDetectError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

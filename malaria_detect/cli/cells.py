@@ -22,8 +22,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _cells_fetch(options: argparse.Namespace) -> int:
-    from malaria_detect.cells import find_cells
-    from malaria_detect.fetch import NLM_URL, fetch_cells
+    from malaria_detect.data.download import NLM_URL, fetch_cells
+    from malaria_detect.data.nlm_cells import find_cells
 
     root = fetch_cells(Path(options.to) if options.to else None, url=options.url or NLM_URL)
     folder = find_cells(root)
@@ -34,7 +34,7 @@ def _cells_fetch(options: argparse.Namespace) -> int:
 
 
 def _cells_check(options: argparse.Namespace) -> int:
-    from malaria_detect.cells import CLASSES, check_cells, find_cells
+    from malaria_detect.data.nlm_cells import CLASSES, check_cells, find_cells
 
     folder, fingerprint = check_cells(find_cells(options.cells))
     report_ignored(folder.ignored)

@@ -49,12 +49,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from malaria_detect.cells import find_cells
-    from malaria_detect.compare import compare
-    from malaria_detect.comparison import GROUPED
-    from malaria_detect.networks import find_network
-    from malaria_detect.passport import RESEARCH_USE
-    from malaria_detect.settings import TrainingError, parse_fields
+    from malaria_detect.data.nlm_cells import find_cells
+    from malaria_detect.designs.comparison import GROUPED
+    from malaria_detect.designs.registry import find_network
+    from malaria_detect.designs.run_comparison import compare
+    from malaria_detect.inference.metadata import RESEARCH_USE
+    from malaria_detect.training.settings import TrainingError, parse_fields
 
     names = None if options.networks is None else [name.strip() for name in options.networks.split(",")]
     changed: dict[str, dict[str, Any]] = {}

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from malaria_detect.errors import MalariaDetectError
+from malaria_detect.core.errors import MalariaDetectError
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,18 +26,18 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     explain.add_argument(
         "--operating-point",
         metavar="NAME",
-        help="screening, balanced or counting: how readily a cell is called parasitized (default: the passport's)",
+        help="screening, balanced or counting: how readily a cell is called parasitized (default: the metadata's)",
     )
     explain.set_defaults(run=_explain)
 
 
 def _explain(options: argparse.Namespace) -> int:
     # torch takes seconds to import: only when it is needed.
-    from malaria_detect.detector import load_detector
+    from malaria_detect.app.wording import VERDICTS
+    from malaria_detect.data.images import read_image
     from malaria_detect.explain import explain, overlay
-    from malaria_detect.images import read_image
-    from malaria_detect.passport import RESEARCH_USE
-    from malaria_detect.sentences import VERDICTS
+    from malaria_detect.inference.detector import load_detector
+    from malaria_detect.inference.metadata import RESEARCH_USE
 
     out = Path(options.out) if options.out else None
     if out is not None and (out.is_dir() or not os.access(out.absolute().parent, os.W_OK)):

@@ -10,7 +10,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     labels = commands.add_parser(
         "labels", help="rank published labels by how little networks trained on other patients believe them"
     )
-    labels.add_argument("--out", metavar="FILE", required=True, help="table of suspects to write")
+    labels.add_argument("--out", metavar="FILE", required=True, help="table of candidates to write")
     labels.add_argument(
         "--predictions",
         default="reports/crossval-grouped.csv",
@@ -27,16 +27,16 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _labels(options: argparse.Namespace) -> int:
-    from malaria_detect.corrections import read_corrections, with_corrections
-    from malaria_detect.crossval import read_run, summarise
-    from malaria_detect.labels import suspects_from, write_suspects
-    from malaria_detect.sentences import FLATTERED
+    from malaria_detect.app.wording import FLATTERED
+    from malaria_detect.data.corrections import read_corrections
+    from malaria_detect.evaluation.cross_validation import read_run, summarise
+    from malaria_detect.evaluation.label_issues import candidates_from, with_corrections, write_candidates
 
-    suspects = suspects_from(options.predictions, options.label, options.top)
-    write_suspects(suspects, options.out)
-    contradicted = sum(suspect.contradicted for suspect in suspects)
+    candidates = candidates_from(options.predictions, options.label, options.top)
+    write_candidates(candidates, options.out)
+    contradicted = sum(candidate.contradicted for candidate in candidates)
     print(
-        f"{options.out} written: {len(suspects)} labels, the least believable first; of {contradicted} the other class "
+        f"{options.out} written: {len(candidates)} labels, least believable first; for {contradicted} the other class "
         "is the more probable one. Look at them in labels.ipynb: a label is wrong where a person says so, not here."
     )
     if options.corrections:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from malaria_detect.errors import MalariaDetectError
+from malaria_detect.core.errors import MalariaDetectError
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 
@@ -32,21 +32,21 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     predict.add_argument(
         "--operating-point",
         metavar="NAME",
-        help="screening, balanced or counting: how readily a cell is called parasitized (default: the passport's)",
+        help="screening, balanced or counting: how readily a cell is called parasitized (default: the metadata's)",
     )
     predict.set_defaults(run=_predict)
 
-    info = commands.add_parser("info", help="show the model's passport")
+    info = commands.add_parser("info", help="show the model's metadata")
     info.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
     info.set_defaults(run=_info)
 
 
 def _predict(options: argparse.Namespace) -> int:
     # torch takes seconds to import: only when it is needed.
-    from malaria_detect.detector import load_detector
-    from malaria_detect.passport import RESEARCH_USE
-    from malaria_detect.table import row, write_csv
-    from malaria_detect.visit_report import write_visit_report
+    from malaria_detect.app.html_report import write_visit_report
+    from malaria_detect.app.results_table import row, write_csv
+    from malaria_detect.inference.detector import load_detector
+    from malaria_detect.inference.metadata import RESEARCH_USE
 
     for file in (options.csv, options.report):
         if file and not os.access(Path(file).absolute().parent, os.W_OK):
@@ -72,7 +72,7 @@ def _predict(options: argparse.Namespace) -> int:
         write_csv(rows, sys.stdout)
     if options.report:
         write_visit_report(
-            options.report, zip(paths, answers, strict=True), detector.passport, detector.point
+            options.report, zip(paths, answers, strict=True), detector.metadata, detector.point
         )
     refused = sum(bool(one["error"]) for one in rows)
     parasitized = sum(one["label"] == "Parasitized" for one in rows)
@@ -86,7 +86,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _write_file(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write the table beside its place and move it there, so that an old one is never lost to half a new one."""
-    from malaria_detect.table import write_csv
+    from malaria_detect.app.results_table import write_csv
 
     part = path.with_name(f"{path.name}.part")
     try:
@@ -98,26 +98,26 @@ def _write_file(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from malaria_detect.passport import read_passport
-    from malaria_detect.words import megabytes
+    from malaria_detect.inference.metadata import read_metadata
+    from malaria_detect.metrics.formatting import megabytes
 
-    passport = read_passport(options.model)
+    metadata = read_metadata(options.model)
     print(
-        f"{passport.file_name}: {passport.architecture}, {' or '.join(passport.classes)}, made {passport.created}"
+        f"{metadata.file_name}: {metadata.architecture}, {' or '.join(metadata.classes)}, made {metadata.created}"
     )
-    print(f"  SHA-256          {passport.sha256} ({megabytes(passport.size_bytes)})")
-    print(f"  input            padded to {passport.resize} px, scaled to {passport.input_size} px")
-    print(f"  started from     {passport.weights}")
-    print(f"  cells            {passport.split}, seed {passport.seed}")
-    if passport.preprocess:
-        print(f"  pictures first   {', '.join(passport.preprocess)}")
-    print(f"  temperature      {passport.temperature:.3f} (logits are divided by it)")
-    for name, side in (("training", passport.train), ("validation", passport.valid), ("test", passport.test)):
+    print(f"  SHA-256          {metadata.sha256} ({megabytes(metadata.size_bytes)})")
+    print(f"  input            padded to {metadata.resize} px, scaled to {metadata.input_size} px")
+    print(f"  started from     {metadata.weights}")
+    print(f"  cells            {metadata.split}, seed {metadata.seed}")
+    if metadata.preprocess:
+        print(f"  pictures first   {', '.join(metadata.preprocess)}")
+    print(f"  temperature      {metadata.temperature:.3f} (logits are divided by it)")
+    for name, side in (("training", metadata.train), ("validation", metadata.valid), ("test", metadata.test)):
         print(
             f"  {name:<16} {side.cells} cells ({side.parasitized} parasitized) of {len(side.groups)} patient groups"
         )
-    for point in passport.operating_points:
-        default = " (default)" if point.name == passport.default_point else ""
+    for point in metadata.operating_points:
+        default = " (default)" if point.name == metadata.default_point else ""
         print(f"  {point.name}{default}: parasitized from probability {point.threshold:.4g}. {point.rule}")
         for name, scores in (("validation", point.validation), ("test", point.test)):
             print(f"    on {scores.patients} {name} patients (95 % interval over patients)")
@@ -126,8 +126,8 @@ def _info(options: argparse.Namespace) -> int:
                 print(
                     f"      {key:<17} {estimate.value:.4f}  ({estimate.low:.4f} to {estimate.high:.4f}){counts}"
                 )
-    print(f"  licence          {passport.licence}")
-    print(f"  {passport.intended_use}")
+    print(f"  licence          {metadata.licence}")
+    print(f"  {metadata.intended_use}")
     return 0
 
 

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from malaria_detect.errors import MalariaDetectError
+from malaria_detect.core.errors import MalariaDetectError
 
 TOKEN_VARIABLE = "MALARIA_DETECT_API_TOKEN"
 NOTEBOOK, SETTINGS = "dashboard.ipynb", "voila.json"
@@ -56,7 +56,7 @@ def _serve(options: argparse.Namespace) -> int:
     # Kernels and workers, which inherit the environment, have no need of it.
     os.environ.pop(TOKEN_VARIABLE, None)
     # Voila and Jupyter's server take a second to import: only when they are needed.
-    from malaria_detect.serve.app import serve
+    from malaria_detect.app.server.app import serve
 
     serve(
         NOTEBOOK,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from malaria_detect.cli.cells import CELLS_HELP, report_ignored
 
 if TYPE_CHECKING:
-    from malaria_detect.cells import CellFolder
-    from malaria_detect.corrections import Corrections
+    from malaria_detect.data.corrections import Corrections
+    from malaria_detect.data.nlm_cells import CellFolder
     from malaria_detect.metrics import Scores
-    from malaria_detect.settings import TrainSettings
+    from malaria_detect.training.settings import TrainSettings
 
 # Six epochs and a frozen one at small sizes: minutes a fold on a GPU, ten on two cores with bfloat16.
 _FOLD_SIZES = "64x3,96x3"
@@ -19,7 +19,7 @@ _FOLD_SIZES = "64x3,96x3"
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to the parser."""
-    train = commands.add_parser("train", help="train a model and write export.pkl with its passport")
+    train = commands.add_parser("train", help="train a model and write export.pkl with its metadata")
     train.add_argument("--output", default="export.pkl", help="the model to write (default: %(default)s)")
     train.add_argument("--sizes", help="picture sizes in px and epochs, like 96x7,160x3,224x2")
     _add_settings(train, work="runs/train")
@@ -30,7 +30,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     calibrate = commands.add_parser(
         "calibrate",
-        help="choose temperature and operating points anew from the logits that train wrote, and rewrite the passport",
+        help="choose temperature and operating points anew from the logits that train wrote, and rewrite the metadata",
     )
     calibrate.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
     calibrate.set_defaults(run=_calibrate)
@@ -94,7 +94,7 @@ def _add_settings(command: argparse.ArgumentParser, work: str) -> None:
         nargs="+",
         default=[],
         metavar="FIELD=VALUE",
-        help="any other setting, like schedule=constant patience=5; see malaria_detect.settings",
+        help="any other setting, like schedule=constant patience=5; see malaria_detect.training.settings",
     )
     command.add_argument(
         "--corrections", metavar="FILE", help="learn labels as corrected there; see `malaria-detect labels`"
@@ -115,9 +115,9 @@ def add_weights(command: argparse.ArgumentParser) -> None:
 
 def settings_of(options: argparse.Namespace) -> "TrainSettings":
     """The settings that somebody asked for; what was not named is the default's."""
-    from malaria_detect.networks import find_network
-    from malaria_detect.preprocess import parse_preprocess
-    from malaria_detect.settings import parse_fields, parse_sizes
+    from malaria_detect.data.preprocessing import parse_preprocess
+    from malaria_detect.designs.registry import find_network
+    from malaria_detect.training.settings import parse_fields, parse_sizes
 
     design = find_network(options.network)
     names = ("weights", "freeze_epochs", "average_epochs", "batch_size", "base_lr", "seed")
@@ -134,22 +134,22 @@ def settings_of(options: argparse.Namespace) -> "TrainSettings":
 
 
 def _corrections(options: argparse.Namespace) -> "Corrections | None":
-    from malaria_detect.corrections import read_corrections
+    from malaria_detect.data.corrections import read_corrections
 
     return read_corrections(options.corrections) if options.corrections else None
 
 
 def _train(options: argparse.Namespace) -> int:
-    from malaria_detect.cells import find_cells
-    from malaria_detect.passport import RESEARCH_USE
-    from malaria_detect.release import train
-    from malaria_detect.sentences import FLATTERED, NOT_CALIBRATED
+    from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
+    from malaria_detect.data.nlm_cells import find_cells
+    from malaria_detect.inference.metadata import RESEARCH_USE
+    from malaria_detect.training.export import train
 
     settings, corrections = settings_of(options), _corrections(options)
     folder = find_cells(options.cells)
     report_ignored(folder.ignored)
     _report_corrections(folder, corrections)
-    passport = train(
+    metadata = train(
         folder,
         settings,
         Path(options.work),
@@ -157,31 +157,31 @@ def _train(options: argparse.Namespace) -> int:
         corrections=corrections,
         resume=options.resume,
     )
-    print(f"{options.output} written: {accuracy(passport.point().test, 'test')}. {RESEARCH_USE}")
-    if not passport.calibrated:
+    print(f"{options.output} written: {accuracy(metadata.point().test, 'test')}. {RESEARCH_USE}")
+    if not metadata.calibrated:
         print(NOT_CALIBRATED)
-    if passport.corrected_test:
-        print(f"On corrected labels: {accuracy(passport.corrected_test, 'test')}; {FLATTERED}.")
+    if metadata.corrected_test:
+        print(f"On corrected labels: {accuracy(metadata.corrected_test, 'test')}; {FLATTERED}.")
     return 0
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from malaria_detect.passport import passport_path
-    from malaria_detect.release import recalibrate
+    from malaria_detect.inference.metadata import metadata_path
+    from malaria_detect.training.export import recalibrate
 
-    passport = recalibrate(Path(options.model))
-    thresholds = ", ".join(f"{point.name} {point.threshold:.4g}" for point in passport.operating_points)
-    print(f"{passport_path(options.model)} written: temperature {passport.temperature:.3f}; {thresholds}")
+    metadata = recalibrate(Path(options.model))
+    thresholds = ", ".join(f"{point.name} {point.threshold:.4g}" for point in metadata.operating_points)
+    print(f"{metadata_path(options.model)} written: temperature {metadata.temperature:.3f}; {thresholds}")
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from malaria_detect.cells import find_cells
-    from malaria_detect.crossval import summarise
-    from malaria_detect.evaluation import evaluate
-    from malaria_detect.folds import GROUPED
-    from malaria_detect.passport import RESEARCH_USE
-    from malaria_detect.sentences import FLATTERED
+    from malaria_detect.app.wording import FLATTERED
+    from malaria_detect.data.nlm_cells import find_cells
+    from malaria_detect.data.splits import GROUPED
+    from malaria_detect.evaluation.cross_validation import summarise
+    from malaria_detect.evaluation.run_cross_validation import evaluate
+    from malaria_detect.inference.metadata import RESEARCH_USE
 
     settings, corrections = settings_of(options), _corrections(options)
     folder = find_cells(options.cells)
@@ -210,7 +210,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _report_corrections(folder: "CellFolder", corrections: "Corrections | None") -> None:
-    from malaria_detect.corrections import account
+    from malaria_detect.data.corrections import account
 
     if corrections is not None:
         print(account([cell.path.name for cell in folder.cells], corrections), file=sys.stderr)

@@ -9,17 +9,17 @@ from scipy.special import expit, logit
 from torch import nn
 from torch.nn import functional
 
-from malaria_detect.cells import CLASSES
-from malaria_detect.detector import Detector
-from malaria_detect.explain.layers import ExplainError, evidence, last_map
-from malaria_detect.explain.parts import GRID, hidden, marked_part, random_parts
-from malaria_detect.images import ImageSource, read_image
-from malaria_detect.packed import PackedBlock
-from malaria_detect.precision import bfloat16_is_fast
-from malaria_detect.prediction import Prediction
-from malaria_detect.sentences import likelihood
-from malaria_detect.squares import RESIZE, square
-from malaria_detect.stain import cell_mask
+from malaria_detect.data.images import ImageSource, read_image
+from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.data.stain import cell_mask
+from malaria_detect.explain.attribution import ExplainError, evidence, last_map
+from malaria_detect.explain.regions import GRID, hidden, marked_part, random_parts
+from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.input import RESIZE, square
+from malaria_detect.inference.packed import PackedBlock
+from malaria_detect.inference.precision import bfloat16_is_fast
+from malaria_detect.inference.prediction import Prediction
+from malaria_detect.metrics.formatting import likelihood
 
 # Of parts that mean nothing the mark would be the best of twenty in 5 % of cells.
 RANDOM_PARTS = 19
@@ -78,8 +78,8 @@ class Explanation:
 class Explainer:
     """Explains cells one after the other, with the network's faster copy; where there is none, it makes one.
 
-    The heat comes from HiResCAM (:func:`malaria_detect.explain.layers.evidence`) at the network's last map. What it
-    marks is hidden, and so are 19 random parts of the same size and shape, all in one batch. The explanation is
+    The heat comes from HiResCAM (:func:`malaria_detect.explain.attribution.evidence`) at the network's last map. What
+    it marks is hidden, and so are 19 random parts of the same size and shape, all in one batch. The explanation is
     reliable where hiding the mark lowers the log-odds of ``Parasitized`` more than hiding any of these, which a mark
     that means nothing does in one of twenty cells; and where it does so at the network's own size, too.
 
@@ -103,7 +103,7 @@ class Explainer:
     def __init__(self, detector: Detector) -> None:
         _check_can_be_explained(detector)
         self._detector = detector
-        side = detector.passport.input_size
+        side = detector.metadata.input_size
         light = detector.light
         if light is not None and _has_gradients(light.network, side):
             self._type, self._network = torch.float32, light.network
@@ -119,7 +119,7 @@ class Explainer:
         Parameters
         ----------
         image : path, bytes, PIL.Image.Image or numpy.ndarray
-            As for :meth:`malaria_detect.detector.Detector.predict`.
+            As for :meth:`malaria_detect.inference.detector.Detector.predict`.
         prediction : Prediction, optional
             What this detector said of this picture, perhaps at another operating point; without one it is asked.
 
@@ -169,7 +169,7 @@ class Explainer:
             and check_fall > max(random_falls)
             and ((whole > 0) == (small_whole > 0) or abs(small_whole) < _UNDECIDED)
         )
-        temperature = self._detector.passport.temperature
+        temperature = self._detector.metadata.temperature
         left = float(expit(logit(np.clip(probability, 1e-12, 1 - 1e-12)) - fall / temperature))
         return Explanation(
             called,
@@ -223,16 +223,16 @@ def _sentence(reliable: bool, before: float, after: float, threshold: float) -> 
             f"{_NONE_FOUND}hiding what seemed to matter changes the model's answer too little, or no more than hiding "
             "random parts of the same size. (Of several parasites in a cell one can be hidden, and the answer stays.)"
         )
-    doubt = "That does not make the answer right."
+    uncertainty = "That does not make the answer right."
     if after >= threshold:
         return (
             f"The model looked at the marked part more than at any of {RANDOM_PARTS} random parts of the same size, "
-            f"but at others, too: without it, it would still give parasitized about {likelihood(after)}. {doubt}"
+            f"but at others, too: without it, it would still give parasitized about {likelihood(after)}. {uncertainty}"
         )
     return (
         "The model looked at the marked part: hiding it lowers the probability of parasitized from "
         f"{likelihood(before)} to about {likelihood(after)}, more than hiding any of {RANDOM_PARTS} random parts of "
-        f"the same size. {doubt}"
+        f"the same size. {uncertainty}"
     )
 
 
@@ -243,7 +243,7 @@ def _check_can_be_explained(detector: Detector) -> None:
             raise ExplainError(
                 f"This network looks with {len(trunks)} trunks at once: no one map tells where."
             )
-    if "hsv" in detector.passport.preprocess:
+    if "hsv" in detector.metadata.preprocess:
         raise ExplainError("This network sees hues instead of colours, in which no part can be painted over.")
 
 

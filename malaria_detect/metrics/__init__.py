@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from malaria_detect.metrics.calibration import fit_temperature, scaled
-    from malaria_detect.metrics.estimates import Estimate, MetricsError, PatientCounts, ReliabilityBin, Scores
+    from malaria_detect.metrics.operating_points import OPERATING_RULES, choose_threshold
     from malaria_detect.metrics.patients import count_patients, share_within, worst_patients
-    from malaria_detect.metrics.reliability_bins import reliability
+    from malaria_detect.metrics.reliability import reliability_bins
     from malaria_detect.metrics.scores import difference, roc_points, score
-    from malaria_detect.metrics.thresholds import OPERATING_RULES, choose_threshold
+    from malaria_detect.metrics.types import Estimate, MetricsError, PatientCounts, ReliabilityBin, Scores
 
 __all__ = [
     "OPERATING_RULES",
@@ -26,7 +26,7 @@ __all__ = [
     "count_patients",
     "difference",
     "fit_temperature",
-    "reliability",
+    "reliability_bins",
     "roc_points",
     "scaled",
     "score",
@@ -35,17 +35,17 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "Estimate": "estimates",
-    "MetricsError": "estimates",
-    "OPERATING_RULES": "thresholds",
-    "PatientCounts": "estimates",
-    "ReliabilityBin": "estimates",
-    "Scores": "estimates",
-    "choose_threshold": "thresholds",
+    "Estimate": "types",
+    "MetricsError": "types",
+    "OPERATING_RULES": "operating_points",
+    "PatientCounts": "types",
+    "ReliabilityBin": "types",
+    "Scores": "types",
+    "choose_threshold": "operating_points",
     "count_patients": "patients",
     "difference": "scores",
     "fit_temperature": "calibration",
-    "reliability": "reliability_bins",
+    "reliability_bins": "reliability",
     "roc_points": "scores",
     "scaled": "calibration",
     "score": "scores",

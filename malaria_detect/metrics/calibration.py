@@ -10,7 +10,7 @@ import scipy.optimize
 import scipy.special
 from numpy.typing import ArrayLike
 
-from malaria_detect.metrics.estimates import Bools, Floats, MetricsError, checked_labels, need_both_classes
+from malaria_detect.metrics.types import Bools, Floats, MetricsError, checked_labels, need_both_classes
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
-from malaria_detect.metrics.estimates import (
+from malaria_detect.metrics.types import (
     Estimate,
     MetricsError,
     PatientCounts,

@@ -17,8 +17,9 @@ import numpy as np
 import sklearn.metrics
 from numpy.typing import ArrayLike, NDArray
 
-from malaria_detect.metrics import bootstrap
-from malaria_detect.metrics.estimates import (
+from malaria_detect.metrics import intervals
+from malaria_detect.metrics._vectorized import Formulas
+from malaria_detect.metrics.types import (
     Estimate,
     Floats,
     MetricsError,
@@ -26,7 +27,6 @@ from malaria_detect.metrics.estimates import (
     checked_cells,
     numbered_groups,
 )
-from malaria_detect.metrics.formulas import Formulas
 
 ROC_POINTS = 200
 RESAMPLES = 2000
@@ -53,7 +53,7 @@ def score(
     probability : array of float, shape (N,), in [0, 1]
         Probability of parasitized.
     groups : sequence of str, length N
-        Patient group of each cell (`malaria_detect.cells.patient_group`).
+        Patient group of each cell (`malaria_detect.data.nlm_cells.patient_group`).
     threshold : float, in [0, 1]
         A cell is called parasitized where its probability is at least this.
     resamples : int, >= 1
@@ -65,7 +65,7 @@ def score(
     Returns
     -------
     Scores
-        How the intervals are made, and how often they cover the truth, is told in `malaria_detect.metrics.bootstrap`.
+        How the intervals are made, and how often they cover the truth, is told in `malaria_detect.metrics.intervals`.
 
     Raises
     ------
@@ -98,10 +98,10 @@ def score(
         value = float(here[name][0])
         if name == "ece":
             terms, drawn = (formulas.miscalibration(rows) for rows in (weights.whole, weights.drawn))
-            low, high = bootstrap.interval_of_absolute(terms[0], drawn, without[name])
+            low, high = intervals.interval_of_absolute(terms[0], drawn, without[name])
         else:
             least = _LEAST.get(name, 0.0)
-            low, high = bootstrap.interval(value, there[name], without[name], bearing, least)
+            low, high = intervals.interval(value, there[name], without[name], bearing, least)
         estimates[name] = Estimate(value, low, high, *proportions.get(name, (None, None)))
     return Scores(
         cells=positive + negative,
@@ -162,7 +162,7 @@ def difference(
     for name in bearing:
         here, there, without = (mine[name] - other[name] for mine, other in zip(ours, theirs, strict=True))
         value, enough = float(here[0]), min(bearing[name], other_bearing[name])
-        low, high = bootstrap.plain_interval(value, there, without, enough, reach=1 - _LEAST.get(name, 0.0))
+        low, high = intervals.plain_interval(value, there, without, enough, reach=1 - _LEAST.get(name, 0.0))
         estimates[name] = Estimate(value, low, high)
     return estimates
 
@@ -229,8 +229,8 @@ class _Weights:
     def of(cls, groups: int, resamples: int, seed: int) -> "_Weights":
         return cls(
             whole=np.ones((1, groups)),
-            drawn=bootstrap.draw_groups(groups, resamples, seed),
-            without=bootstrap.leave_one_out(groups),
+            drawn=intervals.draw_groups(groups, resamples, seed),
+            without=intervals.leave_one_out(groups),
         )
 
     def __iter__(self) -> Iterator[Floats]:

@@ -12,6 +12,7 @@ References
 
 from malaria_detect.plots.activations import activation_grid
 from malaria_detect.plots.calibration import reliability_diagram
+from malaria_detect.plots.cell_statistics import class_images, colour_histograms, patient_colours
 from malaria_detect.plots.cells import (
     cell_grid,
     class_counts,
@@ -20,15 +21,14 @@ from malaria_detect.plots.cells import (
     size_histogram,
     top_losses,
 )
-from malaria_detect.plots.comparison import ComparedScore, leak_meter, score_comparison
+from malaria_detect.plots.confusion_roc import confusion_matrix, roc_curve
 from malaria_detect.plots.designs import design_comparison
+from malaria_detect.plots.leakage import ComparedScore, patient_leakage, score_comparison
+from malaria_detect.plots.parasitemia import apparent_parasitemia, detection_limits
 from malaria_detect.plots.patients import patient_dots
-from malaria_detect.plots.scores import confusion_matrix, roc_curve
-from malaria_detect.plots.slide import apparent_parasitemia, detection_limits
 from malaria_detect.plots.style import CLASS_COLORS
 from malaria_detect.plots.svg import to_svg
 from malaria_detect.plots.training import accuracy_curves, loss_curves, lr_curve
-from malaria_detect.plots.views import class_images, colour_histograms, patient_colours
 
 __all__ = [
     "CLASS_COLORS",
@@ -43,13 +43,13 @@ __all__ = [
     "confusion_matrix",
     "design_comparison",
     "detection_limits",
-    "leak_meter",
     "loss_curves",
     "lr_curve",
     "mean_images",
     "patient_colours",
     "patient_counts",
     "patient_dots",
+    "patient_leakage",
     "reliability_diagram",
     "roc_curve",
     "score_comparison",

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from malaria_detect.metrics.formatting import count
 from malaria_detect.plots.style import INK, TEXT, drawn, new_figure
-from malaria_detect.words import count
 
 COLUMNS = 8
 

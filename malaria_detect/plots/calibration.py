@@ -31,7 +31,7 @@ def reliability_diagram(before: Sequence[ReliabilityBin], after: Sequence[Reliab
     Parameters
     ----------
     before, after : sequence of ReliabilityBin, not empty
-        Of `malaria_detect.metrics.reliability_bins`, with the network's own probabilities and with those after
+        Of `malaria_detect.metrics.reliability`, with the network's own probabilities and with those after
         temperature scaling.
 
     Raises

@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from malaria_detect.metrics.formatting import percent
 from malaria_detect.plots.style import (
     CLASS_COLORS,
     GRID,
@@ -23,7 +24,6 @@ from malaria_detect.plots.style import (
     style_axes,
     with_commas,
 )
-from malaria_detect.words import percent
 
 # Inches: the side of one cell in a grid, wide enough for "Parasitized" above it, and the gap beside it.
 TILE = 1.05

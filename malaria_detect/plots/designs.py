@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from malaria_detect.comparison import OURS, Row, Trained
+from malaria_detect.designs.comparison import OURS, Row, Trained
+from malaria_detect.metrics.formatting import score
 from malaria_detect.plots.cells import fold
 from malaria_detect.plots.style import (
     GREEN,
@@ -22,7 +23,6 @@ from malaria_detect.plots.style import (
     new_figure,
     style_axes,
 )
-from malaria_detect.words import score
 
 # In points: room for a network's name, and for a line under the figure.
 _NAME, _LINE = 145, 360
@@ -43,7 +43,7 @@ def design_comparison(rows: Sequence[Row]) -> Figure:
 
     Parameters
     ----------
-    rows : sequence of malaria_detect.comparison.Row
+    rows : sequence of malaria_detect.designs.comparison.Row
         Of one comparison, drawn in this order; ours is written bold.
 
     Raises

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from malaria_detect.metrics import PatientCounts
+from malaria_detect.metrics.formatting import percent
 from malaria_detect.plots.style import BAND, CLASS_COLORS, INK, QUIET_INK, TEXT, WIDTH, drawn, note
 from malaria_detect.plots.swarm import heights, rows
-from malaria_detect.words import percent
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
-from malaria_detect.passport import Epoch
+from malaria_detect.inference.metadata import Epoch
 from malaria_detect.plots.style import (
     BAND,
     GREEN,
@@ -32,7 +32,7 @@ def loss_curves(history: Sequence[Epoch]) -> Figure:
     Parameters
     ----------
     history : sequence of Epoch, not empty
-        Of the passport.
+        Of the metadata.
     """
     return _curves(
         history,
@@ -51,7 +51,7 @@ def accuracy_curves(history: Sequence[Epoch]) -> Figure:
     Parameters
     ----------
     history : sequence of Epoch, not empty
-        Of the passport.
+        Of the metadata.
     """
     return _curves(
         history,

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium
-from malaria_detect.cells import CELLS_VARIABLE
+from malaria_detect.data.nlm_cells import CELLS_VARIABLE
 from tests.browser.served import CHROMIUM, PROJECT, Server, leave, open_page, served_page
 
 

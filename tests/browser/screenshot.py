@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import ViewportSize
 
 from benchmarks.browser import chromium
-from malaria_detect.cells import CELLS_VARIABLE, CLASSES
+from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES
 from tests.browser.served import PROJECT, leave, open_page, served_page, upload
 from tests.drawn import draw_cells
 

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from malaria_detect.images import MAX_BYTES
-from malaria_detect.passport import RESEARCH_USE, Passport, read_passport
-from malaria_detect.widgets.samples import HANDFUL
-from malaria_detect.widgets.upload import MAX_PICTURES
+from malaria_detect.app.widgets.samples import HANDFUL
+from malaria_detect.app.widgets.upload import MAX_PICTURES
+from malaria_detect.data.images import MAX_BYTES
+from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata, read_metadata
+from tests.app.widgets.fakes import FIGURES
 from tests.browser.served import PROJECT, Server, leave, open_page, upload, wait_until_ready
-from tests.widgets.fakes import FIGURES
 
 WORK = 60_000  # ms: pictures are checked while other things run on the same machine
 VIEWS = ("Check cells", "How good is it", "About")
@@ -50,8 +50,8 @@ def by_command_line(*paths: Path, operating_point: str = "balanced") -> list[dic
 
 
 @pytest.fixture(scope="module")
-def passport() -> Passport:
-    return read_passport(PROJECT / "export.pkl")
+def metadata() -> ModelMetadata:
+    return read_metadata(PROJECT / "export.pkl")
 
 
 def test_letters_typed_on_the_page_are_kept_from_a_notebook_around_it(page: Page) -> None:
@@ -87,7 +87,7 @@ def test_research_use_line_is_seen_on_every_view_and_nothing_is_cut_off(page: Pa
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_how_good_is_it_shows_the_passports_figures_and_scores(page: Page, passport: Passport) -> None:
+def test_how_good_is_it_shows_the_metadata_figures_and_scores(page: Page, metadata: ModelMetadata) -> None:
     page.get_by_role("tab", name=VIEWS[1]).click()
     view = page.get_by_role("tabpanel", name=VIEWS[1])
     for figure in FIGURES:
@@ -95,7 +95,7 @@ def test_how_good_is_it_shows_the_passports_figures_and_scores(page: Page, passp
             view.get_by_role("figure").filter(has=page.get_by_role("heading", name=figure))
         ).to_be_visible()
     expect(view.locator("svg[role=img]")).to_have_count(len(FIGURES))
-    accuracy = passport.point().test.estimates["accuracy"]
+    accuracy = metadata.point().test.estimates["accuracy"]
     table = view.get_by_role("table", name="Scores on test patients")
     expect(table.get_by_role("row", name="Accuracy")).to_contain_text(
         f"{accuracy.hits:,} of {accuracy.total:,}"
@@ -104,10 +104,10 @@ def test_how_good_is_it_shows_the_passports_figures_and_scores(page: Page, passp
     expect(view.get_by_role("table", name="Cross-validation")).to_contain_text("patients on both sides")
 
 
-def test_about_shows_the_model_and_its_limits(page: Page, passport: Passport) -> None:
+def test_about_shows_the_model_and_its_limits(page: Page, metadata: ModelMetadata) -> None:
     page.get_by_role("tab", name=VIEWS[2]).click()
     view = page.get_by_role("tabpanel", name=VIEWS[2])
-    expect(view.get_by_text(passport.sha256)).to_be_visible()
+    expect(view.get_by_text(metadata.sha256)).to_be_visible()
     expect(view.get_by_role("heading", name="What it cannot do")).to_be_visible()
 
 
@@ -190,13 +190,13 @@ def test_csv_holds_what_the_cards_show(page: Page, cells: list[Path], copy_as: C
 
 
 def test_the_operating_point_changes_decisions_and_scores_everywhere_at_once(
-    page: Page, cells: list[Path], passport: Passport
+    page: Page, cells: list[Path], metadata: ModelMetadata
 ) -> None:
     upload(page, *cells)
     expect(cards(page)).to_have_count(len(cells))
     probabilities = [probability(card) for card in cards(page).all()]
     for name in ("counting", "screening"):
-        point = passport.point(name)
+        point = metadata.point(name)
         page.get_by_role("tab", name=VIEWS[0]).click()
         view = page.get_by_role("tabpanel", name=VIEWS[0])
         view.get_by_role("radio", name=name.capitalize()).check()
@@ -269,7 +269,7 @@ def test_the_report_holds_what_the_cards_show_and_opens_without_the_server(
     visitor: Page,
     cells: list[Path],
     copy_as: Callable[[str], Path],
-    passport: Passport,
+    metadata: ModelMetadata,
     tmp_path: Path,
 ) -> None:
     name = "<img src=x onerror=window.hacked=1>.png"
@@ -298,7 +298,7 @@ def test_the_report_holds_what_the_cards_show_and_opens_without_the_server(
         for one in shown.locator(".cell").all()
     ]
     assert found == kinds
-    expect(shown.get_by_text(passport.sha256)).to_be_visible()
+    expect(shown.get_by_text(metadata.sha256)).to_be_visible()
     expect(shown.get_by_role("heading", name=name)).to_be_visible()
     assert shown.evaluate("window.hacked") is None
     assert shown.evaluate("document.documentElement.scrollWidth") == 390

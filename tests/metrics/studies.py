@@ -10,7 +10,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from malaria_detect.metrics.formulas import equal_mass_bins
+from malaria_detect.metrics._vectorized import equal_mass_bins
 
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -12,9 +12,9 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from malaria_detect.errors import MalariaDetectError
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.metrics import Estimate, MetricsError, Scores, difference, roc_points, score
-from malaria_detect.metrics.formulas import Formulas, equal_mass_bins
+from malaria_detect.metrics._vectorized import Formulas, equal_mass_bins
 from tests.metrics.studies import Cells, Studies, some_cells
 
 NAMES = [
@@ -351,7 +351,7 @@ def test_scores_hold_plain_numbers_only() -> None:
 
 def test_scoring_needs_no_torch() -> None:
     program = (
-        "import sys, malaria_detect.metrics, malaria_detect.slide; "
+        "import sys, malaria_detect.metrics, malaria_detect.metrics.parasitemia; "
         "print('torch' in sys.modules, 'fastai' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

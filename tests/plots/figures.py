@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from malaria_detect import plots
-from malaria_detect.comparison import Reported, Row, Trained
+from malaria_detect.designs.comparison import Row, Trained
+from malaria_detect.inference.metadata import Epoch, StartWeights
 from malaria_detect.metrics import Estimate, PatientCounts, ReliabilityBin, Scores
-from malaria_detect.passport import Epoch, StartWeights
-from malaria_detect.slide import DetectionLimit
+from malaria_detect.metrics.parasitemia import DetectionLimit
+from malaria_detect.training.reported import Reported
 
 VERMILLION, BLUE, GREEN = "#d55e00", "#0072b2", "#009e73"
 
@@ -163,7 +164,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "patient_dots": lambda: plots.patient_dots(some_patients(24), "balanced: from 0.43 on"),
     "patient_dots of many": lambda: plots.patient_dots(some_patients(160)),
-    "leak_meter": lambda: plots.leak_meter(four_scores(0.97), four_scores(0.98), four_scores(0.01)),
+    "patient_leakage": lambda: plots.patient_leakage(four_scores(0.97), four_scores(0.98), four_scores(0.01)),
     "score_comparison": lambda: plots.score_comparison(some_rows()),
     "design_comparison": lambda: plots.design_comparison(some_designs()),
     "apparent_parasitemia": lambda: plots.apparent_parasitemia(POINTS),

@@ -71,10 +71,10 @@ def test_svg_is_the_same_in_another_process() -> None:
     program = """
 from malaria_detect import plots
 from tests.plots.figures import svg_of
-print(svg_of("leak_meter") + svg_of("reliability_diagram"), end="")
+print(svg_of("patient_leakage") + svg_of("reliability_diagram"), end="")
 """
     there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert there.stdout == svg_of("leak_meter") + svg_of("reliability_diagram")
+    assert there.stdout == svg_of("patient_leakage") + svg_of("reliability_diagram")
 
 
 @pytest.mark.parametrize("name", ["roc_curve with points", "patient_dots", "cell_grid"])
@@ -98,7 +98,7 @@ def test_svg_depends_on_the_numbers_alone(name: str) -> None:
 
 
 def test_svg_of_other_numbers_is_another() -> None:
-    one, other = (plots.leak_meter(*[four_scores(value)] * 3) for value in (0.97, 0.971))
+    one, other = (plots.patient_leakage(*[four_scores(value)] * 3) for value in (0.97, 0.971))
     assert plots.to_svg(one, "A figure.") != plots.to_svg(other, "A figure.")
 
 

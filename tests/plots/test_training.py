@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from malaria_detect import plots
-from malaria_detect.passport import Epoch
+from malaria_detect.inference.metadata import Epoch
 from tests.plots.figures import line, some_history, texts
 
 

@@ -1,0 +1,235 @@
+"""The HTTP interface: pictures in, the model's answers out, on the port of the page.
+
+It decodes no picture and knows no torch: encoded files go to the prediction workers as they came.
+"""
+
+import asyncio
+import re
+import sys
+from dataclasses import asdict
+from typing import Any, cast
+
+from tornado.http1connection import HTTP1Connection
+from tornado.web import HTTPError, stream_request_body
+
+from malaria_detect.app.server.answers import Answer, Health, ModelName
+from malaria_detect.app.server.errors import Overloaded, WorkerLost
+from malaria_detect.app.server.multipart import boundary_of, pictures_of
+from malaria_detect.app.server.openapi import POINT
+from malaria_detect.app.server.problems import Problem
+from malaria_detect.app.server.reception import RETRY_SECONDS, Limits, Upload
+from malaria_detect.app.server.service import Predictor, Service, ServiceHandler
+from malaria_detect.app.server.telemetry import Telemetry, request_id
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.prediction import Prediction, Refusal
+
+__all__ = ["Limits", "api_rules"]
+
+# What nginx logs for a client that left before its answer; never sent.
+_CLIENT_LEFT = 499
+
+
+@stream_request_body
+class Predict(ServiceHandler):
+    """Pictures in, answers out."""
+
+    route = "/api/predict"
+
+    def initialize(self, service: Service, telemetry: Telemetry) -> None:
+        """Take what the rules carry."""
+        super().initialize(service, telemetry)
+        self.pictures = 0
+        self._upload: Upload | None = None
+        self._answering: asyncio.Task[list[Prediction | Refusal]] | None = None
+        self._body_is_read = False
+        self._left = False
+
+    def prepare(self) -> None:
+        """Refuse what can be refused before the body is read."""
+        connection = cast(HTTP1Connection, self.request.connection)
+        # Bodies are measured here as they come in, so that too much gets 413: tornado itself would say a bare 400.
+        connection.set_max_body_size(sys.maxsize)
+        connection.set_body_timeout(self.service.limits.body_seconds)
+        if self.request.method not in self.allowed():
+            raise HTTPError(405)
+        super().prepare()
+        self._boundary = boundary_of(self.request.headers)
+        self._point = self._operating_point()
+        declared = self.request.headers.get("Content-Length", "")
+        # Tornado refuses what is no number as soon as it reads the body, and Python what has thousands of digits.
+        proper = declared.isdecimal() and len(declared) < 20
+        self._upload = Upload(self.service.reception, int(declared) if proper else 0)
+
+    def data_received(self, chunk: bytes) -> None:
+        """Take in a part of the body."""
+        assert self._upload is not None
+        try:
+            self._upload.add(chunk)
+        except Problem as problem:
+            # An exception here would end the connection without an answer.
+            self.send_error(problem.status_code, exc_info=(type(problem), problem, problem.__traceback__))
+
+    async def post(self) -> None:
+        """Predict."""
+        assert self._upload is not None
+        self._body_is_read = True
+        self._upload.arrived()
+        limits = self.service.limits
+        pictures = pictures_of(bytes(self._upload.body), self._boundary, limits.max_pictures)
+        self._upload.body = bytearray()
+        self.pictures = len(pictures)
+        # A task of its own, which can be dropped when the client leaves.
+        self._answering = asyncio.create_task(self._results(pictures))
+        try:
+            results = await self._answering
+        except asyncio.CancelledError:
+            if not self._left:
+                raise
+            self.set_status(_CLIENT_LEFT, "Client Left")
+            return
+        except TimeoutError as error:
+            raise Problem(
+                503,
+                f"No answer was found in {limits.answer_seconds:g} s: try again, with fewer pictures at a time.",
+                retry_after=str(RETRY_SECONDS),
+            ) from error
+        except Overloaded as error:
+            raise Problem(503, str(error), retry_after=str(error.retry_after)) from error
+        except WorkerLost as error:
+            # Not 503: programs repeat that by themselves, and the same pictures may end the next worker.
+            raise Problem(500, str(error)) from error
+        self.telemetry.pictures.inc(len(results))
+        self.telemetry.refusals.inc(sum(isinstance(result, Refusal) for result in results))
+        model = ModelName.of(self.service.metadata)
+        self.answer(Answer(model, self._point, request_id(self.request), tuple(results)).plain())
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say what went wrong, and that the connection ends where the rest of the body is not read."""
+        if not self._body_is_read:
+            self.set_header("Connection", "close")
+        super().write_error(status_code, **kwargs)
+
+    def on_finish(self) -> None:
+        """Forget the pictures."""
+        if self._upload is not None:
+            self._upload.let_go()
+
+    def on_connection_close(self) -> None:
+        """Drop the work for a client that left."""
+        super().on_connection_close()
+        if self._finished:
+            return
+        self._left = True
+        if self._answering is not None:
+            self._answering.cancel()
+        else:
+            self.on_finish()
+            self.set_status(_CLIENT_LEFT, "Client Left")
+            self.application.log_request(self)
+
+    async def _results(self, pictures: list[bytes]) -> list[Prediction | Refusal]:
+        async with asyncio.timeout(self.service.limits.answer_seconds):
+            return await self.service.workers.predict(pictures, self._point)
+
+    def _operating_point(self) -> str:
+        unknown = set(self.request.query_arguments) - {POINT}
+        chosen = self.get_query_arguments(POINT)
+        metadata = self.service.metadata
+        names = [point.name for point in metadata.operating_points]
+        # A misspelled parameter must not quietly give decisions at another operating point.
+        if unknown or len(chosen) > 1 or not set(chosen) <= set(names):
+            raise Problem(
+                400, f"The query may hold {POINT} once, with one of {', '.join(names)}, and nothing else."
+            )
+        return chosen[0] if chosen else metadata.default_point
+
+
+class HealthCheck(ServiceHandler):
+    """Whether the server takes pictures: for container health checks, which have no token."""
+
+    route = "/api/health"
+    guarded = False
+
+    def get(self) -> None:
+        """Answer 200, however busy the workers are: a container that is busy must not be ended; or 503."""
+        workers = self.service.workers
+        if workers.alive < 1:
+            raise Problem(503, "No prediction worker runs.", retry_after=str(RETRY_SECONDS))
+        self.answer(asdict(Health()))
+
+    head = get
+
+
+class Model(ServiceHandler):
+    """The model's metadata."""
+
+    route = "/api/model"
+
+    def get(self) -> None:
+        """Answer with the metadata."""
+        self.set_header("Content-Type", "application/json")
+        self.finish(self.service.model_document)
+
+    head = get
+
+
+class OpenApi(ServiceHandler):
+    """The interface's description."""
+
+    route = "/api/openapi.json"
+
+    def get(self) -> None:
+        """Answer with the description."""
+        self.answer(self.service.openapi_document)
+
+    head = get
+
+
+class Metrics(ServiceHandler):
+    """The server's numbers."""
+
+    route = "/metrics"
+
+    def get(self) -> None:
+        """Answer in Prometheus' text format."""
+        self.set_header("Content-Type", self.telemetry.content_type)
+        self.finish(self.telemetry.exposition())
+
+    head = get
+
+
+def api_rules(
+    base_url: str,
+    workers: Predictor,
+    metadata: ModelMetadata,
+    limits: Limits,
+    token: str | None,
+    telemetry: Telemetry,
+) -> list[tuple[str, type[ServiceHandler], dict[str, Any]]]:
+    """The interface's addresses for a tornado application.
+
+    Parameters
+    ----------
+    base_url : str
+        Where the server's addresses begin; with a slash at both ends.
+    workers : Predictor
+    metadata : ModelMetadata
+        Of the model that the workers run.
+    limits : Limits
+    token : str or None
+        Bearer token that is asked for everywhere but on ``api/health``; None lets everybody in.
+    telemetry : Telemetry
+
+    Returns
+    -------
+    list of (pattern, handler, keyword arguments)
+
+    Raises
+    ------
+    TokenError
+        Where the token is empty or cannot stand in a header.
+    """
+    service = Service(base_url, workers, metadata, limits, token)
+    shared = {"service": service, "telemetry": telemetry}
+    handlers = (Predict, HealthCheck, Model, OpenApi, Metrics)
+    return [(re.escape(base_url.rstrip("/") + handler.route), handler, shared) for handler in handlers]

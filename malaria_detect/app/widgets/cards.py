@@ -1,0 +1,216 @@
+"""A card for each picture that was checked, with summary, what it means for a slide, filter, progress and downloads."""
+
+from collections.abc import Callable
+from typing import Any
+
+import traitlets
+
+from malaria_detect.app.widgets.base import SCRIPTS, Part, script
+from malaria_detect.app.widgets.explanation import Shown
+from malaria_detect.app.widgets.results import Result, results_csv, results_report
+from malaria_detect.app.wording import (
+    VERDICTS,
+    caution,
+    notes,
+    slide_sentences,
+    summary,
+    threshold,
+)
+from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
+from malaria_detect.inference.prediction import Refusal
+from malaria_detect.metrics.formatting import likelihood
+
+CSV_NAME = "malaria_detect_results.csv"
+REPORT_NAME = "malaria_detect_report.html"
+
+
+class CellCards(Part):
+    """The results, in the order of upload, decided at one operating point.
+
+    Names and pictures go to the browser as messages and never become widget state, so that a saved notebook does not
+    hold them. The kernel keeps them until they are cleared: a view that is opened later gets them again.
+
+    Parameters
+    ----------
+    metadata : ModelMetadata
+        Of the model that answers.
+    point : OperatingPoint, optional
+        Where the results are decided at first; without one the metadata's default.
+    clear : callable, optional
+        Called when the visitor clears the cards, before they are forgotten.
+    explain : callable, optional
+        Explains a result when the visitor asks for it; without one the cards have no button for that.
+    """
+
+    _esm = "\n".join((script("explanation.js"), (SCRIPTS / "cards.js").read_text(encoding="utf-8")))
+    explains = traitlets.Bool().tag(sync=True)
+
+    def __init__(
+        self,
+        metadata: ModelMetadata,
+        point: OperatingPoint | None = None,
+        clear: Callable[[], None] | None = None,
+        explain: Callable[[Result], Shown] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(explains=explain is not None, **kwargs)
+        self.results: list[Result] = []
+        self.point = point or metadata.point()
+        self._metadata = metadata
+        self._on_clear = clear
+        self._explain = explain
+        self._first = 0
+        self._state: dict[str, Any] = {}
+        self.progress(0, 0)
+        self.on_msg(self._hear)
+
+    def add(self, result: Result) -> None:
+        """Show one more result."""
+        self.results.append(result.at(self.point))
+        self._send_card(len(self.results) - 1)
+
+    def decide(self, point: OperatingPoint) -> None:
+        """Decide all results anew, at another operating point, and show that in one go."""
+        self.point = point
+        self.results = [result.at(point) for result in self.results]
+        self.send(
+            {"type": "decided", "cards": [self._card(position) for position in range(len(self.results))]}
+        )
+        self.progress(self._state["done"], self._state["total"], self._state["problem"])
+
+    def progress(self, done: int, total: int, problem: str = "") -> None:
+        """Tell how far the work is; with ``done == total`` it is over and the sentences stand.
+
+        Parameters
+        ----------
+        done, total : int
+            Pictures of this go.
+        problem : str
+            A sentence where something went wrong.
+        """
+        working = done < total
+        answers = [result.answer for result in self.results]
+        self._state = {
+            "type": "state",
+            "done": done,
+            "total": total,
+            "sentence": "Checking the pictures …" if working else summary(answers),
+            "caution": caution(self.point),
+            "slide": [] if working else slide_sentences(answers, self.point),
+            "problem": problem,
+        }
+        self.send(self._state)
+
+    def clear(self) -> None:
+        """Forget all results, here and in the browser."""
+        if self._on_clear is not None:
+            self._on_clear()
+        # Numbers are never used twice: a card still on its way belongs to what was cleared.
+        self._first += len(self.results)
+        self.results.clear()
+        self.send({"type": "clear"})
+        self.progress(0, 0)
+
+    def _hear(self, _widget: object, content: dict[str, Any], _buffers: list[memoryview]) -> None:
+        match content.get("type"):
+            case "hello":
+                for position in range(len(self.results)):
+                    self._send_card(position)
+                self.send(self._state)
+            case "csv":
+                self.send({"type": "csv", "text": results_csv(self.results), "name": CSV_NAME})
+            case "report":
+                report = results_report(self.results, self._metadata, self.point)
+                self.send({"type": "report", "name": REPORT_NAME}, buffers=[report])
+            case "explain":
+                self._send_explanation(content.get("id"))
+            case "clear":
+                self.clear()
+
+    def _send_explanation(self, number: object) -> None:
+        # A card may have been cleared since its button was pressed.
+        shown = range(self._first, self._first + len(self.results))
+        if self._explain is None or not isinstance(number, int) or number not in shown:
+            return
+        result = self.results[number - self._first]
+        explained = self._explain(result)
+        self.send(
+            {
+                "type": "explained",
+                "id": number,
+                "point": self.point.name,
+                "sentence": explained.sentence,
+            },
+            buffers=[explained.layer] if explained.layer else [],
+        )
+
+    def _send_card(self, position: int) -> None:
+        picture = self.results[position].picture
+        self.send({"type": "card", **self._card(position)}, buffers=[picture] if picture else [])
+
+    def _card(self, position: int) -> dict[str, Any]:
+        return {"id": self._first + position, **card(self.results[position], self.point)}
+
+
+def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
+    """What stands on a card, as plain texts; the browser escapes them.
+
+    Parameters
+    ----------
+    result : Result
+        Decided at the operating point.
+    point : OperatingPoint
+
+    Returns
+    -------
+    dict
+        ``kind`` is parasitized, uninfected or refused; ``point`` names the operating point; ``bars`` has name, width in
+        per cent, text and exact value of each class; ``details`` has name and text of what few will want to know;
+        ``agrees`` compares the decision with the published label, where there is one.
+    """
+    answer = result.answer
+    common = {
+        "name": result.name,
+        "label": result.label,
+        "uncertain": result.uncertain,
+        "point": point.name,
+    }
+    if isinstance(answer, Refusal):
+        return common | {
+            "kind": "refused",
+            "verdict": "Not checked",
+            "bars": [],
+            "notes": [answer.reason],
+            "details": [],
+            "agrees": "",
+        }
+    width, height = answer.image_size
+    return common | {
+        "kind": answer.decision.lower(),
+        "verdict": VERDICTS[answer.decision],
+        "bars": [
+            (name, round(100 * share, 2), likelihood(share), round(share, 6))
+            for name, share in answer.probabilities.items()
+        ],
+        "notes": notes(answer),
+        "details": [
+            ("Picture", f"{width} × {height} px"),
+            ("Operating point", f"{point.name}, parasitized from {threshold(point)} on"),
+            ("Probability of parasitized, calibrated", f"{answer.probability_parasitized:.6f}"),
+            (
+                "The network’s own softmax, which learn.predict gives",
+                f"{answer.raw_probability_parasitized:.6f}",
+            ),
+        ],
+        "agrees": _agreement(answer.decision, result.label),
+    }
+
+
+def _agreement(decision: str, label: str | None) -> str:
+    if label is None:
+        return ""
+    return (
+        "The model says the same."
+        if decision == label
+        else "The model says otherwise. Labels can be wrong, too."
+    )

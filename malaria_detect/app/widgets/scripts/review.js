@@ -1,0 +1,174 @@
+// The label review: a page of cells, an answer to each. What is not to be known before an answer is not here before it.
+
+const OPEN = [["a", "Agree", "agree"], ["d", "Disagree", "disagree"], ["u", "Unsure", "unsure"]];
+const BLIND = [["p", "Parasite", "Parasitized"], ["n", "No parasite", "Uninfected"], ["u", "Unsure", "unsure"]];
+
+function keys(pairs) {
+  return make("p", { class: "md-keys" }, ...pairs.flatMap(([key, meaning], i) => [i ? ", " : "Keys: ", make("kbd", {}, key), ` ${meaning}`]), ".");
+}
+
+function render({ model, el, signal }) {
+  const cards = new Map();
+  let page = 0;
+  let pages = 1;
+  let wanted = null;  // where the keyboard goes when the answer to a message is here
+
+  const answers = () => (model.get("blind") ? BLIND : OPEN);
+  const sentence = make("p", { class: "md-sentence", role: "status" });
+  const saved = make("p", { class: "md-note" });
+  const progress = make("progress", { max: "1", value: "0", "aria-label": "Candidates judged" });
+  const question = make("div");
+  const problem = make("p", { role: "alert", class: "md-problem", hidden: "" });
+  const check = make("input", { type: "checkbox" });
+  const list = make("ol", { class: "md-candidates", "aria-label": "Candidates" });
+  const undo = button("Undo", () => ask({ type: "undo" }));
+  const turns = [0, 1].map(() => {
+    const place = make("span", { class: "md-note" });
+    const back = button("Previous", () => turn(page - 1));
+    const on = button("Next", () => turn(page + 1));
+    return { place, back, on, bar: make("div", { class: "md-turn" }, back, place, on) };
+  });
+  el.classList.add("malaria-detect", "md-review");
+  el.replaceChildren(
+    make("p", { class: "md-research" }, model.get("research_use")),
+    make("div", { class: "md-review-head" }, make("h2", {}, "Label review"), question, sentence, progress, saved),
+    problem,
+    make("div", { class: "md-review-bar" },
+      make("label", { class: "md-blind" }, check, "Blind: label, patient and opinion only after my answer"), turns[0].bar),
+    list, turns[1].bar);
+  turns[0].bar.prepend(undo);
+  keepKeys(el, signal);
+
+  function trouble(text) {
+    problem.textContent = text;
+    problem.hidden = !text;
+  }
+  function ask(message) {
+    if (!send(model, message)) trouble(ENDED);
+  }
+  function turn(to) {
+    wanted = "first";
+    ask({ type: "page", page: to });
+  }
+  function judge(position, answer, goOn) {
+    wanted = goOn ? position : null;
+    ask({ type: "verdict", position, answer });
+  }
+  function explain() {
+    check.checked = model.get("blind");
+    question.replaceChildren(
+      make("p", {}, model.get("blind")
+        ? "What does each cell show? Label, patient and the networks' opinion stay hidden until you have answered."
+        : "Does the published label hold? The networks that were trained on other patients hardly believe these."),
+      keys([...answers().map(([key, text]) => [key, text.toLowerCase()]), ["← →", "move"], ["z", "undo"]]));
+  }
+  function focus(card) {
+    for (const one of cards.values()) one.item.tabIndex = one === card ? 0 : -1;
+    card.item.focus();
+  }
+  // The next one on this page that has no answer, after the one that was answered and then from the top; else the way on.
+  function goOnFrom(position) {
+    const order = [...cards.keys()];
+    const at = order.indexOf(position) + 1;
+    const next = [...order.slice(at), ...order.slice(0, at)].map((key) => cards.get(key)).find((card) => !card.item.dataset.verdict && !card.refused);
+    if (next) focus(next);
+    else (turns[1].on.disabled ? undo : turns[1].on).focus();
+  }
+  function fill(card, content) {
+    card.item.dataset.verdict = content.verdict;
+    card.title.replaceChildren(make("span", {}, `CandidateError ${content.position + 1}`),
+      ...(content.verdict ? [make("span", { class: "md-chip" }, `You ${{ agree: "agree", disagree: "disagree", unsure: "are unsure" }[content.verdict]}`)] : []));
+    card.facts.replaceChildren(content.facts.length
+      ? make("dl", {}, ...content.facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]))
+      : make("p", { class: "md-hidden-facts" }, "Label, patient and opinion follow your answer."));
+    for (const [answer, one] of card.buttons) one.setAttribute("aria-pressed", String(answer === content.verdict || answer === content.shows));
+  }
+  function draw(content, picture) {
+    const frame = make("div", { class: "md-picture" });
+    if (picture) {
+      const image = make("img", { src: picture, alt: `Cell of candidate ${content.position + 1}` });
+      image.addEventListener("load", () => URL.revokeObjectURL(picture));  // the image has it by then
+      frame.append(image);
+    } else frame.append(make("p", { class: "md-refusal" }, content.refusal));
+    const buttons = answers().map(([, text, answer]) => [answer, button(text, () => judge(content.position, answer, false))]);
+    for (const [, one] of buttons) one.disabled = !picture;
+    const title = make("h3");
+    const facts = make("div");
+    const item = make("li", { class: "md-candidate", tabindex: "-1" }, frame,
+      make("div", { class: "md-body" }, title, facts),
+      make("div", { class: "md-answers", role: "group", "aria-label": `Your answer to candidate ${content.position + 1}` }, ...buttons.map(([, one]) => one)));
+    const card = { item, title, facts, buttons, refused: !picture };
+    item.addEventListener("focusin", () => { for (const one of cards.values()) one.item.tabIndex = one === card ? 0 : -1; });
+    cards.set(content.position, card);
+    fill(card, content);
+    return item;
+  }
+  function move(position, key) {
+    const order = [...cards.keys()];
+    const tops = order.map((one) => cards.get(one).item.offsetTop);
+    const columns = tops.filter((top) => top === tops[0]).length;
+    const to = order.indexOf(position) + { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[key];
+    if (to >= 0 && to < order.length) focus(cards.get(order[to]));
+  }
+
+  list.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const [position, card] = [...cards].find(([, one]) => one.item.contains(event.target)) ?? [];
+    if (!card) return;
+    const key = event.key.toLowerCase();
+    const [, , answer] = answers().find(([own]) => own === key) ?? [];
+    if (answer && !event.repeat) { if (!card.refused) judge(position, answer, true); }
+    else if (key === "z" && !event.repeat) ask({ type: "undo" });
+    else if (event.key.startsWith("Arrow")) move(position, event.key);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  check.addEventListener("change", () => {
+    model.set("blind", check.checked);
+    model.save_changes();
+  });
+  model.on("change:blind", explain);
+
+  model.on("msg:custom", (message, buffers) => {
+    if (message.type === "page") {
+      ({ page, pages } = message);
+      cards.clear();
+      const pictures = buffers.map((buffer) => URL.createObjectURL(new Blob([buffer], { type: "image/png" })));
+      list.replaceChildren(...message.cards.map((content) => draw(content, content.refusal ? "" : pictures.shift())));
+      const first = cards.values().next().value;
+      first.item.tabIndex = 0;
+      for (const { place, back, on } of turns) {
+        place.textContent = `Page ${page + 1} of ${pages}`;
+        back.disabled = page === 0;
+        on.disabled = page + 1 === pages;
+      }
+      if (wanted === "first") {
+        list.scrollIntoView({ block: "nearest" });
+        focus(first);
+      }
+      wanted = null;
+      el.setAttribute("data-md-ready", "");
+    }
+    if (message.type === "card" && cards.has(message.card.position)) {
+      fill(cards.get(message.card.position), message.card);
+      if (wanted === message.card.position && message.card.verdict) goOnFrom(wanted);
+      wanted = null;
+    }
+    if (message.type === "state") {
+      sentence.textContent = message.sentence;
+      saved.textContent = message.saved;
+      progress.max = message.total;
+      progress.value = message.done;
+      undo.disabled = !message.undo;
+      clearTimeout(silent);
+      trouble(message.problem);
+    }
+  });
+  const silent = setTimeout(() => trouble(ENDED), 20000);
+  signal.addEventListener("abort", () => clearTimeout(silent));
+  explain();
+  ask({ type: "hello" });
+}
+
+export default { render };

@@ -1,0 +1,1 @@
+"""Errors, versions, and reading and writing of JSON and CSV files."""

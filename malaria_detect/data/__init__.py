@@ -1,0 +1,1 @@
+"""Pictures and data sets: reading, checking, downloading, splitting and preprocessing cells."""

@@ -1,0 +1,1 @@
+"""Networks of other published systems, and their comparison on the same patients."""

@@ -1,0 +1,119 @@
+"""The pre-activation ResNet-50's ImageNet features, frozen, under a dense head."""
+
+import itertools
+import re
+from collections import OrderedDict
+from pathlib import Path
+
+import timm
+import torch
+from timm.data.config import resolve_model_data_config
+from timm.layers.norm_act import BatchNormAct2d
+from torch import nn
+
+from malaria_detect.designs.frozen import frozen_design
+from malaria_detect.inference.input import MEAN, STD
+from malaria_detect.inference.metadata import StartWeights
+from malaria_detect.training.pretrained import (
+    WeightsError,
+    frozen_at_random,
+    load_matching,
+    no_download,
+    read_state_dict,
+    start_of,
+    weights_for,
+)
+
+_TIMM = "resnetv2_50"
+STAGES = 4
+
+
+def resnet50v2_trunk(weights: str) -> tuple[nn.Module, int, StartWeights, str]:
+    """timm's ``resnetv2_50`` (He et al. 2016, Identity mappings in deep residual networks, arXiv 1603.05027).
+
+    A file holds timm's own names, or those of the ONNX model zoo's network, which has batch norms on the picture and
+    behind its first convolution; of the latter as many stages are built as the file holds. Features, averaged over the
+    picture, are 2,048, or 1,024 where the file ends after stage 3.
+
+    Raises
+    ------
+    WeightsError
+        Where ImageNet's weights cannot be had, or a file does not hold all of the trunk.
+    """
+    source = weights_for(weights, "resnet50v2")
+    if source == "none":
+        raise frozen_at_random("resnet50v2")
+    if source == "imagenet":
+        return _downloaded()
+    path = Path(source)
+    state = read_state_dict(path)
+    if "bn0.weight" not in state:
+        whole = timm.create_model(_TIMM, num_classes=0)
+        loaded = load_matching(whole, state, required="")
+        return _with_own_scale(whole), 2048, start_of(path, loaded), str(loaded)
+    state = {timm_name(name): tensor for name, tensor in state.items()}
+    stages = len({name.split(".")[1] for name in state if name.startswith("stages.")})
+    if not 1 <= stages <= STAGES:
+        raise WeightsError(f"{path.name} holds {stages} stages of a ResNet-50 v2, which has {STAGES}.")
+    trunk = _zoo_trunk(stages)
+    loaded = load_matching(trunk, state, required="")
+    return trunk, 256 * 2 ** (stages - 1), start_of(path, loaded), str(loaded)
+
+
+def timm_name(name: str) -> str:
+    """A tensor's name in timm's network, from that in the model zoo's.
+
+    Examples
+    --------
+    >>> timm_name("layer2.0.bn1.weight"), timm_name("layer1.0.downsample.weight"), timm_name("bn_next.bias")
+    ('stages.1.blocks.0.norm1.weight', 'stages.0.blocks.0.downsample.conv.weight', 'bn_next.bias')
+    """
+    match = re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", name)
+    if match is None:
+        return name
+    inner = re.sub(r"^bn(\d)", r"norm\1", match[3]).replace("downsample.", "downsample.conv.")
+    return f"stages.{int(match[1]) - 1}.blocks.{match[2]}.{inner}"
+
+
+def _downloaded() -> tuple[nn.Module, int, StartWeights, str]:
+    try:
+        whole = timm.create_model(_TIMM, pretrained=True, num_classes=0)
+    except OSError as error:
+        raise no_download("resnet50v2", error) from error
+    name, tensors = f"timm {_TIMM}, its default weights", len(whole.state_dict())
+    start = StartWeights("imagenet", name, "", tensors, 0, ())
+    return _with_own_scale(whole), 2048, start, f"loaded all of {name}"
+
+
+def _with_own_scale(network: nn.Module) -> nn.Sequential:
+    """A network of timm behind a layer from our mean and standard deviation to those of timm's weights."""
+    wanted = resolve_model_data_config(network)
+    mean, std, own_mean, own_std = (torch.tensor(x) for x in (MEAN, STD, wanted["mean"], wanted["std"]))
+    layer = nn.Conv2d(3, 3, 1, groups=3)
+    state = {"weight": (std / own_std).reshape(3, 1, 1, 1), "bias": (mean - own_mean) / own_std}
+    layer.load_state_dict(state)
+    return nn.Sequential(layer, network)
+
+
+def _zoo_trunk(stages: int) -> nn.Module:
+    whole = timm.create_model(_TIMM, num_classes=0)
+    parts = {
+        "bn0": nn.BatchNorm2d(3),
+        "conv1": whole.get_submodule("stem.conv"),
+        "bn1": nn.BatchNorm2d(64),
+        "relu": nn.ReLU(),
+        "pool": whole.get_submodule("stem.pool"),
+        "stages": nn.Sequential(*itertools.islice(whole.get_submodule("stages").children(), stages)),
+        "bn_next": BatchNormAct2d(256 * 2 ** (stages - 1)),
+        "mean": nn.AdaptiveAvgPool2d(1),
+        "flatten": nn.Flatten(),
+    }
+    return nn.Sequential(OrderedDict(parts))
+
+
+DESIGN = frozen_design(
+    "resnet50v2-frozen",
+    "ResNet-50 v2 from ImageNet, frozen, under a dense head",
+    "transfer learning as in many notebooks (Keras's ResNet50V2)",
+    [resnet50v2_trunk],
+)

@@ -1,0 +1,1 @@
+"""Cross-validation, candidate label errors, and published results."""

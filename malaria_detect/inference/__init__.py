@@ -1,0 +1,1 @@
+"""The shipped model: its metadata, its input, the network, and predictions."""

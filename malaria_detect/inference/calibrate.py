@@ -1,0 +1,202 @@
+"""What a trained network is worth: its temperature, operating points and scores, from its logits on held-out patients.
+
+Temperature, thresholds and the bar of uncertainty are chosen on validation patients; test patients only score them.
+No torch.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from malaria_detect.core.csv_io import CsvError, read_rows, write_rows
+from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.inference.metadata import OperatingPoint, Uncertainty
+from malaria_detect.metrics import (
+    OPERATING_RULES,
+    MetricsError,
+    ReliabilityBin,
+    Scores,
+    choose_threshold,
+    count_patients,
+    fit_temperature,
+    reliability_bins,
+    roc_points,
+    scaled,
+    score,
+)
+
+VALIDATION, TEST = "validation", "test"
+COLUMNS = ("file", "patient_group", "side", "label", "corrected", "logit")
+DEFAULT_POINT = "balanced"
+# A person should look at one cell in ten.
+DOUBTFUL_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Logits:
+    """One side's cells, one place in every column for each.
+
+    Attributes
+    ----------
+    files, groups, labels : tuple of str
+        File names, patient groups, published labels.
+    corrected : tuple of str
+        Labels as corrected: the published ones where nobody objected, empty where an expert was unsure.
+    values : tuple of float
+        Log-odds of parasitized, not calibrated.
+    """
+
+    files: tuple[str, ...]
+    groups: tuple[str, ...]
+    labels: tuple[str, ...]
+    corrected: tuple[str, ...]
+    values: tuple[float, ...]
+
+    @property
+    def parasitized(self) -> NDArray[np.bool_]:
+        """Whether the published label says parasitized."""
+        return np.array(self.labels) == CLASSES[0]
+
+    def probability(self, temperature: float) -> NDArray[np.float64]:
+        """Probability of parasitized at a temperature."""
+        return scaled(self.values, temperature)
+
+
+def write_logits(validation: Logits, test: Logits, path: Path) -> None:
+    """Write both sides' logits as CSV, in the order of file names."""
+    rows = [
+        (file, group, side, label, corrected, f"{value:.7g}")
+        for side, logits in ((VALIDATION, validation), (TEST, test))
+        for file, group, label, corrected, value in sorted(zip(*vars(logits).values(), strict=True))
+    ]
+    write_rows(path, COLUMNS, rows)
+
+
+def read_logits(path: str | os.PathLike[str]) -> tuple[Logits, Logits]:
+    """Logits on validation and on test patients, as :func:`write_logits` wrote them.
+
+    Raises
+    ------
+    CsvError
+        Where the file is missing, or a row is not what it should be.
+    """
+    sides: dict[str, list[tuple[str, str, str, str, float]]] = {VALIDATION: [], TEST: []}
+    for place, (file, group, side, label, corrected, logit) in read_rows(Path(path), COLUMNS):
+        try:
+            value = float(logit)
+        except ValueError:
+            value = np.nan
+        if side not in sides or {label, corrected} - {*CLASSES, ""} or not label or not np.isfinite(value):
+            raise CsvError(f"{place}: a side, a class or a number is not what it should be.")
+        sides[side].append((file, group, label, corrected, value))
+    for side, rows in sides.items():
+        if not rows:
+            raise CsvError(f"{path} holds no cells of {side} patients.")
+    validation, test = (Logits(*zip(*rows, strict=True)) for rows in sides.values())
+    return validation, test
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The part of the metadata that follows from logits; fields as in ModelMetadata."""
+
+    temperature: float
+    operating_points: tuple[OperatingPoint, ...]
+    default_point: str
+    uncertainty: Uncertainty
+    roc: tuple[tuple[float, float], ...]
+    reliability_raw: tuple[ReliabilityBin, ...]
+    reliability: tuple[ReliabilityBin, ...]
+    ece_raw: float
+    corrected_test: Scores | None
+
+
+def assess(validation: Logits, test: Logits) -> Assessment:
+    """Choose temperature, operating points and bar of uncertainty on validation patients; score them on test patients.
+
+    A network that can hardly tell the classes apart is assessed too, so that no training is lost: where no temperature
+    can be fitted it is 1, and where no threshold keeps a rule 0.5 stands in, and the rule says so.
+
+    Raises
+    ------
+    MetricsError
+        Where a side lacks a class.
+    """
+    temperature = _temperature(validation)
+    chosen_on, probability = validation.probability(temperature), test.probability(temperature)
+    points = []
+    for name in OPERATING_RULES:
+        threshold, rule = _threshold(validation, chosen_on, name)
+        points.append(
+            OperatingPoint(
+                name=name,
+                rule=rule,
+                threshold=threshold,
+                validation=score(validation.parasitized, chosen_on, validation.groups, threshold),
+                test=score(test.parasitized, probability, test.groups, threshold),
+                patients=count_patients(test.parasitized, probability >= threshold, test.groups),
+            )
+        )
+    raw = reliability_bins(test.parasitized, test.probability(1.0), test.groups)
+    default = next(point.threshold for point in points if point.name == DEFAULT_POINT)
+    return Assessment(
+        temperature=temperature,
+        operating_points=tuple(points),
+        default_point=DEFAULT_POINT,
+        uncertainty=_uncertainty(
+            (validation.parasitized, chosen_on), (test.parasitized, probability), default
+        ),
+        roc=roc_points(test.parasitized, probability),
+        reliability_raw=raw,
+        reliability=reliability_bins(test.parasitized, probability, test.groups),
+        ece_raw=sum(one.cells * abs(one.mean_probability - one.share) for one in raw) / len(test.files),
+        corrected_test=_corrected_scores(test, probability, default),
+    )
+
+
+def _temperature(validation: Logits) -> float:
+    try:
+        return fit_temperature(validation.values, validation.parasitized)
+    except MetricsError:
+        return 1.0
+
+
+def _threshold(validation: Logits, probability: NDArray[np.float64], name: str) -> tuple[float, str]:
+    rule = OPERATING_RULES[name]
+    try:
+        chosen = choose_threshold(validation.parasitized, probability, validation.groups, name)
+    except MetricsError:
+        return 0.5, f"{rule} No threshold kept this rule on the validation patients: 0.5 stands in."
+    return chosen, rule
+
+
+def _corrected_scores(test: Logits, probability: NDArray[np.float64], threshold: float) -> Scores | None:
+    if test.corrected == test.labels:
+        return None
+    kept = [index for index, label in enumerate(test.corrected) if label]
+    parasitized = np.array([test.corrected[index] == CLASSES[0] for index in kept])
+    if len(set(parasitized)) < 2:
+        return None
+    return score(parasitized, probability[kept], [test.groups[index] for index in kept], threshold)
+
+
+_Cells = tuple[NDArray[np.bool_], NDArray[np.float64]]
+
+
+def _uncertainty(validation: _Cells, test: _Cells, threshold: float) -> Uncertainty:
+    confidence = _confidence(validation[1], threshold)
+    below = float(np.quantile(confidence, DOUBTFUL_SHARE))
+    shares = []
+    for parasitized, probability in (validation, test):
+        uncertain = _confidence(probability, threshold) < below
+        wrong = (probability >= threshold) != parasitized
+        shares.append((float(uncertain.mean()), float(uncertain[wrong].mean()) if wrong.any() else np.nan))
+    return Uncertainty(below, *shares[0], *shares[1])
+
+
+def _confidence(probability: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Calibrated probability of what each cell is called."""
+    return np.where(probability >= threshold, probability, 1 - probability)

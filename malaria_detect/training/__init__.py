@@ -1,0 +1,1 @@
+"""Training of the networks: settings, data, callbacks, schedule, fit and export."""

@@ -1,0 +1,189 @@
+"""What an attacker has: raw bytes to a port, and a kernel's websocket without a browser around it."""
+
+import json
+import re
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+from urllib.parse import urlsplit
+
+from websockets.sync.client import ClientConnection, connect
+
+from malaria_detect.app.server.kernel_frames import PROTOCOL
+from malaria_detect.app.server.sessions import END_COOKIE, TALK_COOKIE
+
+SECONDS = 60  # more than anything takes: a test that waits so long has failed
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as the test wants it; ``headers`` have small names, repeated ones are joined by a line break."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def ask(
+    port: int,
+    method: str = "GET",
+    path: str = "/",
+    body: bytes | None = None,
+    headers: Mapping[str, str] = {},
+) -> Answer:
+    """Ask the server on a port, with the path as it stands here."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    try:
+        connection.request(method, path, body, dict(headers))
+        return _answer(connection.getresponse())
+    finally:
+        connection.close()
+
+
+def _answer(response: HTTPResponse) -> Answer:
+    headers: dict[str, str] = {}
+    for name, value in response.getheaders():
+        headers[name.lower()] = "\n".join(filter(None, (headers.get(name.lower()), value)))
+    return Answer(response.status, headers, response.read())
+
+
+def send_raw(port: int, *chunks: bytes) -> bytes:
+    """Send bytes and return all that comes back until the server closes the connection."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+        try:
+            for chunk in chunks:
+                connection.sendall(chunk)
+            while received := connection.recv(65536):
+                answer += received
+        except ConnectionError:
+            # The server need not read what it refuses.
+            pass
+    return answer
+
+
+def statuses(answer: bytes) -> list[int]:
+    """Status codes of all HTTP answers in a row of bytes."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3})", answer)]
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who was given a page: its kernel's id, and the cookies by name."""
+
+    port: int
+    answer: Answer
+    kernel_id: str
+    cookies: dict[str, str]
+
+    @property
+    def page(self) -> str:
+        return self.answer.body.decode()
+
+    def cookie(self, name: str) -> str:
+        return f"{name}={self.cookies[name]}"
+
+    def socket(self, **options: Any) -> ClientConnection:
+        """Open the kernel's websocket as the page does; options are those of :func:`open_socket`."""
+        return open_socket(self.port, self.kernel_id, **{"cookie": self.cookie(TALK_COOKIE), **options})
+
+    def leave(self) -> Answer:
+        """End the kernel as the page does."""
+        return ask(
+            self.port,
+            "POST",
+            f"/voila/api/shutdown/{self.kernel_id}",
+            b"_xsrf=" + b"0" * 32,
+            {
+                "Cookie": f"{self.cookie(END_COOKIE)}; _xsrf={'0' * 32}",
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+        )
+
+
+def visit(port: int, headers: Mapping[str, str] = {}) -> Visitor:
+    """Ask for the page."""
+    return visitor_of(port, ask(port, headers=headers))
+
+
+def visitor_of(port: int, answer: Answer) -> Visitor:
+    """Read from a page who its visitor is."""
+    assert answer.status == 200, answer
+    found = re.search(r'"kernelId": "([0-9a-f-]{36})"', answer.body.decode())
+    assert found
+    cookies = dict(line.partition(";")[0].split("=", 1) for line in answer.headers["set-cookie"].split("\n"))
+    return Visitor(port, answer, found[1], cookies)
+
+
+def open_socket(
+    port: int,
+    kernel_id: str,
+    cookie: str | None = None,
+    origin: str | None = "",
+    protocol: str | None = PROTOCOL,
+    headers: Mapping[str, str] = {},
+) -> ClientConnection:
+    """Open a kernel's websocket; an empty origin is the server's own."""
+    return connect(
+        f"ws://127.0.0.1:{port}/api/kernels/{kernel_id}/channels?session_id={uuid.uuid4()}",
+        origin=f"http://127.0.0.1:{port}" if origin == "" else origin,  # type: ignore[arg-type]
+        subprotocols=[protocol] if protocol else None,  # type: ignore[list-item]
+        additional_headers={**({"Cookie": cookie} if cookie else {}), **headers},
+        compression=None,
+        max_size=None,
+        open_timeout=SECONDS,
+        close_timeout=SECONDS,
+        ping_interval=None,
+    )
+
+
+def message(kind: str, content: dict[str, Any], message_id: str | None = None) -> list[bytes]:
+    """Make a message to a kernel: header, parent's header, metadata, content."""
+    header = {
+        "msg_id": message_id or str(uuid.uuid4()),
+        "msg_type": kind,
+        "session": "attack",
+        "username": "",
+        "version": "5.3",
+        "date": "2026-01-01T00:00:00Z",
+    }
+    return [json.dumps(part).encode() for part in (header, {}, {}, content)]
+
+
+def frame(parts: list[bytes], channel: str = "shell") -> bytes:
+    """Pack a message as the page does."""
+    blocks = [channel.encode(), *parts]
+    offsets = [8 * (len(blocks) + 2)]
+    for block in blocks:
+        offsets.append(offsets[-1] + len(block))
+    table = b"".join(number.to_bytes(8, "little") for number in (len(offsets), *offsets))
+    return table + b"".join(blocks)
+
+
+def kinds_until_idle(connection: ClientConnection, message_id: str) -> list[str]:
+    """Read what the kernel says until it is done with a message; return the types of what it said of that message."""
+    kinds: list[str] = []
+    while True:
+        data = connection.recv(timeout=SECONDS)
+        assert isinstance(data, bytes)
+        header, parent, content = (json.loads(_part(data, number)) for number in (1, 2, 4))
+        if parent.get("msg_id") != message_id:
+            continue
+        kinds.append(header["msg_type"])
+        if content.get("execution_state") == "idle":
+            return kinds
+
+
+def _part(data: bytes, number: int) -> bytes:
+    start, stop = (int.from_bytes(data[8 * (number + i) :][:8], "little") for i in (1, 2))
+    return data[start:stop]
+
+
+def port_of(address: str) -> int:
+    """Return an address's port."""
+    port = urlsplit(address).port
+    assert port
+    return port

@@ -1,0 +1,179 @@
+"""The HTTP interface in a real tornado server, with workers that can be told to be slow, full or lost."""
+
+import asyncio
+import json
+import logging
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from malaria_detect.app.server.api import Limits, api_rules
+from malaria_detect.app.server.telemetry import LOGGER, Telemetry
+from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.prediction import Prediction, Refusal
+
+# A hung test fails after this; nothing is timed by it.
+PATIENCE = 30
+
+
+class Worker:
+    """Answers from the shipped model, in a thread, as the server's own workers do."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self.waiting = 0
+        self.capacity = 4
+        self.alive = 1
+
+    async def predict(
+        self, pictures: Sequence[bytes], operating_point: str | None = None
+    ) -> list[Prediction | Refusal]:
+        """Predict with the real network."""
+        return await asyncio.to_thread(self._predict, pictures, operating_point)
+
+    def _predict(self, pictures: Sequence[bytes], operating_point: str | None) -> list[Prediction | Refusal]:
+        detector = self.detector.at(operating_point) if operating_point else self.detector
+        results: list[Any] = list(detector.predict_many(pictures))
+        return [
+            Refusal(**vars(result)) if hasattr(result, "reason") else Prediction(**vars(result))
+            for result in results
+        ]
+
+
+class Stuck(Worker):
+    """Never answers, and tells when a job comes and when it is dropped."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__(detector)
+        self.begun, self.dropped = threading.Event(), threading.Event()
+
+    async def predict(
+        self, pictures: Sequence[bytes], operating_point: str | None = None
+    ) -> list[Prediction | Refusal]:
+        """Wait until nobody waits for the answer."""
+        self.begun.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            self.dropped.set()
+
+
+class Failing(Worker):
+    """Raises what it is told to."""
+
+    def __init__(self, detector: Detector, error: Exception) -> None:
+        super().__init__(detector)
+        self.error = error
+
+    async def predict(
+        self, pictures: Sequence[bytes], operating_point: str | None = None
+    ) -> list[Prediction | Refusal]:
+        """Fail."""
+        raise self.error
+
+
+@dataclass
+class Running:
+    """A server that runs: where it is, what it asks for, what it wrote."""
+
+    address: str
+    token: str | None = None
+    lines: "queue.Queue[str]" = field(default_factory=queue.Queue)
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rsplit(":", 1)[1].split("/")[0])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What lets a request in."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def get(self, path: str, **more: Any) -> requests.Response:
+        return requests.get(self.address + path, headers=self.headers, timeout=PATIENCE, **more)
+
+    def predict(
+        self, *pictures: bytes, query: str = "", headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        """Send pictures as any program would."""
+        files = [("pictures", ("cell.png", picture)) for picture in pictures]
+        return requests.post(
+            f"{self.address}api/predict{query}",
+            files=files,
+            headers=self.headers | (headers or {}),
+            timeout=PATIENCE,
+        )
+
+    def logged(self) -> dict[str, Any]:
+        """The next line of the log; it is written once the answer is on its way."""
+        line: dict[str, Any] = json.loads(self.lines.get(timeout=PATIENCE))
+        return line
+
+
+class _ToQueue(logging.Handler):
+    def __init__(self, lines: "queue.Queue[str]") -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.put(record.getMessage())
+
+
+@contextmanager
+def serving(
+    workers: Worker,
+    limits: Limits | None = None,
+    token: str | None = None,
+    base_url: str = "/",
+    others: Sequence[tuple[str, type[RequestHandler]]] = (),
+) -> Iterator[Running]:
+    """Serve the interface on a free port until the block ends.
+
+    Parameters
+    ----------
+    others : sequence of (pattern, handler)
+        Served beside it, as the page is.
+    """
+    telemetry = Telemetry(
+        queue_length=lambda: workers.waiting, workers_alive=lambda: workers.alive, kernels_running=lambda: 0
+    )
+    rules = api_rules(base_url, workers, workers.detector.metadata, limits or Limits(), token, telemetry)
+    application = Application([*rules, *others], log_function=telemetry.log_request, telemetry=telemetry)
+    (socket,) = bind_sockets(0, "127.0.0.1")
+    running = Running(f"http://127.0.0.1:{socket.getsockname()[1]}{base_url}", token)
+    started = threading.Event()
+    ends: list[Any] = []
+
+    async def serve() -> None:
+        # Small, as for the page: the interface raises it where it takes pictures.
+        server = HTTPServer(application, max_body_size=64 * 1024)
+        server.add_sockets([socket])
+        end = asyncio.Event()
+        ends.append((asyncio.get_running_loop(), end))
+        started.set()
+        await end.wait()
+        server.stop()
+        await server.close_all_connections()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    handler = _ToQueue(running.lines)
+    logger = logging.getLogger(LOGGER)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    thread.start()
+    assert started.wait(PATIENCE)
+    try:
+        yield running
+    finally:
+        loop, end = ends[0]
+        loop.call_soon_threadsafe(end.set)
+        thread.join(PATIENCE)
+        logger.removeHandler(handler)

@@ -1,0 +1,143 @@
+"""What is said of results: counts from the answers, shares from test patients, and nothing of a patient."""
+
+from dataclasses import replace
+
+import pytest
+
+from malaria_detect.app import wording
+from malaria_detect.app.wording import NO_BREAK, caution, percent, slide_sentences, summary, threshold
+from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
+from malaria_detect.inference.prediction import Prediction, Refusal
+from malaria_detect.metrics import PatientCounts
+from tests.app.widgets.fakes import made_up_metadata, prediction
+
+
+@pytest.fixture
+def metadata() -> ModelMetadata:
+    return made_up_metadata()
+
+
+@pytest.fixture
+def point(metadata: ModelMetadata) -> OperatingPoint:
+    return metadata.point()
+
+
+def answers(
+    metadata: ModelMetadata, parasitized: int, uninfected: int, refused: int = 0
+) -> list[Prediction | Refusal]:
+    called = [prediction(0.99, metadata)] * parasitized
+    return [*called, *[prediction(0.01, metadata)] * uninfected, *[Refusal("The file is empty.")] * refused]
+
+
+def plain(text: str) -> str:
+    return text.replace(NO_BREAK, " ")
+
+
+@pytest.mark.parametrize(
+    ("parasitized", "uninfected", "bad", "sentence"),
+    [
+        (2, 1, 0, "2 of 3 cells look parasitized."),
+        (1, 1, 0, "1 of 2 cells looks parasitized."),
+        (0, 1, 0, "0 of 1 cell looks parasitized."),
+        (1, 0, 1, "1 of 1 cell looks parasitized. 1 picture could not be checked."),
+        (0, 2, 2, "0 of 2 cells look parasitized. 2 pictures could not be checked."),
+        (0, 0, 2, "2 pictures could not be checked."),
+    ],
+)
+def test_summary_counts_cells_and_refusals(
+    parasitized: int, uninfected: int, bad: int, sentence: str, metadata: ModelMetadata
+) -> None:
+    assert summary(answers(metadata, parasitized, uninfected, bad)) == sentence
+
+
+def test_caution_tells_what_was_counted_at_the_operating_point(point: OperatingPoint) -> None:
+    counted = replace(point.test, true_positive=3, false_negative=1, false_positive=1, true_negative=4)
+    text = plain(caution(replace(point, test=counted)))
+    assert "set to “balanced”" in text
+    assert "missed 1 of 4 parasitized cells (25.0 %)" in text
+    assert "called 1 of 5 uninfected ones parasitized (20.0 %)" in text
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.0, "0 %"),
+        (1e-9, "< 0.1 %"),
+        (0.0005, "0.1 %"),
+        (0.5, "50.0 %"),
+        (0.9994, "99.9 %"),
+        (0.9996, "> 99.9 %"),
+    ],
+)
+def test_percent_claims_no_certainty_that_is_not_there(share: float, words: str) -> None:
+    assert plain(percent(share)) == words
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(1e-6, "< 0.01 %"), (0.00731, "0.73 %"), (0.99994, "99.99 %"), (0.99996, "> 99.99 %")],
+)
+def test_percent_with_more_decimals_keeps_its_word(share: float, words: str) -> None:
+    assert plain(percent(share, 2)) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.5, "50.0 %"), (0.99961, "99.96 %"), (0.0003, "0.03 %"), (0.0, "0 %")]
+)
+def test_a_threshold_is_printed_as_neither_0_nor_100_where_it_is_not(
+    value: float, words: str, point: OperatingPoint
+) -> None:
+    assert plain(threshold(replace(point, threshold=value))) == words
+
+
+def test_a_slide_is_told_called_corrected_healthy_and_limit(
+    metadata: ModelMetadata, point: OperatingPoint
+) -> None:
+    called, corrected, healthy, limit, basis = map(plain, slide_sentences(answers(metadata, 3, 37, 5), point))
+    assert called == "Of 40 cells, 3 were called parasitized: 7.5 %."
+    estimate = wording.correction(3, 40, point.patients)
+    assert estimate is not None
+    assert f"about {plain(percent(estimate.estimate))} ({plain(percent(estimate.low))} to " in corrected
+    assert healthy.startswith("A person without parasites would read about 1.1 % (")
+    assert limit.startswith(
+        "With so few cells a slide is told from one without parasites in 95 of 100 cases from "
+    )
+    assert basis.startswith("40 cells are few: on a thin smear 500 and more are counted.")
+    assert "one slide, all that were counted and none chosen" in basis
+
+
+def test_enough_cells_are_not_called_few(metadata: ModelMetadata, point: OperatingPoint) -> None:
+    *_, limit, basis = slide_sentences(answers(metadata, 3, 497), point)
+    assert limit.startswith(
+        "With 500 cells a slide is told from one without parasites in 95 of 100 cases from "
+    )
+    assert "few" not in basis
+
+
+def test_nothing_is_said_of_a_slide_without_a_cell(metadata: ModelMetadata, point: OperatingPoint) -> None:
+    assert slide_sentences(answers(metadata, 0, 0, 2), point) == []
+
+
+def test_no_limit_and_no_correction_are_said_so(metadata: ModelMetadata, point: OperatingPoint) -> None:
+    # As many uninfected cells are called as parasitized ones: such calls say nothing.
+    useless = tuple(PatientCounts(name, 10, 10, 3, 3) for name in "AB")
+    point = replace(point, patients=useless)
+    _, corrected, _, limit, _ = slide_sentences(answers(metadata, 1, 1), point)
+    assert "cannot be corrected" in corrected
+    assert limit == "With so few cells no slide is told from one without parasites in 95 of 100 cases."
+
+
+def test_an_interval_that_nobody_knows_is_left_out(metadata: ModelMetadata, point: OperatingPoint) -> None:
+    alone = replace(point, patients=(PatientCounts("A", 100, 100, 97, 2),))
+    said = plain(" ".join(slide_sentences(answers(metadata, 3, 37), alone)))
+    assert "A person without parasites would read about 2.0 % at this operating point" in said
+    assert "nan" not in said
+
+
+def test_words_of_a_diagnosis_are_never_said(metadata: ModelMetadata) -> None:
+    said = []
+    for point in metadata.operating_points:
+        answers = [prediction(probability, metadata, point) for probability in (0.01, 0.99)]
+        said += [caution(point), *slide_sentences(answers, point)]
+    for word in ("positive", "negative", "healthy", "diagnos", "infected person", "sick"):
+        assert word not in " ".join(said).lower()

@@ -1,0 +1,158 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from malaria_detect.core.csv_io import CsvError
+from malaria_detect.core.json_io import to_json
+from malaria_detect.evaluation.cross_validation import (
+    CrossValidationError,
+    HeldOut,
+    Run,
+    compare,
+    read_evaluation,
+    read_held_out,
+    read_run,
+    summarise,
+    write_held_out,
+)
+from malaria_detect.inference.metadata import StartWeights
+
+
+def held_out(split: str, cells: int = 200, seed: int = 0) -> HeldOut:
+    """Made-up predictions: every tenth is wrong in the grouped folds, every twentieth in the random cut."""
+    random = np.random.default_rng(seed)
+    labels = ["Parasitized" if index % 2 else "Uninfected" for index in range(cells)]
+    wrong = [index % (10 if split == "grouped" else 20) == 3 for index in range(cells)]
+    believed = np.where(wrong, 0.2, 0.9) + random.uniform(-0.05, 0.05, cells)
+    kept = range(cells) if split == "grouped" else range(0, cells, 3)
+    return HeldOut(
+        files=tuple(f"P{index % 20}_IMG_1_cell_{index}.png" for index in range(cells)),
+        groups=tuple(f"P{index % 20}" for index in range(cells)),
+        folds=tuple(index % 20 % 5 + 1 if split == "grouped" else 1 for index in range(cells)),
+        labels=tuple(labels),
+        probability=tuple(
+            round(float(p if label == "Parasitized" else 1 - p), 6)
+            for p, label in zip(believed, labels, strict=True)
+        ),
+        corrected=tuple(labels),
+    ).cells(list(kept))
+
+
+def run(split: str) -> Run:
+    return Run(
+        split=split,
+        folds=5 if split == "grouped" else 1,
+        settings={"sizes": [64, 96], "seed": 13, "valid": 0.2, "test": 0.0},
+        cells="fingerprint",
+        start=StartWeights("none", "random", "", 0, 218, ()),
+        histories=(),
+        versions={"python": "3.11"},
+        created="2026-01-31",
+    )
+
+
+def test_predictions_come_back_as_they_were_written_in_the_order_of_class_and_name(tmp_path: Path) -> None:
+    given = held_out("grouped")
+    write_held_out(given, tmp_path / "a.csv")
+    read = read_held_out(tmp_path / "a.csv")
+    assert list(zip(read.labels, read.files, strict=True)) == sorted(
+        zip(given.labels, given.files, strict=True)
+    )
+    assert set(zip(*vars(read).values(), strict=True)) == set(zip(*vars(given).values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "a,P1,one,Uninfected,0.5,Uninfected",
+        "a,P1,1,Uninfected,high,Uninfected",
+        "a,P1,1,Uninfected,1.5,Uninfected",
+        "a,P1,1,Uninfected,nan,Uninfected",
+        "a,P1,1,healthy,0.5,Uninfected",
+        "a,P1,1,,0.5,Uninfected",
+        "a,P1,1,Uninfected,0.5,perhaps",
+    ],
+)
+def test_a_row_that_is_no_prediction_is_refused_with_its_line(tmp_path: Path, row: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"file,patient_group,fold,label,probability,corrected\n{row}\n", encoding="utf-8")
+    with pytest.raises(CrossValidationError, match="line 2"):
+        read_held_out(file)
+
+
+def test_an_empty_table_another_table_and_a_missing_one_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("file,patient_group,fold,label,probability,corrected\n", encoding="utf-8")
+    with pytest.raises(CrossValidationError, match="holds no cell"):
+        read_held_out(file)
+    file.write_text("name,label\na,b\n", encoding="utf-8")
+    with pytest.raises(CsvError, match="has the columns 'name,label'"):
+        read_held_out(file)
+    with pytest.raises(CsvError, match="cannot be read"):
+        read_held_out(tmp_path / "missing.csv")
+
+
+def test_a_summary_counts_every_patient_and_scores_all_cells() -> None:
+    given = held_out("grouped")
+    found = summarise(given, run("grouped"))
+    assert found.scores.cells == len(given.files) == sum(one.cells for one in found.patients)
+    assert found.scores.estimates["accuracy"].value == pytest.approx(0.9)
+    assert len(found.patients) == 20
+    assert found.corrected_scores is None
+    assert not found.run.patients_on_both_sides
+
+
+def test_corrected_labels_are_scored_beside_the_published_ones_without_unsure_cells() -> None:
+    given = held_out("grouped")
+    corrected = list(given.labels)
+    corrected[3] = "Uninfected"  # the model said so against the published label
+    corrected[13] = ""
+    found = summarise(replace(given, corrected=tuple(corrected)), run("grouped"))
+    assert found.scores.estimates["accuracy"].hits == 180
+    assert found.corrected_scores is not None
+    assert (found.corrected_scores.cells, found.corrected_scores.estimates["accuracy"].hits) == (199, 181)
+
+
+def test_the_leak_is_measured_on_the_cells_that_both_held_out() -> None:
+    grouped, random = held_out("grouped"), held_out("random")
+    found = compare((grouped, run("grouped")), (random, run("random")))
+    assert found.leakage_cells == len(random.files) == 67
+    assert found.random.run.patients_on_both_sides
+    # Of the cells 0, 3, 6, … the grouped folds have those wrong that end in 3, the random cut every second of them.
+    leakage = found.leakage["accuracy"]
+    assert leakage.value == pytest.approx((7 - 4) / 67)
+    assert leakage.low < leakage.value < leakage.high
+
+
+def test_runs_that_differ_in_more_than_the_split_are_not_compared() -> None:
+    grouped, random = held_out("grouped"), held_out("random")
+    other = replace(run("random"), settings={**run("random").settings, "sizes": [224]})
+    with pytest.raises(CrossValidationError, match="run both alike"):
+        compare((grouped, run("grouped")), (random, other))
+    with pytest.raises(CrossValidationError, match="One grouped and one random"):
+        compare((grouped, run("grouped")), (grouped, run("grouped")))
+    elsewhere = replace(random, files=tuple(f"x{file}" for file in random.files))
+    with pytest.raises(CrossValidationError, match="share no cell"):
+        compare((grouped, run("grouped")), (elsewhere, run("random")))
+
+
+def test_an_evaluation_comes_back_from_its_file(tmp_path: Path) -> None:
+    given = compare((held_out("grouped"), run("grouped")), (held_out("random"), run("random")))
+    (tmp_path / "evaluation.json").write_text(to_json(given), encoding="utf-8")
+    assert read_evaluation(tmp_path / "evaluation.json") == given
+    content = json.loads(to_json(given))
+    content["leakage_cells"] = "many"
+    (tmp_path / "evaluation.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(CrossValidationError, match=r"evaluation\.json cannot be read"):
+        read_evaluation(tmp_path / "evaluation.json")
+
+
+def test_a_run_is_read_from_its_two_files(tmp_path: Path) -> None:
+    write_held_out(held_out("random"), tmp_path / "a.csv")
+    with pytest.raises(CrossValidationError, match=r"a\.json cannot be read"):
+        read_run(tmp_path / "a.csv")
+    (tmp_path / "a.json").write_text(to_json(run("random")), encoding="utf-8")
+    assert read_run(tmp_path / "a.csv")[1] == run("random")

@@ -1,0 +1,252 @@
+"""Looking inside: the layers' maps, the marked part, and the check that an explanation must stand."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torchvision.models import resnet18
+
+from malaria_detect.data.images import ImageRefused, read_image
+from malaria_detect.data.nlm_cells import CLASSES, find_cells
+from malaria_detect.designs.frozen import Trunks
+from malaria_detect.explain import Explainer, Explanation, activations, overlay
+from malaria_detect.explain.attribution import ExplainError, evidence, last_map
+from malaria_detect.explain.explainer import LEAST_FALL, RANDOM_PARTS
+from malaria_detect.explain.regions import GRID, hidden, marked_part, random_parts
+from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.network import prepared
+
+ROWS, COLUMNS = np.mgrid[:GRID, :GRID]
+ROUND_CELL = np.hypot(ROWS - 27.5, COLUMNS - 27.5) < 26
+
+
+def dotted_cell(x: int, y: int, width: int = 130, height: int = 110) -> Image.Image:
+    """A pink ellipse on black, with a dark purple dot of 7 px radius at a place."""
+    rows, columns = np.mgrid[:height, :width]
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    inside = np.hypot((columns - width / 2) / (width / 2), (rows - height / 2) / (height / 2)) < 0.98
+    pixels[inside] = (209, 152, 166)
+    pixels[np.hypot(columns - x, rows - y) < 7] = (110, 25, 120)
+    return Image.fromarray(pixels)
+
+
+class DotFinder(nn.Module):
+    """Known weights: the sum of what is much less green than a cell, behind one convolution, against a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grain = nn.Conv2d(3, 1, 8, stride=8)
+        self.rectify = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.strength = 4000.0
+        # Red without green: neither the pink cell nor the black around it has that.
+        with torch.no_grad():
+            self.grain.weight.zero_()
+            self.grain.weight[:, 0] = 0.229 / 64
+            self.grain.weight[:, 1] = -0.224 / 64
+            torch.nn.init.constant_(self.grain.get_parameter("bias"), 0.485 - 0.456 - 0.25)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        dot = self.strength * self.pool(self.rectify(self.grain(pictures))).flatten(1)
+        return torch.cat([dot - 2, 2 - dot], dim=1)
+
+
+@pytest.fixture(scope="module")
+def dot_explainer(detector: Detector) -> Explainer:
+    return Explainer(Detector(prepared(DotFinder()), detector.metadata))
+
+
+@pytest.mark.parametrize(("x", "y"), [(40, 50), (90, 40), (65, 80), (30, 70)])
+def test_the_marked_part_covers_the_dot_that_the_network_saw(
+    dot_explainer: Explainer, x: int, y: int
+) -> None:
+    explanation = dot_explainer.explain(dotted_cell(x, y))
+    assert explanation.called == "Parasitized"
+    assert explanation.reliable
+    assert explanation.marked.shape == explanation.heat.shape == (110, 130)
+    assert explanation.marked[y, x]
+    rows, columns = np.nonzero(explanation.marked)
+    assert np.hypot(rows.mean() - y, columns.mean() - x) < 6
+    assert explanation.heat[y, x] > 0.5
+    assert explanation.heat.max() <= 1
+    assert len(explanation.random_falls) == RANDOM_PARTS
+    assert explanation.check_fall > max(explanation.random_falls)
+    assert explanation.fall >= LEAST_FALL
+    assert "The model looked at the marked part" in explanation.sentence
+
+
+def test_the_shipped_model_is_explained_on_real_cells(detector: Detector, real_cells: Path) -> None:
+    """Nearly all of the cells that it is sure of, and the falls are those of a parasite that is gone."""
+    cells = [cell for cell in find_cells(real_cells).cells if cell.label == CLASSES[0]][::16]
+    predictions = [(cell.path, detector.predict(cell.path)) for cell in cells]
+    explainer = Explainer(detector)
+    found = [explainer.explain(path, one) for path, one in predictions if one.probability_parasitized > 0.98]
+    assert len(found) >= 5
+    assert np.mean([one.reliable for one in found]) >= 0.7
+    assert np.median([one.fall for one in found]) > 1
+
+
+def test_a_network_with_random_weights_mostly_fails_the_check(detector: Detector) -> None:
+    checked = []
+    for seed in range(12):
+        torch.manual_seed(seed)
+        metadata = replace(detector.metadata, input_size=96)
+        judge = Detector(prepared(resnet18(num_classes=2)), metadata)
+        picture = dotted_cell(*np.random.default_rng(seed).integers(40, 75, 2))
+        called = replace(judge.predict(picture), decision=CLASSES[0])
+        explanation = Explainer(judge).explain(picture, called)
+        if explanation.random_falls:
+            checked.append(explanation.reliable)
+    assert len(checked) >= 4  # others find no mark, or no room for parts like it
+    assert sum(checked) <= len(checked) / 3
+
+
+def test_a_mark_that_hardly_matters_is_no_explanation(detector: Detector) -> None:
+    finder = DotFinder()
+    finder.strength = 40.0  # the dot still matters most, but hiding it changes the odds by next to nothing
+    picture = dotted_cell(40, 50)
+    judge = Detector(prepared(finder), detector.metadata)
+    explanation = Explainer(judge).explain(picture, replace(judge.predict(picture), decision=CLASSES[0]))
+    assert explanation.check_fall > max(explanation.random_falls)
+    assert explanation.fall < LEAST_FALL
+    assert not explanation.reliable
+
+
+def test_what_one_map_cannot_tell_is_refused(detector: Detector) -> None:
+    two = nn.Sequential(Trunks([resnet18(num_classes=2), resnet18(num_classes=2)]), nn.Linear(4, 2))
+    with pytest.raises(ExplainError, match="2 trunks at once"):
+        Explainer(Detector(prepared(two), detector.metadata))
+    hues = replace(detector.metadata, preprocess=("hsv",))
+    with pytest.raises(ExplainError, match="hues instead of colours"):
+        Explainer(Detector(prepared(DotFinder()), hues))
+
+
+def test_what_is_absent_is_not_pointed_at(detector: Detector) -> None:
+    picture = dotted_cell(40, 50)
+    prediction = replace(detector.predict(picture), decision=CLASSES[1])
+    explanation = Explainer(detector).explain(picture, prediction)
+    assert not explanation.reliable
+    assert not explanation.marked.any()
+    assert "absent cannot be pointed at" in explanation.sentence
+
+
+def test_a_picture_without_a_cell_is_no_crash(dot_explainer: Explainer) -> None:
+    for pixels in (np.zeros((40, 60), np.uint8), np.full((300, 40), 255, np.uint8)):
+        called = replace(dot_explainer._detector.predict(pixels), decision=CLASSES[0])
+        explanation = dot_explainer.explain(pixels, called)
+        assert explanation.heat.shape == pixels.shape
+        assert not explanation.reliable
+        assert "No reliable explanation was found" in explanation.sentence
+
+
+def test_what_is_no_picture_is_refused(dot_explainer: Explainer) -> None:
+    with pytest.raises(ImageRefused):
+        dot_explainer.explain(b"no picture")
+
+
+def test_activations_are_those_of_every_convolution_and_pooling_and_are_not_changed_later() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    )
+    picture = torch.randn(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    found = activations(network, picture)
+    assert [(one.layer, one.kind) for one in found] == [
+        ("0", "Conv2d"),
+        ("2", "MaxPool2d"),
+        ("3", "AdaptiveAvgPool2d"),
+    ]
+    with torch.no_grad():
+        np.testing.assert_allclose(found[0].maps, network[0](picture)[0].numpy(), rtol=1e-5)
+    assert found[0].maps.min() < 0
+    assert found[2].maps.shape == (4, 1, 1)
+    assert network.training
+    assert not network[0]._forward_hooks
+
+
+@pytest.mark.parametrize("ready", [lambda network: network, prepared], ids=["as it is", "prepared"])
+def test_activations_of_a_resnet_are_the_same_layers_prepared_or_not(
+    ready: Callable[[nn.Module], nn.Module],
+) -> None:
+    found = activations(ready(resnet18(num_classes=2)), torch.zeros(1, 3, 64, 64))
+    assert len(found) == 20 + 2
+    assert found[0].maps.shape == (64, 32, 32)
+    assert (found[1].kind, found[-1].kind) == ("MaxPool2d", "AdaptiveAvgPool2d")
+
+
+def test_activations_are_of_one_picture() -> None:
+    with pytest.raises(ValueError, match="one picture"):
+        activations(nn.Identity(), torch.zeros(2, 3, 8, 8))
+
+
+def test_evidence_adds_up_to_the_log_odds_where_the_rest_is_linear() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 36, 2, bias=False))
+    picture = torch.randn(1, 3, 8, 8)
+    layer = last_map(network, picture)
+    assert layer is network[1]
+    with torch.no_grad():
+        logits = network(picture)[0]
+    assert evidence(network, layer, picture).sum() == pytest.approx(float(logits[0] - logits[1]), rel=1e-4)
+
+
+def test_a_network_without_maps_cannot_be_explained() -> None:
+    with pytest.raises(ExplainError, match="No layer"):
+        last_map(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), torch.zeros(1, 3, 4, 4))
+
+
+def test_the_mark_is_never_more_than_a_fifth_of_the_cell() -> None:
+    part = marked_part(1 + np.hypot(ROWS, COLUMNS) / 1000, ROUND_CELL)
+    assert 0 < part.sum() <= 0.2 * ROUND_CELL.sum()
+    assert not (part & ~ROUND_CELL).any()
+    assert not marked_part(-np.ones((GRID, GRID)), ROUND_CELL).any()
+
+
+def test_random_parts_are_alike_in_size_inside_the_cell_and_away_from_the_mark() -> None:
+    part = (np.abs(ROWS - 20) < 3) & (np.abs(COLUMNS - 30) < 6)
+    parts = random_parts(part, ROUND_CELL, RANDOM_PARTS)
+    assert len({one.tobytes() for one in parts}) == RANDOM_PARTS
+    for one in parts:
+        assert one.sum() == part.sum()
+        assert (one & ROUND_CELL).sum() >= 0.95 * part.sum() - 1
+        assert (one & part).sum() <= 0.5 * part.sum() + 1
+    assert any(one.any(axis=0).sum() == 5 for one in parts)  # turned
+    again = random_parts(part, ROUND_CELL, RANDOM_PARTS)
+    assert all((one == other).all() for one, other in zip(parts, again, strict=True))
+    assert random_parts(ROUND_CELL, ROUND_CELL, 3) == []
+
+
+def test_hiding_paints_the_cells_own_colour_and_leaves_the_rest() -> None:
+    picture = torch.zeros(1, 3, GRID, GRID)
+    picture[0, :, torch.from_numpy(ROUND_CELL)] = 0.7
+    dot = np.hypot(ROWS - 27, COLUMNS - 40) < 3
+    picture[0, :, torch.from_numpy(dot)] = 0.1
+    (without,) = hidden(picture, ROUND_CELL, [dot])
+    assert torch.allclose(without[:, torch.from_numpy(ROUND_CELL)], torch.tensor(0.7))
+    assert torch.equal(
+        without[:, torch.from_numpy(~ROUND_CELL)], picture[0, :, torch.from_numpy(~ROUND_CELL)]
+    )
+
+
+def test_the_overlay_is_the_picture_at_no_strength_and_changes_only_what_is_hot_or_marked() -> None:
+    picture = dotted_cell(40, 50)
+    marked = np.zeros((110, 130), dtype=bool)
+    marked[45:55, 35:45] = True
+    explanation = Explanation("Parasitized", marked.astype(np.float32), marked, 1.0, 1.0, (), True, "")
+    assert overlay(picture, explanation, 0).tobytes() == picture.tobytes()
+    changed = (np.asarray(overlay(picture, explanation, 1)) != np.asarray(picture)).any(axis=2)
+    assert changed[50, 40]
+    assert not changed[80:].any()
+    with pytest.raises(ValueError, match="strength"):
+        overlay(picture, explanation, 2)
+    with pytest.raises(ValueError, match="of a picture of"):
+        overlay(read_image(np.zeros((50, 50), np.uint8)), explanation)

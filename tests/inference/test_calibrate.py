@@ -1,0 +1,142 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from malaria_detect.core.csv_io import CsvError
+from malaria_detect.inference.calibrate import Assessment, Logits, assess, read_logits, write_logits
+from malaria_detect.inference.metadata import MetadataError, metadata_path, read_metadata
+from malaria_detect.training.export import logits_path, recalibrate
+
+
+def made_up(patients: int, seed: int) -> Logits:
+    """Over-cautious logits: three times too small, so that the temperature must be near a third."""
+    random = np.random.default_rng(seed)
+    cells = 100 * patients
+    logits = random.normal(0, 4, cells)
+    parasitized = random.uniform(size=cells) < 1 / (1 + np.exp(-logits))
+    labels = tuple("Parasitized" if one else "Uninfected" for one in parasitized)
+    return Logits(
+        files=tuple(f"{seed}-{index}.png" for index in range(cells)),
+        groups=tuple(f"{seed}-P{index % patients}" for index in range(cells)),
+        labels=labels,
+        corrected=labels,
+        values=tuple(float(value) for value in logits / 3),
+    )
+
+
+@pytest.fixture(scope="module")
+def sides() -> tuple[Logits, Logits]:
+    return made_up(20, seed=1), made_up(20, seed=2)
+
+
+@pytest.fixture(scope="module")
+def assessment(sides: tuple[Logits, Logits]) -> Assessment:
+    return assess(*sides)
+
+
+def test_the_temperature_makes_probabilities_honest_on_other_patients(assessment: Assessment) -> None:
+    assert assessment.temperature == pytest.approx(1 / 3, rel=0.1)
+    calibrated = assessment.operating_points[0].test.estimates["ece"].value
+    assert calibrated < 0.5 * assessment.ece_raw
+
+
+def test_operating_points_keep_their_promise_where_they_were_chosen(assessment: Assessment) -> None:
+    points = {point.name: point for point in assessment.operating_points}
+    assert list(points) == ["screening", "balanced", "counting"]
+    assert points["screening"].validation.estimates["sensitivity"].value >= 0.97
+    assert points["counting"].validation.estimates["specificity"].value >= 0.995
+    assert points["screening"].threshold < points["balanced"].threshold < points["counting"].threshold
+    assert assessment.default_point == "balanced"
+
+
+def test_test_patients_choose_nothing(sides: tuple[Logits, Logits], assessment: Assessment) -> None:
+    other = assess(sides[0], made_up(20, seed=3))
+    assert other.temperature == assessment.temperature
+    assert other.uncertainty.below == assessment.uncertainty.below
+    for one, another in zip(other.operating_points, assessment.operating_points, strict=True):
+        assert (one.threshold, one.validation) == (another.threshold, another.validation)
+
+
+def test_a_tenth_of_the_validation_cells_is_uncertain_and_most_mistakes_are_among_them(
+    assessment: Assessment,
+) -> None:
+    uncertainty = assessment.uncertainty
+    assert uncertainty.validation_share == pytest.approx(0.1, abs=0.01)
+    assert uncertainty.test_caught > uncertainty.test_share
+
+
+def test_corrected_labels_are_scored_too(sides: tuple[Logits, Logits], assessment: Assessment) -> None:
+    validation, test = sides
+    assert assessment.corrected_test is None
+    corrected = assess(validation, replace(test, corrected=("", *test.labels[1:])))
+    assert corrected.corrected_test is not None
+    assert corrected.corrected_test.cells == len(test.files) - 1
+
+
+def test_logits_come_back_as_they_were_written(sides: tuple[Logits, Logits], tmp_path: Path) -> None:
+    write_logits(*sides, tmp_path / "cells.csv")
+    for given, read in zip(sides, read_logits(tmp_path / "cells.csv"), strict=True):
+        assert sorted(read.files) == sorted(given.files)
+        assert dict(zip(read.files, read.values, strict=True)) == pytest.approx(
+            dict(zip(given.files, given.values, strict=True)), rel=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "a,P1,train,Uninfected,Uninfected,1",
+        "a,P1,test,healthy,Uninfected,1",
+        "a,P1,test,,Uninfected,1",
+        "a,P1,test,Uninfected,perhaps,1",
+        "a,P1,test,Uninfected,Uninfected,inf",
+        "a,P1,test,Uninfected,Uninfected,high",
+    ],
+)
+def test_a_row_that_is_no_logit_is_refused_with_its_line(row: str, tmp_path: Path) -> None:
+    file = tmp_path / "cells.csv"
+    file.write_text(f"file,patient_group,side,label,corrected,logit\n{row}\n", encoding="utf-8")
+    with pytest.raises(CsvError, match="line 2"):
+        read_logits(file)
+
+
+def test_a_side_without_cells_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "cells.csv"
+    file.write_text("file,patient_group,side,label,corrected,logit\n", encoding="utf-8")
+    with pytest.raises(CsvError, match="no cells of validation patients"):
+        read_logits(file)
+
+
+@pytest.fixture
+def shipped_copy(shipped_model: Path, tmp_path: Path) -> Path:
+    model = tmp_path / shipped_model.name
+    logits_path(model).parent.mkdir()
+    for place in (metadata_path, logits_path, Path):
+        place(model).write_bytes(place(shipped_model).read_bytes())
+    return model
+
+
+def nearly(given: object) -> object:
+    """Numbers but for their last digits, which another processor may sum up otherwise."""
+    if isinstance(given, dict):
+        return {name: nearly(inner) for name, inner in given.items()}
+    if isinstance(given, list):
+        return [nearly(inner) for inner in given]
+    return float(f"{given:.6g}") if isinstance(given, float) else given
+
+
+def test_the_shipped_metadata_follows_from_the_shipped_logits(shipped_copy: Path) -> None:
+    before = json.loads(metadata_path(shipped_copy).read_text(encoding="utf-8"))
+    recalibrate(shipped_copy)
+    assert nearly(json.loads(metadata_path(shipped_copy).read_text(encoding="utf-8"))) == nearly(before)
+
+
+def test_logits_of_another_model_are_refused(shipped_copy: Path, sides: tuple[Logits, Logits]) -> None:
+    write_logits(*sides, logits_path(shipped_copy))
+    before = read_metadata(shipped_copy)
+    with pytest.raises(MetadataError, match="is not the file that"):
+        recalibrate(shipped_copy)
+    assert read_metadata(shipped_copy) == before

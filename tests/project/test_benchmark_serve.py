@@ -1,0 +1,100 @@
+"""What the measurement of serving concludes from what it measures; the measuring itself is `make bench-serve`."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from benchmarks.crowd import Known, is_right
+from benchmarks.processes import REST_SECONDS, Load, at_rest
+from benchmarks.serve import Bar, bars
+from benchmarks.visitors import Card
+
+PROJECT = Path(__file__).resolve().parents[2]
+GOOD: dict[str, Any] = {
+    "usable_ms": {"warm": 800.0, "cold": 2000.0, "plain": 5000.0},
+    "answer_ms": {"ours": 50.0, "plain": 250.0, "plain_from_press": 200.0},
+    "private_mb": {"ours": 50.0, "plain": 500.0},
+    "crowd": {"visitors": 20, "pictures": 5, "right": 100, "answered_longest_s": 3.0, "memory_mb": 1400},
+    "series": {"visitors": 200, "right": 200, "growth_percent": -1.5},
+}
+SPOILT = [
+    ("private_memory_ratio", "private_mb", "plain", 350.0),
+    ("private_memory_mb", "private_mb", "ours", 61.0),
+    ("usable_warm_ratio", "usable_ms", "warm", 1001.0),
+    ("usable_warm_ms", "usable_ms", "warm", 1001.0),
+    ("usable_cold_ratio", "usable_ms", "cold", 2600.0),
+    ("answer_ratio", "answer_ms", "plain_from_press", 149.0),
+    ("crowd_right", "crowd", "right", 99),
+    ("crowd_answered_longest_s", "crowd", "answered_longest_s", 5.01),
+    ("crowd_memory_mb", "crowd", "memory_mb", 1501),
+    ("series_right", "series", "right", 199),
+    ("series_growth_percent", "series", "growth_percent", 10.1),
+]
+
+
+def test_every_bar_is_met_by_figures_that_are_good_enough() -> None:
+    reached = bars(GOOD)
+    assert {name for name, *_ in SPOILT} == set(reached)
+    assert all(bar.met for bar in reached.values())
+    assert reached["answer_ratio"].value == 4.0
+
+
+@pytest.mark.parametrize(("name", "part", "figure", "value"), SPOILT)
+def test_a_figure_that_is_too_bad_misses_its_bar(name: str, part: str, figure: str, value: float) -> None:
+    spoilt = bars({**GOOD, part: {**GOOD[part], figure: value}})
+    assert not spoilt[name].met
+    assert spoilt[name].as_json()["met"] is False
+
+
+def test_a_bar_is_met_at_its_limit() -> None:
+    assert Bar(8, at_least=8).as_json() == {"value": 8, "at_least": 8, "met": True}
+    assert Bar(10, at_most=10).as_json() == {"value": 10, "at_most": 10, "met": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "probability", "right"),
+    [
+        ("parasitized", 0.9, True),
+        ("parasitized", 0.904, True),
+        ("parasitized", 0.906, False),
+        ("uninfected", 0.9, False),
+        ("refused", None, False),
+    ],
+)
+def test_an_answer_is_right_where_decision_and_probability_are(
+    kind: str, probability: float | None, right: bool
+) -> None:
+    assert is_right(Card("a.png", kind, probability), Known(Path("a.png"), "parasitized", 0.9)) is right
+
+
+def test_a_server_is_at_rest_when_it_neither_works_nor_starts_nor_ends_anything() -> None:
+    some, more = frozenset({1, 2}), frozenset({1, 2, 3})
+    late = REST_SECONDS + 0.1
+    assert at_rest([Load(0, some, 0), Load(late / 2, some, 0), Load(late, some, 0.01)])
+    assert not at_rest([Load(0, some, 0), Load(REST_SECONDS - 0.1, some, 0)])
+    assert not at_rest([Load(0, some, 0), Load(late, some, late)])
+    # A kernel that came and went within the time.
+    assert not at_rest([Load(0, some, 0), Load(late / 2, more, 0), Load(late, some, 0.01)])
+    # What was before the last seconds does not matter.
+    assert at_rest([Load(0, more, 0), Load(1, some, 9), Load(1 + late, some, 9.01)])
+
+
+def test_the_measuring_process_maps_no_torch_whose_memory_it_would_share_with_the_server() -> None:
+    code = "import sys, benchmarks.serve; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+
+
+def test_the_plain_page_owes_nothing_to_this_project_but_the_model() -> None:
+    folder = PROJECT / "benchmarks" / "plain"
+    # A voila.json beside it would change Voila's own settings.
+    assert [path.name for path in folder.iterdir() if path.is_file()] == ["plain.ipynb"]
+    notebook = nbformat.read(folder / "plain.ipynb", as_version=4)
+    source = "\n".join(cell.source for cell in notebook.cells)
+    assert "malaria_detect" not in source
+    assert (folder / "../../export.pkl").is_file()
+    assert 'load_learner("../../export.pkl")' in source
+    assert "learn.predict(" in source

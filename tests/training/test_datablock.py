@@ -1,0 +1,175 @@
+import pickletools
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fastai.vision.all import PILImage, Pipeline, Resize, load_learner
+from PIL import Image
+
+from malaria_detect.data.images import read_image
+from malaria_detect.data.nlm_cells import CLASSES, find_cells
+from malaria_detect.data.preprocessing import preprocess
+from malaria_detect.data.splits import fastai_splitter, grouped_split
+from malaria_detect.designs.registry import find_network
+from malaria_detect.inference.input import RESIZE, network_input, square
+from malaria_detect.training.datablock import cell_block, design_dataloaders
+from malaria_detect.training.half_pickle import export_learner
+from malaria_detect.training.image_cache import make_squares
+
+
+def test_a_square_is_fastais_padded_resize_pixel_for_pixel(sample_cells: Path) -> None:
+    resize = Resize(RESIZE, method="pad", pad_mode="zeros")
+    for cell in find_cells(sample_cells).cells[::4]:
+        fastai = np.asarray(resize(PILImage.create(cell.path), split_idx=1))
+        assert np.array_equal(square(read_image(cell.path), RESIZE), fastai), cell.path.name
+
+
+@pytest.mark.parametrize("size", [(40, 394), (394, 40), (131, 130), (460, 460), (900, 700), (17, 16)])
+def test_a_square_of_any_shape_is_fastais(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(size[0])
+    image = PILImage.create(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    fastai = Resize(RESIZE, method="pad", pad_mode="zeros")(image, split_idx=1)
+    assert np.array_equal(square(image, RESIZE), np.asarray(fastai))
+
+
+def test_no_cell_loses_its_edge() -> None:
+    picture = square(Image.new("RGB", (60, 30), "white"), 60)
+    assert picture.any(axis=(1, 2)).sum() == 30
+    assert picture.any(axis=(0, 2)).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet34", "resnet18-scratch-110", "keras-cnn-128", "small-cnn-64", "mobilenetv2-frozen"]
+)
+def test_a_networks_input_is_its_learners_own_transforms(name: str, sample_cells: Path) -> None:
+    design = find_network(name)
+    paths = [cell.path for cell in find_cells(sample_cells).cells[::39]]
+    size, mean, std = design.input_size, design.mean, design.std
+    dls = design_dataloaders(paths, size=size, batch_tfms=design.augmentations(size), mean=mean, std=std)
+    (batch,) = dls.test_dl(paths, bs=len(paths)).one_batch()
+    ours = network_input([square(read_image(path), RESIZE) for path in paths], size, mean, std)
+    assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
+
+
+def test_a_preprocessing_is_a_part_of_the_learner(sample_cells: Path) -> None:
+    paths = [cell.path for cell in find_cells(sample_cells).cells[::80]]
+    names = ("blur:2", "hsv")
+    (batch,) = design_dataloaders(paths, preprocess=names).test_dl(paths, bs=len(paths)).one_batch()
+    ours = network_input([square(preprocess(read_image(path), names), RESIZE) for path in paths])
+    assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
+
+
+def test_squares_on_disk_are_the_squares(sample_cells: Path, tmp_path: Path) -> None:
+    paths = [cell.path for cell in find_cells(sample_cells).cells[::20]]
+    done: list[int] = []
+    squares = make_squares(paths, 64, tmp_path / "squares.npy", done.append)
+    assert sum(done) == len(paths)
+    for path, picture in zip(paths, squares, strict=True):
+        assert np.array_equal(picture, square(read_image(path), 64))
+    assert [path.name for path in tmp_path.iterdir()] == ["squares.npy"]
+
+
+def test_the_block_follows_the_design(sample_cells: Path) -> None:
+    folder = find_cells(sample_cells)
+    paths = [cell.path for cell in folder.cells]
+    dls = cell_block(fastai_splitter(grouped_split, seed=1)).dataloaders(paths, bs=8, num_workers=0)
+    pictures, _ = dls.one_batch()
+    assert pictures.shape == (8, 3, 224, 224)
+    assert tuple(dls.vocab) == CLASSES
+    assert {str(path.parent.name) for path in dls.train_ds.items} == set(CLASSES)
+    groups = [{path.name.split("_IMG_")[0] for path in side.items} for side in (dls.train_ds, dls.valid_ds)]
+    assert not groups[0] & groups[1]
+
+
+def test_augmentation_turns_cells_but_keeps_their_edge_in_black(drawn_cells: Path) -> None:
+    paths = [cell.path for cell in find_cells(drawn_cells).cells[:8]]
+    block = cell_block(lambda items: (list(range(8)), [0]))
+    dls = block.dataloaders(paths, bs=8, num_workers=0, shuffle=False)
+    normalize = dls.after_batch[-1]
+    first, second = (normalize.decode(dls.train.one_batch()[0]) for _ in range(2))
+    assert not torch.allclose(first, second, atol=0.05)
+    corners = first[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    # Black stays near black: brightness and contrast are all that touches it.
+    assert corners.max() < 0.25
+    assert isinstance(dls.after_batch, Pipeline)
+
+
+@pytest.fixture(scope="module")
+def exported(drawn_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained learner, exported."""
+    paths = [cell.path for cell in find_cells(drawn_cells).cells]
+    torch.manual_seed(0)
+    design = find_network("resnet34")
+    network = design.start("none").network
+    learner = design.wrap(design_dataloaders(paths[::30]), network, design.settings())
+    path = tmp_path_factory.mktemp("exported") / "export.pkl"
+    export_learner(learner, path)
+    return path
+
+
+def test_an_export_is_small_and_opens_as_an_ordinary_float32_learner(exported: Path) -> None:
+    assert exported.stat().st_size <= 45_000_000
+    with pytest.warns(UserWarning, match="insecure pickle"):
+        learner = load_learner(exported)
+    tensors = learner.model.state_dict().values()
+    floats = [tensor for tensor in tensors if tensor.is_floating_point()]
+    assert {tensor.dtype for tensor in floats} == {torch.float32}
+    assert all(torch.equal(tensor, tensor.half().float()) for tensor in floats)
+    assert len(learner.dls.train_ds) == 0
+
+
+def test_the_shipped_model_holds_no_bytecode_and_no_path(shipped_model: Path) -> None:
+    with zipfile.ZipFile(shipped_model) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+        pickled = archive.read(name)
+    strings = [value for _, value, _ in pickletools.genops(pickled) if isinstance(value, str)]
+    assert "nn.modules.conv" in "".join(strings) or "torch.nn.modules.conv" in strings
+    # Bytecode would open on one version of Python only.
+    assert not [value for value in strings if "CodeType" in value or "_make_function" in value]
+    assert not [value for value in strings if value.startswith("/") or "site-packages" in value]
+
+
+def test_an_export_normalises_exactly_as_the_recipe_does(exported: Path, sample_cells: Path) -> None:
+    paths = [cell.path for cell in find_cells(sample_cells).cells[::40]]
+    with pytest.warns(UserWarning, match="insecure pickle"):
+        learner = load_learner(exported)
+    (batch,) = learner.dls.test_dl(paths, bs=len(paths)).one_batch()
+    assert torch.allclose(
+        network_input([square(read_image(path), RESIZE) for path in paths]), torch.Tensor(batch), atol=1e-5
+    )
+
+
+_PLAIN_FASTAI = """
+import sys
+sys.modules["malaria_detect"] = None  # from here on it cannot be imported
+from fastai.vision.all import load_learner
+learner = load_learner(sys.argv[1])
+with learner.no_bar(), learner.no_logging():
+    label, position, probabilities = learner.predict(sys.argv[2])
+print(label, int(position), *(f"{float(p):.6f}" for p in probabilities))
+"""
+
+
+def test_the_shipped_model_predicts_with_plain_fastai_alone(shipped_model: Path, sample_cells: Path) -> None:
+    cell = find_cells(sample_cells).cells[0]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _PLAIN_FASTAI, str(shipped_model), str(cell.path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    label, position, *probabilities = done.stdout.split()
+    assert label in CLASSES
+    assert label == CLASSES[int(position)]
+    assert sum(map(float, probabilities)) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_isolated_process_really_cannot_import_the_package() -> None:
+    code = _PLAIN_FASTAI.split("from fastai")[0] + "import malaria_detect"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr

@@ -1,0 +1,260 @@
+"""The report's tables, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from malaria_detect.evaluation.cross_validation import Evaluation
+from malaria_detect.evaluation.literature import Work
+from malaria_detect.inference.metadata import Epoch, ModelMetadata, OperatingPoint, Side
+from malaria_detect.metrics import PatientCounts, Scores
+from malaria_detect.metrics.formatting import (
+    MISSING,
+    PER,
+    count,
+    interval,
+    joined,
+    megabytes,
+    per_thousand,
+    per_thousand_with_interval,
+    score,
+    signed,
+    small_percent,
+    table,
+    threshold,
+    with_interval,
+)
+from tools.model_card.facts import Ours, PatientGroup, SlideReading
+
+SCORE_NAMES = {
+    "f1": "F1",
+    "mcc": "MCC",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+}
+# What a comparison with others can show.
+COMPARED = ("accuracy", "sensitivity", "specificity", "roc_auc")
+
+
+def score_name(name: str) -> str:
+    """What a score is called in a table.
+
+    Examples
+    --------
+    >>> score_name("accuracy"), score_name("roc_auc")
+    ('accuracy', 'ROC AUC')
+    """
+    return SCORE_NAMES.get(name, name)
+
+
+def scores(shown: Scores) -> str:
+    """All scores with intervals, and the cells behind them."""
+    rows = []
+    for name, estimate in shown.estimates.items():
+        cells = (
+            f"{estimate.hits:,} of {estimate.total:,}" if estimate.total and estimate.hits is not None else ""
+        )
+        rows.append((score_name(name), score(estimate), interval(estimate), cells))
+    return table(("score", "value", "95 % interval over patients", "cells"), rows)
+
+
+def confusion(shown: Scores) -> str:
+    """The confusion matrix, in cells."""
+    return table(
+        ("", "called parasitized", "called uninfected"),
+        [
+            ("labelled parasitized", count(shown.true_positive), count(shown.false_negative)),
+            ("labelled uninfected", count(shown.false_positive), count(shown.true_negative)),
+        ],
+    )
+
+
+def operating_points(points: Sequence[OperatingPoint]) -> str:
+    """What each operating point gave where it was chosen, and on the test patients."""
+    head = (
+        "operating point",
+        "called parasitized from",
+        "sensitivity, validation (chosen there)",
+        "specificity, validation (chosen there)",
+        "sensitivity, test",
+        "specificity, test",
+    )
+    rows = []
+    for point in points:
+        chosen, found = point.validation.estimates, point.test.estimates
+        rows.append(
+            (
+                f"`{point.name}`",
+                threshold(point.threshold),
+                score(chosen["sensitivity"]),
+                score(chosen["specificity"]),
+                with_interval(found["sensitivity"]),
+                with_interval(found["specificity"]),
+            )
+        )
+    return table(head, rows)
+
+
+def leakage(evaluation: Evaluation) -> str:
+    """Patients apart and at random side by side, and the difference on the cells that both held out."""
+    grouped, random = evaluation.grouped.scores.estimates, evaluation.random.scores.estimates
+    head = (
+        "score",
+        "patients apart",
+        "random split: **patients on both sides**",
+        f"random less apart, on the same {evaluation.leakage_cells:,} cells",
+    )
+    rows = [
+        (score_name(name), with_interval(grouped[name]), with_interval(random[name]), signed(by_how_much))
+        for name, by_how_much in evaluation.leakage.items()
+    ]
+    return table(head, rows)
+
+
+def one_by_one(patients: Sequence[PatientCounts]) -> str:
+    """Patients one by one."""
+    head = ("patient", "accuracy", "parasitized cells", "missed", "uninfected cells", "false alarms")
+    rows = [
+        (
+            f"`{patient.group}`",
+            score(patient.accuracy),
+            count(patient.parasitized),
+            count(patient.parasitized - patient.true_positive),
+            count(patient.uninfected),
+            count(patient.false_positive),
+        )
+        for patient in patients
+    ]
+    return table(head, rows)
+
+
+def groups(shown: Sequence[PatientGroup]) -> str:
+    """Groups of patients: all cells together, the median and the worst patient."""
+    head = (
+        "",
+        "patients",
+        "cells",
+        "sensitivity",
+        "median patient",
+        "lowest patient",
+        f"false alarms in {PER:,} uninfected cells",
+        "median patient",
+        "highest patient",
+    )
+    rows = [
+        (
+            group.name,
+            count(group.patients),
+            count(group.cells),
+            score(group.sensitivity),
+            score(group.middle_sensitivity),
+            MISSING
+            if low is None
+            else f"{score(low.sensitivity)} ({low.true_positive:,} of {low.parasitized:,})",
+            per_thousand(group.false_positive_rate),
+            per_thousand(group.middle_false_positive_rate),
+            MISSING
+            if high is None
+            else f"{per_thousand(high.false_positive_rate)} ({high.false_positive:,} of {high.uninfected:,})",
+        )
+        for group in shown
+        for low, high in ((group.least_sensitive, group.most_alarming),)
+    ]
+    return table(head, rows)
+
+
+def slides(readings: Sequence[SlideReading]) -> str:
+    """What each operating point means for a slide."""
+    counted = [limit.counted for limit in readings[0].limits]
+    head = (
+        "operating point",
+        f"of {PER:,} uninfected cells, called parasitized",
+        *(f"limit of detection, {cells:,} cells counted" for cells in counted),
+    )
+    rows = [
+        (
+            reading.name,
+            per_thousand_with_interval(reading.healthy),
+            *(
+                small_percent(limit.limit) if limit.limit == limit.limit else "not reached"
+                for limit in reading.limits
+            ),
+        )
+        for reading in readings
+    ]
+    return table(head, rows)
+
+
+def comparison(ours: Sequence[Ours], works: Sequence[Work], patients_apart: bool) -> str:
+    """Our scores and others' with one kind of split, each with its protocol."""
+    rows = [
+        (f"**{own.name}**", own.protocol, *(f"**{score(own.scores.estimates[name])}**" for name in COMPARED))
+        for own in ours
+        if own.patients_apart == patients_apart
+    ]
+    rows += [
+        (
+            work.work,
+            work.protocol,
+            *(score(work.scores[name]) if name in work.scores else MISSING for name in COMPARED),
+        )
+        for work in works
+        if work.patients_apart == patients_apart
+    ]
+    return table(("work", "protocol", *map(score_name, COMPARED)), rows)
+
+
+def details(metadata: ModelMetadata) -> str:
+    """What the model is."""
+    mean, std = (", ".join(f"{part:.3f}" for part in colour) for colour in (metadata.mean, metadata.std))
+    versions = joined([f"{name} {version}" for name, version in metadata.versions.items()])
+    rows = [
+        ("file", f"`{metadata.file_name}`, {megabytes(metadata.size_bytes)}, made on {metadata.created}"),
+        ("SHA-256", f"`{metadata.sha256}`"),
+        ("network", f"{metadata.architecture}; {joined(metadata.classes)}"),
+        (
+            "input",
+            f"RGB, longer side scaled to {metadata.resize} px and padded with black, then {metadata.input_size} px; "
+            f"mean {mean}, standard deviation {std}",
+        ),
+        ("started from", str(metadata.weights)),
+        ("trained for", recipe(metadata.history, metadata.settings)),
+        ("labels learnt", f"as {metadata.labels_learnt}"),
+        (
+            "settings",
+            joined([f"{name} {value}" for name, value in metadata.settings.items() if name != "sizes"]),
+        ),
+        ("temperature", threshold(metadata.temperature)),
+        ("made with", versions),
+        ("licence", f"{metadata.licence} (code and model; not the cells)"),
+        ("to cite", "`CITATION.cff`"),
+    ]
+    return table(("property", "value"), rows)
+
+
+def sides(metadata: ModelMetadata) -> str:
+    """The sides of the shipped model's split."""
+    named = {
+        "training": ("weights", metadata.train),
+        "validation": (
+            "temperature, operating points, bar of uncertainty; watched during training",
+            metadata.valid,
+        ),
+        "test": ("nothing but the scores", metadata.test),
+    }
+    head = ("side", "patients", "cells", "labelled parasitized", "labelled uninfected", "decides on")
+    return table(head, [(name, *_side(side), decides) for name, (decides, side) in named.items()])
+
+
+def recipe(history: Sequence[Epoch], settings: Mapping[str, Any]) -> str:
+    """The epochs of a training run in words: how many at each size of the pictures, and how many were averaged."""
+    runs = [(size, len(list(epochs))) for size, epochs in groupby(history, key=lambda epoch: epoch.size)]
+    sizes = joined([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
+    averaged = settings.get("average_epochs", 0)
+    return f"{sizes}, the weights averaged over the last {averaged} of them" if averaged else sizes
+
+
+def _side(side: Side) -> tuple[str, str, str, str]:
+    return count(len(side.groups)), count(side.cells), count(side.parasitized), count(side.uninfected)
