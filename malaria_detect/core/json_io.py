@@ -85,7 +85,7 @@ def from_json(kind: type[Record], content: object) -> Record:
 
 def _validated(kind: type[Record], content: object) -> Record:
     # Only in JSON does strict validation take a list for a tuple.
-    (record,) = _adapter(kind).validate_json(json.dumps([content]))
+    (record,) = _adapter(kind).validate_json(json.dumps([content]))  # type: ignore[arg-type]
     return record
 
 
