@@ -16,7 +16,7 @@ from malaria_detect.evaluation.cross_validation import (
 )
 from malaria_detect.metrics import Estimate, worst_patients
 from malaria_detect.metrics.formatting import joined, points, signed
-from tools.model_card.tables import recipe
+from malaria_detect.training.settings import recipe
 
 COMPARED = ("accuracy", "sensitivity", "specificity", "f1", "mcc", "roc_auc")
 STAMP = "patients on both sides"
