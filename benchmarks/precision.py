@@ -38,7 +38,7 @@ from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell, find_cells
 from malaria_detect.data.preprocessing import pad_to_square, preprocess
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.input import RESIZE, network_input
+from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.network import UNSURE, log_odds
 from malaria_detect.inference.packed import packed
 
@@ -59,7 +59,7 @@ def seen(detector: Detector, cells: Sequence[Cell]) -> torch.Tensor:
     squares = [
         pad_to_square(preprocess(read_image(cell.path), metadata.preprocess), RESIZE) for cell in cells
     ]
-    return network_input(squares, metadata.input_size, metadata.mean, metadata.std)
+    return metadata.input_transform.tensor(squares)
 
 
 def answers(way: Answers, pictures: torch.Tensor) -> np.ndarray:
