@@ -10,7 +10,7 @@ from typing import Any
 import malaria_detect
 from malaria_detect.app.widgets.base import Text
 from malaria_detect.app.wording import NOT_CALIBRATED
-from malaria_detect.evaluation.literature import read_published
+from malaria_detect.evaluation.literature import LiteratureError, read_published
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.metrics.formatting import (
     format_count,
@@ -18,8 +18,7 @@ from malaria_detect.metrics.formatting import (
     format_percent,
     format_threshold_percent,
 )
-from tools.model_card import ReportError
-from tools.model_card.tables import recipe
+from malaria_detect.training.settings import recipe
 
 TEXT = Path(__file__).parent / "texts" / "about.html"
 
@@ -83,7 +82,7 @@ def _quoted(path: Path) -> tuple[str, str]:
         return "", ""
     try:
         published = read_published(path)
-    except ReportError as error:
+    except LiteratureError as error:
         return "", f" ({escape(str(error))})"
     return (
         f". Others found: {escape('; '.join(map(str, published.elsewhere)))}",

@@ -23,7 +23,7 @@ from malaria_detect.metrics.formatting import (
     format_points,
     format_signed,
 )
-from tools.model_card.tables import recipe
+from malaria_detect.training.settings import recipe
 
 COMPARED = ("accuracy", "sensitivity", "specificity", "f1", "mcc", "roc_auc")
 STAMP = "patients on both sides"

@@ -15,9 +15,10 @@ from malaria_detect.app.widgets.check import CheckCells
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.score_report import ScoreReport
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.evaluation.cross_validation import EVALUATION
+from malaria_detect.evaluation.literature import PUBLISHED
 from malaria_detect.inference.detector import load_detector
 from malaria_detect.inference.metadata import RESEARCH_USE
-from tools.model_card.results import EVALUATION, PUBLISHED
 
 
 class Page(Part):

@@ -10,11 +10,18 @@ from pathlib import Path
 from malaria_detect import plots
 from malaria_detect.app.widgets.base import figure
 from malaria_detect.app.widgets.scores import NAMES, SHARES, interval, value
-from malaria_detect.designs.comparison import OURS, Comparison, ComparisonError, Row, Trained, read_comparison
+from malaria_detect.designs import description as designs
+from malaria_detect.designs.comparison import (
+    BY_AUTHOR,
+    OURS,
+    Comparison,
+    ComparisonError,
+    Row,
+    Trained,
+    read_comparison,
+)
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.metrics import Estimate
-from tools.model_card import designs
-from tools.model_card.results import BY_AUTHOR
 
 
 @dataclass(frozen=True)

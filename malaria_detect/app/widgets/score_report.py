@@ -13,9 +13,9 @@ from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.parasitemia import slide_view
 from malaria_detect.app.widgets.scores import point_figures, point_scores
 from malaria_detect.app.wording import NOT_CALIBRATED
+from malaria_detect.designs.comparison import DESIGNS
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.metrics.formatting import format_percent
-from tools.model_card.results import DESIGNS
 
 
 class ScoreReport(Column):
