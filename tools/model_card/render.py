@@ -11,6 +11,7 @@ from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
 from malaria_detect.metrics import formatting, share_within, worst_patients
 from malaria_detect.metrics.parasitemia import SlideError
+from malaria_detect.training.settings import recipe
 from tools.model_card import designs, facts, speed, tables
 from tools.model_card.facts import SlideReading
 from tools.model_card.results import Results
@@ -134,8 +135,8 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "grouped": grouped,
         "random": random,
         "leakage": evaluation.leakage,
-        "recipe": tables.recipe(grouped.run.histories[0], grouped.run.settings),
-        "recipe_shipped": tables.recipe(metadata.history, metadata.settings),
+        "recipe": recipe(grouped.run.histories[0], grouped.run.settings),
+        "recipe_shipped": recipe(metadata.history, metadata.settings),
         "random_protocol": facts.protocol(random),
         "held_out": facts.slides_of(results.held_out),
         "microscopes": microscopes,

@@ -1,12 +1,11 @@
 """The report's tables, as Markdown."""
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Sequence
 
+from malaria_detect.designs.description import score_name
 from malaria_detect.evaluation.cross_validation import Evaluation
 from malaria_detect.evaluation.literature import Work
-from malaria_detect.inference.metadata import Epoch, ModelMetadata, OperatingPoint, Side
+from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint, Side
 from malaria_detect.metrics import PatientCounts, Scores
 from malaria_detect.metrics.formatting import (
     MISSING,
@@ -24,29 +23,11 @@ from malaria_detect.metrics.formatting import (
     threshold,
     with_interval,
 )
+from malaria_detect.training.settings import recipe
 from tools.model_card.facts import Ours, PatientGroup, SlideReading
 
-SCORE_NAMES = {
-    "f1": "F1",
-    "mcc": "MCC",
-    "roc_auc": "ROC AUC",
-    "average_precision": "average precision",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-}
 # What a comparison with others can show.
 COMPARED = ("accuracy", "sensitivity", "specificity", "roc_auc")
-
-
-def score_name(name: str) -> str:
-    """What a score is called in a table.
-
-    Examples
-    --------
-    >>> score_name("accuracy"), score_name("roc_auc")
-    ('accuracy', 'ROC AUC')
-    """
-    return SCORE_NAMES.get(name, name)
 
 
 def scores(shown: Scores) -> str:
@@ -246,14 +227,6 @@ def sides(metadata: ModelMetadata) -> str:
     }
     head = ("side", "patients", "cells", "labelled parasitized", "labelled uninfected", "decides on")
     return table(head, [(name, *_side(side), decides) for name, (decides, side) in named.items()])
-
-
-def recipe(history: Sequence[Epoch], settings: Mapping[str, Any]) -> str:
-    """The epochs of a training run in words: how many at each size of the pictures, and how many were averaged."""
-    runs = [(size, len(list(epochs))) for size, epochs in groupby(history, key=lambda epoch: epoch.size)]
-    sizes = joined([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
-    averaged = settings.get("average_epochs", 0)
-    return f"{sizes}, the weights averaged over the last {averaged} of them" if averaged else sizes
 
 
 def _side(side: Side) -> tuple[str, str, str, str]:

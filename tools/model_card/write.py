@@ -9,11 +9,12 @@ from pathlib import Path
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
+from malaria_detect.evaluation.cross_validation import EVALUATION
 from tools.model_card import ReportError
 from tools.model_card.facts import slide_readings
 from tools.model_card.figures import FIGURES, draw, shown
 from tools.model_card.render import render
-from tools.model_card.results import EVALUATION, Results, read_results
+from tools.model_card.results import Results, read_results
 from tools.model_card.serving import sizing
 
 _TAG = re.compile("(<[^>]*>)")

@@ -3,7 +3,6 @@
 import math
 import os
 from html import escape
-from itertools import groupby
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,7 +13,8 @@ from malaria_detect.app.wording import NOT_CALIBRATED, count, percent, threshold
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.evaluation.literature import read_published
 from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.metrics.formatting import joined, megabytes
+from malaria_detect.metrics.formatting import megabytes
+from malaria_detect.training.settings import recipe
 
 TEXT = Path(__file__).parent / "texts" / "about.html"
 
@@ -45,7 +45,7 @@ def about(metadata: ModelMetadata, published: str | os.PathLike[str] = "reports/
         "Version": malaria_detect.__version__,
         "Network": f"{metadata.architecture}, {metadata.input_size} px",
         "Started from": str(metadata.weights),
-        "Trained": f"{metadata.created}, {_epochs(metadata)}",
+        "Trained": f"{metadata.created}, {recipe(metadata.history, metadata.settings)}",
         "Labels": f"as {metadata.labels_learnt}",
         "Temperature": f"{metadata.temperature:.3f}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
@@ -69,15 +69,6 @@ def about(metadata: ModelMetadata, published: str | os.PathLike[str] = "reports/
         sides=_sides(metadata),
         facts="".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items()),
     )
-
-
-def _epochs(metadata: ModelMetadata) -> str:
-    runs = [
-        (size, len(list(epochs))) for size, epochs in groupby(metadata.history, key=lambda epoch: epoch.size)
-    ]
-    text = joined([f"{count(epochs, 'epoch')} at {size} px" for size, epochs in runs])
-    averaged = metadata.settings.get("average_epochs", 0)
-    return f"{text}; weights averaged over the last {count(averaged, 'epoch')}" if averaged else text
 
 
 def _quoted(path: Path) -> tuple[str, str]:

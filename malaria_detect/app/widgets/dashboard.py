@@ -14,6 +14,8 @@ from malaria_detect.app.widgets.check import CheckCells
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.score_report import ScoreReport
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.evaluation.cross_validation import EVALUATION
+from malaria_detect.evaluation.literature import PUBLISHED
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import RESEARCH_USE
 
@@ -69,7 +71,7 @@ def build_dashboard(
     return Page(
         {
             "Check cells": CheckCells(detector, choice),
-            "How good is it": ScoreReport(detector.metadata, choice, reports / "evaluation.json"),
-            "About": About(detector.metadata, reports / "published.json"),
+            "How good is it": ScoreReport(detector.metadata, choice, reports / EVALUATION),
+            "About": About(detector.metadata, reports / PUBLISHED),
         }
     )

@@ -13,6 +13,7 @@ from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.parasitemia import slide_details
 from malaria_detect.app.widgets.scores import accuracy_table, score_details
 from malaria_detect.app.wording import NOT_CALIBRATED, percent
+from malaria_detect.designs.comparison import DESIGNS
 from malaria_detect.inference.metadata import Epoch, ModelMetadata, OperatingPoint
 from malaria_detect.metrics import Scores
 
@@ -40,7 +41,7 @@ class ScoreReport(Column):
         **kwargs: Any,
     ) -> None:
         self.choice = choice = choice or OperatingPointChoice(metadata)
-        compared = Path(comparison or Path(evaluation).with_name("compare.json"))
+        compared = Path(comparison or Path(evaluation).with_name(DESIGNS))
         self.at_point = (
             Text(lambda: first_figures(metadata, choice.point), at_once=True),
             Text(lambda: _accuracy(choice.point, evaluation), at_once=True),
