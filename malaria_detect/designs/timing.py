@@ -9,8 +9,8 @@ from tqdm.auto import tqdm
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
-from malaria_detect.data.preprocessing import preprocess
-from malaria_detect.inference.input import RESIZE, square
+from malaria_detect.data.preprocessing import pad_to_square, preprocess
+from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.metadata import ModelMetadata, read_model
 from malaria_detect.inference.network import open_learner, parasitized_logits, prepared
 
@@ -43,7 +43,7 @@ def pictures_per_second(
     networks = {name: prepared(open_learner(data).model) for name, (_, data) in read.items()}
     # Once for each preprocessing: squares are large.
     squares = {
-        names: [square(preprocess(picture, names), RESIZE) for picture in pictures]
+        names: [pad_to_square(preprocess(picture, names), RESIZE) for picture in pictures]
         for names in {metadata.preprocess for metadata in described.values()}
     }
     seconds: dict[str, list[float]] = {name: [] for name in models}

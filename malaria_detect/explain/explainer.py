@@ -11,11 +11,12 @@ from torch.nn import functional
 
 from malaria_detect.data.images import ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.stain import cell_mask
 from malaria_detect.explain.attribution import ExplainError, evidence, last_map
 from malaria_detect.explain.regions import GRID, hidden, marked_part, random_parts
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.input import RESIZE, square
+from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.packed import PackedBlock
 from malaria_detect.inference.precision import bfloat16_is_fast
 from malaria_detect.inference.prediction import Prediction
@@ -145,7 +146,7 @@ class Explainer:
             return unreliable(NOTHING_TO_POINT_AT)
         seen = self._detector.seen(picture)
         heat = _resized(evidence(self._network, self._layer, seen.to(self._type)), (GRID, GRID))
-        cell = _resized(cell_mask(square(picture, RESIZE)).astype(np.float32), (GRID, GRID)) > 0.5
+        cell = _resized(cell_mask(pad_to_square(picture, RESIZE)).astype(np.float32), (GRID, GRID)) > 0.5
         part = marked_part(heat, cell)
         if not part.any():
             return unreliable(

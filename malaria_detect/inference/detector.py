@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 
 from malaria_detect.data.images import ImageRefused, ImageSource, read_image, size_warnings
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.data.preprocessing import preprocess
-from malaria_detect.inference.input import RESIZE, network_input, side_by_side, square
+from malaria_detect.data.preprocessing import pad_to_square, preprocess
+from malaria_detect.inference.input import RESIZE, network_input, side_by_side
 from malaria_detect.inference.metadata import (
     PIN_VARIABLE,
     MetadataError,
@@ -64,7 +64,7 @@ class _Picture:
     @classmethod
     def of(cls, image: ImageSource, names: Sequence[str]) -> Self:
         picture = read_image(image)
-        return cls(square(preprocess(picture, names), RESIZE), picture.size)
+        return cls(pad_to_square(preprocess(picture, names), RESIZE), picture.size)
 
 
 class Detector:
@@ -189,7 +189,7 @@ class Detector:
             float32, (1, 3, size, size), at the network's own size and scale.
         """
         metadata = self.metadata
-        pixels = square(preprocess(picture, metadata.preprocess), RESIZE)
+        pixels = pad_to_square(preprocess(picture, metadata.preprocess), RESIZE)
         return network_input([pixels], metadata.input_size, metadata.mean, metadata.std)
 
     def _logits(self, squares: Sequence[np.ndarray]) -> list[float]:

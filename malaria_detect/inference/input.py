@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 from scipy.sparse import csc_array, csr_array, identity, kron
 from torch.nn import functional
 
@@ -24,36 +23,6 @@ STD = (0.229, 0.224, 0.225)
 
 _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")
-
-
-def square(image: Image.Image, side: int) -> np.ndarray:
-    """Pad an RGB picture with black to a square and scale it, as fastai's ``Resize(side, "pad", "zeros")`` does.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        RGB, as :func:`malaria_detect.data.images.read_image` gives it.
-    side : int
-        Side of the square in pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, (side, side, 3).
-
-    Examples
-    --------
-    >>> picture = square(Image.new("RGB", (40, 20), "white"), 40)
-    >>> picture[:, 20, 0].tolist() == 10 * [0] + 20 * [255] + 10 * [0]
-    True
-    """
-    width, height = image.size
-    # int() after the round trip through a float loses a pixel now and then; fastai does so, hence we do.
-    padded = int(max(width, height) / side * side)
-    left, top = int(0.5 * (width - padded)), int(0.5 * (height - padded))
-    box = (left, top, left + padded, top + padded)
-    # Outside the picture crop() fills with black.
-    return np.asarray(image.crop(box).resize((side, side), Image.Resampling.BILINEAR))
 
 
 def network_input(
@@ -70,7 +39,7 @@ def network_input(
     Parameters
     ----------
     squares : sequence of numpy.ndarray
-        uint8, each (460, 460, 3), from :func:`square`.
+        uint8, each (460, 460, 3), from :func:`malaria_detect.data.preprocessing.pad_to_square`.
     size : int
         Side of the network's pictures in px.
     mean, std : sequence of float

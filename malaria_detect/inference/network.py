@@ -140,7 +140,7 @@ def parasitized_logits(
     ----------
     network : torch.nn.Module
     squares : sequence of numpy.ndarray
-        uint8, each (460, 460, 3), from :func:`malaria_detect.inference.input.square`.
+        uint8, each (460, 460, 3), from :func:`malaria_detect.data.preprocessing.pad_to_square`.
     size, mean, std
         The network's input, as in :func:`malaria_detect.inference.input.network_input`.
     light : Light, optional

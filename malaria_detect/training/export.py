@@ -15,11 +15,11 @@ from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.corrections import Corrections, corrected_labels
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder, check_cells
-from malaria_detect.data.preprocessing import preprocess
+from malaria_detect.data.preprocessing import pad_to_square, preprocess
 from malaria_detect.data.splits import Split, grouped_split
 from malaria_detect.designs.registry import find_network
 from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
-from malaria_detect.inference.input import RESIZE, square
+from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.metadata import (
     CORRECTED,
     RESEARCH_USE,
@@ -296,7 +296,7 @@ def _logits(
     with tqdm(total=len(cells), desc=f"scoring {name} patients", unit="cell", disable=not progress) as bar:
         for begin in range(0, len(cells), _SCORE_BATCH):
             batch = cells[begin : begin + _SCORE_BATCH]
-            squares = [square(preprocess(read_image(cell.path), names), RESIZE) for cell in batch]
+            squares = [pad_to_square(preprocess(read_image(cell.path), names), RESIZE) for cell in batch]
             values += parasitized_logits(network, squares, design.input_size, design.mean, design.std)
             bar.update(len(batch))
     return Logits(

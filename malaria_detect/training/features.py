@@ -14,9 +14,9 @@ from tqdm.auto import tqdm
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
-from malaria_detect.data.preprocessing import preprocess
+from malaria_detect.data.preprocessing import pad_to_square, preprocess
 from malaria_detect.data.stain import stain_targets
-from malaria_detect.inference.input import RESIZE, network_input, square
+from malaria_detect.inference.input import RESIZE, network_input
 from malaria_detect.inference.network import prepared
 from malaria_detect.inference.precision import bfloat16_is_fast, in_bfloat16
 from malaria_detect.training.design import Design
@@ -83,7 +83,7 @@ def _features(
     began = time.monotonic() - _seconds(took)
 
     def batch_of(chosen: Sequence[Cell]) -> np.ndarray:
-        squares = [square(preprocess(read_image(cell.path), names), RESIZE) for cell in chosen]
+        squares = [pad_to_square(preprocess(read_image(cell.path), names), RESIZE) for cell in chosen]
         pictures = network_input(squares, design.input_size, design.mean, design.std)
         with torch.inference_mode():
             return np.asarray(network(pictures.to(device)).float().cpu())

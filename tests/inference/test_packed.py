@@ -13,11 +13,12 @@ from torchvision.models.resnet import BasicBlock, resnet18, resnet50
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.explain import Explainer
 from malaria_detect.inference import network as inference
 from malaria_detect.inference import packed as packing
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.input import INPUT_SIZE, RESIZE, network_input, side_by_side, square
+from malaria_detect.inference.input import INPUT_SIZE, RESIZE, network_input, side_by_side
 from malaria_detect.inference.network import ROUNDING, UNSURE, Light, lightened, log_odds, prepared
 from malaria_detect.inference.packed import packed
 from malaria_detect.inference.precision import bfloat16_is_fast
@@ -30,7 +31,7 @@ def pictures(sample_cells: Path) -> torch.Tensor:
     """At most 64 cells, as the network sees them."""
     cells = find_cells(sample_cells).cells
     paths = [cell.path for cell in cells[:: -(-len(cells) // 64)]]
-    return network_input([square(read_image(path), RESIZE) for path in paths])
+    return network_input([pad_to_square(read_image(path), RESIZE) for path in paths])
 
 
 @pytest.fixture(scope="module")

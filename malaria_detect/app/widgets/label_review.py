@@ -18,9 +18,10 @@ from malaria_detect.data.corrections import (
     DISAGREE,
     UNSURE,
     VERDICTS,
+    WITHDRAWN,
     Correction,
     LabelsError,
-    change_verdict,
+    append_corrections,
     read_corrections,
 )
 from malaria_detect.data.images import ImageRefused, read_image
@@ -188,9 +189,10 @@ class LabelReview(Part):
         self._known = known
 
     def _change(self, position: int, verdict: Correction | None) -> bool:
-        file = self.candidates[position].file
+        candidate = self.candidates[position]
+        verdict = verdict or Correction(candidate.file, candidate.label, WITHDRAWN)
         try:
-            self._known = change_verdict(self.path, file, verdict, self._known.get(file)).by_file()
+            self._known = append_corrections(self.path, [verdict]).by_file()
         except MalariaDetectError as error:
             self._problem = f"Not saved. {error}"
             with suppress(MalariaDetectError):
