@@ -203,7 +203,9 @@ def _without_parasites(patients: tuple[PatientCounts, ...]) -> str:
 def _limit(cells: int, patients: tuple[PatientCounts, ...]) -> str:
     limit = detection_limit(cells, patients).limit
     if math.isnan(limit):
-        return f"With {count(cells, 'cell')}, no parasitemia can be distinguished from zero on 95 % of slides."
+        return (
+            f"With {count(cells, 'cell')}, no parasitemia can be distinguished from zero on 95 % of slides."
+        )
     return (
         f"With {count(cells, 'cell')}, the lowest parasitemia distinguishable from zero on 95 % of slides is "
         f"{percent(limit)}."

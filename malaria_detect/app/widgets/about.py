@@ -107,7 +107,7 @@ def _uncertainty(metadata: ModelMetadata) -> str:
         else f", and they include {percent(uncertainty.test_caught)} of the wrong decisions"
     )
     return (
-        f"A decision is marked uncertain if its probability is below {percent(uncertainty.below)}. On test patients, at "
+        f"A decision is marked uncertain if its probability is below {percent(uncertainty.below)}. On test patients at "
         f"“{escape(metadata.default_point)}”, {percent(uncertainty.test_share)} of the cells are uncertain{caught}."
     )
 

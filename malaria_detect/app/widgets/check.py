@@ -40,9 +40,7 @@ class CheckCells(Column):
     0.03
     """
 
-    def __init__(
-        self, detector: Detector, choice: OperatingPointChoice | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, detector: Detector, choice: OperatingPointChoice | None = None, **kwargs: Any) -> None:
         self._detector = detector
         self._waiting: deque[UploadedFile] = deque()
         self._done = 0

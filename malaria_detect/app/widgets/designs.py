@@ -100,7 +100,9 @@ def _score(name: str, trained: Trained) -> str:
 def _published(row: Row) -> str:
     if row.reported is None or not row.reported.scores:
         return ""
-    scores = ", ".join(f"{NAMES.get(name, name)} {number:.3f}" for name, number in row.reported.scores.items())
+    scores = ", ".join(
+        f"{NAMES.get(name, name)} {number:.3f}" for name, number in row.reported.scores.items()
+    )
     return f"{scores} ({row.reported.protocol})"
 
 

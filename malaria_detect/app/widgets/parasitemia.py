@@ -44,9 +44,7 @@ def slide_details(metadata: ModelMetadata) -> str:
         )
         for point in points
     }
-    limits = {
-        point.name: [detection_limit(cells, point.patients) for cells in COUNTED] for point in points
-    }
+    limits = {point.name: [detection_limit(cells, point.patients) for cells in COUNTED] for point in points}
     lowest = min(points, key=lambda point: healthy_reading(point.patients).value)
     return (
         "<p>On most slides only a few cells in a hundred are parasitized, so even a small share of false alarms "

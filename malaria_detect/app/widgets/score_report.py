@@ -50,7 +50,10 @@ class ScoreReport(Column):
         figures, accuracy, scores = self.at_point
         self.always = (
             Text(lambda: slide_details(metadata), title="Parasitemia: what it means for a slide"),
-            Text(lambda: leakage_details(evaluation), title="Differences between patients, and patient-level leakage"),
+            Text(
+                lambda: leakage_details(evaluation),
+                title="Differences between patients, and patient-level leakage",
+            ),
             Text(lambda: designs_details(compared, metadata), title="Other network designs"),
             Text(lambda: training_details(metadata), title="Calibration and training"),
         )
@@ -136,7 +139,9 @@ def training_details(metadata: ModelMetadata) -> str:
             plots.reliability_diagram(metadata.reliability_raw, metadata.reliability),
             _read_calibration(metadata),
         )
-        + figure("Accuracy during training", plots.accuracy_curves(metadata.history), _read_accuracy(metadata))
+        + figure(
+            "Accuracy during training", plots.accuracy_curves(metadata.history), _read_accuracy(metadata)
+        )
         + "</div>"
     )
 

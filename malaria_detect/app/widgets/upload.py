@@ -61,7 +61,9 @@ class CellUpload(Part):
             :func:`malaria_detect.data.images.read_image`.
         """
         if len(files) > MAX_IMAGES:
-            refusal: str | None = f"{len(files)} images were sent; the limit is {MAX_IMAGES}. Upload fewer at a time."
+            refusal: str | None = (
+                f"{len(files)} images were sent; the limit is {MAX_IMAGES}. Upload fewer at a time."
+            )
         else:
             refusal = self._receive(files)
         self.send({"type": "refused", "message": refusal} if refusal else {"type": "taken"})

@@ -88,7 +88,7 @@ function render({ model, el, signal }) {
     report,
     button("Download CSV", () => fetchFile("csv")),
     button("Clear all", () => { ask({ type: "clear" }); }));
-  const meaning = make("p", {});
+  const meaning = make("ul", { class: "md-list" });
   const basis = make("p", { class: "md-note" });
   const slide = make("section", { class: "md-slide", hidden: "" }, make("h3", {}, "What it means for a slide"), meaning, basis);
   const head = make("div", { class: "md-results", hidden: "" }, caution, slide,
@@ -167,7 +167,7 @@ function render({ model, el, signal }) {
       if (sentence.textContent !== message.sentence) sentence.textContent = message.sentence;
       caution.textContent = message.caution;
       slide.hidden = !message.slide.length;
-      meaning.textContent = message.slide.slice(0, -1).join(" ");
+      meaning.replaceChildren(...message.slide.slice(0, -1).map((sentence) => make("li", {}, sentence)));
       basis.textContent = message.slide.at(-1) ?? "";
       clearTimeout(silent);
       trouble(message.problem);
