@@ -7,7 +7,13 @@ from functools import lru_cache
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Refusal
-from malaria_detect.metrics import PatientCounts, formatting
+from malaria_detect.metrics import Estimate, PatientCounts
+from malaria_detect.metrics.formatting import (
+    format_count,
+    format_estimate,
+    format_percent,
+    format_threshold_percent,
+)
 from malaria_detect.metrics.parasitemia import (
     DetectionLimit,
     SlideError,
@@ -33,51 +39,6 @@ PURPOSES = {
     "balanced": "Keeps both missed cells and false alarms low.",
     "counting": "Gives few false alarms, for estimating parasitemia, but misses more parasitized cells.",
 }
-NO_BREAK = "\N{NO-BREAK SPACE}"
-
-
-def percent(share: float, decimals: int = 1) -> str:
-    """:func:`malaria_detect.metrics.formatting.percent` with a no-break space.
-
-    Examples
-    --------
-    >>> percent(0.9731) == f"97.3{NO_BREAK}%"
-    True
-    """
-    return formatting.percent(share, decimals).replace(" ", NO_BREAK)
-
-
-def with_interval(value: float, low: float, high: float, decimals: int = 1) -> str:
-    """A share, followed by its 95 % interval in brackets if it has one.
-
-    Examples
-    --------
-    >>> with_interval(0.021, 0.014, 0.032).replace(NO_BREAK, " ")
-    '2.1 % (1.4 % to 3.2 %)'
-    """
-    share = percent(value, decimals)
-    return share if math.isnan(low) else f"{share} ({percent(low, decimals)} to {percent(high, decimals)})"
-
-
-def threshold(point: OperatingPoint) -> str:
-    """The threshold of an operating point in percent, with enough decimals to be neither 0 nor 100."""
-    per_cent = 100 * point.threshold
-    for decimals in range(1, 6):
-        text = f"{per_cent:.{decimals}f}"
-        if 0 < float(text) < 100:
-            return f"{text}{NO_BREAK}%"
-    return f"{per_cent:g}{NO_BREAK}%"
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun in the singular or plural.
-
-    Examples
-    --------
-    >>> count(1, "cell"), count(1200, "cell")
-    ('1 cell', '1,200 cells')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def summary(answers: Sequence[Prediction | Refusal]) -> str:
@@ -95,9 +56,9 @@ def summary(answers: Sequence[Prediction | Refusal]) -> str:
     parts = []
     if cells:
         look = "looks" if 1 in (parasitized, cells) else "look"
-        parts.append(f"{parasitized} of {count(cells, 'cell')} {look} parasitized.")
+        parts.append(f"{parasitized} of {format_count(cells, 'cell')} {look} parasitized.")
     if refused:
-        parts.append(f"{count(refused, 'image')} could not be checked.")
+        parts.append(f"{format_count(refused, 'image')} could not be checked.")
     return " ".join(parts)
 
 
@@ -114,8 +75,9 @@ def caution(point: OperatingPoint) -> str:
     alarms, healthy = scores.false_positive, scores.false_positive + scores.true_negative
     return (
         f"The model makes mistakes. On test patients, at the operating point “{point.name}”, it missed {missed:,} of "
-        f"{infected:,} parasitized cells ({percent(missed / infected)}) and called {alarms:,} of {healthy:,} "
-        f"uninfected cells parasitized ({percent(alarms / healthy)}). “No parasite found” does not rule out malaria."
+        f"{infected:,} parasitized cells ({format_percent(missed / infected)}) and called {alarms:,} of {healthy:,} "
+        f"uninfected cells parasitized ({format_percent(alarms / healthy)}). “No parasite found” does not rule out "
+        "malaria."
     )
 
 
@@ -126,7 +88,8 @@ def purpose(point: OperatingPoint) -> str:
 
 def rule(point: OperatingPoint) -> str:
     """What an operating point is for, and its threshold."""
-    return f"{purpose(point)} A cell is called parasitized if its probability is at least {threshold(point)}."
+    threshold = format_threshold_percent(point.threshold)
+    return f"{purpose(point)} A cell is called parasitized if its probability is at least {threshold}."
 
 
 def notes(answer: Prediction) -> list[str]:
@@ -142,7 +105,7 @@ def notes(answer: Prediction) -> list[str]:
     elif answer.uncertain:
         found.insert(
             0,
-            f"The model is less than {percent(answer.uncertain_below)} sure. Look at this cell yourself.",
+            f"The model is less than {format_percent(answer.uncertain_below)} sure. Look at this cell yourself.",
         )
     return found
 
@@ -167,13 +130,14 @@ def slide_sentences(answers: Sequence[Prediction | Refusal], point: OperatingPoi
         return []
     were = "was" if parasitized == 1 else "were"
     few = (
-        f" {count(cells, 'cell')} {'is' if cells == 1 else 'are'} few: guidelines ask for {FEW_CELLS:,} or more on a "
-        "thin smear."
+        f" {format_count(cells, 'cell')} {'is' if cells == 1 else 'are'} few: guidelines ask for {FEW_CELLS:,} or more on "
+        "a thin smear."
         if cells < FEW_CELLS
         else ""
     )
     return [
-        f"{parasitized:,} of {count(cells, 'cell')} {were} called parasitized: {percent(parasitized / cells)}.",
+        f"{parasitized:,} of {format_count(cells, 'cell')} {were} called parasitized: "
+        f"{format_percent(parasitized / cells)}.",
         _corrected(parasitized, cells, point.patients),
         _without_parasites(point.patients),
         _limit(cells, point.patients),
@@ -186,16 +150,14 @@ def _corrected(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]
     estimate = correction(parasitized, cells, patients)
     if estimate is None:
         return "At this operating point the share cannot be corrected for classifier error."
-    return (
-        "Corrected for classifier error (Rogan-Gladen): "
-        f"{with_interval(estimate.estimate, estimate.low, estimate.high)}."
-    )
+    corrected = Estimate(estimate.estimate, estimate.low, estimate.high)
+    return f"Corrected for classifier error (Rogan-Gladen): {format_estimate(corrected, format_percent)}."
 
 
 def _without_parasites(patients: tuple[PatientCounts, ...]) -> str:
     reading = healthy_reading(patients)
     return (
-        f"On a slide without parasites, about {with_interval(reading.value, reading.low, reading.high)} of the cells "
+        f"On a slide without parasites, about {format_estimate(reading, format_percent)} of the cells "
         "would be called parasitized, estimated from the uninfected cells of the test patients."
     )
 
@@ -203,12 +165,10 @@ def _without_parasites(patients: tuple[PatientCounts, ...]) -> str:
 def _limit(cells: int, patients: tuple[PatientCounts, ...]) -> str:
     limit = detection_limit(cells, patients).limit
     if math.isnan(limit):
-        return (
-            f"With {count(cells, 'cell')}, no parasitemia can be distinguished from zero on 95 % of slides."
-        )
+        return f"With {format_count(cells, 'cell')}, no parasitemia can be distinguished from zero on 95 % of slides."
     return (
-        f"With {count(cells, 'cell')}, the lowest parasitemia distinguishable from zero on 95 % of slides is "
-        f"{percent(limit)}."
+        f"With {format_count(cells, 'cell')}, the lowest parasitemia distinguishable from zero on 95 % of slides is "
+        f"{format_percent(limit)}."
     )
 
 

@@ -20,7 +20,7 @@ from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.packed import PackedBlock
 from malaria_detect.inference.precision import bfloat16_is_fast
 from malaria_detect.inference.prediction import Prediction
-from malaria_detect.metrics.formatting import likelihood
+from malaria_detect.metrics.formatting import format_probability
 
 # Of parts that mean nothing the mark would be the best of twenty in 5 % of cells.
 RANDOM_PARTS = 19
@@ -228,12 +228,13 @@ def _sentence(reliable: bool, before: float, after: float, threshold: float) -> 
     if after >= threshold:
         return (
             f"The model looked at the marked part more than at any of {RANDOM_PARTS} random parts of the same size, "
-            f"but at others, too: without it, it would still give parasitized about {likelihood(after)}. {uncertainty}"
+            f"but at others, too: without it, it would still give parasitized about {format_probability(after)}. "
+            f"{uncertainty}"
         )
     return (
         "The model looked at the marked part: hiding it lowers the probability of parasitized from "
-        f"{likelihood(before)} to about {likelihood(after)}, more than hiding any of {RANDOM_PARTS} random parts of "
-        f"the same size. {uncertainty}"
+        f"{format_probability(before)} to about {format_probability(after)}, more than hiding any of {RANDOM_PARTS} "
+        f"random parts of the same size. {uncertainty}"
     )
 
 

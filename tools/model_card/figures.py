@@ -57,7 +57,8 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
         "roc": plots.roc_curve(point.test, metadata.roc, {one.name: _rates(one) for one in points}),
         "reliability": plots.reliability_diagram(metadata.reliability_raw, metadata.reliability),
         "patients": plots.patient_dots(
-            grouped.patients, f"called parasitized from {formatting.threshold(grouped.scores.threshold)} on"
+            grouped.patients,
+            f"called parasitized from {formatting.format_threshold(grouped.scores.threshold)} on",
         ),
         "leakage": plots.patient_leakage(
             grouped.scores.estimates, random.scores.estimates, evaluation.leakage

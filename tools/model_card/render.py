@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +77,23 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         autoescape=False,  # Markdown, from files of the repository
     )
+    percent_whole = partial(formatting.format_percent, decimals=0)
     templates.filters.update(
-        count=formatting.count,
-        score=formatting.score,
-        threshold=formatting.threshold,
-        with_interval=formatting.with_interval,
-        share_with_interval=formatting.share_with_interval,
-        percent=formatting.percent,
-        percent_whole=lambda share: formatting.percent(share, 0),
-        small_percent=formatting.small_percent,
-        per_thousand=formatting.per_thousand,
-        per_thousand_with_interval=formatting.per_thousand_with_interval,
-        points=formatting.points,
-        from_to=lambda ends: f"{formatting.score(ends[0])} to {formatting.score(ends[1])}",
+        count=formatting.format_count,
+        score=formatting.format_score,
+        threshold=formatting.format_threshold,
+        with_interval=formatting.format_estimate,
+        percent=formatting.format_percent,
+        percent_whole=percent_whole,
+        percent_interval=partial(formatting.format_interval, write=percent_whole),
+        small_percent=formatting.format_parasitemia,
+        per_thousand=formatting.format_per_thousand,
+        per_thousand_with_interval=partial(formatting.format_estimate, write=formatting.format_per_thousand),
+        points=partial(formatting.format_estimate, write=formatting.format_points),
+        from_to=lambda ends: " to ".join(map(formatting.format_score, ends)),
         from_to_whole=lambda ends: f"{ends[0]} to {ends[1]}",
-        bodies=lambda counted: formatting.joined(
-            [f"{who} ({formatting.count(cells)})" for who, cells in counted.items()]
+        bodies=lambda counted: formatting.format_list(
+            [f"{who} ({formatting.format_count(cells)})" for who, cells in counted.items()]
         ),
         quoted=lambda findings: "; ".join(map(str, findings)),
         source=lambda work: "; ".join(filter(None, (work.where, work.note, work.also))),
@@ -100,7 +102,7 @@ def _environment() -> Environment:
         printed=designs.printed,
         uncapitalized=lambda sentence: sentence[:1].lower() + sentence[1:],
         shortened=lambda digest: digest[:12],
-        megabytes=formatting.megabytes,
+        megabytes=formatting.format_megabytes,
     )
     templates.tests.update(
         positive=lambda number: number > 0,
@@ -184,6 +186,6 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
 
 def _split(metadata: ModelMetadata) -> str:
     named = {"training": metadata.train, "validation": metadata.valid, "the test": metadata.test}
-    return formatting.joined(
+    return formatting.format_list(
         [f"{side.cells:,} cells of {len(side.groups)} patients for {use}" for use, side in named.items()]
     )

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from malaria_detect.metrics.formatting import count, table
+from malaria_detect.metrics.formatting import format_count, format_table
 from tools.model_card import ReportError
 
 SERVE_SPEED = "serve-speed.json"
@@ -66,16 +66,16 @@ def sizing(report: Mapping[str, Any]) -> str:
         alone, crowd, series = report["without_visitors_mb"], report["crowd"], report["series"]
         # The larger of two: what a visitor's own process keeps, and what is used while all of them upload.
         each = max(report["private_mb"]["ours"], (crowd["memory_mb"] - alone) / crowd["visitors"])
-        rows = [(f"{count(size)} MiB", _visitors(visitors_in(size, alone, each))) for size in SIZES]
+        rows = [(f"{format_count(size)} MiB", _visitors(visitors_in(size, alone, each))) for size in SIZES]
         return "\n\n".join(
             (
-                f"Without visitors the server has {count(round(alone))} MB (sessions kept ready among them: "
-                f"{report['pool']}); each visitor adds {count(math.ceil(each))} MB. {crowd['visitors']} visitors who "
-                f"uploaded {crowd['pictures']} pictures each at the same time had their last answer after "
-                f"{crowd['answered_longest_s']} s, and everything together took {count(round(crowd['memory_mb']))} MB. "
-                f"After {count(series['visitors'])} visitors, one after another, the server had "
-                f"{_change(series['growth_percent'])}.",
-                table(("memory", "visitors at the same time"), rows),
+                f"Without visitors the server has {format_count(round(alone))} MB (sessions kept ready among them: "
+                f"{report['pool']}); each visitor adds {format_count(math.ceil(each))} MB. {crowd['visitors']} "
+                f"visitors who uploaded {crowd['pictures']} pictures each at the same time had their last answer after "
+                f"{crowd['answered_longest_s']} s, and everything together took "
+                f"{format_count(round(crowd['memory_mb']))} MB. After {format_count(series['visitors'])} visitors, one "
+                f"after another, the server had {_change(series['growth_percent'])}.",
+                format_table(("memory", "visitors at the same time"), rows),
                 f"A tenth is left alone. {_measured(report)}",
             )
         )
@@ -104,7 +104,7 @@ def beside_plain(report: Mapping[str, Any]) -> str:
             _row("page usable, no session ready", _seconds, usable["plain"], usable["cold"]),
             _row("from click to answer", _milliseconds, answer["plain_from_press"], answer["ours"]),
         ]
-        found = table(("", "plain page", "this one", "ratio"), rows)
+        found = format_table(("", "plain page", "this one", "ratio"), rows)
         return "\n\n".join(filter(None, (found, _missed(report["bars"]), _measured(report))))
     except (KeyError, TypeError) as error:
         raise ReportError(f"{SERVE_SPEED} is damaged ({error!r}): `make bench-serve` writes it.") from error
@@ -137,7 +137,7 @@ def _missed(bars: Mapping[str, Any]) -> str:
 
 
 def _visitors(number: int) -> str:
-    return count(number) if number else "too small"
+    return format_count(number) if number else "too small"
 
 
 def _change(percent: float) -> str:

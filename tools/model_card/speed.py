@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from malaria_detect.metrics.formatting import count, table
+from malaria_detect.metrics.formatting import format_count, format_table
 from tools.model_card import ReportError
 
 
@@ -25,7 +25,7 @@ def training(train: dict[str, Any]) -> str:
         )
         for row in train["rows"]
     ]
-    return table(head, rows)
+    return format_table(head, rows)
 
 
 def ways(report: dict[str, Any]) -> str:
@@ -44,13 +44,13 @@ def ways(report: dict[str, Any]) -> str:
             f"**{row['name']}**" if row["name"] == report["shipped"] else row["name"],
             *(str(row["cells_per_s"][size]) for size in sizes),
             str(row["largest_change"]),
-            count(row["decisions_changed"]),
+            format_count(row["decisions_changed"]),
             f"{row['memory_mb']:.0f}",
             str(row["start_s"]),
         )
         for row in report["ways"]
     ]
-    return table(head, rows)
+    return format_table(head, rows)
 
 
 def changed_beyond(report: dict[str, Any]) -> float:

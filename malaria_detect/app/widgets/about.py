@@ -9,11 +9,15 @@ from typing import Any
 
 import malaria_detect
 from malaria_detect.app.widgets.base import Text
-from malaria_detect.app.wording import NOT_CALIBRATED, count, percent, threshold
+from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.evaluation.literature import read_published
-from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.metrics.formatting import megabytes
+from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
+from malaria_detect.metrics.formatting import (
+    format_megabytes,
+    format_percent,
+    format_threshold_percent,
+)
 from malaria_detect.training.settings import recipe
 
 TEXT = Path(__file__).parent / "texts" / "about.html"
@@ -49,26 +53,28 @@ def about(metadata: ModelMetadata, published: str | os.PathLike[str] = "reports/
         "Labels": f"as {metadata.labels_learnt}",
         "Temperature": f"{metadata.temperature:.3f}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
-        "Model file": f"{metadata.file_name}, {megabytes(metadata.size_bytes)}",
+        "Model file": f"{metadata.file_name}, {format_megabytes(metadata.size_bytes)}",
         "SHA-256": metadata.sha256,
         "Licence": metadata.licence,
     }
     specificity = [point.test.estimates["specificity"].value for point in metadata.operating_points]
     return Template(TEXT.read_text(encoding="utf-8")).substitute(
         intended_use=escape(metadata.intended_use),
-        false_alarms=f"{percent(1 - max(specificity))} to {percent(1 - min(specificity))}",
+        false_alarms=f"{format_percent(1 - max(specificity))} to {format_percent(1 - min(specificity))}",
         elsewhere=elsewhere,
         doubted=doubted,
         calibration=_calibration(metadata),
-        points="".join(
-            f"<li><b>{escape(point.name.capitalize())}</b> (threshold {threshold(point)}): {escape(point.rule)}</li>"
-            for point in metadata.operating_points
-        ),
+        points="".join(map(_point, metadata.operating_points)),
         default=escape(metadata.default_point),
         uncertainty=_uncertainty(metadata),
         sides=_sides(metadata),
         facts="".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items()),
     )
+
+
+def _point(point: OperatingPoint) -> str:
+    threshold = format_threshold_percent(point.threshold)
+    return f"<li><b>{escape(point.name.capitalize())}</b> (threshold {threshold}): {escape(point.rule)}</li>"
 
 
 def _quoted(path: Path) -> tuple[str, str]:
@@ -88,12 +94,12 @@ def _quoted(path: Path) -> tuple[str, str]:
 def _calibration(metadata: ModelMetadata) -> str:
     if not metadata.calibrated:
         return escape(NOT_CALIBRATED)
-    scores = metadata.point().test
+    error = metadata.point().test.estimates["ece"].value
     return (
         "The probabilities are calibrated: of the cells that get a probability of 80&nbsp;%, about 80&nbsp;% are "
         "parasitized. For this, the network’s output (log-odds) is divided by a temperature of "
-        f"{metadata.temperature:.3f}, fitted on validation patients. On {count(scores.patients, 'test patient')} the "
-        f"calibration error is {scores.estimates['ece'].value:.4f}; without calibration it is {metadata.ece_raw:.4f}. "
+        f"{metadata.temperature:.3f}, fitted on validation patients. On test patients the calibration "
+        f"error is {error:.4f}; without calibration it is {metadata.ece_raw:.4f}. "
         "Calibration does not change the order of the cells. The probability before calibration (softmax), which "
         "<code>learn.predict</code> of fastai returns, is under “Details” on every card."
     )
@@ -104,11 +110,12 @@ def _uncertainty(metadata: ModelMetadata) -> str:
     caught = (
         ""
         if math.isnan(uncertainty.test_caught)
-        else f", and they include {percent(uncertainty.test_caught)} of the wrong decisions"
+        else f", and they include {format_percent(uncertainty.test_caught)} of the wrong decisions"
     )
     return (
-        f"A decision is marked uncertain if its probability is below {percent(uncertainty.below)}. On test patients at "
-        f"“{escape(metadata.default_point)}”, {percent(uncertainty.test_share)} of the cells are uncertain{caught}."
+        f"A decision is marked uncertain if its probability is below {format_percent(uncertainty.below)}. At “"
+        f"{escape(metadata.default_point)}”, {format_percent(uncertainty.test_share)} of the test cells are uncertain"
+        f"{caught}."
     )
 
 

@@ -25,13 +25,20 @@ def as_references(parts: Sequence[anywidget.AnyWidget], _: object) -> list[str]:
     return [f"anywidget:{part.model_id}" for part in parts]
 
 
-def figure(title: str, drawing: Figure, caption: str) -> str:
-    """A figure as HTML, with a title above and a caption below that says how to read it."""
-    image = as_img(drawing, f"{title}. {caption}")
-    return (
-        f"<figure class='md-figure'><h3>{escape(title)}</h3>{image}"
+def figures(*drawn: tuple[str, Figure, str]) -> str:
+    """Figures as HTML, each with its title above and a caption below that says how to read it.
+
+    Parameters
+    ----------
+    drawn : (str, Figure, str)
+        Title, figure and caption.
+    """
+    shown = "".join(
+        f"<figure class='md-figure'><h3>{escape(title)}</h3>{as_img(drawing, f'{title}. {caption}')}"
         f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for title, drawing, caption in drawn
     )
+    return f"<div class='md-figures'>{shown}</div>"
 
 
 def table(caption: str, head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:

@@ -14,11 +14,10 @@ from malaria_detect.app.wording import (
     notes,
     slide_sentences,
     summary,
-    threshold,
 )
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Refusal
-from malaria_detect.metrics.formatting import likelihood
+from malaria_detect.metrics.formatting import format_probability, format_threshold_percent
 
 CSV_NAME = "malaria_detect_results.csv"
 REPORT_NAME = "malaria_detect_report.html"
@@ -188,13 +187,13 @@ def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
         "kind": answer.decision.lower(),
         "verdict": VERDICTS[answer.decision],
         "bars": [
-            (name, round(100 * share, 2), likelihood(share), round(share, 6))
+            (name, round(100 * share, 2), format_probability(share), round(share, 6))
             for name, share in answer.probabilities.items()
         ],
         "notes": notes(answer),
         "details": [
             ("Image size", f"{width} × {height} px"),
-            ("Operating point", f"{point.name} (threshold {threshold(point)})"),
+            ("Operating point", f"{point.name} (threshold {format_threshold_percent(point.threshold)})"),
             ("Probability of parasitized", f"{answer.probability_parasitized:.6f}"),
             ("Before calibration", f"{answer.raw_probability_parasitized:.6f}"),
         ],

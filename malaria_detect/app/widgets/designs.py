@@ -4,25 +4,23 @@ from html import escape
 from pathlib import Path
 
 from malaria_detect import plots
-from malaria_detect.app.widgets.base import figure, table
-from malaria_detect.app.widgets.scores import NAMES, SHARES, interval, value
+from malaria_detect.app.widgets.base import figures, table
+from malaria_detect.app.widgets.scores import FIRST, NAMES, SHARES, score_with_interval
 from malaria_detect.designs.comparison import OURS, Comparison, ComparisonError, Row, Trained, read_comparison
+from malaria_detect.designs.description import printed
 from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.metrics.formatting import duration, megabytes, points, rate, signed
-
-SHOWN = ("accuracy", "sensitivity", "specificity", "roc_auc")
+from malaria_detect.metrics.formatting import (
+    format_duration,
+    format_estimate,
+    format_megabytes,
+    format_points,
+    format_rate,
+    format_signed,
+)
 
 
 def designs_details(path: Path, metadata: ModelMetadata) -> str:
-    """Other designs trained on the same patients; a sentence if they were not.
-
-    Parameters
-    ----------
-    path : path
-        ``reports/compare.json``.
-    metadata : ModelMetadata
-        Of the shipped model.
-    """
+    """Other designs trained on the same patients, from ``reports/compare.json``; a sentence if it is missing."""
     try:
         found = read_comparison(path) if path.is_file() else None
     except ComparisonError as error:
@@ -32,7 +30,13 @@ def designs_details(path: Path, metadata: ModelMetadata) -> str:
             "<p class='md-aside'>No other design was trained yet. <code>malaria-detect compare</code> trains other "
             "designs on the same patients.</p>"
         )
-    return _lead(found, metadata) + _figure(found) + _table(found) + _not_run(found)
+    drawn = (
+        "Comparison of designs",
+        plots.design_comparison(found.rows),
+        "Published results were measured on other splits. On a random split, cells of one patient are in both training "
+        "and test, so these results are too high for a new patient.",
+    )
+    return _lead(found, metadata) + figures(drawn) + _table(found)
 
 
 def _lead(found: Comparison, metadata: ModelMetadata) -> str:
@@ -50,34 +54,31 @@ def _lead(found: Comparison, metadata: ModelMetadata) -> str:
     )
 
 
-def _figure(found: Comparison) -> str:
-    drawn = figure(
-        "Comparison of designs",
-        plots.design_comparison(found.rows),
-        "Published results were measured on other splits. On a random split, cells of one patient are in both training "
-        "and test, so these results are too high for a new patient.",
-    )
-    return f"<div class='md-figures'>{drawn}</div>"
-
-
 def _table(found: Comparison) -> str:
     rows = [
         (
             _name(row, trained),
             [
-                *(_score(name, trained) for name in SHOWN),
-                f"{trained.parameters:,} parameters, {megabytes(trained.file_bytes)}, trained for "
-                f"{duration(trained.training_seconds)}, {rate(trained.pictures_per_second)} images/s at "
+                *(_score(name, trained) for name in FIRST),
+                f"{trained.parameters:,} parameters, {format_megabytes(trained.file_bytes)}, trained for "
+                f"{format_duration(trained.training_seconds)}, {format_rate(trained.pictures_per_second)} images/s at "
                 f"{trained.input_size} px",
-                escape(_published(row)),
+                escape(printed(row)),
             ],
         )
         for row in found.rows
         if (trained := row.trained) is not None
     ]
-    head = ("Design", *(NAMES[name] for name in SHOWN), "", "Published")
-    return table("Other designs", head, rows) + (
-        f"<p class='md-aside'>Speed was measured on {escape(found.machine)}, {escape(found.created)}.</p>"
+    others = [
+        f"<li>{escape(row.network)}: {escape(row.not_run)} Published: {escape(printed(row))}</li>"
+        for row in found.rows
+        if row.trained is None
+    ]
+    head = ("Design", *(NAMES[name] for name in FIRST), "", "Published")
+    return (
+        table("Other designs", head, rows)
+        + f"<p class='md-aside'>Speed was measured on {escape(found.machine)}, {escape(found.created)}.</p>"
+        + (f"<p>Not trained here:</p><ul class='md-list'>{''.join(others)}</ul>" if others else "")
     )
 
 
@@ -88,28 +89,10 @@ def _name(row: Row, trained: Trained) -> str:
 
 
 def _score(name: str, trained: Trained) -> str:
-    estimate = trained.scores.estimates[name]
-    text = f"{value(name, estimate.value)} <span class='md-interval'>({interval(name, estimate)})</span>"
+    text = score_with_interval(name, trained.scores.estimates[name])
     less = trained.minus_ours.get(name)
     if less is None:
         return text
-    difference = f"{points(less)} points" if name in SHARES else signed(less)
-    return f"{text}<div class='md-interval'>{escape(difference)}</div>"
-
-
-def _published(row: Row) -> str:
-    if row.reported is None or not row.reported.scores:
-        return ""
-    scores = ", ".join(
-        f"{NAMES.get(name, name)} {number:.3f}" for name, number in row.reported.scores.items()
-    )
-    return f"{scores} ({row.reported.protocol})"
-
-
-def _not_run(found: Comparison) -> str:
-    items = [
-        f"<li>{escape(row.network)}: {escape(row.not_run)} {escape(_published(row))}</li>"
-        for row in found.rows
-        if row.trained is None
-    ]
-    return f"<p>Not trained here:</p><ul class='md-list'>{''.join(items)}</ul>" if items else ""
+    unit = " points" if name in SHARES else ""
+    difference = format_estimate(less, format_points if name in SHARES else format_signed)
+    return f"{text}<div class='md-interval'>{escape(difference)}{unit}</div>"

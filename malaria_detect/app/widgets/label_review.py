@@ -28,7 +28,7 @@ from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.evaluation.label_issues import CandidateError
 from malaria_detect.inference.metadata import RESEARCH_USE
-from malaria_detect.metrics.formatting import likelihood
+from malaria_detect.metrics.formatting import format_probability
 
 PAGE = 12
 SHOWN_SIDE = 480  # px; a cell is shown at about 300 px, on screens with up to two physical pixels for one
@@ -42,14 +42,14 @@ class LabelReview(Part):
     everything and asks whether the label is right. The stored verdict is the same: agree, disagree or unsure about the
     published label.
 
-    Every verdict is written to the corrections file at once, and the review continues where the file ends. Images, names
-    and labels go to the browser as messages and never become widget state.
+    Every verdict is written to the corrections file at once, and the review continues where the file ends. Images,
+    names and labels go to the browser as messages and never become widget state.
 
     Parameters
     ----------
     candidates : sequence of CandidateError
-        In the order of review, such as from :func:`malaria_detect.evaluation.label_issues.mixed`. Those without an image
-        among `cells` are left out.
+        In the order of review, such as from :func:`malaria_detect.evaluation.label_issues.mixed`. Those without an
+        image among `cells` are left out.
     cells : sequence of Cell
     corrections : path
         The corrections file; verdicts on other cells stay in it.
@@ -60,8 +60,8 @@ class LabelReview(Part):
     Raises
     ------
     MalariaDetectError
-        If no candidate has an image, or the corrections file cannot be read or is about other labels. The ``reason`` is
-        ``page_size``, ``no_images`` or ``other_labels``, or that of :func:`~malaria_detect.data.corrections.read_corrections`.
+        If no candidate has an image, or the corrections file cannot be read or is about other labels. Its ``reason``
+        is ``page_size``, ``no_images``, ``other_labels``, or that of the corrections file.
 
     Examples
     --------
@@ -205,7 +205,7 @@ class LabelReview(Part):
         if known is not None or not self.blind:
             card["facts"] = [
                 ("Label", candidate.label),
-                ("Model", f"{likelihood(candidate.believed)} for this label"),
+                ("Model", f"{format_probability(candidate.believed)} for this label"),
                 ("Patient", candidate.patient_group),
                 ("File", candidate.file),
             ]

@@ -5,14 +5,15 @@ from typing import Any
 import traitlets
 
 from malaria_detect.app.widgets.base import Part, script
-from malaria_detect.app.wording import percent, purpose, threshold
+from malaria_detect.app.wording import purpose
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
+from malaria_detect.metrics.formatting import format_percent, format_threshold_percent
 
 
 class OperatingPointChoice(Part):
     """Choice of the probability from which a cell is called parasitized.
 
-    It can be shown several times; all views show the same choice. Use ``choice.observe(callback, "chosen")`` to follow it.
+    All views of it show the same choice. Use ``choice.observe(callback, "chosen")`` to follow it.
 
     Parameters
     ----------
@@ -68,8 +69,8 @@ def _shown(point: OperatingPoint) -> dict[str, str]:
     return {
         "name": point.name,
         "title": point.name.capitalize(),
-        "threshold": threshold(point),
+        "threshold": format_threshold_percent(point.threshold),
         "purpose": purpose(point),
-        "missed": percent(1 - sensitivity),
-        "alarms": percent(1 - specificity),
+        "missed": format_percent(1 - sensitivity),
+        "alarms": format_percent(1 - specificity),
     }

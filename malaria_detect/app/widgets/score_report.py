@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from malaria_detect import plots
-from malaria_detect.app.widgets.base import Column, Text, figure
+from malaria_detect.app.widgets.base import Column, Text, figures
 from malaria_detect.app.widgets.cross_validation import leakage_details, open_evaluation
 from malaria_detect.app.widgets.designs import designs_details
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.parasitemia import slide_details
 from malaria_detect.app.widgets.scores import accuracy_table, score_details
-from malaria_detect.app.wording import NOT_CALIBRATED, percent
+from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.designs.comparison import DESIGNS
 from malaria_detect.inference.metadata import Epoch, ModelMetadata, OperatingPoint
 from malaria_detect.metrics import Scores
+from malaria_detect.metrics.formatting import format_estimate, format_percent, format_score
 
 
 class ScoreReport(Column):
@@ -70,37 +71,37 @@ def first_figures(metadata: ModelMetadata, point: OperatingPoint) -> str:
     scores = point.test
     counts = (scores.true_positive, scores.false_negative, scores.false_positive, scores.true_negative)
     averaged = metadata.settings.get("average_epochs", 0)
-    return (
-        "<h2>How good is it</h2><div class='md-figures'>"
-        + _matrix(point.name, scores.threshold, scores.patients, counts)
-        + _loss(metadata.history, averaged)
-        + "</div>"
-    )
+    shown = _first(point.name, (scores.threshold, scores.patients, counts), metadata.history, averaged)
+    return f"<h2>How good is it</h2>{shown}"
 
 
-# Drawing takes most of the time that the page needs: a server that forks its kernels does it once for all of them.
+# Drawing takes most of the time that the page needs; a server that forks its kernels does it once for all of them.
 @lru_cache(maxsize=16)
-def _matrix(name: str, threshold: float, patients: int, counts: tuple[int, int, int, int]) -> str:
-    found, missed, alarms, passed = counts
-    scores = Scores(sum(counts), patients, found + missed, threshold, *counts, estimates={})
-    return figure(
-        f"Confusion matrix at “{name}”",
-        plots.confusion_matrix(scores),
-        f"Cells of test patients. The model was right about {found + passed:,} cells, missed {missed:,} parasitized "
-        f"cells, and called {alarms:,} uninfected cells parasitized.",
-    )
-
-
-@lru_cache(maxsize=16)
-def _loss(history: tuple[Epoch, ...], averaged: int) -> str:
+def _first(
+    name: str,
+    matrix: tuple[float, int, tuple[int, int, int, int]],
+    history: tuple[Epoch, ...],
+    averaged: int,
+) -> str:
+    threshold, patients, (found, missed, alarms, passed) = matrix
+    cells = found + missed + alarms + passed
+    scores = Scores(cells, patients, found + missed, threshold, found, missed, alarms, passed, estimates={})
     last = history[-1]
-    averages = f" The model itself is the average over the last {averaged} epochs." if averaged else ""
-    return figure(
-        "Loss during training",
-        plots.loss_curves(history),
-        f"Lower is better. After {len(history)} epochs the loss is {last.train_loss:.3f} on training cells and "
-        f"{last.valid_loss:.3f} on validation patients. If only the validation loss rose, the model would be "
-        f"overfitting.{averages}",
+    averages = f" The model is the average over the last {averaged} epochs." if averaged else ""
+    return figures(
+        (
+            f"Confusion matrix at “{name}”",
+            plots.confusion_matrix(scores),
+            f"Cells of test patients. The model was right about {found + passed:,} cells, missed {missed:,} "
+            f"parasitized cells, and called {alarms:,} uninfected cells parasitized.",
+        ),
+        (
+            "Loss during training",
+            plots.loss_curves(history),
+            f"Lower is better. After {len(history)} epochs the loss is {last.train_loss:.3f} on training cells and "
+            f"{last.valid_loss:.3f} on validation patients. If only the validation loss rose, the model would be "
+            f"overfitting.{averages}",
+        ),
     )
 
 
@@ -110,39 +111,30 @@ def _accuracy(point: OperatingPoint, path: str | os.PathLike[str]) -> str:
 
 
 def _scores(metadata: ModelMetadata, point: OperatingPoint) -> str:
-    rates = {one.name: _rates(one) for one in metadata.operating_points}
+    rates = {
+        one.name: (one.test.estimates["sensitivity"].value, one.test.estimates["specificity"].value)
+        for one in metadata.operating_points
+    }
     sensitivity, specificity = rates[point.name]
-    return (
-        score_details(metadata, point)
-        + "<div class='md-figures'>"
-        + figure(
-            "ROC curve",
-            plots.roc_curve(point.test, metadata.roc, rates),
-            "Each point of the curve is a threshold. Further up, more parasitized cells are found; further right, more "
-            f"uninfected cells are called parasitized. “{point.name}” finds {percent(sensitivity)} of the parasitized "
-            f"cells, with {percent(1 - specificity)} false alarms.",
-        )
-        + "</div>"
+    curve = (
+        "ROC curve",
+        plots.roc_curve(point.test, metadata.roc, rates),
+        "Each point of the curve is a threshold. Further up, more parasitized cells are found; further right, more "
+        f"uninfected cells are called parasitized. “{point.name}” finds {format_percent(sensitivity)} of the "
+        f"parasitized cells, with {format_percent(1 - specificity)} false alarms.",
     )
-
-
-def _rates(point: OperatingPoint) -> tuple[float, float]:
-    return point.test.estimates["sensitivity"].value, point.test.estimates["specificity"].value
+    return score_details(metadata, point) + figures(curve)
 
 
 def training_details(metadata: ModelMetadata) -> str:
     """How far the probabilities can be trusted, and accuracy during training."""
-    return (
-        "<div class='md-figures'>"
-        + figure(
+    return figures(
+        (
             "Calibration",
             plots.reliability_diagram(metadata.reliability_raw, metadata.reliability),
             _read_calibration(metadata),
-        )
-        + figure(
-            "Accuracy during training", plots.accuracy_curves(metadata.history), _read_accuracy(metadata)
-        )
-        + "</div>"
+        ),
+        ("Accuracy during training", plots.accuracy_curves(metadata.history), _read_accuracy(metadata)),
     )
 
 
@@ -152,8 +144,8 @@ def _read_calibration(metadata: ModelMetadata) -> str:
     after = metadata.point().test.estimates["ece"]
     return (
         "On test patients. The closer the dots are to the dotted line, the better a probability agrees with how often "
-        f"it is right. The calibration error is {after.value:.4f} ({after.low:.4f} to {after.high:.4f}); before "
-        f"calibration it was {metadata.ece_raw:.4f}."
+        f"it is right. The calibration error is {format_estimate(after, _four)}; before "
+        f"calibration it was {_four(metadata.ece_raw)}."
     )
 
 
@@ -161,13 +153,17 @@ def _read_accuracy(metadata: ModelMetadata) -> str:
     history, averaged = metadata.history, metadata.settings.get("average_epochs", 0)
     best = max(history, key=lambda epoch: epoch.accuracy)
     read = (
-        f"Accuracy on validation patients after each epoch: {percent(history[-1].accuracy)} after the last epoch, "
-        f"{percent(best.accuracy)} after the best one (epoch {best.epoch})."
+        f"Accuracy on validation patients after each epoch: {format_percent(history[-1].accuracy)} after the last, "
+        f"{format_percent(best.accuracy)} after the best one (epoch {best.epoch})."
     )
     if averaged:
         accuracy = metadata.point().validation.estimates["accuracy"].value
         read += (
-            f" The model, the average over the last {averaged} epochs, reaches {percent(accuracy)} at "
+            f" The model, the average over the last {averaged} epochs, reaches {format_percent(accuracy)} at "
             f"“{metadata.default_point}”; this threshold was chosen on the same patients."
         )
     return read
+
+
+def _four(value: float) -> str:
+    return format_score(value, 4)
