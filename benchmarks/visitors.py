@@ -122,7 +122,7 @@ class Visitor:
         self.leave()
 
     def upload(self, pictures: Mapping[str, bytes]) -> list[Card]:
-        """Upload pictures at once and wait for all their cards.
+        """Upload images at once and wait for all their cards.
 
         Parameters
         ----------

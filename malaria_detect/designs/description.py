@@ -195,9 +195,7 @@ def less_ours(trained: Trained, name: str) -> str:
     less = trained.minus_ours.get(name)
     if less is None:
         return MISSING
-    return (
-        format_estimate(less, format_points) if name == "accuracy" else format_estimate(less, format_signed)
-    )
+    return format_estimate(less, format_points if name == "accuracy" else format_signed)
 
 
 def less_ours_head(name: str) -> str:

@@ -21,7 +21,7 @@ from malaria_detect.app.server.messages import (
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, read_image
 from malaria_detect.explain import Explanation
-from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 # s: longer than the server itself waits for a worker, with others before it.
@@ -114,3 +114,15 @@ class RemoteDetector(Detector):
             refused = answer["kind"] in ("ImageRefused", "WorkerLost")
             raise (ImageRefused if refused else MalariaDetectError)(answer["error"])
         return answer, blobs
+
+
+def open_detector(model_path: str | os.PathLike[str]) -> Detector:
+    """A detector that predicts in the workers of the server that runs this kernel; elsewhere, one that predicts here.
+
+    Raises
+    ------
+    MetadataError
+        If the model cannot be opened.
+    """
+    local = load_detector(model_path)
+    return RemoteDetector.of_server(local) or local
