@@ -95,7 +95,7 @@ def test_explore_notebook_shows_every_figure(few_cells: Path, shipped_model: Pat
     groups = tuple(cell.group for cell in cells)
     held_out = HeldOut(files, groups, (1,) * len(cells), labels, (0.3,) * len(cells), labels)
     write_held_out(held_out, tmp_path / "held-out.csv")
-    notebook = nbformat.read(PROJECT / "explore.ipynb", as_version=4)
+    notebook = nbformat.read(PROJECT / "notebooks" / "explore.ipynb", as_version=4)
     (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     wanted = {"CELLS": str(few_cells), "AT_MOST": 60, "PREDICTIONS": "held-out.csv"}
     wanted |= {"MODEL": str(shipped_model), "SEED": 5}

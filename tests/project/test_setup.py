@@ -33,7 +33,7 @@ COMMANDS = (
     "audit",
     "clean",
 )
-NOTEBOOKS = ("dashboard.ipynb", "explore.ipynb", "labels.ipynb", "train.ipynb")
+NOTEBOOKS = ("dashboard.ipynb", "notebooks/explore.ipynb", "notebooks/labels.ipynb", "train.ipynb")
 
 
 def pins() -> dict[str, Requirement]:
