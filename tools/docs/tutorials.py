@@ -18,14 +18,14 @@ from tests.drawn import draw_cells
 
 PROJECT = Path(__file__).resolve().parents[2]
 TUTORIALS = PROJECT / "docs" / "tutorials"
-REPOSITORY_NOTE = """
+RUN_NOTE = """
 !!! note
     This page was made from `{notebook}`, which ran on **drawn cells**, because the images of the NIH/NLM cells are not
     redistributed. The numbers and figures show the output format, not the performance of the model.
 """
 NOT_RUN_NOTE = """
 !!! note
-    This page was made from `{notebook}`. The notebook is interactive, so its output is not shown. Open it in JupyterLab.
+    This page was made from `{notebook}`. The notebook is interactive: open it in JupyterLab to use it.
 """
 
 
@@ -37,7 +37,7 @@ def main() -> None:
         folder = Path(work)
         cells = draw_cells(folder / "cells")
         write_predictions(cells, folder / "held-out.csv")
-        train = {"CELLS": str(cells), "WEIGHTS": "none", "SIZES": "32x2,48x2", "BATCH_SIZE": 16}
+        train = {"CELLS": str(cells), "WEIGHTS": "none", "SIZES": "32x1,48x1", "BATCH_SIZE": 8}
         train |= {"AVERAGE_EPOCHS": 1}
         explore = {"CELLS": str(cells), "PREDICTIONS": "held-out.csv", "MODEL": str(PROJECT / "export.pkl")}
         convert("notebooks/explore.ipynb", explore, folder)
@@ -60,19 +60,22 @@ def convert(name: str, parameters: dict[str, Any], folder: Path | None) -> None:
     notebook = nbformat.read(PROJECT / name, as_version=4)
     note = NOT_RUN_NOTE
     if folder is not None:
-        note = REPOSITORY_NOTE
+        note = RUN_NOTE
         (cell,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
         shown = cell.source
         cell.source += "\n" + "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
         NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
         cell.source = shown
+        for cell in (one for one in notebook.cells if one.cell_type == "code"):
+            # Warnings of other packages contain paths of this machine.
+            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = title + "\n" + note.format(notebook=name) + rest
     stem = Path(name).stem
     resources = {"output_files_dir": f"{stem}-figures", "unique_key": stem}
-    text, resources = MarkdownExporter().from_notebook_node(notebook, resources)
+    text, made = MarkdownExporter().from_notebook_node(notebook, resources)
     (TUTORIALS / f"{stem}.md").write_text(text, encoding="utf-8")
-    for path, content in resources["outputs"].items():
+    for path, content in made["outputs"].items():
         (TUTORIALS / path).parent.mkdir(exist_ok=True)
         (TUTORIALS / path).write_bytes(content)
 
