@@ -10,8 +10,8 @@ from malaria_detect.inference.prediction import Prediction, Refusal
 from malaria_detect.metrics import PatientCounts, formatting
 from malaria_detect.metrics.parasitemia import (
     DetectionLimit,
-    SlideError,
-    SlideEstimate,
+    ParasitemiaError,
+    ParasitemiaEstimate,
     corrected_parasitemia,
     healthy_reading,
     limit_of_detection,
@@ -206,11 +206,11 @@ def _limit(cells: int, patients: tuple[PatientCounts, ...], few: bool) -> str:
 
 # Simulated: the same slides are asked for with every look, and there are three operating points.
 @lru_cache(maxsize=256)
-def correction(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]) -> SlideEstimate | None:
+def correction(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]) -> ParasitemiaEstimate | None:
     """Cached :func:`~malaria_detect.metrics.parasitemia.corrected_parasitemia`; None if the counts say nothing."""
     try:
         return corrected_parasitemia(parasitized, cells, patients)
-    except SlideError:
+    except ParasitemiaError:
         return None
 
 
@@ -219,5 +219,5 @@ def detection_limit(cells: int, patients: tuple[PatientCounts, ...]) -> Detectio
     """:func:`malaria_detect.metrics.parasitemia.limit_of_detection`, remembered; NaN where the calls say nothing."""
     try:
         return limit_of_detection(cells, patients)
-    except SlideError:
+    except ParasitemiaError:
         return DetectionLimit(cells, math.nan, math.nan)

@@ -73,7 +73,9 @@ def fetch_cells(
 
     Examples
     --------
-    >>> folder = fetch_cells("cells")  # doctest: +SKIP
+    ::
+
+        folder = fetch_cells("cells")  # 353 MB
     """
     place = Path(to or os.environ.get(CELLS_VARIABLE) or default_folder())
     finished, work = place / "cell_images", place / ".cell_images.download"

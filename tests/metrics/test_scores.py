@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from dataclasses import asdict
 
 import numpy as np
@@ -12,7 +11,6 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.metrics import Estimate, MetricsError, Scores, difference, roc_points, score
 from malaria_detect.metrics._vectorized import Formulas, equal_mass_bins
 from tests.metrics.studies import Cells, Studies, some_cells
@@ -219,18 +217,6 @@ def test_pairing_sees_a_difference_that_two_intervals_hide() -> None:
     assert difference(labels, probability, worse, groups, resamples=300)["roc_auc"].low > 0
 
 
-def test_whole_set_takes_less_than_five_seconds() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.random(22_609) < 0.5
-    probability = 1 / (1 + np.exp(-rng.normal(np.where(labels, 2, -2))))
-    groups = np.char.add("P", rng.integers(0, 160, len(labels)).astype(str))
-    # Of the processor, so that a busy machine does not matter.
-    start = time.process_time()
-    scores = score(labels, probability, groups, resamples=2000)
-    assert time.process_time() - start < 5
-    assert scores.patients == 160
-
-
 def test_as_many_patients_as_cells_need_no_square_of_memory() -> None:
     rng = np.random.default_rng(0)
     labels = rng.random(20_000) < 0.5
@@ -297,38 +283,37 @@ GROUPS = ["A", "B", "A", "B"]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("wrong", "reason"),
     [
-        ({"labels": [0, 0, 1, 1]}, r"True \(parasitized\) and False .* int64 of shape \(4,\)"),
-        ({"labels": ["Parasitized"] * 4}, r"True \(parasitized\) and False"),
-        ({"labels": [LABELS]}, r"bool of shape \(1, 4\)"),
-        ({"labels": []}, r"float64 of shape \(0,\)"),
-        ({"labels": np.array([], bool), "probability": [], "groups": []}, "0 of 0 cells are labelled"),
-        ({"labels": [True] * 4}, "4 of 4 cells are labelled parasitized"),
-        ({"labels": [False] * 4}, "0 of 4 cells are labelled parasitized"),
-        ({"probability": PROBABILITY[:3]}, r"Each of the 4 labels .* shape \(3,\)"),
-        ({"probability": [[p, 1 - p] for p in PROBABILITY]}, r"Each of the 4 labels .* shape \(4, 2\)"),
-        ({"probability": list("abcd")}, "Each of the 4 labels needs one probability"),
-        ({"probability": [0.9, float("nan"), 0.2, 0.1]}, "1 of 4 do not, the first is nan at place 1"),
-        ({"probability": [90, 80, 20, 10]}, "4 of 4 do not, the first is 90.0 at place 0"),
-        ({"probability": [0.9, 0.8, 0.2, -1e-9]}, "1 of 4 do not, the first is -1e-09 at place 3"),
-        ({"groups": GROUPS[:3]}, r"Each of the 4 cells needs one patient group.*\(3,\)"),
-        ({"groups": ["A", "", "A", "B"]}, "at place 1 there is ''"),
-        ({"groups": ["A", None, "A", "B"]}, "at place 1 there is None"),
-        ({"threshold": 50}, "between 0 and 1; it is 50"),
-        ({"threshold": float("nan")}, "between 0 and 1; it is nan"),
-        ({"resamples": 0}, "0 were asked for"),
+        ({"labels": [0, 0, 1, 1]}, "bad_labels"),
+        ({"labels": ["Parasitized"] * 4}, "bad_labels"),
+        ({"labels": [LABELS]}, "bad_labels"),
+        ({"labels": []}, "bad_labels"),
+        ({"labels": np.array([], bool), "probability": [], "groups": []}, "one_class"),
+        ({"labels": [True] * 4}, "one_class"),
+        ({"labels": [False] * 4}, "one_class"),
+        ({"probability": PROBABILITY[:3]}, "bad_probability"),
+        ({"probability": [[p, 1 - p] for p in PROBABILITY]}, "bad_probability"),
+        ({"probability": list("abcd")}, "bad_probability"),
+        ({"probability": [0.9, float("nan"), 0.2, 0.1]}, "bad_probability"),
+        ({"probability": [90, 80, 20, 10]}, "bad_probability"),
+        ({"probability": [0.9, 0.8, 0.2, -1e-9]}, "bad_probability"),
+        ({"groups": GROUPS[:3]}, "bad_groups"),
+        ({"groups": ["A", "", "A", "B"]}, "bad_groups"),
+        ({"groups": ["A", None, "A", "B"]}, "bad_groups"),
+        ({"threshold": 50}, "bad_setting"),
+        ({"threshold": float("nan")}, "bad_setting"),
+        ({"resamples": 0}, "bad_setting"),
     ],
 )
-def test_wrong_input_is_refused_with_a_sentence(wrong: dict[str, object], message: str) -> None:
+def test_wrong_input_is_refused(wrong: dict[str, object], reason: str) -> None:
     arguments: dict[str, object] = {"labels": LABELS, "probability": PROBABILITY, "groups": GROUPS} | wrong
-    with pytest.raises(MetricsError, match=message) as refused:
+    with pytest.raises(MetricsError) as refused:
         score(**arguments)  # type: ignore[arg-type]
-    assert isinstance(refused.value, MalariaDetectError)
-    assert str(refused.value).endswith(".")
     second = arguments.pop("probability")
-    with pytest.raises(MetricsError, match=message):
+    with pytest.raises(MetricsError) as also_refused:
         difference(first=second, second=second, **arguments)  # type: ignore[arg-type]
+    assert refused.value.reason == also_refused.value.reason == reason
 
 
 def test_scores_hold_plain_numbers_only() -> None:

@@ -11,7 +11,7 @@ from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.metrics import Estimate, PatientCounts, Scores, count_patients
 from malaria_detect.metrics.parasitemia import (
     DetectionLimit,
-    SlideEstimate,
+    ParasitemiaEstimate,
     corrected_parasitemia,
     healthy_reading,
     limit_of_detection,
@@ -98,7 +98,7 @@ def slide_readings(
     )
 
 
-def example(point: OperatingPoint) -> SlideEstimate:
+def example(point: OperatingPoint) -> ParasitemiaEstimate:
     """A count corrected for what the operating point misses and over-calls."""
     return corrected_parasitemia(EXAMPLE_CALLED, EXAMPLE_COUNTED, point.patients)
 

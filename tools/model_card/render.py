@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
 from malaria_detect.metrics import formatting, share_within, worst_patients
-from malaria_detect.metrics.parasitemia import SlideError
+from malaria_detect.metrics.parasitemia import ParasitemiaError
 from tools.model_card import designs, facts, speed, tables
 from tools.model_card.facts import SlideReading
 from tools.model_card.results import Results
@@ -116,7 +116,7 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
     chosen = readings[metadata.operating_points.index(point)]
     try:
         example = facts.example(point)
-    except SlideError:
+    except ParasitemiaError:
         example = None
     microscopes = facts.by_microscope(results.held_out, grouped.scores.threshold)
     own = facts.ours(metadata, evaluation)
