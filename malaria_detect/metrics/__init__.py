@@ -34,13 +34,8 @@ __all__ = [
     "worst_patients",
 ]
 
-_MODULE_OF = {
-    "Estimate": "types",
-    "MetricsError": "types",
+_MODULE_OF = dict.fromkeys(__all__, "types") | {
     "OPERATING_RULES": "operating_points",
-    "PatientCounts": "types",
-    "ReliabilityBin": "types",
-    "Scores": "types",
     "choose_threshold": "operating_points",
     "count_patients": "patients",
     "difference": "scores",
