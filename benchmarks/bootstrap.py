@@ -1,8 +1,8 @@
-"""Intervals of all scores against the plain way: patients drawn anew in a loop, and scikit-learn for each resample.
+"""Speed of the intervals of all scores, compared with a loop over resamples that calls scikit-learn.
 
     python -m benchmarks.bootstrap [--resamples 2000] [--plain 20] [--rounds 3]
 
-On the cells of ``reports/crossval-grouped.csv``. The plain way is given fewer resamples, because it is slow, and no
+Uses the cells of ``reports/crossval-grouped.csv``. The loop runs fewer resamples, because it is slow, and without the
 calibration error, which scikit-learn does not have.
 """
 
@@ -21,7 +21,7 @@ from malaria_detect.metrics import score
 
 
 def plain(held_out: HeldOut, resamples: int) -> None:
-    """The loop that tutorials teach."""
+    """Intervals from the loop in most tutorials."""
     labels, probability, groups = held_out.parasitized, held_out.p, np.array(held_out.groups)
     cells = {group: np.flatnonzero(groups == group) for group in np.unique(groups)}
     random = np.random.default_rng(0)
@@ -47,12 +47,12 @@ def plain(held_out: HeldOut, resamples: int) -> None:
 
 
 def ours(held_out: HeldOut, resamples: int) -> None:
-    """All scores with their intervals, as every report has them."""
+    """Intervals as in all reports."""
     score(held_out.parasitized, held_out.p, held_out.groups, THRESHOLD, resamples=resamples)
 
 
 def main() -> None:
-    """Time both and print the ratio."""
+    """Time both, print the ratio and write it to the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -16,8 +16,8 @@ from malaria_detect.metrics.formatting import (
 )
 from malaria_detect.metrics.parasitemia import (
     DetectionLimit,
-    SlideError,
-    SlideEstimate,
+    ParasitemiaError,
+    ParasitemiaEstimate,
     corrected_parasitemia,
     healthy_reading,
     limit_of_detection,
@@ -174,11 +174,11 @@ def _limit(cells: int, patients: tuple[PatientCounts, ...]) -> str:
 
 # Simulated, and needed again whenever a visitor changes the operating point.
 @lru_cache(maxsize=256)
-def correction(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]) -> SlideEstimate | None:
-    """Cached :func:`~malaria_detect.metrics.parasitemia.corrected_parasitemia`; None if it is not defined."""
+def correction(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]) -> ParasitemiaEstimate | None:
+    """Cached :func:`~malaria_detect.metrics.parasitemia.corrected_parasitemia`; None if the counts say nothing."""
     try:
         return corrected_parasitemia(parasitized, cells, patients)
-    except SlideError:
+    except ParasitemiaError:
         return None
 
 
@@ -187,5 +187,5 @@ def detection_limit(cells: int, patients: tuple[PatientCounts, ...]) -> Detectio
     """Cached :func:`~malaria_detect.metrics.parasitemia.limit_of_detection`; NaN if there is none."""
     try:
         return limit_of_detection(cells, patients)
-    except SlideError:
+    except ParasitemiaError:
         return DetectionLimit(cells, math.nan, math.nan)

@@ -1,22 +1,22 @@
-"""``malaria-detect cells``: fetch and check the NIH/NLM cells."""
+"""``malaria-detect cells``: download and check the NIH/NLM cells."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-CELLS_HELP = "folder of cells (default: $MALARIA_DETECT_CELLS, else where `cells fetch` puts them)"
+CELLS_HELP = "folder of cells (default: $MALARIA_DETECT_CELLS, or the folder of `cells fetch`)"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to the parser."""
-    cells = commands.add_parser("cells", help="fetch or check the NIH/NLM cells")
+    cells = commands.add_parser("cells", help="download or check the NIH/NLM cells")
     actions = cells.add_subparsers(metavar="ACTION", required=True)
-    fetch = actions.add_parser("fetch", help="download NLM's archive (353 MB), check it and unpack it")
-    fetch.add_argument("--to", metavar="DIR", help="folder to unpack to")
+    fetch = actions.add_parser("fetch", help="download, check and unpack NLM's archive (353 MB)")
+    fetch.add_argument("--to", metavar="DIR", help="folder for the cells")
     fetch.add_argument("--url", help="another address of the same archive")
     fetch.set_defaults(run=_cells_fetch)
-    check = actions.add_parser("check", help="count cells and patients, and open every picture")
+    check = actions.add_parser("check", help="count cells and patients, and open every image")
     check.add_argument("--cells", help=CELLS_HELP)
     check.set_defaults(run=_cells_check)
 
@@ -46,6 +46,6 @@ def _cells_check(options: argparse.Namespace) -> int:
 
 
 def report_ignored(ignored: Sequence[str]) -> None:
-    """Say which files were left out, and why."""
+    """Print which files were left out, and why."""
     for sentence in ignored:
         print(f"left out: {sentence}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""With what, and when, something was made."""
+"""Versions and date, for records of how a file was made."""
 
 import datetime
 import platform
@@ -10,7 +10,7 @@ _LIBRARIES = ("torch", "torchvision", "fastai", "pillow", "numpy", "scikit-learn
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of this package, of Python, and of what can change a number."""
+    """Versions of this package, of Python, and of the libraries that can change a result."""
     return {
         "malaria_detect": __version__,
         "python": platform.python_version(),
@@ -19,5 +19,5 @@ def library_versions() -> dict[str, str]:
 
 
 def today() -> str:
-    """The date in UTC, as 2026-01-31."""
+    """Today's date in UTC, such as 2026-01-31."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()

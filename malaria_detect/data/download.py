@@ -73,7 +73,9 @@ def fetch_cells(
 
     Examples
     --------
-    >>> folder = fetch_cells("cells")  # doctest: +SKIP
+    ::
+
+        folder = fetch_cells("cells")  # 353 MB
     """
     place = Path(to or os.environ.get(CELLS_VARIABLE) or default_folder())
     finished, work = place / "cell_images", place / ".cell_images.download"
@@ -91,14 +93,9 @@ def fetch_cells(
         finally:
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
-        if error.errno in _FULL:
-            raise FetchError(
-                f"The disk is full. Make room in {place} or choose another folder with --to.",
-                reason="disk_full",
-            ) from error
-        why = error.strerror or error
         raise FetchError(
-            f"Cannot write to {place} ({why}). Choose another folder with --to.", reason="unwritable"
+            f"Cannot write to {place} ({error.strerror or error}). Make room or choose another folder with --to.",
+            reason="disk_full" if error.errno in _FULL else "unwritable",
         ) from error
     return finished
 

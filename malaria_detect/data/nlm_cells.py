@@ -1,8 +1,7 @@
-"""The NIH/NLM malaria cells on disk: find them, check them, group them by patient, split them.
+"""The NIH/NLM malaria cells on disk: find them, check them and group them by patient.
 
-A cell's file name names its patient: ``C100P61ThinF_IMG_20150918_144104_cell_162.png`` is slide C100, patient P61,
-field 20150918_144104, cell 162. All cells of one patient look alike (same stain, same day, same blood), so that a
-split is only honest where no patient stands on two sides; :func:`grouped_split` sees to that.
+The file name of a cell contains its patient: ``C100P61ThinF_IMG_20150918_144104_cell_162.png`` is slide C100, patient
+P61, field 20150918_144104, cell 162.
 """
 
 import hashlib
@@ -20,17 +19,20 @@ from malaria_detect.data.images import ImageRefused, read_image
 CLASSES = ("Parasitized", "Uninfected")
 CELLS_VARIABLE = "MALARIA_DETECT_CELLS"
 
-# One patient was photographed through two microscopes and stands under two ids.
+# One patient was photographed with two microscopes and has two ids.
 _SAME_PATIENT = {"C47P8thin_Original_Motic": "C47P8thinOriginalOlympusCX21"}
 
 
 class CellsError(MalariaDetectError):
-    """The folder of cells is missing, empty or not what it should be."""
+    """A folder of cells that is missing or incomplete, or cells that cannot be split.
+
+    ``reason`` is ``no_cells``, ``no_patient``, ``bad_split`` or ``too_few_patients``.
+    """
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell picture: where it lies, its published label and its patient group."""
+    """One cell: the path of its image, its published label and its patient group."""
 
     path: Path
     label: str
@@ -39,16 +41,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellFolder:
-    """What a folder in NLM's layout holds.
+    """Cells in a folder with NLM's layout.
 
     Attributes
     ----------
     root : Path
-        The folder with ``Parasitized`` and ``Uninfected`` in it.
+        The folder that contains ``Parasitized`` and ``Uninfected``.
     cells : tuple of Cell
         Sorted by class, then by file name.
     ignored : tuple of str
-        One sentence for every file that is no readable cell.
+        One sentence for every file that is not a readable cell.
     """
 
     root: Path
@@ -57,12 +59,12 @@ class CellFolder:
 
 
 def default_folder() -> Path:
-    """Folder that ``malaria-detect cells fetch`` writes to when no other is named."""
+    """Folder of the cells if no other is given."""
     return Path(platformdirs.user_data_dir("malaria_detect")) / "cells"
 
 
 def patient_group(name: str) -> str:
-    """Patient group of a cell's file name: all that stands before ``_IMG_``.
+    """Patient group from the file name of a cell: everything before ``_IMG_``.
 
     Examples
     --------
@@ -72,38 +74,40 @@ def patient_group(name: str) -> str:
     patient, separator, _ = Path(name).name.partition("_IMG_")
     if not separator or not patient:
         raise CellsError(
-            f"{name!r} names no patient: a cell's file name looks like C100P61ThinF_IMG_…_cell_162.png."
+            f"{name!r} does not contain a patient. A cell's file name looks like C100P61ThinF_IMG_…_cell_162.png.",
+            reason="no_patient",
         )
     return _SAME_PATIENT.get(patient, patient)
 
 
 def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
-    """List the cells below a folder; NLM's layout and Kaggle's doubly nested one are both found.
+    """Cells in a folder with NLM's layout or the doubly nested one of the Kaggle copy.
 
     Parameters
     ----------
     root : path, optional
-        Without it the folder that ``MALARIA_DETECT_CELLS`` names, else :func:`default_folder`.
+        Default: the folder in the environment variable ``MALARIA_DETECT_CELLS``, or :func:`default_folder`.
 
     Returns
     -------
     CellFolder
-        File names only; :func:`check_cells` also opens every picture.
+        From the file names only; :func:`check_cells` also opens every image.
 
     Raises
     ------
     CellsError
-        Where the folder is missing or holds no cell of one of the classes.
+        If the folder is missing or has no cells of one of the classes.
     """
     start = Path(root or os.environ.get(CELLS_VARIABLE) or default_folder())
     for folder in (start, start / "cell_images", start / "cell_images" / "cell_images"):
-        # Kaggle's archive has the classes on the outer and on the inner level: the outer one is complete.
+        # Kaggle's archive has the classes twice: the outer level is complete.
         if all((folder / label).is_dir() for label in CLASSES):
             break
     else:
         raise CellsError(
-            f"No cells in {start}: it should hold the folders {CLASSES[0]} and {CLASSES[1]} "
-            f"(get them with `malaria-detect cells fetch`, or name another folder with --cells or {CELLS_VARIABLE})."
+            f"No cells in {start}: the folders {CLASSES[0]} and {CLASSES[1]} are missing. Download the cells with "
+            f"`malaria-detect cells fetch`, or give their folder with --cells or {CELLS_VARIABLE}.",
+            reason="no_cells",
         )
     cells: list[Cell] = []
     ignored: list[str] = []
@@ -111,28 +115,29 @@ def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
         before = len(cells)
         for path in sorted((folder / label).iterdir()):
             if path.suffix.lower() != ".png":
-                ignored.append(f"{label}/{path.name}: not a PNG picture.")
+                ignored.append(f"{label}/{path.name}: not a PNG image.")
             elif "_IMG_" not in path.name:
-                ignored.append(f"{label}/{path.name}: the name tells no patient.")
+                ignored.append(f"{label}/{path.name}: the name does not contain a patient.")
             else:
                 cells.append(Cell(path, label, patient_group(path.name)))
         if len(cells) == before:
             raise CellsError(
-                f"No cells in {folder / label}: PNG pictures like C100P61ThinF_IMG_…_cell_162.png belong there."
+                f"No cells in {folder / label}. It should contain images like C100P61ThinF_IMG_…_cell_162.png.",
+                reason="no_cells",
             )
     return CellFolder(folder, tuple(cells), tuple(ignored))
 
 
 def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
-    """Open every cell; leave out those that cannot be read, and fingerprint the rest.
+    """Readable cells of a folder, and a fingerprint of them.
 
     Returns
     -------
     folder : CellFolder
-        Without the unreadable files, which are added to ``ignored`` with the reason.
+        Without the unreadable files, which are added to ``ignored``.
     fingerprint : str
-        SHA-256 (hexadecimal) over every cell's class, file name, size and CRC-32 of its RGB pixels: the same for
-        NLM's files and any lossless copy of them.
+        SHA-256 (hexadecimal) over class, file name, size and CRC-32 of the RGB pixels of every cell. A lossless copy
+        of the files has the same fingerprint.
     """
 
     def inspect(cell: Cell) -> str | ImageRefused:

@@ -1,7 +1,7 @@
-"""Preprocessings with a name: what may be done to a cell's picture before it is padded, scaled and shown to a network.
+"""Named preprocessings of a cell image, and the padding to a square that follows them.
 
-One function does it for training, for the exported learner, for the detector and in the notebooks, so that they see
-the same pixels. The black around a cell stays black and counts in no statistic: nothing of it comes from the smear.
+Training, the exported learner, the detector and the notebooks use these functions, so that they see the same pixels.
+The black around a cell stays black and is ignored in statistics, because it does not come from the smear.
 """
 
 import math
@@ -15,24 +15,27 @@ from scipy.ndimage import gaussian_filter
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.stain import cell_mask, macenko, reinhard
 
-MAX_SIGMA = 20.0  # px: more wipes out any cell
+MAX_SIGMA = 20.0  # px: more blurs any cell away
 
 PREPROCESSINGS: Mapping[str, str] = MappingProxyType(
     {
-        "hsv": "hue, saturation and value instead of red, green and blue; stands last",
-        "blur": "Gaussian blur; blur:1.5 is one with a sigma of 1.5 px of the cell's own picture, blur alone of 1 px",
-        "reinhard": "stain normalisation: means and spreads of lightness and colours as the training cells have them",
+        "hsv": "hue, saturation and value instead of red, green and blue; must be last",
+        "blur": "Gaussian blur; blur:1.5 has a sigma of 1.5 px at the original size of the image, blur alone 1 px",
+        "reinhard": "stain normalisation: mean and spread of lightness and colours as in the training cells",
         "macenko": "stain normalisation: the two stains of the cell replaced by those of the training cells",
     }
 )
 
 
 class PreprocessError(MalariaDetectError):
-    """A preprocessing is unknown, written wrongly, or stands where it makes no sense."""
+    """A preprocessing that is unknown, malformed or in the wrong place.
+
+    ``reason`` is ``unknown``, ``bad_sigma`` or ``bad_order``.
+    """
 
 
 def parse_preprocess(text: str) -> tuple[str, ...]:
-    """Read preprocessings as people write them: names with commas between them, or nothing.
+    """Preprocessings from text: names separated by commas, or nothing.
 
     Raises
     ------
@@ -48,24 +51,24 @@ def parse_preprocess(text: str) -> tuple[str, ...]:
 
 
 def check_preprocess(names: Sequence[str]) -> tuple[str, ...]:
-    """Check names of preprocessings, and write each in its one spelling.
+    """Names of preprocessings in their normal form, after checks.
 
     Parameters
     ----------
     names : sequence of str
         From `PREPROCESSINGS`, in the order in which they are applied; ``blur`` may be followed by a colon and its
-        sigma in px of the cell's own picture.
+        sigma in px at the original size of the image.
 
     Returns
     -------
     tuple of str
-        The same, every blur with its sigma.
+        The same names, every blur with its sigma.
 
     Raises
     ------
     PreprocessError
-        Where a name is unknown, a sigma is none, or something follows ``hsv``: hue goes round, so that it can neither
-        be blurred nor be told from a stain.
+        If a name is unknown, a sigma is not a number in range, or something follows ``hsv``: hue is circular, so it
+        cannot be blurred or normalised.
 
     Examples
     --------
@@ -73,37 +76,36 @@ def check_preprocess(names: Sequence[str]) -> tuple[str, ...]:
     ('reinhard', 'blur:1')
     >>> check_preprocess(["sharpen"])
     Traceback (most recent call last):
-    malaria_detect.data.preprocessing.PreprocessError: There is no preprocessing 'sharpen'; there are ...
+    malaria_detect.data.preprocessing.PreprocessError: Unknown preprocessing 'sharpen'. Use ...
     """
     if isinstance(names, str):
-        # A string is a sequence of letters, too.
+        # A string is also a sequence.
         names = [names]
     checked = tuple(_checked(name) for name in names)
     if "hsv" in checked[:-1]:
         written = ",".join(checked)
         raise PreprocessError(
-            f"After hsv no other preprocessing can read the colours: hsv stands last, and once; got {written}."
+            f"hsv must be the last preprocessing, and used once, not {written}.", reason="bad_order"
         )
     return checked
 
 
 def preprocess(image: Image.Image, names: Sequence[str]) -> Image.Image:
-    """Apply preprocessings to a cell's picture, one after the other.
+    """Cell image after preprocessings, applied one after the other.
 
     Parameters
     ----------
     image : PIL.Image.Image
-        RGB, as :func:`malaria_detect.data.images.read_image` gives it, at the cell's own size.
+        RGB, as :func:`malaria_detect.data.images.read_image` returns it, at its original size.
     names : sequence of str
-        See :func:`check_preprocess`. Without any the picture itself comes back.
+        See :func:`check_preprocess`. Without any, `image` itself is returned.
 
     Returns
     -------
     PIL.Image.Image
-        Mode RGB, of the same size, black (0, 0, 0) wherever `image` is black. After ``hsv`` its channels are hue,
-        saturation and value, each 0 to 255; red lies at both ends of hue, so that a pink cell can jump from one to the
-        other. A cell whose stain cannot be told stays as it is, see
-        :mod:`malaria_detect.data.stain`.
+        Mode RGB, of the same size, black (0, 0, 0) wherever `image` is black. After ``hsv`` the channels are hue,
+        saturation and value, each 0 to 255; red is at both ends of hue, so a pink cell can have values at both. A cell
+        without a measurable stain is not normalised, see :mod:`malaria_detect.data.stain`.
 
     Raises
     ------
@@ -159,7 +161,7 @@ def _checked(name: str) -> str:
     kind, colon, number = name.partition(":")
     if kind not in PREPROCESSINGS or (colon and kind != "blur"):
         known = ", ".join(PREPROCESSINGS).replace("blur", "blur, blur:1.5 (sigma in px)")
-        raise PreprocessError(f"There is no preprocessing {name!r}; there are {known}.")
+        raise PreprocessError(f"Unknown preprocessing {name!r}. Use {known}.", reason="unknown")
     if kind != "blur":
         return kind
     try:
@@ -168,7 +170,8 @@ def _checked(name: str) -> str:
         sigma = math.nan
     if not 0 < sigma <= MAX_SIGMA:
         raise PreprocessError(
-            f"A blur is written like blur:1.5, its sigma in px above 0 and at most {MAX_SIGMA:g}; got {name!r}."
+            f"{name!r} is not a blur. Write it like blur:1.5, with a sigma in px above 0 and at most {MAX_SIGMA:g}.",
+            reason="bad_sigma",
         )
     return f"blur:{sigma:g}"
 
@@ -180,7 +183,7 @@ def _hsv(pixels: np.ndarray, cell: np.ndarray, _: str) -> np.ndarray:
 
 def _blur(pixels: np.ndarray, cell: np.ndarray, name: str) -> np.ndarray:
     sigma = float(name.partition(":")[2])
-    # Of the cell's pixels alone: else the black around would darken the edge.
+    # Only pixels of the cell are averaged: the black around it would darken the edge.
     weight = gaussian_filter(cell.astype(np.float32), sigma, mode="constant")
     seen = np.where(cell[..., None], pixels, 0).astype(np.float32)
     mean = gaussian_filter(seen, (sigma, sigma, 0), mode="constant") / np.maximum(weight, 1e-6)[..., None]

@@ -1,4 +1,4 @@
-"""Looking at the cells: what a class looks like on the whole, and one cell seen in several ways. Arrays for `plots`."""
+"""Statistics of each class of cells, and several views of one cell, as arrays for `malaria_detect.plots`."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,23 +13,23 @@ from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.data.preprocessing import pad_to_square, preprocess
 from malaria_detect.data.stain import cell_mask
 
-# Pictures that lie in memory at the same time.
+# Images in memory at the same time.
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class ClassSurvey:
-    """What the cells of one class look like on the whole.
+    """Sizes, colours and mean image of the cells of one class.
 
     Attributes
     ----------
     sides : numpy.ndarray
-        int, (cells,): longer side of each picture in px.
+        int, (cells,): longer side of each image in px.
     colours : numpy.ndarray
         float, (cells, 3): mean red, green and blue of each cell without the black around it, 0 to 255.
     mean, std : numpy.ndarray
-        float, (side, side, 3), 0 to 1: mean and standard deviation of each pixel over the cells, each cell padded with
-        black and scaled as for the network.
+        float, (side, side, 3), 0 to 1: mean and standard deviation of each pixel over the cells, which are padded and
+        scaled as for the network.
     """
 
     sides: np.ndarray
@@ -41,21 +41,21 @@ class ClassSurvey:
 def survey(
     cells: Sequence[Cell], side: int = 96, progress: Callable[[int], object] | None = None
 ) -> dict[str, ClassSurvey]:
-    """Read every cell once and sum up each class; needs no more memory for many cells than for few.
+    """Statistics of each class; each cell is read once, in batches.
 
     Parameters
     ----------
     cells : sequence of Cell
-        Readable ones (see :func:`malaria_detect.data.nlm_cells.check_cells`). Results are in their order.
+        Readable cells, see :func:`malaria_detect.data.nlm_cells.check_cells`; results are in their order.
     side : int
-        Of the mean picture in px.
+        Side of the mean image in px.
     progress : callable, optional
-        Called with the number of cells that were read, batch by batch.
+        Called after each batch with the number of its cells.
 
     Returns
     -------
     dict of class name to ClassSurvey
-        For the classes that `cells` hold, by name.
+        For the classes in `cells`, sorted by name.
     """
     found = {}
     for label in sorted({cell.label for cell in cells}):
@@ -65,21 +65,21 @@ def survey(
 
 
 def cell_views(image: Image.Image, sigma: float = 2.0) -> dict[str, np.ndarray]:
-    """One cell as it is, by hue, saturation and value, blurred, and by its edges.
+    """Views of one cell: RGB, hue, saturation, value, blurred, and edges.
 
     Parameters
     ----------
     image : PIL.Image.Image
-        RGB, as :func:`malaria_detect.data.images.read_image` gives it.
+        RGB, as :func:`malaria_detect.data.images.read_image` returns it.
     sigma : float
-        Of the blur, in px.
+        Sigma of the blur in px.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        uint8, (height, width, 3) each, black around the cell. Hue stands as the full colour of that hue, saturation and
-        value as grey. Edges are the Sobel gradient of the mean of the channels, the steepest one white; the outline of
-        the cell itself is none, for it was cut out.
+        uint8, (height, width, 3) each, black around the cell. Hue is shown as the full colour of that hue, saturation
+        and value as grey. Edges are the Sobel gradient of the mean of the channels, scaled to white, without the
+        outline where the cell was cut out.
 
     Examples
     --------
@@ -108,20 +108,20 @@ def _survey_class(cells: Sequence[Cell], side: int, progress: Callable[[int], ob
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(cells), _BATCH):
             batch = cells[start : start + _BATCH]
-            for longer, colour, picture in pool.map(lambda cell: _seen(cell, side), batch):
+            for longer, colour, padded in pool.map(lambda cell: _measured(cell, side), batch):
                 sides.append(longer)
                 colours.append(colour)
-                total += picture
-                squared += picture**2
+                total += padded
+                squared += padded**2
             if progress is not None:
                 progress(len(batch))
     mean = total / len(cells)
-    # Rounding can bring a variance of zero below it.
+    # Rounding can make a variance of zero negative.
     std = np.sqrt(np.maximum(squared / len(cells) - mean**2, 0))
     return ClassSurvey(np.array(sides), np.array(colours), mean, std)
 
 
-def _seen(cell: Cell, side: int) -> tuple[int, np.ndarray, np.ndarray]:
+def _measured(cell: Cell, side: int) -> tuple[int, np.ndarray, np.ndarray]:
     image = read_image(cell.path)
     pixels = np.asarray(image)
     inside = pixels[cell_mask(pixels)]
@@ -133,7 +133,7 @@ def _edges(pixels: np.ndarray, cell: np.ndarray) -> np.ndarray:
     grey = pixels.mean(axis=2)
     if not cell.any():
         return np.zeros(cell.shape, np.uint8)
-    # The step from the cell to the black around it would outshine all others.
+    # The step from the cell to the black around it would be the strongest.
     inside = binary_erosion(cell, iterations=2)
     steep = np.where(inside, np.hypot(sobel(grey, 0), sobel(grey, 1)), 0)
     scaled: np.ndarray = np.rint(255 * steep / max(steep.max(), 1)).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""How good a model is: arrays in, numbers out; no torch.
+"""Scores, intervals, operating points, calibration and parasitemia: arrays in, numbers out; no torch.
 
-Names are loaded when they are first used: who only reads records, as a server does, needs neither scipy nor
+Modules are imported when one of their names is first used, so that reading records needs neither scipy nor
 scikit-learn.
 """
 
@@ -34,13 +34,8 @@ __all__ = [
     "worst_patients",
 ]
 
-_MODULE_OF = {
-    "Estimate": "types",
-    "MetricsError": "types",
+_MODULE_OF = dict.fromkeys(__all__, "types") | {
     "OPERATING_RULES": "operating_points",
-    "PatientCounts": "types",
-    "ReliabilityBin": "types",
-    "Scores": "types",
     "choose_threshold": "operating_points",
     "count_patients": "patients",
     "difference": "scores",
@@ -55,7 +50,7 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import an exported name's module at its first use (PEP 562)."""
+    """Import the module of an exported name at its first use (PEP 562)."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

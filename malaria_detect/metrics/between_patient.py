@@ -1,10 +1,10 @@
-"""Rates of one new patient: what patients who were tried tell of the next one.
+"""Differences between patients: the rates of a classifier on one new patient.
 
-A rate such as the sensitivity differs from patient to patient (stain, focus, blood). The next patient's is drawn from
-a beta distribution that has the patients' mean and their spread, less what counting few cells adds to it [1]_. Mean
-and spread are uncertain themselves, so that each resample of the patients has its own distribution and gives one
-draw. The spread is widened as the intervals of `malaria_detect.metrics.intervals` are, because a few patients show
-too little of it.
+A rate such as the sensitivity differs from patient to patient (stain, focus, blood). The rate of a new patient is drawn
+from a beta distribution with the mean and the spread of the held-out patients, without the part of the spread that
+comes from counting few cells [1]_. Mean and spread are uncertain too, so each resample of the patients has its own
+distribution and gives one draw. As in `malaria_detect.metrics.intervals`, the spread is widened, because few patients
+show too little of it.
 
 References
 ----------
@@ -25,10 +25,9 @@ from malaria_detect.metrics.types import Floats, Integers, MetricsError, Patient
 
 @dataclass(frozen=True)
 class Tried:
-    """Cells of one class of the patients on whom a classifier was tried, and those of them called parasitized.
+    """Cells of one class of the held-out patients, and how many of them were called parasitized.
 
-    ``cells`` and ``called`` have shape (patients,); the patients stand by name, so that the order in which they come
-    does not matter.
+    ``cells`` and ``called`` have shape (patients,), sorted by patient group.
     """
 
     cells: Integers
@@ -36,29 +35,29 @@ class Tried:
 
     @classmethod
     def parasitized(cls, patients: Sequence[PatientCounts]) -> "Tried":
-        """Parasitized cells: their rate is the sensitivity."""
+        """Parasitized cells; the rate is the sensitivity."""
         return cls._of([(p.parasitized, p.true_positive) for p in _ordered(patients)], "parasitized")
 
     @classmethod
     def uninfected(cls, patients: Sequence[PatientCounts]) -> "Tried":
-        """Uninfected cells: their rate is 1 - specificity."""
+        """Uninfected cells; the rate is 1 - specificity."""
         return cls._of([(p.uninfected, p.false_positive) for p in _ordered(patients)], "uninfected")
 
     @classmethod
     def _of(cls, counts: list[tuple[int, int]], label: str) -> "Tried":
         cells, called = np.array(counts, np.int64).reshape(-1, 2).T
         if not cells.any():
-            raise MetricsError(f"The patients on whom the classifier was tried have no {label} cell.")
+            raise MetricsError(f"The held-out patients have no {label} cell.", reason="one_class")
         return cls(cells, called)
 
     @property
     def rate(self) -> float:
-        """Share of all cells that was called parasitized."""
+        """Share of all cells called parasitized."""
         return float(self.called.sum() / self.cells.sum())
 
     @property
     def patients(self) -> int:
-        """Patients who have such cells."""
+        """Number of patients with cells of this class."""
         return int(np.count_nonzero(self.cells))
 
 
@@ -68,14 +67,14 @@ def _ordered(patients: Sequence[PatientCounts]) -> list[PatientCounts]:
 
 @dataclass(frozen=True)
 class NewPatients:
-    """New patients' rates, one draw for each resample; arrays of shape (resamples,)."""
+    """Rates of new patients, one draw per resample; arrays of shape (resamples,)."""
 
     sensitivity: Floats
     false_positive_rate: Floats
 
     @classmethod
     def like(cls, patients: Sequence[PatientCounts], resamples: int, seed: int) -> "NewPatients | None":
-        """Rates of patients like those on whom a classifier was tried; None where fewer than two tell a rate."""
+        """Rates of patients like the held-out ones; None if fewer than two of them have cells of each class."""
         tried = Tried.parasitized(patients), Tried.uninfected(patients)
         if min(one.patients for one in tried) < 2:
             return None
@@ -83,20 +82,20 @@ class NewPatients:
         return cls(*(draw_rates(one.called, one.cells, drawn, random) for one in tried))
 
     def share_upto(self, most: int, counted: int, parasitemia: float) -> float:
-        """Share of their slides of whose counted cells at most so many are called parasitized."""
+        """Share of their slides with at most this many of the counted cells called parasitized."""
         apparent = parasitemia * self.sensitivity + (1 - parasitemia) * self.false_positive_rate
         return float(scipy.stats.binom.cdf(most, counted, apparent).mean())
 
 
 def draw_rates(hits: Integers, cells: Integers, drawn: Floats, random: np.random.Generator) -> Floats:
-    """One new patient's rate for each resample of the patients.
+    """Rate of one new patient for each resample of the patients.
 
     Parameters
     ----------
     hits, cells : array of int, shape (patients,)
-        Each patient's cells of a class, and those of them called parasitized. Two patients or more have cells.
+        Cells of one class called parasitized, and all cells of that class. At least two patients have cells.
     drawn : array, shape (resamples, patients)
-        How often each patient counts in each resample.
+        How often each patient was drawn in each resample.
     random : numpy.random.Generator
 
     Returns
@@ -104,7 +103,7 @@ def draw_rates(hits: Integers, cells: Integers, drawn: Floats, random: np.random
     array of float, shape (resamples,), in [0, 1]
     """
     total, found = drawn @ cells, drawn @ hits
-    # Half a cell each way, so that a resample without any wrong cell does not claim that there is none.
+    # Half a cell is added on each side, so that a resample without a wrong call does not imply a rate of zero.
     mean = (found + 0.5) / (total + 1)
     share = hits / np.maximum(cells, 1)
     squares = drawn @ (cells * share**2) - 2 * mean * found + mean**2 * total
@@ -113,7 +112,7 @@ def draw_rates(hits: Integers, cells: Integers, drawn: Floats, random: np.random
     # [1]_: squares / (mean (1 - mean)) = patients - 1 + correlation * (weight - patients + 1) on average.
     free, weight = drawn @ (cells > 0) - 1, total - ratio(drawn @ cells**2, total)
     correlation = ratio(squares / (mean * (1 - mean)) - free, weight - free)
-    # A resample of one patient, or of one cell each, shows no spread.
+    # A resample of one patient, or of one cell per patient, has no spread.
     correlation = np.clip(np.nan_to_num(correlation), 1e-9, 1 - 1e-9)
     strength = (1 - correlation) / correlation
     return random.beta(mean * strength, (1 - mean) * strength)

@@ -1,4 +1,4 @@
-"""Calibration by one temperature: probabilities that are as sure as the model is right.
+"""Calibration of probabilities by one temperature.
 
 References
 ----------
@@ -14,17 +14,17 @@ from malaria_detect.metrics.types import Bools, Floats, MetricsError, checked_la
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
-    """Temperature T that makes ``sigmoid(logit / T)`` the best calibrated: least negative log-likelihood [1]_.
+    """Temperature T for which ``sigmoid(logit / T)`` has the lowest negative log-likelihood [1]_.
 
-    T > 1 makes an overconfident model modest, T < 1 a modest one sure. The order of the cells by probability, and so
-    the ROC AUC, stays what it is.
+    T > 1 corrects an overconfident model, T < 1 an underconfident one. The order of the cells by probability, and so
+    the ROC AUC, does not change.
 
     Parameters
     ----------
     logits : array of float, shape (N,)
         Log-odds of parasitized: the network's output for Parasitized minus that for Uninfected.
     labels : array of bool, shape (N,)
-        True where the label says parasitized.
+        True for cells labelled parasitized.
 
     Returns
     -------
@@ -34,9 +34,9 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     Raises
     ------
     MetricsError
-        Where the arrays do not fit together, hold one class only, or no temperature is best: every cell is on its
-        right side of 0 (the likelihood rises for ever as T falls), or the logits say nothing about the labels, or the
-        opposite (it rises for ever as T grows).
+        If the arrays do not match, contain one class only, or have no best temperature: every cell is called
+        correctly (lower T is always better), or the logits are not higher for parasitized cells (higher T is always
+        better).
 
     Examples
     --------
@@ -47,12 +47,12 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """
     parasitized = checked_labels(labels)
     need_both_classes(parasitized)
-    # How far each cell lies on its right side of 0.
+    # Positive for cells that are called correctly.
     right = np.where(parasitized, 1.0, -1.0) * _checked_logits(logits, parasitized)
     if right.min() >= 0:
         raise MetricsError(
-            "No temperature can be fitted: every cell is already called right, so that nothing shows how sure "
-            "the model may be."
+            "No temperature can be fitted: every cell is called correctly, so there are no errors to calibrate on.",
+            reason="no_solution",
         )
 
     def slope(steepness: float) -> float:
@@ -60,9 +60,10 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
 
     if slope(0) >= 0:
         raise MetricsError(
-            "No temperature can be fitted: the logits are no higher for parasitized cells than for uninfected ones."
+            "No temperature can be fitted: the logits are not higher for parasitized cells than for uninfected ones.",
+            reason="no_solution",
         )
-    # The likelihood is a concave function of 1 / T, and falls at last because of the cells called wrong: one T is best.
+    # The likelihood is concave in 1 / T, and falls in the end because of the wrong calls: there is one best T.
     steep = 1 / float(np.abs(right).max())
     while slope(steep) < 0:
         steep *= 2
@@ -77,7 +78,7 @@ def scaled(logits: ArrayLike, temperature: float) -> Floats:
     logits : array of float, any shape
         Log-odds of parasitized.
     temperature : float, > 0
-        As :func:`fit_temperature` found it.
+        From :func:`fit_temperature`.
 
     Examples
     --------
@@ -85,7 +86,7 @@ def scaled(logits: ArrayLike, temperature: float) -> Floats:
     [0.5, 0.731]
     """
     if not 0 < temperature < np.inf:
-        raise MetricsError(f"A temperature is a number above 0; it is {temperature}.")
+        raise MetricsError(f"A temperature must be above 0, not {temperature}.", reason="bad_setting")
     return np.asarray(scipy.special.expit(np.asarray(logits, dtype=np.float64) / temperature))
 
 
@@ -93,9 +94,12 @@ def _checked_logits(logits: ArrayLike, parasitized: Bools) -> Floats:
     given = np.asarray(logits)
     if given.shape != parasitized.shape or given.dtype.kind not in "fiu":
         raise MetricsError(
-            f"Each of the {len(parasitized)} labels needs one logit; they are {given.dtype} of shape {given.shape}."
+            f"Each of the {len(parasitized)} labels needs one logit; they are {given.dtype} of shape {given.shape}.",
+            reason="bad_probability",
         )
     if not np.isfinite(given).all():
         place = int((~np.isfinite(given)).argmax())
-        raise MetricsError(f"Logits must be finite numbers; at place {place} there is {given[place]}.")
+        raise MetricsError(
+            f"Logits must be finite; at index {place} it is {given[place]}.", reason="bad_probability"
+        )
     return given.astype(np.float64)

@@ -1,38 +1,35 @@
-"""Intervals that hold for a new patient: whole patient groups are drawn again, with replacement.
+"""Intervals for new patients: a bootstrap that resamples whole patient groups.
 
-Cells of one patient resemble each other, so an interval that takes every cell for a new case is far too narrow. Here
-whole patient groups are drawn: the cluster bootstrap [1]_, [2]_.
+Cells of one patient resemble each other, so an interval that treats cells as independent is far too narrow. Here whole
+patient groups are drawn with replacement: the cluster bootstrap [1]_, [2]_.
 
-The plain percentile interval of the resamples is too narrow where patients are few, and further so where a few of
-them bring most of the cells or most of the errors. What stands here instead is the bootstrap's standard error SE, or
-the jackknife's over patients where it is larger, with three corrections:
+The percentile interval of the resamples is too narrow with few patients, especially if a few of them contribute most of
+the cells or most of the errors. Instead, the interval uses the standard error SE of the bootstrap (or of the jackknife
+over patients, if it is larger) with three corrections:
 
-- on the logit scale, so that an interval stays within the score's range and reaches further to the side where there
-  is more room: ``logit(value) ± t · SE · sqrt(1 + 1 / df) / (value · (1 - value))``;
-- with the 97.5 % point t of Student's distribution instead of 1.96 [3]_. Its degrees of freedom df are about how many
-  patients really bear on the score [4]_: with ``u`` the change of the score when one of n patients is left out, less
-  its mean, ``df = 2 (Σu²)² / (Σu⁴ - (Σu²)² / n)``, at most one less than the patients who have such cells. For
-  patients that differ like normal numbers it is n, and 2 where one patient alone makes the difference;
-- with ``sqrt(1 + 1 / df)``, because the bootstrap of so many independent numbers gives a standard error that is too
-  small by this factor [3]_.
+- It is computed on the logit scale, so that it stays within the range of the score:
+  ``logit(value) ± t · SE · sqrt(1 + 1 / df) / (value · (1 - value))``.
+- It uses the 97.5 % quantile t of Student's distribution instead of 1.96 [3]_. The degrees of freedom df are about the
+  number of patients that determine the score [4]_: with ``u`` the centred changes of the score when each of n patients
+  is left out, ``df = 2 (Σu²)² / (Σu⁴ - (Σu²)² / n)``, and at most the number of contributing patients minus 1. If
+  patients differ like normal numbers, df is n; if one patient alone makes the difference, df is 2.
+- The factor ``sqrt(1 + 1 / df)`` corrects the bias of the standard error of a bootstrap of that many values [3]_.
 
-Differences between two models get the same corrections on their own scale. The expected calibration error is biased,
-and has an interval of its own (`interval_of_absolute`).
+Differences between two models get the same corrections on their own scale. The expected calibration error is biased and
+has its own interval (`interval_of_absolute`).
 
-In simulation (500 studies each of 24, 40, 80 and 160 patients, whose error rates follow a beta distribution with a mean
-of 3 % and a standard deviation of 3.5 %, with like and with very unlike numbers of cells; 300 resamples) intervals of
-a nominal 95 % covered the truth in 93 to 97 % of the studies, for each of the ten scores. The percentile interval did
-in 86 to 93 % of those of 24 patients and in 90 to 96 % of those of 80. What no interval can foresee is a patient unlike
-all others: of studies drawn from 160 real patients, one of whom alone brought a fifth of all missed cells, 89 to 92 %
-covered the sensitivity.
+In simulation (500 studies each of 24, 40, 80 and 160 patients with error rates from a beta distribution with a mean of
+3 % and a standard deviation of 3.5 %, with similar and very unequal numbers of cells; 300 resamples) the 95 % intervals
+covered the truth in 93 to 97 % of the studies, for each of the ten scores. The percentile interval covered it in 86 to
+93 % with 24 patients, and in 90 to 96 % with 80. No interval foresees a patient unlike all others: of studies drawn
+from 160 real patients, one of whom had a fifth of all missed cells, 89 to 92 % covered the sensitivity.
 
-Where a score stands at the end of its range, because no cell is wrong, all resamples agree and tell nothing. There
-the interval ends at ``0.025 ** (1 / n)``, n being the patients that bear on the score: the rule of three [5]_ over
-patients. If patients differ in whatever way, and a share m of a patient's cells is wrong on average, then the chance
-to meet n patients in a row without any wrong cell is at most ``(1 - m) ** n``. It takes a patient's cells for one
-case, so that it is wide; a few wrong cells may give a narrower interval than none. Where a score is the same in all
-resamples, but not at an end (a model that gives all cells one probability has a ROC AUC of 0.5 whoever they are), the
-interval is one point.
+If no cell is wrong, the score is at the end of its range and all resamples agree. Then the interval ends at
+``0.025 ** (1 / n)`` with n contributing patients: the rule of three [5]_ over patients. However patients differ, if a
+share m of the cells of a patient is wrong on average, the probability of n patients without any wrong cell is at most
+``(1 - m) ** n``. This is wide, because it counts each patient as one case: a few wrong cells can give a narrower
+interval than none. If a score is the same in all resamples but not at the end of its range (a model that gives all
+cells one probability has a ROC AUC of 0.5 for any patients), the interval is one point.
 
 References
 ----------
@@ -52,19 +49,19 @@ import scipy.stats
 
 from malaria_detect.metrics.types import Floats, MetricsError
 
-# What lies outside the interval on one side.
+# Probability outside of the interval on each side.
 TAIL = 0.025
-# Halvings until an end is found: to a millionth of the score.
+# Bisections until an end is found to a millionth of the score.
 _HALVINGS = 20
-# More groups than this are not left out one by one: what it would tell is that they are many.
+# With more groups than this, several are left out at once.
 _ROWS = 500
 NOTHING = (float("nan"), float("nan"))
 
 
 def draw_groups(groups: int, resamples: int, seed: int) -> Floats:
-    """Draw as many groups as there are, with replacement: how often each came, shape (resamples, groups)."""
+    """How often each group is drawn when all are drawn with replacement, shape (resamples, groups)."""
     if resamples < 1:
-        raise MetricsError(f"The interval needs at least 1 resample; {resamples} were asked for.")
+        raise MetricsError(f"An interval needs at least 1 resample, not {resamples}.", reason="bad_setting")
     random = np.random.default_rng(seed)
     drawn = random.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
     return drawn.astype(np.float64)
@@ -73,7 +70,7 @@ def draw_groups(groups: int, resamples: int, seed: int) -> Floats:
 def leave_one_out(groups: int) -> Floats:
     """Weights that leave out each group in turn, shape (groups, groups).
 
-    Of more than 500 groups several are left out at once, so that there are 500 rows.
+    With more than 500 groups, several are left out at once, so that there are 500 rows.
     """
     rows = min(groups, _ROWS)
     return (np.arange(groups) % rows != np.arange(rows)[:, None]).astype(np.float64)
@@ -82,23 +79,23 @@ def leave_one_out(groups: int) -> Floats:
 def interval(
     value: float, resampled: Floats, without: Floats, groups: int, least: float = 0.0
 ) -> tuple[float, float]:
-    """The 95 % interval of a score that lies between ``least`` and 1, on the logit scale.
+    """95 % interval of a score between ``least`` and 1, on the logit scale.
 
     Parameters
     ----------
     value : float
-        The score of the cells as they are.
+        The score of all cells.
     resampled : array, shape (resamples,)
-        The score of every resample; NaN where it is not defined.
+        The score of each resample; NaN if it is not defined.
     without : array, shape (patients,)
         The score without each patient in turn.
     groups : int
-        Patient groups that bear on the score; from fewer than two there is no interval.
+        Patient groups that contribute to the score; there is no interval with fewer than two.
 
     Returns
     -------
     (float, float)
-        Both NaN where there is no interval.
+        Both NaN if there is no interval.
 
     Examples
     --------
@@ -125,11 +122,10 @@ def interval(
 def plain_interval(
     value: float, resampled: Floats, without: Floats, groups: int, reach: float
 ) -> tuple[float, float]:
-    """The 95 % interval of a difference, on its own scale, within -``reach`` to ``reach``; see `interval`.
+    """95 % interval of a difference, on its own scale, within -``reach`` to ``reach``; see `interval`.
 
-    Where a few patients make the difference, it is a skewed one. The interval then reaches further to their side, by
-    Hall's correction for skewness [6]_: ``(2 · 1.96² + 1) / 6 · Σ(-u)³ / (Σu²)^1.5`` standard errors. The other side
-    stays as it is.
+    If a few patients make the difference, its distribution is skewed. On their side the interval is extended by Hall's
+    correction for skewness [6]_: ``(2 · 1.96² + 1) / 6 · Σ(-u)³ / (Σu²)^1.5`` standard errors.
     """
     if groups < 2 or np.isnan(value):
         return NOTHING
@@ -143,7 +139,7 @@ def plain_interval(
 
 
 def half_width(resampled: Floats, without: Floats, groups: int) -> float:
-    """Half of the 95 % interval of a score on its own scale: NaN where fewer than two resamples are defined."""
+    """Half of the 95 % interval of a score on its own scale; NaN if fewer than two resamples are defined."""
     defined = resampled[~np.isnan(resampled)]
     if len(defined) < 2:
         return NOTHING[0]
@@ -154,14 +150,14 @@ def half_width(resampled: Floats, without: Floats, groups: int) -> float:
 
 
 def widening(without: Floats, groups: int) -> float:
-    """How many times 1.96 standard errors of the bootstrap an interval must reach; see the module's text.
+    """Factor by which the interval is wider than 1.96 standard errors; see the module docstring.
 
     Parameters
     ----------
     without : array, shape (patients,)
         The score without each patient in turn.
     groups : int, >= 2
-        Patients that bear on the score.
+        Patients that contribute to the score.
 
     Examples
     --------
@@ -180,29 +176,29 @@ def widening(without: Floats, groups: int) -> float:
 
 
 def interval_of_absolute(middle: Floats, resampled: Floats, without: Floats) -> tuple[float, float]:
-    """The 95 % interval of a sum of absolute values between 0 and 1, such as the expected calibration error.
+    """95 % interval of a sum of absolute values between 0 and 1, such as the expected calibration error.
 
-    Such a sum is biased upwards, and in every resample once more, because noise never cancels in it: a perfectly
-    calibrated model scores above 0, and its resamples lie higher still.
+    Such a sum is biased upwards, because noise does not cancel: a perfectly calibrated model scores above 0, and its
+    resamples score higher still.
 
-    So the lower end asks from which true value on it is no rarity to see what was seen: it is the least ``s · value``
-    for which the sum of ``|s · middle + noise|`` reaches the value in 2.5 % of the resamples, where ``noise`` is how
-    they scatter about their mean, widened as all intervals are (test inversion along a least favourable family [1]_).
-    It is 0 where noise alone gives as large a sum. The upper end is that of `interval` with the bootstrap's estimate of
-    the bias taken off, at most half of the value; it never lies under the value.
+    The lower end is found by test inversion along a least favourable family [1]_: the lowest ``s · value`` for which
+    the sum of ``|s · middle + noise|`` reaches the value in 2.5 % of the resamples. Here ``noise`` is how the resamples
+    deviate from their mean, widened as in all intervals. The lower end is 0 if noise alone gives such a sum. The
+    upper end is that of `interval` after subtracting the bias estimated by the bootstrap (at most half of the value);
+    it is never below the value.
 
     Parameters
     ----------
     middle : array, shape (bins,)
-        The terms for the cells as they are.
+        The terms of the sum for all cells.
     resampled : array, shape (resamples, bins)
     without : array, shape (patients,)
-        The sum without each patient in turn. From fewer than two patients there is no interval.
+        The sum without each patient in turn; there is no interval with fewer than two patients.
 
     Returns
     -------
     (float, float)
-        Both NaN where there is no interval.
+        Both NaN if there is no interval.
 
     References
     ----------

@@ -1,14 +1,15 @@
-"""Operating points: from which probability on a cell is called parasitized, by one of three rules.
+"""Operating points: thresholds on the probability, chosen by one of three rules.
 
-A missed cell is the mistake that can hurt, so that `screening` asks for its sensitivity with confidence: at the lower
-end of the 95 % interval over patients. The other two take the cells as they are.
+A missed cell is the more harmful mistake, so `screening` requires its sensitivity at the lower end of the 95 % interval
+over patients. The other two rules use the observed rates.
 
 References
 ----------
 .. [1] W. J. Youden, Index for rating diagnostic tests, Cancer 3 (1950) 32-35: J = sensitivity + specificity - 1.
 """
 
-import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,11 +17,11 @@ from numpy.typing import ArrayLike
 from malaria_detect.metrics._vectorized import ratio
 from malaria_detect.metrics.intervals import draw_groups, interval, leave_one_out
 from malaria_detect.metrics.scores import RESAMPLES, Groups
-from malaria_detect.metrics.types import Bools, Floats, MetricsError, checked_cells, numbered_groups
+from malaria_detect.metrics.types import Bools, Floats, Integers, MetricsError, checked_cells, numbered_groups
 
 SCREENING_SENSITIVITY = 0.97
 COUNTING_SPECIFICITY = 0.995
-# Probabilities nearer to each other than this are equal: no threshold may hang on a rounding in the last digits.
+# Probabilities closer than this count as equal, so that rounding does not change a threshold.
 _APART = 1e-9
 
 OPERATING_RULES = {
@@ -36,18 +37,64 @@ OPERATING_RULES = {
 }
 
 
-def choose_threshold(labels: ArrayLike, probability: ArrayLike, groups: Groups, rule: str) -> float:
-    """The threshold that a rule picks for some cells; a cell is called parasitized from it on.
+@dataclass(frozen=True)
+class _Cuts:
+    """All distinct thresholds of some cells, rising, and what each of them achieves.
 
-    It lies midway between two neighbouring probabilities, so that a rounding in the last digit changes no call. Where
-    Youden's index [1]_ has several best thresholds, the one nearest to 0.5 is taken, of two the lower.
+    ``cuts``, ``caught`` (parasitized cells called) and ``spared`` (uninfected cells not called) have the same shape.
+    """
+
+    cuts: Floats
+    caught: Integers
+    spared: Integers
+    parasitized: int
+    uninfected: int
+
+    @classmethod
+    def of(cls, parasitized: Bools, probabilities: Floats) -> "_Cuts":
+        values = np.sort(probabilities)
+        apart = np.flatnonzero(np.diff(values) > _APART)
+        cuts = (values[apart] + values[apart + 1]) / 2
+        positives, negatives = np.sort(probabilities[parasitized]), np.sort(probabilities[~parasitized])
+        caught = len(positives) - np.searchsorted(positives, cuts)
+        return cls(cuts, caught, np.searchsorted(negatives, cuts), len(positives), len(negatives))
+
+    def balanced(self) -> float | None:
+        """Threshold with the highest Youden index [1]_; of several, the one closest to 0.5, then the lower one."""
+        # Youden's index times both class sizes: whole numbers, so that ties are exact.
+        index = (
+            self.caught * self.uninfected
+            + self.spared * self.parasitized
+            - self.parasitized * self.uninfected
+        )
+        best = self.cuts[(index > 0) & (index == index.max(initial=1))]
+        away = np.abs(best - 0.5)
+        return next(iter(best[away <= away.min(initial=1) + _APART]), None)
+
+    def counting(self) -> float | None:
+        """Lowest threshold with the specificity of the rule."""
+        kept = (self.spared / self.uninfected >= COUNTING_SPECIFICITY) & (self.caught > 0)
+        return next(iter(self.cuts[kept]), None)
+
+    def screening(self, sensitive: Callable[[float], bool]) -> float | None:
+        """Highest threshold with the sensitivity of the rule, also at the lower end of its interval."""
+        kept = (self.caught / self.parasitized >= SCREENING_SENSITIVITY) & (self.spared > 0)
+        # The sensitivity changes only where another parasitized cell is caught.
+        candidates = self.cuts[kept & (np.diff(self.caught, append=0) < 0)]
+        return next(filter(sensitive, candidates[::-1]), None)
+
+
+def choose_threshold(labels: ArrayLike, probability: ArrayLike, groups: Groups, rule: str) -> float:
+    """Threshold chosen by a rule; a cell is called parasitized if its probability is at least the threshold.
+
+    The threshold is midway between two neighbouring probabilities, so that rounding changes no call.
 
     Parameters
     ----------
     labels : array of bool, shape (N,)
-        True where the label says parasitized.
+        True for cells labelled parasitized.
     probability : array of float, shape (N,), in [0, 1]
-        Probability of parasitized, calibrated if the threshold is for calibrated ones.
+        Probability of parasitized; calibrated, if the threshold is for calibrated probabilities.
     groups : sequence of str, length N
         Patient group of each cell.
     rule : str
@@ -61,8 +108,8 @@ def choose_threshold(labels: ArrayLike, probability: ArrayLike, groups: Groups, 
     Raises
     ------
     MetricsError
-        For an unknown rule, arrays that `malaria_detect.metrics.score` refuses, and where the rule could only be kept
-        by calling all cells alike.
+        If the rule is unknown, the arrays do not match, or no threshold satisfies the rule without giving all cells the
+        same call.
 
     Examples
     --------
@@ -74,51 +121,36 @@ def choose_threshold(labels: ArrayLike, probability: ArrayLike, groups: Groups, 
     """
     if rule not in OPERATING_RULES:
         raise MetricsError(
-            f"There is no rule {rule!r} for a threshold; there are {', '.join(OPERATING_RULES)}."
+            f"Unknown rule {rule!r}. Use one of {', '.join(OPERATING_RULES)}.", reason="bad_setting"
         )
     parasitized, probabilities = checked_cells(labels, probability)
-    values = np.sort(probabilities)
-    apart = np.flatnonzero(np.diff(values) > _APART)
-    cuts = (values[apart] + values[apart + 1]) / 2
-    positives, negatives = np.sort(probabilities[parasitized]), np.sort(probabilities[~parasitized])
-    caught = len(positives) - np.searchsorted(positives, cuts)
-    spared = np.searchsorted(negatives, cuts)
+    cuts = _Cuts.of(parasitized, probabilities)
     if rule == "screening":
-        kept = (caught / len(positives) >= SCREENING_SENSITIVITY) & (spared > 0)
-        # Only where a further parasitized cell is caught does the sensitivity change.
-        gains = kept & (np.diff(caught, append=0) < 0)
-        sure = _Promise(parasitized, probabilities, groups)
-        best = np.array(list(itertools.islice(filter(sure, cuts[gains][::-1]), 1)))
-    elif rule == "counting":
-        kept = (spared / len(negatives) >= COUNTING_SPECIFICITY) & (caught > 0)
-        best = cuts[kept][:1]
+        best = cuts.screening(_Sensitive(parasitized, probabilities, groups))
     else:
-        # Youden's index times the product of the class sizes: whole numbers, so that equals are equal.
-        index = caught * len(negatives) + spared * len(positives) - len(positives) * len(negatives)
-        tops = cuts[(index > 0) & (index == index.max(initial=1))]
-        away = np.abs(tops - 0.5)
-        best = tops[away <= away.min(initial=1) + _APART][:1]
-    if not len(best):
+        best = cuts.counting() if rule == "counting" else cuts.balanced()
+    if best is None:
         raise MetricsError(
-            f"No threshold keeps the rule {rule!r} without calling all cells alike: the probabilities hardly tell "
-            "parasitized from uninfected cells."
+            f"No threshold satisfies the rule {rule!r}: the probabilities hardly separate parasitized from uninfected "
+            "cells.",
+            reason="no_solution",
         )
-    return float(best[0])
+    return float(best)
 
 
-class _Promise:
-    """Whether the sensitivity at a threshold is high enough even at the lower end of its interval over patients."""
+class _Sensitive:
+    """Whether the sensitivity at a threshold is high enough at the lower end of its interval over patients."""
 
     def __init__(self, parasitized: Bools, probabilities: Floats, groups: Groups) -> None:
         names, group = numbered_groups(groups, len(parasitized))
         patients = len(names)
         self.probabilities, self.group = probabilities[parasitized], group[parasitized]
-        # The very resamples of `malaria_detect.metrics.score`, so that what is chosen is what is printed.
+        # The resamples of `malaria_detect.metrics.score`, so that the reported interval keeps the rule.
         self.weights = draw_groups(patients, RESAMPLES, seed=0), leave_one_out(patients)
         self.cells = np.bincount(self.group, minlength=patients).astype(np.float64)
 
     def __call__(self, threshold: float) -> bool:
-        """Not where there is no interval, nor near 1, where so few cells are missed that the interval is wide."""
+        """False if there is no interval."""
         called = self.group[self.probabilities >= threshold]
         caught = np.bincount(called, minlength=len(self.cells)).astype(np.float64)
         resampled, without = (ratio(rows @ caught, rows @ self.cells) for rows in self.weights)

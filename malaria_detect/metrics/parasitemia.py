@@ -1,15 +1,15 @@
-"""What a cell classifier means for a slide: how many parasites may stand behind the cells called parasitized.
+"""Parasitemia: what the calls of a cell classifier mean for a slide.
 
-Of a slide's red cells a share ``p`` is parasitized, the parasitemia, and a classifier calls a share ``a`` so [1]_::
+If a share ``p`` of the red cells on a slide is parasitized (the parasitemia), a classifier calls a share ``a`` of them
+parasitized [1]_::
 
     a = p · sensitivity + (1 - p) · (1 - specificity)          apparent parasitemia
     p = (a + specificity - 1) / (sensitivity + specificity - 1)          Rogan and Gladen
 
-Both rates differ from patient to patient, and the next slide is one new patient whose own rates nobody knows. So
-limits and intervals here carry not only the chance of counting (binomial) and the uncertain mean of the rates, as the
-usual intervals of a corrected prevalence do [2]_, but also how much patients differ
-(`malaria_detect.metrics.between_patient`). The two rates of a patient are drawn independently of each other: too few
-patients have many cells of both labels to say more.
+Both rates differ from patient to patient, and a slide comes from a new patient whose rates nobody knows. So limits and
+intervals here include three uncertainties: counting (binomial) and the mean rates, as usual for a corrected prevalence
+[2]_, and the differences between patients (`malaria_detect.metrics.between_patient`). The two rates of a patient are
+drawn independently: too few patients have many cells of both labels to estimate their correlation.
 
 References
 ----------
@@ -26,33 +26,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.metrics import Estimate, PatientCounts
 from malaria_detect.metrics._vectorized import ratio
 from malaria_detect.metrics.between_patient import NewPatients, Tried
 from malaria_detect.metrics.intervals import TAIL, draw_groups, interval, leave_one_out
+from malaria_detect.metrics.types import Estimate, PatientCounts
 
-# Slides that stay under the limit of blank, and slides at the limit of detection that pass it.
+# Share of blank slides at or under the limit of blank, and of slides at the limit of detection above it.
 DETECTION = 0.95
-# Halvings until a parasitemia is found: to a hundred-thousandth of all cells.
+# Bisections until a parasitemia is found to a hundred-thousandth.
 _HALVINGS = 17
 
 
-class SlideError(MalariaDetectError):
-    """Counts or rates from which nothing can be said about a slide."""
+class ParasitemiaError(MalariaDetectError):
+    """Counts or rates that allow no estimate; ``reason`` is ``bad_counts``, ``bad_rate`` or ``no_information``."""
 
 
 @dataclass(frozen=True)
-class SlideEstimate:
-    """Parasitemia behind the cells called parasitized.
+class ParasitemiaEstimate:
+    """Parasitemia estimated from the number of cells called parasitized.
 
-    Parameters
+    Attributes
     ----------
     called, counted : int
-        Cells called parasitized, and all cells that the classifier saw.
+        Cells called parasitized, and all cells that were classified.
     estimate : float, in [0, 1]
         Rogan and Gladen's estimate of the parasitemia.
     low, high : float, in [0, 1]
-        Its 95 % interval; NaN where fewer than two patients tell a rate.
+        Its 95 % interval; NaN if fewer than two patients have cells of each label.
     """
 
     called: int
@@ -64,17 +64,17 @@ class SlideEstimate:
 
 @dataclass(frozen=True)
 class DetectionLimit:
-    """From which parasitemia on a slide is told from one without parasites.
+    """Lowest parasitemia that can be distinguished from zero.
 
-    Parameters
+    Attributes
     ----------
     counted : int
         Cells counted on the slide.
     blank : float, in [0, 1]
-        Limit of blank: the share of cells called parasitized that 95 % of slides without parasites do not pass.
+        Limit of blank: 95 % of slides without parasites have at most this share of cells called parasitized.
     limit : float, in [0, 1]
-        Limit of detection: the lowest parasitemia at which 95 % of slides pass the limit of blank; NaN where none
-        does. It may be the smaller number of the two: the cells called by mistake count on top of it.
+        Limit of detection: the lowest parasitemia at which 95 % of slides exceed the limit of blank; NaN if there is
+        none. It can be below the limit of blank, because cells called by mistake add to it.
     """
 
     counted: int
@@ -83,7 +83,7 @@ class DetectionLimit:
 
 
 def apparent_parasitemia(parasitemia: float, sensitivity: float, specificity: float) -> float:
-    """Share of a slide's cells that is called parasitized; all are shares from 0 to 1.
+    """Share of the cells of a slide that is called parasitized; all values are in [0, 1].
 
     Examples
     --------
@@ -97,19 +97,18 @@ def apparent_parasitemia(parasitemia: float, sensitivity: float, specificity: fl
 
 
 def rogan_gladen(called_share: float, sensitivity: float, specificity: float) -> float:
-    """Parasitemia behind a share of cells called parasitized, held within 0 and 1.
+    """Parasitemia from the share of cells called parasitized, clipped to [0, 1].
 
     Raises
     ------
-    SlideError
-        Where a share does not lie between 0 and 1, or sensitivity and specificity add up to 1 or less: such calls say
-        nothing about the cells.
+    ParasitemiaError
+        If a value is not in [0, 1], or sensitivity and specificity add up to 1 or less.
 
     Examples
     --------
     >>> round(rogan_gladen(0.0488, sensitivity=0.97, specificity=0.97), 4)
     0.02
-    >>> rogan_gladen(0.01, sensitivity=0.97, specificity=0.97)  # fewer than of a healthy person
+    >>> rogan_gladen(0.01, sensitivity=0.97, specificity=0.97)  # fewer than for a healthy person
     0.0
     """
     _need_shares(called_share=called_share, sensitivity=sensitivity, specificity=specificity)
@@ -123,20 +122,19 @@ def healthy_reading(patients: Sequence[PatientCounts], resamples: int = 2000, se
     Parameters
     ----------
     patients : sequence of PatientCounts
-        Patients on whom the classifier was tried, at the operating point in question.
+        Held-out patients, with the calls at the operating point in question.
     resamples, seed : int
-        Of the bootstrap of the patients.
+        Number and seed of the bootstrap resamples of the patients.
 
     Returns
     -------
     Estimate
-        ``hits`` of ``total`` uninfected cells; 1 - specificity, and the interval over patients mirrors that of the
-        specificity.
+        1 - specificity with its interval over patients; ``hits`` of ``total`` uninfected cells.
 
     Raises
     ------
     MetricsError
-        Where the patients have no uninfected cell.
+        If the patients have no uninfected cell.
 
     Examples
     --------
@@ -155,36 +153,31 @@ def healthy_reading(patients: Sequence[PatientCounts], resamples: int = 2000, se
 
 def corrected_parasitemia(
     called: int, counted: int, patients: Sequence[PatientCounts], resamples: int = 2000, seed: int = 0
-) -> SlideEstimate:
-    """Estimate the parasitemia of a slide from how many of its cells were called parasitized.
+) -> ParasitemiaEstimate:
+    """Parasitemia of a slide from the number of its cells called parasitized.
 
-    The interval holds every parasitemia at which it is no rarity (more than 2.5 % of slides, each of a new patient)
-    to have so few cells called, and none to have so many: the exact interval of a proportion, with the classifier's
-    rates of that patient as unknown as they are (see the module's text).
+    The 95 % interval contains every parasitemia at which more than 2.5 % of slides have at most this number of calls,
+    and more than 2.5 % at least this number: the exact interval of a proportion, averaged over new patients.
 
-    In simulation of a nominal 95 % (400 slides each, with rates of wrong calls that follow beta distributions with a
-    mean of 3 % and a standard deviation of 3.5 %) it covered the new patient's parasitemia in 94 to 98 % where 24
-    patients had been tried, and in 94 to 99 % where 80 or 160 had: from 0 to 30 %, with 40 and 1,000 counted cells.
+    In simulation (400 slides per case, error rates from beta distributions with a mean of 3 % and a standard deviation
+    of 3.5 %) the interval covered the true parasitemia in 94 to 98 % with 24 held-out patients, and in 94 to 99 % with
+    80 or 160, for parasitemias of 0 to 30 % and 40 to 1,000 counted cells.
 
     Parameters
     ----------
     called, counted : int
-        Cells called parasitized, of the cells that the classifier saw. All are from one slide.
+        Cells called parasitized, and all cells that were classified, from one slide.
     patients : sequence of PatientCounts
-        Patients on whom the classifier was tried, at the same operating point.
+        Held-out patients, with the calls at the same operating point.
     resamples, seed : int
-        Of the bootstrap of the patients.
-
-    Returns
-    -------
-    SlideEstimate
+        Number and seed of the bootstrap resamples of the patients.
 
     Raises
     ------
-    SlideError
-        Where the counts do not fit, or sensitivity and specificity add up to 1 or less.
+    ParasitemiaError
+        If the counts are impossible, or sensitivity and specificity add up to 1 or less.
     MetricsError
-        Where the patients have no cell of a class.
+        If the patients have no cell of one of the classes.
 
     Examples
     --------
@@ -194,45 +187,44 @@ def corrected_parasitemia(
     (0.047, 0.0, 0.18)
     """
     if counted < 1 or not 0 <= called <= counted:
-        raise SlideError(
-            f"Of {counted} cells {called} cannot be called parasitized: a slide needs at least one cell, "
-            "and no more of them called than there are."
+        raise ParasitemiaError(
+            f"{called} of {counted} cells cannot be called parasitized. Count at least one cell.",
+            reason="bad_counts",
         )
     estimate = rogan_gladen(called / counted, *_mean_rates(patients))
     slides = NewPatients.like(patients, resamples, seed)
     if slides is None:
-        return SlideEstimate(called, counted, estimate, float("nan"), float("nan"))
+        return ParasitemiaEstimate(called, counted, estimate, float("nan"), float("nan"))
 
     low = _first(lambda parasitemia: slides.share_upto(called - 1, counted, parasitemia) < 1 - TAIL)
     high = _first(lambda parasitemia: slides.share_upto(called, counted, parasitemia) <= TAIL)
-    return SlideEstimate(called, counted, estimate, min(low, estimate), max(high, estimate))
+    return ParasitemiaEstimate(called, counted, estimate, min(low, estimate), max(high, estimate))
 
 
 def limit_of_detection(
     counted: int, patients: Sequence[PatientCounts], resamples: int = 2000, seed: int = 0
 ) -> DetectionLimit:
-    """Lowest parasitemia that is told from none, when so many cells of a slide are counted [3]_, [4]_.
+    """Lowest parasitemia distinguishable from zero on 95 % of slides [3]_, [4]_.
 
-    95 % of slides without parasites stay at or under the limit of blank, 95 % of slides at the limit of detection
-    pass it; every slide is one new patient. Counting more cells helps only until the differences between patients
-    prevail.
+    Every slide comes from a new patient, so counting more cells only helps until the differences between patients
+    dominate.
 
     Parameters
     ----------
     counted : int
-        Cells counted on a slide: 500, 1,000 or 5,000 are usual.
+        Cells counted on a slide; 500, 1,000 or 5,000 are usual.
     patients, resamples, seed
-        As for `corrected_parasitemia`.
+        As in `corrected_parasitemia`.
 
     Returns
     -------
     DetectionLimit
-        With NaN for both limits where fewer than two patients tell a rate.
+        Both limits are NaN if fewer than two patients have cells of each label.
 
     Raises
     ------
-    SlideError, MetricsError
-        As `corrected_parasitemia` does.
+    ParasitemiaError, MetricsError
+        As in `corrected_parasitemia`.
 
     Examples
     --------
@@ -242,7 +234,7 @@ def limit_of_detection(
     True
     """
     if counted < 1:
-        raise SlideError(f"A limit of detection needs at least one counted cell; it is {counted}.")
+        raise ParasitemiaError(f"Cannot count {counted} cells. Count at least one cell.", reason="bad_counts")
     _need_information(*_mean_rates(patients))
     slides = NewPatients.like(patients, resamples, seed)
     if slides is None:
@@ -266,20 +258,23 @@ def _mean_rates(patients: Sequence[PatientCounts]) -> tuple[float, float]:
 
 def _need_information(sensitivity: float, specificity: float) -> None:
     if sensitivity + specificity <= 1:
-        raise SlideError(
-            f"A sensitivity of {sensitivity:.3f} and a specificity of {specificity:.3f} add up to no more than 1: "
-            "such a classifier says nothing about a slide."
+        raise ParasitemiaError(
+            f"The sensitivity {sensitivity:.3f} and the specificity {specificity:.3f} add up to 1 or less, so the "
+            "calls contain no information about the parasitemia.",
+            reason="no_information",
         )
 
 
 def _need_shares(**shares: float) -> None:
     for name, share in shares.items():
         if not 0 <= share <= 1:
-            raise SlideError(f"The {name.replace('_', ' ')} must lie between 0 and 1; it is {share}.")
+            raise ParasitemiaError(
+                f"The {name.replace('_', ' ')} must be between 0 and 1, not {share}.", reason="bad_rate"
+            )
 
 
 def _first(holds: Callable[[float], bool]) -> float:
-    """The least parasitemia from which on something holds; 1 where it never does."""
+    """The lowest parasitemia for which a condition holds; 1 if it never does."""
     if holds(0.0):
         return 0.0
     low, high = 0.0, 1.0

@@ -1,4 +1,4 @@
-"""Patients, not only cells: what each patient's cells were called."""
+"""Results patient by patient."""
 
 from collections.abc import Sequence
 
@@ -14,31 +14,31 @@ from malaria_detect.metrics.types import (
     numbered_groups,
 )
 
-# Shares are fractions of counts: a distance of exactly five points must not fail by a rounding in the last digit.
+# A distance of exactly five points must not fail because of rounding.
 _ROUNDING = 1e-12
 
 
 def count_patients(
     labels: ArrayLike, called: ArrayLike, groups: Sequence[str] | NDArray[np.str_]
 ) -> tuple[PatientCounts, ...]:
-    """Count each patient's cells by label and call.
+    """Cells of each patient by label and call.
 
     Parameters
     ----------
     labels, called : array of bool, shape (N,)
-        True where a cell is labelled, or called, parasitized. One class alone will do here.
+        True for cells labelled, or called, parasitized. One class alone is allowed.
     groups : sequence of str, length N
         Patient group of each cell.
 
     Returns
     -------
     tuple of PatientCounts
-        Sorted by the name of the group.
+        Sorted by patient group.
 
     Raises
     ------
     MetricsError
-        Where the arrays do not fit together or are no bools.
+        If the arrays do not match or are not bool.
 
     Examples
     --------
@@ -50,7 +50,8 @@ def count_patients(
     if calls.shape != parasitized.shape or calls.dtype != np.bool_:
         raise MetricsError(
             f"Each of the {len(parasitized)} labels needs one call, True or False; "
-            f"they are {calls.dtype} of shape {calls.shape}."
+            f"they are {calls.dtype} of shape {calls.shape}.",
+            reason="bad_labels",
         )
     names, group = numbered_groups(groups, len(parasitized))
     outcome = 2 * parasitized + calls
@@ -62,30 +63,30 @@ def count_patients(
 
 
 def worst_patients(patients: Sequence[PatientCounts], count: int = 5) -> tuple[PatientCounts, ...]:
-    """The patients with the lowest accuracy, worst first; of equals the one with more cells, then by name."""
+    """Patients with the lowest accuracy, worst first; ties are sorted by more cells, then by name."""
     return tuple(
         sorted(patients, key=lambda patient: (patient.accuracy, -patient.cells, patient.group))[:count]
     )
 
 
 def share_within(patients: Sequence[PatientCounts], points: float = 0.05) -> Estimate:
-    """Fraction of patients whose share of parasitized cells is called within some points of the labelled share.
+    """Fraction of patients whose called share of parasitized cells is close to the labelled share.
 
     Parameters
     ----------
     patients : sequence of PatientCounts
     points : float, in [0, 1]
-        0.05 are five percentage points, that distance included.
+        Largest allowed difference; 0.05 is five percentage points.
 
     Returns
     -------
     Estimate
-        ``hits`` of ``total`` patients. The interval is Wilson's [1]_: here patients are the units.
+        ``hits`` of ``total`` patients, with Wilson's interval [1]_.
 
     Raises
     ------
     MetricsError
-        Where there is no patient.
+        If there is no patient.
 
     Examples
     --------
@@ -100,7 +101,7 @@ def share_within(patients: Sequence[PatientCounts], points: float = 0.05) -> Est
        (1927) 209-212.
     """
     if not patients:
-        raise MetricsError("The fraction of patients needs at least one patient.")
+        raise MetricsError("The fraction of patients needs at least one patient.", reason="bad_counts")
     hits = sum(
         abs(patient.called_share - patient.labelled_share) <= points + _ROUNDING for patient in patients
     )

@@ -1,8 +1,7 @@
-"""Scores of a model, and the difference between two, with intervals that hold for a new patient.
+"""Scores of a model, and the difference between two models, with intervals over patients.
 
-The values are those of scikit-learn wherever it has the formula (a test holds them together); the expected
-calibration error is the one with 15 bins of equal mass of Nixon et al. [1]_, of the probability of parasitized
-against its observed share.
+The values agree with scikit-learn where it has the score. The expected calibration error uses 15 bins of equal mass
+[1]_ of the probability of parasitized.
 
 References
 ----------
@@ -30,7 +29,7 @@ from malaria_detect.metrics.types import (
 
 ROC_POINTS = 200
 RESAMPLES = 2000
-# The scores whose range does not start at 0.
+# Scores whose range does not start at 0.
 _LEAST = {"mcc": -1.0}
 
 Groups = Sequence[str] | NDArray[np.str_]
@@ -44,33 +43,33 @@ def score(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Scores:
-    """Score a model's probabilities against the labels, with intervals over patients.
+    """Scores of probabilities against labels, with intervals over patients.
 
     Parameters
     ----------
     labels : array of bool, shape (N,)
-        True where the label says parasitized. Class numbers are refused: Parasitized is the network's 0.
+        True for cells labelled parasitized. Class numbers are refused: the network numbers Parasitized as 0.
     probability : array of float, shape (N,), in [0, 1]
         Probability of parasitized.
     groups : sequence of str, length N
         Patient group of each cell (`malaria_detect.data.nlm_cells.patient_group`).
     threshold : float, in [0, 1]
-        A cell is called parasitized where its probability is at least this.
+        A cell is called parasitized if its probability is at least this.
     resamples : int, >= 1
-        Bootstrap resamples of the patient groups; from one alone there is no interval. A resample that leaves a score
-        undefined (no parasitized cell was drawn) is left out of its interval.
+        Bootstrap resamples of the patient groups; there is no interval from one alone. A resample in which a score is
+        undefined (without any parasitized cell) is ignored.
     seed : int
-        Seed of the resampling; the same seed gives the same intervals in whatever order the cells come.
+        Seed of the resampling. The order of the cells does not matter.
 
     Returns
     -------
     Scores
-        How the intervals are made, and how often they cover the truth, is told in `malaria_detect.metrics.intervals`.
+        The intervals are described in `malaria_detect.metrics.intervals`.
 
     Raises
     ------
     MetricsError
-        When the arrays do not fit together, hold something else than said above, or hold one class only.
+        If the arrays do not match, hold other values than described above, or contain one class only.
 
     Examples
     --------
@@ -82,37 +81,19 @@ def score(
     """
     (formulas,) = _formulas(labels, [probability], groups, threshold)
     weights = _Weights.of(len(formulas.counts), resamples, seed)
-    here, there, without = (formulas.values(rows) for rows in weights)
     true_negative, false_positive, false_negative, true_positive = (
         int(n) for n in formulas.counts.sum(axis=0)
     )
-    positive, negative = true_positive + false_negative, true_negative + false_positive
-    proportions = {
-        "accuracy": (true_positive + true_negative, positive + negative),
-        "sensitivity": (true_positive, positive),
-        "specificity": (true_negative, negative),
-        "precision": (true_positive, true_positive + false_positive),
-    }
-    estimates = {}
-    for name, bearing in formulas.groups_bearing().items():
-        value = float(here[name][0])
-        if name == "ece":
-            terms, drawn = (formulas.miscalibration(rows) for rows in (weights.whole, weights.drawn))
-            low, high = intervals.interval_of_absolute(terms[0], drawn, without[name])
-        else:
-            least = _LEAST.get(name, 0.0)
-            low, high = intervals.interval(value, there[name], without[name], bearing, least)
-        estimates[name] = Estimate(value, low, high, *proportions.get(name, (None, None)))
     return Scores(
-        cells=positive + negative,
+        cells=int(formulas.counts.sum()),
         patients=len(formulas.counts),
-        parasitized=positive,
+        parasitized=true_positive + false_negative,
         threshold=float(threshold),
         true_positive=true_positive,
         false_negative=false_negative,
         false_positive=false_positive,
         true_negative=true_negative,
-        estimates=estimates,
+        estimates=_estimates(formulas, weights),
     )
 
 
@@ -125,28 +106,27 @@ def difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """How much better the first of two models is on the same cells: its scores minus those of the second.
+    """Scores of one model minus those of another on the same cells.
 
-    Both are scored on the same resamples of the patient groups (a paired bootstrap), so that what makes a patient
-    hard for both cancels out. Where both agree on every cell, the interval is the one point 0: it says that they
-    agree on these cells, no more.
+    Both are scored on the same resamples of the patient groups (a paired bootstrap), so that difficult
+    patients cancel out. If both agree on every cell, the interval is the point 0.
 
     Parameters
     ----------
     labels, groups, threshold, resamples, seed
-        As for `score`.
+        As in `score`.
     first, second : array of float, shape (N,), in [0, 1]
         Probabilities of parasitized by the two models.
 
     Returns
     -------
     dict of str to Estimate
-        By the names of `Scores.estimates`. Above 0 the first scores higher, which is worse for brier and ece.
+        With the names of `Scores.estimates`. Above 0 the first model scores higher, which is worse for brier and ece.
 
     Raises
     ------
     MetricsError
-        As `score` does.
+        As in `score`.
 
     Examples
     --------
@@ -157,23 +137,23 @@ def difference(
     formulas = _formulas(labels, [first, second], groups, threshold)
     weights = _Weights.of(len(formulas[0].counts), resamples, seed)
     ours, theirs = ([one.values(rows) for rows in weights] for one in formulas)
-    bearing, other_bearing = (one.groups_bearing() for one in formulas)
+    patients, other_patients = (one.contributing_groups() for one in formulas)
     estimates = {}
-    for name in bearing:
+    for name in patients:
         here, there, without = (mine[name] - other[name] for mine, other in zip(ours, theirs, strict=True))
-        value, enough = float(here[0]), min(bearing[name], other_bearing[name])
+        value, enough = float(here[0]), min(patients[name], other_patients[name])
         low, high = intervals.plain_interval(value, there, without, enough, reach=1 - _LEAST.get(name, 0.0))
         estimates[name] = Estimate(value, low, high)
     return estimates
 
 
 def roc_points(labels: ArrayLike, probability: ArrayLike) -> tuple[tuple[float, float], ...]:
-    """Points of the ROC curve [2]_, few enough to draw.
+    """Points of the ROC curve [2]_, thinned for drawing.
 
     Parameters
     ----------
     labels : array of bool, shape (N,)
-        True where the label says parasitized.
+        True for cells labelled parasitized.
     probability : array of float, shape (N,), in [0, 1]
         Probability of parasitized.
 
@@ -185,7 +165,7 @@ def roc_points(labels: ArrayLike, probability: ArrayLike) -> tuple[tuple[float, 
     Raises
     ------
     MetricsError
-        As `score` does.
+        As in `score`.
 
     Examples
     --------
@@ -195,7 +175,7 @@ def roc_points(labels: ArrayLike, probability: ArrayLike) -> tuple[tuple[float, 
     parasitized, probabilities = checked_cells(labels, probability)
     false_positive_rate, true_positive_rate, _ = sklearn.metrics.roc_curve(parasitized, probabilities)
     if len(false_positive_rate) > ROC_POINTS:
-        # Even steps along the curve, finer towards the corner (0, 1), where a good model's curve bends.
+        # Even steps along the curve, finer near the corner (0, 1), where the curve of a good model bends.
         length = false_positive_rate + true_positive_rate
         corner = np.sqrt(false_positive_rate) - np.sqrt(1 - true_positive_rate)
         along = length + corner
@@ -208,7 +188,7 @@ def _formulas(
     labels: ArrayLike, probabilities: Sequence[ArrayLike], groups: Groups, threshold: float
 ) -> list[Formulas]:
     if not 0 <= threshold <= 1:
-        raise MetricsError(f"The threshold must lie between 0 and 1; it is {threshold}.")
+        raise MetricsError(f"The threshold must be between 0 and 1, not {threshold}.", reason="bad_setting")
     found = []
     for given in probabilities:
         parasitized, probability = checked_cells(labels, given)
@@ -217,9 +197,34 @@ def _formulas(
     return found
 
 
+def _estimates(formulas: Formulas, weights: "_Weights") -> dict[str, Estimate]:
+    here, there, without = (formulas.values(rows) for rows in weights)
+    true_negative, false_positive, false_negative, true_positive = (
+        int(n) for n in formulas.counts.sum(axis=0)
+    )
+    positive, negative = true_positive + false_negative, true_negative + false_positive
+    proportions = {
+        "accuracy": (true_positive + true_negative, positive + negative),
+        "sensitivity": (true_positive, positive),
+        "specificity": (true_negative, negative),
+        "precision": (true_positive, true_positive + false_positive),
+    }
+    estimates = {}
+    for name, patients in formulas.contributing_groups().items():
+        value = float(here[name][0])
+        if name == "ece":
+            terms, drawn = (formulas.miscalibration(rows) for rows in (weights.whole, weights.drawn))
+            low, high = intervals.interval_of_absolute(terms[0], drawn, without[name])
+        else:
+            least = _LEAST.get(name, 0.0)
+            low, high = intervals.interval(value, there[name], without[name], patients, least)
+        estimates[name] = Estimate(value, low, high, *proportions.get(name, (None, None)))
+    return estimates
+
+
 @dataclass(frozen=True)
 class _Weights:
-    """How often each patient group counts: in the cells as they are, in the resamples, with each left out in turn."""
+    """Weights of the patient groups: all once, in each resample, and with each group left out."""
 
     whole: Floats
     drawn: Floats

@@ -1,4 +1,4 @@
-"""What a score is: a value with its interval, and the records of some cells together. No scipy, no scikit-learn."""
+"""Records of scores, and checks of labels, probabilities and patient groups; needs only NumPy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,11 @@ Integers = NDArray[np.int64]
 
 
 class MetricsError(MalariaDetectError):
-    """Labels, probabilities or patient groups from which no score can be computed."""
+    """Labels, probabilities or patient groups that cannot be scored.
+
+    ``reason`` is ``bad_labels``, ``one_class``, ``bad_probability``, ``bad_groups``, ``bad_counts``, ``bad_setting``
+    or ``no_solution``.
+    """
 
 
 @dataclass(frozen=True)
@@ -24,14 +28,12 @@ class Estimate:
     Parameters
     ----------
     value : float
-        The score of the cells as they are. NaN where it is 0 / 0: the precision of a model that calls no cell
-        parasitized.
+        The score. NaN if it is 0 / 0, such as the precision of a model that calls no cell parasitized.
     low, high : float
-        Ends of the 95 % interval (:mod:`malaria_detect.metrics.intervals`). Both NaN where fewer than two patient
-        groups bear on the score: from one patient nobody learns how much patients differ.
+        Ends of the 95 % interval (:mod:`malaria_detect.metrics.intervals`). Both NaN if fewer than two patient groups
+        contribute to the score: one patient does not show how much patients differ.
     hits, total : int or None
-        For a proportion, ``value == hits / total`` in cells (or in patients, where patients are counted); None for
-        the others (F1, ROC AUC).
+        For a proportion, ``value == hits / total`` in cells (or in patients); None for other scores (F1, ROC AUC).
     """
 
     value: float
@@ -43,19 +45,19 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model scored on some cells; the positive class is Parasitized.
+    """Scores of a model on some cells; the positive class is Parasitized.
 
     Parameters
     ----------
     cells, patients, parasitized : int
-        Cells scored, patient groups they come from, cells labelled parasitized.
+        Cells scored, their patient groups, and the cells labelled parasitized.
     threshold : float
-        A cell is called parasitized where its probability is at least this.
+        A cell is called parasitized if its probability is at least this.
     true_positive, false_negative, false_positive, true_negative : int
-        The confusion matrix, in cells. Positive means called parasitized.
+        Confusion matrix in cells. Positive means called parasitized.
     estimates : dict of str to Estimate
         accuracy, sensitivity, specificity, precision, f1, mcc, roc_auc, average_precision, brier, ece, in this order.
-        mcc lies in -1 to 1, the others in 0 to 1; of brier and ece less is better.
+        mcc is in [-1, 1], the others in [0, 1]; for brier and ece, lower is better.
     """
 
     cells: int
@@ -71,7 +73,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class PatientCounts:
-    """One patient's cells by label, and how many of them were called parasitized.
+    """Number of cells of one patient by label and call.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ class PatientCounts:
     parasitized, uninfected : int
         Cells by label.
     true_positive, false_positive : int
-        Those of them that were called parasitized.
+        Cells of each label that were called parasitized.
 
     Examples
     --------
@@ -98,12 +100,13 @@ class PatientCounts:
     false_positive: int
 
     def __post_init__(self) -> None:
-        """Refuse counts that no patient can have."""
+        """Check that the counts are possible."""
         fits = 0 <= self.true_positive <= self.parasitized and 0 <= self.false_positive <= self.uninfected
         if not fits or not self.parasitized + self.uninfected:
             raise MetricsError(
                 f"Patient {self.group} cannot have {self.true_positive} of {self.parasitized} parasitized and "
-                f"{self.false_positive} of {self.uninfected} uninfected cells called parasitized."
+                f"{self.false_positive} of {self.uninfected} uninfected cells called parasitized.",
+                reason="bad_counts",
             )
 
     @property
@@ -113,17 +116,17 @@ class PatientCounts:
 
     @property
     def sensitivity(self) -> float:
-        """Share of the parasitized cells that were called so; NaN for a patient without any."""
+        """Share of the parasitized cells that are called parasitized; NaN if there are none."""
         return self.true_positive / self.parasitized if self.parasitized else float("nan")
 
     @property
     def false_positive_rate(self) -> float:
-        """Share of the uninfected cells that were called parasitized; NaN for a patient without any."""
+        """Share of the uninfected cells that are called parasitized; NaN if there are none."""
         return self.false_positive / self.uninfected if self.uninfected else float("nan")
 
     @property
     def accuracy(self) -> float:
-        """Share of all cells called as they are labelled."""
+        """Share of all cells whose call agrees with the label."""
         return (self.true_positive + self.uninfected - self.false_positive) / self.cells
 
     @property
@@ -139,7 +142,7 @@ class PatientCounts:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Cells of like probability: what the model said of them, and what they are.
+    """Cells of similar probability: predicted and observed share of parasitized cells.
 
     Parameters
     ----------
@@ -148,9 +151,9 @@ class ReliabilityBin:
     mean_probability : float, in [0, 1]
         Mean of their probabilities of parasitized.
     share : float, in [0, 1]
-        Share of them that is labelled parasitized.
+        Share labelled parasitized.
     low, high : float, in [0, 1]
-        95 % interval of the share, in which cells of one patient are not taken for so many cases.
+        95 % interval of the share, which takes into account that cells of one patient are correlated.
     """
 
     cells: int
@@ -161,59 +164,63 @@ class ReliabilityBin:
 
 
 def checked_cells(labels: ArrayLike, probability: ArrayLike) -> tuple[Bools, Floats]:
-    """Labels and probabilities as arrays, refused where they are something else; both classes must be there."""
+    """Labels and probabilities as arrays, after checks; both classes must be present."""
     parasitized = checked_labels(labels)
     given = np.asarray(probability)
     if given.shape != parasitized.shape or given.dtype.kind not in "fiu":
         raise MetricsError(
             f"Each of the {len(parasitized)} labels needs one probability of parasitized; "
-            f"they are {given.dtype} of shape {given.shape}."
+            f"they are {given.dtype} of shape {given.shape}.",
+            reason="bad_probability",
         )
     probabilities = given.astype(np.float64)
     wrong = ~((probabilities >= 0) & (probabilities <= 1))
     if wrong.any():
         first = int(wrong.argmax())
         raise MetricsError(
-            f"Probabilities must lie between 0 and 1; {int(wrong.sum())} of {len(wrong)} do not, "
-            f"the first is {probabilities[first]} at place {first}."
+            f"Probabilities must be between 0 and 1; {int(wrong.sum())} of {len(wrong)} are not, "
+            f"first {probabilities[first]} at index {first}.",
+            reason="bad_probability",
         )
     need_both_classes(parasitized)
     return parasitized, probabilities
 
 
 def checked_labels(labels: ArrayLike) -> Bools:
-    """Labels as an array of bool; class numbers are refused, because Parasitized is the network's 0."""
+    """Labels as an array of bool; class numbers are refused, because the network numbers Parasitized as 0."""
     parasitized = np.asarray(labels)
     if parasitized.ndim != 1 or parasitized.dtype != np.bool_:
         raise MetricsError(
             "The labels must be one list of True (parasitized) and False (uninfected); "
-            f"they are {parasitized.dtype} of shape {parasitized.shape}."
+            f"they are {parasitized.dtype} of shape {parasitized.shape}.",
+            reason="bad_labels",
         )
     return parasitized
 
 
 def need_both_classes(parasitized: Bools) -> None:
-    """Refuse cells of one class only."""
+    """Check that both classes are present."""
     count = int(parasitized.sum())
     if count in (0, len(parasitized)):
         raise MetricsError(
             "The scores need both parasitized and uninfected cells; "
-            f"{count} of {len(parasitized)} cells are labelled parasitized."
+            f"{count} of {len(parasitized)} cells are labelled parasitized.",
+            reason="one_class",
         )
 
 
 def numbered_groups(groups: Sequence[str] | NDArray[np.str_], cells: int) -> tuple[tuple[str, ...], Integers]:
-    """Names of the patient groups, and each cell's place among them.
-
-    They are numbered by name, so that the order of the cells does not matter.
-    """
+    """Sorted names of the patient groups, and the number of each cell's group among them."""
     given = np.asarray(groups)
     if given.shape != (cells,):
         raise MetricsError(
-            f"Each of the {cells} cells needs one patient group; the groups have shape {given.shape}."
+            f"Each of the {cells} cells needs one patient group; the groups have shape {given.shape}.",
+            reason="bad_groups",
         )
     for place, name in enumerate(given.tolist()):
         if not isinstance(name, str) or not name:
-            raise MetricsError(f"A patient group must be a name; at place {place} there is {name!r}.")
+            raise MetricsError(
+                f"A patient group must be a name; at index {place} it is {name!r}.", reason="bad_groups"
+            )
     names, group = np.unique(given.astype(str), return_inverse=True)
     return tuple(names.tolist()), group

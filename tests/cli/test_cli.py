@@ -112,7 +112,7 @@ def test_refused_pictures_stand_in_the_table_and_in_the_exit_status(
         (["evaluate", "--cells", "{root}", "--output", "{empty}/no/table.csv"], "must end in .csv"),
         (
             ["evaluate", "--cells", "{root}", "--output", "{empty}/a.csv", "--folds", "1"],
-            "with 2 folds or more",
+            "grouped with 2 or more",
         ),
         (["labels", "--out", "{empty}/a.csv", "--predictions", "{empty}/no.csv"], "no.csv cannot be read"),
         (["cells", "check", "--cells", "{empty}"], "No cells in"),

@@ -1,9 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from malaria_detect.data.nlm_cells import Cell, CellsError, find_cells
-from malaria_detect.data.splits import folds_of, random_split
+from malaria_detect.data.nlm_cells import CLASSES, Cell, CellsError, find_cells
+from malaria_detect.data.splits import Split, fastai_splitter, folds_of, grouped_split, random_split
 
 
 @pytest.fixture(scope="module")
@@ -11,34 +14,91 @@ def cells(sample_cells: Path) -> tuple[Cell, ...]:
     return find_cells(sample_cells).cells
 
 
-def test_grouped_folds_hold_every_cell_out_once_and_every_patient_in_one_fold(
-    cells: tuple[Cell, ...],
+@st.composite
+def patients(draw: st.DrawFn) -> list[Cell]:
+    """Cells like NLM's: many patients, a quarter of them healthy, none with most of the cells."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    infected = rng.integers(2, 30, (draw(st.integers(60, 150)), 2)).tolist()
+    healthy = [(0, number) for number in rng.integers(2, 30, draw(st.integers(20, 50))).tolist()]
+    found = []
+    for number, of_class in enumerate([*infected, *healthy]):
+        for label, count in zip(CLASSES, of_class, strict=True):
+            group = f"C{number}P{number}"
+            names = [f"{group}_IMG_1_cell_{label}{cell}.png" for cell in range(count)]
+            found += [Cell(Path(label, name), label, group) for name in names]
+    return found
+
+
+def infected_share(cells: list[Cell]) -> float:
+    return sum(cell.label == CLASSES[0] for cell in cells) / len(cells)
+
+
+@settings(max_examples=20, deadline=None)
+@given(cells=patients(), seed=st.integers(0, 2**32 - 1), grouped=st.booleans())
+def test_a_split_has_every_cell_once_even_classes_and_no_leakage_if_grouped(
+    cells: list[Cell], seed: int, grouped: bool
 ) -> None:
-    folds = folds_of(cells, "grouped", 3, seed=5)
+    split = (grouped_split if grouped else random_split)(cells, seed=seed)
+    parts = [[cells[index] for index in part] for part in (split.train, split.valid, split.test)]
+    assert sorted(split.train + split.valid + split.test) == list(range(len(cells)))
+    for part in parts:
+        assert abs(infected_share(part) - infected_share(cells)) <= 0.02
+    if grouped:
+        groups = [{cell.group for cell in part} for part in parts]
+        assert len(set.union(*groups)) == sum(map(len, groups))
+
+
+@pytest.mark.parametrize("how", [grouped_split, random_split])
+def test_the_same_seed_gives_the_same_split_in_any_order(how: type, cells: tuple[Cell, ...]) -> None:
+    split: Split = how(cells, seed=7)
+    backwards: Split = how(cells[::-1], seed=7)
+    assert {cells[index] for index in split.test} == {cells[::-1][index] for index in backwards.test}
+    assert how(cells, seed=8) != split
+
+
+@pytest.mark.parametrize("how", [grouped_split, random_split])
+def test_fastai_splitter_returns_the_training_and_validation_cells(
+    how: type, cells: tuple[Cell, ...]
+) -> None:
+    split: Split = how(cells, valid=0.2, test=0.1, seed=3)
+    splitter = fastai_splitter(how, valid=0.2, test=0.1, seed=3)
+    assert splitter([cell.path for cell in cells]) == (list(split.train), list(split.valid))
+
+
+@pytest.mark.parametrize(("valid", "test"), [(-0.1, 0.1), (0.5, 0.5), (1.0, 0.0)])
+def test_impossible_shares_are_refused(valid: float, test: float, cells: tuple[Cell, ...]) -> None:
+    with pytest.raises(CellsError) as refused:
+        grouped_split(cells, valid, test)
+    assert refused.value.reason == "bad_split"
+
+
+def test_too_few_patients_are_refused() -> None:
+    cells = [Cell(Path(f"C1P1_IMG_{n}.png"), label, "C1P1") for n in range(9) for label in CLASSES]
+    with pytest.raises(CellsError) as refused:
+        grouped_split(cells)
+    assert refused.value.reason == "too_few_patients"
+
+
+@pytest.mark.parametrize("how", ["grouped", "random"])
+def test_folds_hold_every_cell_out_once_and_keep_patients_apart_only_if_grouped(
+    cells: tuple[Cell, ...], how: str
+) -> None:
+    folds = folds_of(cells, how, 3, seed=5)
     assert sorted(index for fold in folds for index in fold.valid) == list(range(len(cells)))
     for fold in folds:
-        assert sorted((*fold.train, *fold.valid)) == list(range(len(cells)))
+        assert sorted(fold.train + fold.valid) == list(range(len(cells)))
         assert not fold.test
-        sides = [{cells[index].group for index in side} for side in (fold.train, fold.valid)]
-        assert not sides[0] & sides[1]
-        assert {cells[index].label for index in fold.valid} == {"Parasitized", "Uninfected"}
+        train, valid = ({cells[index].group for index in part} for part in (fold.train, fold.valid))
+        assert bool(train & valid) == (how == "random")
+        assert {cells[index].label for index in fold.valid} == set(CLASSES)
 
 
-def test_random_folds_hold_every_cell_out_once_and_leave_patients_on_both_sides(
-    cells: tuple[Cell, ...],
-) -> None:
-    folds = folds_of(cells, "random", 3, seed=5)
-    assert sorted(index for fold in folds for index in fold.valid) == list(range(len(cells)))
-    sides = [{cells[index].group for index in side} for side in (folds[0].train, folds[0].valid)]
-    assert sides[0] & sides[1]
-
-
-def test_one_random_fold_is_the_cut_of_80_to_20(cells: tuple[Cell, ...]) -> None:
+def test_one_random_fold_is_the_split_of_80_to_20(cells: tuple[Cell, ...]) -> None:
     assert folds_of(cells, "random", 1, seed=13) == (random_split(cells, 0.2, 0.0, seed=13),)
 
 
 @pytest.mark.parametrize("how", ["grouped", "random"])
-def test_folds_depend_on_cells_and_seed_and_on_nothing_else(cells: tuple[Cell, ...], how: str) -> None:
+def test_folds_depend_on_cells_and_seed_only(cells: tuple[Cell, ...], how: str) -> None:
     def held_out(order: tuple[Cell, ...], seed: int) -> list[set[str]]:
         return [{order[index].path.name for index in fold.valid} for fold in folds_of(order, how, 3, seed)]
 
@@ -47,8 +107,16 @@ def test_folds_depend_on_cells_and_seed_and_on_nothing_else(cells: tuple[Cell, .
 
 
 @pytest.mark.parametrize(
-    ("how", "folds"), [("grouped", 1), ("grouped", 10_000), ("random", 0), ("random", 10_000), ("by day", 5)]
+    ("how", "folds", "reason"),
+    [
+        ("grouped", 1, "bad_split"),
+        ("random", 0, "bad_split"),
+        ("by day", 5, "bad_split"),
+        ("grouped", 10_000, "too_few_patients"),
+        ("random", 10_000, "too_few_patients"),
+    ],
 )
-def test_folds_that_cannot_be_are_refused(cells: tuple[Cell, ...], how: str, folds: int) -> None:
-    with pytest.raises(CellsError):
+def test_impossible_folds_are_refused(cells: tuple[Cell, ...], how: str, folds: int, reason: str) -> None:
+    with pytest.raises(CellsError) as refused:
         folds_of(cells, how, folds, seed=1)
+    assert refused.value.reason == reason

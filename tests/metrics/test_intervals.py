@@ -164,6 +164,7 @@ def test_interval_of_a_sum_of_absolute_values_holds_it(seed: int, far: float) ->
     assert value <= high <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uneven", [False, True])
 def test_interval_covers_the_truth_for_new_patients(uneven: bool) -> None:
     """About 95 % of studies must cover the known truth; taking cells for independent covers far fewer."""
@@ -186,6 +187,7 @@ def test_interval_covers_the_truth_for_new_patients(uneven: bool) -> None:
     assert covered_by_cells / times < 0.85
 
 
+@pytest.mark.slow
 def test_paired_interval_covers_the_true_difference() -> None:
     """The better model takes back each mistake on a parasitized cell with a chance of 0.3."""
     rng = np.random.default_rng(22)

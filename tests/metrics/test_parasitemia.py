@@ -1,5 +1,6 @@
-"""What it means for a slide: formulas worked by hand, edges, and in simulation of new patients."""
+"""Parasitemia: formulas worked by hand, limits, and simulation of new patients."""
 
+from collections.abc import Callable
 from dataclasses import astuple
 
 import numpy as np
@@ -9,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.metrics import MetricsError, PatientCounts, count_patients, score
+from malaria_detect.metrics import PatientCounts, count_patients, score
 from malaria_detect.metrics.between_patient import draw_rates
 from malaria_detect.metrics.intervals import draw_groups
 from malaria_detect.metrics.parasitemia import (
-    DetectionLimit,
-    SlideError,
+    ParasitemiaError,
     apparent_parasitemia,
     corrected_parasitemia,
     healthy_reading,
@@ -59,12 +59,6 @@ def test_rogan_and_gladen_turn_the_apparent_parasitemia_back(
         apparent = apparent_parasitemia(parasitemia, sensitivity, specificity)
         assert 0 <= apparent <= 1
         assert rogan_gladen(apparent, sensitivity, specificity) == pytest.approx(parasitemia, abs=1e-9)
-
-
-@given(SHARES, SHARES, SHARES)
-def test_corrected_share_is_a_share(called: float, sensitivity: float, specificity: float) -> None:
-    if sensitivity + specificity > 1:
-        assert 0 <= rogan_gladen(called, sensitivity, specificity) <= 1
 
 
 def test_healthy_reading_mirrors_the_specificity() -> None:
@@ -152,13 +146,6 @@ def test_interval_holds_the_estimate_and_rises_with_the_calls(counted: int, data
     assert corrected_parasitemia(called, counted, patients[::-1], resamples=100) == slide
 
 
-def test_seed_decides() -> None:
-    patients = tried(np.random.default_rng(2), 12)
-    assert corrected_parasitemia(3, 40, patients) == corrected_parasitemia(3, 40, patients)
-    assert limit_of_detection(500, patients) == limit_of_detection(500, patients)
-    assert corrected_parasitemia(3, 40, patients, seed=1) != corrected_parasitemia(3, 40, patients)
-
-
 def test_detection_limits_worked_by_hand() -> None:
     found = limit_of_detection(1000, ALIKE, resamples=4000)
     # Nearly Poisson: 95 % of slides without parasites have at most 27 or 28 of 20 ± 4.4 cells called.
@@ -189,6 +176,7 @@ def test_no_parasitemia_is_detected_where_patients_hide_it() -> None:
     assert np.isnan(found.limit)
 
 
+@pytest.mark.slow
 def test_interval_covers_the_parasitemia_of_new_patients() -> None:
     rng = np.random.default_rng(5)
     times = 300
@@ -204,6 +192,7 @@ def test_interval_covers_the_parasitemia_of_new_patients() -> None:
     assert 0.92 <= covered / times <= 0.98, covered
 
 
+@pytest.mark.slow
 def test_blank_is_passed_by_one_healthy_slide_in_twenty() -> None:
     rng = np.random.default_rng(6)
     passed = []
@@ -245,43 +234,30 @@ def test_one_patient_tells_no_interval() -> None:
 
 @pytest.mark.parametrize(("called", "counted"), [(0, 0), (5, 4), (-1, 4), (0, -1)])
 def test_impossible_counts_are_refused(called: int, counted: int) -> None:
-    with pytest.raises(SlideError, match=f"Of {counted} cells {called} cannot be called") as refused:
+    with pytest.raises(ParasitemiaError) as refused:
         corrected_parasitemia(called, counted, ALIKE)
-    assert isinstance(refused.value, MalariaDetectError)
+    assert refused.value.reason == "bad_counts"
 
 
-def test_a_classifier_that_tells_nothing_is_refused() -> None:
-    useless = [PatientCounts("A", 10, 10, 3, 4), PatientCounts("B", 10, 10, 5, 4)]
-    for ask in (lambda: corrected_parasitemia(3, 40, useless), lambda: limit_of_detection(500, useless)):
-        with pytest.raises(
-            SlideError, match=r"sensitivity of 0.400 and a specificity of 0.600 add up to no more than 1"
-        ):
-            ask()
-    with pytest.raises(SlideError, match="no more than 1"):
-        rogan_gladen(0.1, 0.5, 0.5)
+USELESS = [PatientCounts("A", 10, 10, 3, 4), PatientCounts("B", 10, 10, 5, 4)]
 
 
-def test_wrong_input_is_refused() -> None:
-    with pytest.raises(SlideError, match=r"called share must lie between 0 and 1; it is 1.5"):
-        rogan_gladen(1.5, 0.9, 0.9)
-    with pytest.raises(SlideError, match=r"parasitemia must lie between 0 and 1; it is nan"):
-        apparent_parasitemia(float("nan"), 0.9, 0.9)
-    with pytest.raises(SlideError, match=r"sensitivity must lie between 0 and 1; it is 97"):
-        apparent_parasitemia(0.1, 97, 0.9)
-    with pytest.raises(SlideError, match="at least one counted cell; it is 0"):
-        limit_of_detection(0, ALIKE)
-    with pytest.raises(MetricsError, match="no uninfected cell"):
-        healthy_reading([PatientCounts("A", 1, 0, 1, 0)])
-    with pytest.raises(MetricsError, match="no parasitized cell"):
-        corrected_parasitemia(3, 40, [PatientCounts("A", 0, 9, 0, 1)])
-    with pytest.raises(MetricsError, match="no parasitized cell"):
-        limit_of_detection(500, [])
-
-
-def test_results_hold_plain_numbers_only() -> None:
-    slide = corrected_parasitemia(3, 40, ALIKE)
-    assert [type(number) for number in astuple(slide)] == [int, int, float, float, float]
-    limits = limit_of_detection(500, ALIKE)
-    assert isinstance(limits, DetectionLimit)
-    assert [type(number) for number in astuple(limits)] == [int, float, float]
-    assert [type(number) for number in astuple(healthy_reading(ALIKE))] == [float, float, float, int, int]
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        (lambda: corrected_parasitemia(3, 40, USELESS), "no_information"),
+        (lambda: limit_of_detection(500, USELESS), "no_information"),
+        (lambda: rogan_gladen(0.1, 0.5, 0.5), "no_information"),
+        (lambda: rogan_gladen(1.5, 0.9, 0.9), "bad_rate"),
+        (lambda: apparent_parasitemia(float("nan"), 0.9, 0.9), "bad_rate"),
+        (lambda: apparent_parasitemia(0.1, 97, 0.9), "bad_rate"),
+        (lambda: limit_of_detection(0, ALIKE), "bad_counts"),
+        (lambda: healthy_reading([PatientCounts("A", 1, 0, 1, 0)]), "one_class"),
+        (lambda: corrected_parasitemia(3, 40, [PatientCounts("A", 0, 9, 0, 1)]), "one_class"),
+        (lambda: limit_of_detection(500, []), "one_class"),
+    ],
+)
+def test_wrong_input_is_refused(ask: Callable[[], object], reason: str) -> None:
+    with pytest.raises(MalariaDetectError) as refused:
+        ask()
+    assert refused.value.reason == reason

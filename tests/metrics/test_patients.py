@@ -88,16 +88,19 @@ def test_interval_of_the_fraction_is_wilsons() -> None:
 
 @pytest.mark.parametrize("counts", [(1, 1, 2, 0), (1, 1, 0, 2), (1, 1, -1, 0), (0, 0, 0, 0)])
 def test_impossible_counts_are_refused(counts: tuple[int, int, int, int]) -> None:
-    with pytest.raises(MetricsError, match="Patient X cannot have"):
+    with pytest.raises(MetricsError):
         PatientCounts("X", *counts)
 
 
-def test_wrong_input_is_refused() -> None:
-    with pytest.raises(MetricsError, match="one call, True or False; they are int64"):
-        count_patients([True, False], [1, 0], ["A", "B"])
-    with pytest.raises(MetricsError, match=r"2 labels needs one call.*shape \(1,\)"):
-        count_patients([True, False], [True], ["A", "B"])
-    with pytest.raises(MetricsError, match=r"True \(parasitized\)"):
-        count_patients([1, 0], [True, False], ["A", "B"])
-    with pytest.raises(MetricsError, match="at least one patient"):
+@pytest.mark.parametrize(
+    ("labels", "called"), [([True, False], [1, 0]), ([True, False], [True]), ([1, 0], [True, False])]
+)
+def test_wrong_input_is_refused(labels: list[bool], called: list[bool]) -> None:
+    with pytest.raises(MetricsError) as refused:
+        count_patients(labels, called, ["A", "B"])
+    assert refused.value.reason == "bad_labels"
+
+
+def test_no_patient_has_no_fraction() -> None:
+    with pytest.raises(MetricsError):
         share_within([])

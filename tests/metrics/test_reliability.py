@@ -80,10 +80,15 @@ def test_bin_of_one_label_is_as_unsure_as_the_others() -> None:
     assert first.high > scipy.stats.binomtest(0, first.cells).proportion_ci(method="wilson").high
 
 
-def test_wrong_input_is_refused() -> None:
-    with pytest.raises(MetricsError, match="at least 1 bin; 0"):
-        reliability_bins([True, False], [0.9, 0.1], ["A", "B"], bins=0)
-    with pytest.raises(MetricsError, match="one patient group"):
-        reliability_bins([True, False], [0.9, 0.1], ["A"])
-    with pytest.raises(MetricsError, match="both parasitized and uninfected"):
-        reliability_bins([True, True], [0.9, 0.1], ["A", "B"])
+@pytest.mark.parametrize(
+    ("labels", "groups", "bins", "reason"),
+    [
+        ([True, False], ["A", "B"], 0, "bad_setting"),
+        ([True, False], ["A"], 15, "bad_groups"),
+        ([True, True], ["A", "B"], 15, "one_class"),
+    ],
+)
+def test_wrong_input_is_refused(labels: list[bool], groups: list[str], bins: int, reason: str) -> None:
+    with pytest.raises(MetricsError) as refused:
+        reliability_bins(labels, [0.9, 0.1], groups, bins)
+    assert refused.value.reason == reason

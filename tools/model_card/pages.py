@@ -13,7 +13,7 @@ from malaria_detect.designs import description
 from malaria_detect.evaluation.cross_validation import EVALUATION
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.metrics import formatting, share_within, worst_patients
-from malaria_detect.metrics.parasitemia import SlideError, corrected_parasitemia
+from malaria_detect.metrics.parasitemia import ParasitemiaError, corrected_parasitemia
 from malaria_detect.training.settings import recipe
 from tools.model_card import facts
 from tools.model_card.facts import SlideReading
@@ -131,7 +131,7 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
     point, grouped = metadata.point(), evaluation.grouped
     try:
         example = corrected_parasitemia(*EXAMPLE, point.patients)
-    except SlideError:  # too few patients, or a classifier no better than chance
+    except ParasitemiaError:  # too few patients, or a classifier no better than chance
         example = None
     return {
         "metadata": metadata,
