@@ -19,7 +19,7 @@ from malaria_detect.evaluation.cross_validation import (
     Evaluation,
     HeldOut,
     Run,
-    compare,
+    compare_splits,
     read_evaluation,
     read_run,
 )
@@ -104,7 +104,7 @@ def read_results(model: Path, reports: Path, sum_up: bool = True) -> Results:
             raise ReportError(
                 f"{reports / EVALUATION} is not of the held-out cells beside it: run `make report`."
             )
-        evaluation = compare(grouped, random)
+        evaluation = compare_splits(grouped, random)
     return Results(
         metadata=read_metadata(model),
         evaluation=evaluation,
