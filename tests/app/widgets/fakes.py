@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from malaria_detect.data.images import ImageSource, read_image, size_warnings
-from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, Run
+from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, Run, compare_splits
 from malaria_detect.inference.metadata import (
     Epoch,
     ModelMetadata,
