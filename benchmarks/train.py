@@ -1,10 +1,10 @@
-"""Cells per second of our training step against the plain fastai recipe: same network, same cells, same sizes.
+"""Speed of training compared with plain fastai: same network, same cells, same image sizes.
 
     python -m benchmarks.train [--cells DIR] [--sizes 96,160,224] [--count 320] [--rounds 3]
 
-Plain is what tutorials teach: float32, ``Resize(460)`` and ``aug_transforms`` on every picture in every epoch, fastai's
-default workers. Both are timed by the same callback around the training part of an epoch, in turns, after one epoch
-that does not count. Needs no pretrained weights: they change no speed.
+Plain is what tutorials teach: float32, ``Resize(460)`` and ``aug_transforms`` on every image in every epoch, fastai's
+default workers. The training part of an epoch is timed for both in turns, after a first epoch that is not counted.
+Weights are random, because they do not change the speed.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import torch
 from fastai.vision.all import (
     Callback,
     CategoryBlock,
+    ChannelsLast,
     DataBlock,
     ImageBlock,
     IndexSplitter,
@@ -31,10 +32,11 @@ from fastai.vision.all import (
 from benchmarks.results import machine, write
 from malaria_detect.data.nlm_cells import Cell, find_cells
 from malaria_detect.data.splits import Split
-from malaria_detect.designs.registry import find_network
 from malaria_detect.inference.precision import in_bfloat16
-from malaria_detect.training.callbacks import ChannelsLast
-from malaria_detect.training.dataloaders import CellLoaders, side_for
+from malaria_detect.training.callbacks import PlainTensors
+from malaria_detect.training.dataloaders import CellLoaders, cached_side
+from malaria_detect.training.resnet34 import DESIGN
+from malaria_detect.training.run import LabelledCells, TrainingRun
 
 BATCH = 64
 
@@ -43,16 +45,16 @@ class Stopwatch(Callback):
     """Seconds of the training part of the last epoch."""
 
     def before_train(self) -> None:
-        """Start."""
+        """Start the clock."""
         self.began = time.perf_counter()
 
     def after_train(self) -> None:
-        """Stop."""
+        """Stop the clock."""
         self.seconds = time.perf_counter() - self.began
 
 
 def plain_learner(cells: list[Cell], size: int) -> Learner:
-    """The recipe as tutorials have it, shown cell 0 for validation."""
+    """The recipe of tutorials, with cell 0 for validation."""
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock),
         get_y=parent_label,
@@ -66,20 +68,20 @@ def plain_learner(cells: list[Cell], size: int) -> Learner:
 
 
 def our_learner(cells: list[Cell], size: int, work: Path) -> tuple[Learner, float]:
-    """Ours, and the seconds that its squares took: once for each size of a run."""
+    """Our learner, and the seconds for its image cache, which is written once for each size."""
     split = Split(tuple(range(1, len(cells))), (0,), ())
     began = time.perf_counter()
-    design = find_network("resnet34")
-    settings = design.settings(batch_size=BATCH)
-    dls = CellLoaders(cells, split, design, settings, work, progress=False).at(size)
+    settings = DESIGN.settings(batch_size=BATCH)
+    data = LabelledCells(tuple(cells), tuple(cell.label for cell in cells), "")
+    dls = CellLoaders(TrainingRun(DESIGN, settings, data, split, work, progress=False)).at(size)
     seconds = time.perf_counter() - began
-    learner = design.wrap(dls, design.start("none").network, settings)
-    learner.add_cb(ChannelsLast())
+    learner = DESIGN.wrap(dls, DESIGN.start("none").network, settings)
+    learner.add_cbs([ChannelsLast(), PlainTensors()])
     return learner, seconds
 
 
 def seconds_of_an_epoch(learner: Learner) -> float:
-    """Train for one epoch."""
+    """Seconds to train one epoch."""
     watch = Stopwatch()
     with learner.no_bar(), learner.no_logging(), learner.no_mbar():
         learner.fit(1, lr=1e-4, cbs=[watch])
@@ -87,7 +89,7 @@ def seconds_of_an_epoch(learner: Learner) -> float:
 
 
 def main() -> None:
-    """Time both and print the ratios."""
+    """Time both and write the ratios."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -119,13 +121,13 @@ def main() -> None:
                 "ours_cells_per_s": round(our_speed, 1),
                 "plain_cells_per_s": round(plain_speed, 1),
                 "ratio": round(our_speed / plain_speed, 2),
-                "squares_side": side_for(size),
+                "squares_side": cached_side(size),
                 "squares_cells_per_s": round(len(cells) / squares, 1),
             }
         )
         print(
             f"{size:4} px: ours {our_speed:6.1f} cells/s, plain fastai {plain_speed:6.1f}, "
-            f"ratio {our_speed / plain_speed:.2f}  (once a size: squares at {len(cells) / squares:.0f} cells/s)",
+            f"ratio {our_speed / plain_speed:.2f}  (once a size: image cache at {len(cells) / squares:.0f} cells/s)",
             flush=True,
         )
     write("train-speed.json", {"cells": len(cells), "batch": BATCH, "rounds": options.rounds, "rows": rows})

@@ -1,27 +1,33 @@
-"""``malaria-detect labels``: published labels to doubt first."""
+"""``malaria-detect labels``: candidate label errors."""
 
 import argparse
 
-from malaria_detect.cli.train import accuracy
+from malaria_detect.cli.training_options import accuracy
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     labels = commands.add_parser(
-        "labels", help="rank published labels by how little networks trained on other patients believe them"
+        "labels",
+        help="rank published labels: the least plausible for networks trained on other patients first",
     )
-    labels.add_argument("--out", metavar="FILE", required=True, help="table of candidates to write")
+    labels.add_argument(
+        "--out",
+        metavar="FILE",
+        default="candidate-label-errors.csv",
+        help="table of candidates to write (default: %(default)s)",
+    )
     labels.add_argument(
         "--predictions",
         default="reports/crossval-grouped.csv",
         help="held-out predictions that `malaria-detect evaluate` wrote (default: %(default)s)",
     )
-    labels.add_argument("--top", type=int, help="write only so many (default: all)")
+    labels.add_argument("--top", type=int, help="largest number of candidates (default: all)")
     labels.add_argument(
-        "--class", dest="label", choices=("Parasitized", "Uninfected"), help="only this class"
+        "--class", dest="label", choices=("Parasitized", "Uninfected"), help="only labels of this class"
     )
     labels.add_argument(
-        "--corrections", metavar="FILE", help="verdicts so far: also tell the scores on corrected labels"
+        "--corrections", metavar="FILE", help="verdicts so far: also print the scores on corrected labels"
     )
     labels.set_defaults(run=_labels)
 
@@ -36,8 +42,8 @@ def _labels(options: argparse.Namespace) -> int:
     write_candidates(candidates, options.out)
     contradicted = sum(candidate.contradicted for candidate in candidates)
     print(
-        f"{options.out} written: {len(candidates)} labels, least believable first; for {contradicted} the other class "
-        "is the more probable one. Review them in notebooks/labels.ipynb: only a person can say that a label is wrong."
+        f"{options.out} written: {len(candidates)} labels, the least plausible first. For {contradicted} of them the "
+        "other class is more probable. Review them in notebooks/labels.ipynb: only a person can decide that a label is wrong."
     )
     if options.corrections:
         held_out, run = read_run(options.predictions)

@@ -1,4 +1,4 @@
-"""What a comparison of networks found: one row for each, as ``malaria-detect compare`` writes them; no torch."""
+"""Result of a comparison of designs, as ``malaria-detect compare`` writes it; no torch."""
 
 import json
 import os
@@ -13,15 +13,15 @@ from malaria_detect.inference.metadata import StartWeights
 from malaria_detect.metrics import Estimate, Scores
 from malaria_detect.training.reported import Reported
 
-GROUPED, AUTHOR = "grouped", "author"
-# The files in reports/, by protocol.
+PROTOCOL_GROUPED, PROTOCOL_AUTHOR = "grouped", "author"
+# Files in reports/, one for each protocol.
 DESIGNS, BY_AUTHOR = "compare.json", "compare-author.json"
-# The network that the others are held against.
+# The shipped design, with which the others are compared.
 OURS = "resnet34"
-# Those that authors print, too, and that hold at the threshold of each network.
+# Scores that authors publish, too.
 COMPARED = ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc")
 
-# How a change that cuts epochs is written: "8 epochs instead of 30".
+# A changed number of epochs is written like "8 epochs instead of 30".
 _OF_EPOCHS = (["epoch", "instead"], ["epochs", "instead"])
 
 
@@ -31,34 +31,34 @@ class ComparisonError(MalariaDetectError):
 
 @dataclass(frozen=True)
 class Trained:
-    """A network that was trained and scored.
+    """A design that was trained and scored.
 
     Attributes
     ----------
     scores : Scores
-        On cells that were not trained on. With the grouped protocol those of the test patients, at the threshold chosen
-        on validation patients, of calibrated probabilities; with the author's protocol those of the held-out cells,
-        on which the author's training also chose its epoch, at the network's own .5.
+        On held-out cells. Protocol ``grouped``: cells of test patients, calibrated, at the threshold chosen on
+        validation patients. Protocol ``author``: the held-out cells of the author's split, which also chose the epoch,
+        not calibrated, at threshold 0.5.
     minus_ours : dict of str to Estimate
-        Scores minus those of the shipped resnet34 on the same cells, resampled together; empty for itself, and with the
-        author's protocol.
+        Scores minus those of the shipped design on the same cells, in the same bootstrap samples; empty for the shipped
+        design, and with the protocol ``author``.
     parameters : int
-        Numbers that the network consists of.
+        Number of parameters.
     file_bytes : int
         Size of the exported learner.
     training_seconds : float
-        All epochs, and computing the features of a frozen trunk; scaling cells, once for each size, is not counted.
+        Time of all epochs, and of computing the features of a frozen trunk, but not of scaling the cells.
     pictures_per_second : float
-        Predicting, from the scaled square to the logit.
+        Images per second at prediction, from the padded image to the logit.
     input_size : int
         In px.
     created : str
-        The day of its export.
+        Date of the export.
     settings : dict
-        Those of the training run, see :class:`malaria_detect.training.settings.TrainSettings`.
+        See :class:`malaria_detect.training.settings.TrainSettings`.
     start : StartWeights
     changed : tuple of str
-        How the run differs from the design's own training, each a sentence's part: ``10 epochs instead of 30``.
+        How the training differs from the design's own, such as ``10 epochs instead of 30``.
     """
 
     scores: Scores
@@ -74,31 +74,31 @@ class Trained:
     changed: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse scores of which a table would lack one."""
+        """Check that no score is missing."""
         if missing := [name for name in COMPARED if name not in self.scores.estimates]:
             raise ValueError(f"scores lack {', '.join(missing)}")
 
     @property
     def cut_short(self) -> str:
-        """How many epochs it had instead of its design's, which belongs beside its scores; empty where it had all."""
+        """The number of epochs, if it differs from the design's; empty if not. Tables show it next to the scores."""
         return next((part for part in self.changed if part.split()[1:3] in _OF_EPOCHS), "")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network of a comparison.
+    """One design of a comparison.
 
     Attributes
     ----------
     network, title, where : str
-        Its name in :mod:`malaria_detect.designs`, what it is, and where the design comes from.
+        Name of the design, what it is, and where it comes from.
     chosen : str
-        What its design leaves open and was chosen here; empty for nothing.
+        What the design leaves open and was chosen here; empty if nothing.
     reported : Reported or None
     trained : Trained or None
-        None where it was not run.
+        None if it was not run.
     not_run : str
-        Why it was not run, as a sentence; empty where it was.
+        Why it was not run, as a sentence; empty if it was.
     """
 
     network: str
@@ -110,29 +110,29 @@ class Row:
     not_run: str
 
     def __post_init__(self) -> None:
-        """Refuse a row that says neither what came out nor why nothing did."""
+        """Check that there is either a result or a reason."""
         if (self.trained is None) != bool(self.not_run):
-            raise ValueError("a row either was trained or says why not")
+            raise ValueError("a row has either a result or a reason why it has none")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks on the same cells.
+    """Designs on the same cells.
 
     Attributes
     ----------
     protocol : str
-        ``grouped``: all on the same split, with every patient on one side. ``author``: each as its author split,
-        which puts patients on both sides.
+        ``grouped``: all on the same split by patient. ``author``: each on the split of its author, so that cells of one
+        patient are in both parts.
     cells : str
         Fingerprint of the cells.
     rows : tuple of Row
         In the order of the registry.
     machine : str
-        On which pictures per second were counted: processor threads.
+        Where the speed was measured: number of processor threads.
     versions : dict of str to str
     created : str
-        The date.
+        Date.
     """
 
     protocol: str
@@ -144,28 +144,28 @@ class Comparison:
 
     @property
     def trained(self) -> Mapping[str, Trained]:
-        """What came out, by network, of those that were run."""
+        """Results by name of the design."""
         return {row.network: row.trained for row in self.rows if row.trained is not None}
 
     @property
     def ours(self) -> Trained | None:
-        """What came out for the network that the others are held against; None where it was not run."""
+        """Result of the shipped design; None if it was not run."""
         return self.trained.get(OURS)
 
 
 def read_comparison(path: str | os.PathLike[str] = "reports/compare.json") -> Comparison:
-    """Read what ``malaria-detect compare`` wrote.
+    """Read a comparison that ``malaria-detect compare`` wrote.
 
     Raises
     ------
     ComparisonError
-        Where the file is missing or holds something else.
+        If the file is missing or something else.
     """
     try:
         return from_json(Comparison, json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise ComparisonError(
-            f"{path} cannot be read ({error.strerror}): `malaria-detect compare` writes it."
+            f"{path} cannot be read ({error.strerror}). `malaria-detect compare` writes it.", "missing"
         ) from error
     except (ValueError, RecordError) as error:
-        raise ComparisonError(f"{path} is no comparison of networks ({error}).") from error
+        raise ComparisonError(f"{path} is not a comparison of designs ({error}).", "damaged") from error

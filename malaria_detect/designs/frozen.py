@@ -1,4 +1,4 @@
-"""Frozen trunks: ImageNet's features as they are, and a dense head that learns to read them."""
+"""Designs of frozen ImageNet trunks with a dense head that is trained."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -10,33 +10,34 @@ from malaria_detect.inference.input import INPUT_SIZE, MEAN, STD
 from malaria_detect.inference.metadata import StartWeights
 from malaria_detect.training.datablock import augmentations
 from malaria_detect.training.design import Design, Started
+from malaria_detect.training.settings import Weights
 
-# From --weights to a trunk, the number of its pooled features, what it started from, and what to tell of it.
-StartTrunk = Callable[[str], tuple[nn.Module, int, StartWeights, str]]
+# From the settings' weights to a trunk, its number of features, its start, and a report of what was loaded.
+StartTrunk = Callable[[Weights], tuple[nn.Module, int, StartWeights, str]]
 
 _HIDDEN = 256
 
 
 class Trunks(nn.Module):
-    """Pooled features of one or several trunks, side by side."""
+    """Concatenated features of one or several trunks. Exported learners name this class by its path."""
 
     def __init__(self, trunks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.trunks = nn.ModuleList(trunks)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Features, (N, F), of pictures, (N, 3, size, size)."""
-        return torch.cat([trunk(pictures) for trunk in self.trunks], dim=1)
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features, (N, F), of images, (N, 3, size, size)."""
+        return torch.cat([trunk(images) for trunk in self.trunks], dim=1)
 
 
 def pooled(features: nn.Module) -> nn.Sequential:
-    """A trunk whose features, (N, F, height, width), are averaged over the picture."""
+    """A trunk whose features, (N, F, height, width), are averaged over the image."""
     parts = {"features": features, "mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
     return nn.Sequential(OrderedDict(parts))
 
 
 def head(features: int) -> nn.Sequential:
-    """A dense head on pooled features: they are scaled, and read by a layer of 256."""
+    """A dense head: batch norm and a layer of 256 units, with dropout."""
     return nn.Sequential(
         nn.BatchNorm1d(features),
         nn.Dropout(0.25),
@@ -48,7 +49,7 @@ def head(features: int) -> nn.Sequential:
 
 
 def frozen_design(name: str, title: str, where: str, trunks: Sequence[StartTrunk], **more: object) -> Design:
-    """A design of frozen trunks whose features are laid side by side and read by one head.
+    """A design of frozen trunks, with one head on their concatenated features.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def frozen_design(name: str, title: str, where: str, trunks: Sequence[StartTrunk
         Other fields of the design.
     """
 
-    def start(weights: str) -> Started:
+    def start(weights: Weights) -> Started:
         modules, sizes, starts, reports = zip(*(trunk(weights) for trunk in trunks), strict=True)
         return Started(
             nn.Sequential(Trunks(modules), head(sum(sizes))), _together(starts), "\n".join(reports)
@@ -84,13 +85,13 @@ def frozen_design(name: str, title: str, where: str, trunks: Sequence[StartTrunk
             "keep": "best",
         },
         frozen=True,
-        chosen="the head: a layer of 256 with dropout, and its training",
+        chosen="the head (a layer of 256 units with dropout) and its training",
         **more,  # type: ignore[arg-type]
     )
 
 
 def _together(starts: Sequence[StartWeights]) -> StartWeights:
-    """Several starts as one."""
+    """Several starts in one record."""
     return StartWeights(
         source=" + ".join(dict.fromkeys(start.source for start in starts)),
         name=" + ".join(start.name for start in starts),

@@ -1,4 +1,4 @@
-"""The Keras tutorials' CNN for pictures of 128 px, in PyTorch."""
+"""The CNN of the Keras tutorials for images of 128 px, in PyTorch."""
 
 from typing import Any
 
@@ -9,13 +9,14 @@ from torch import nn
 from malaria_detect.training.design import FROM_SCRATCH, AuthorSplit, Design, Started, start_like_keras
 from malaria_detect.training.pretrained import random_start
 from malaria_detect.training.reported import Reported
+from malaria_detect.training.settings import Weights
 
 _SIZE = 128
 _SHEAR = 0.2
 
 
-def start(weights: str) -> Started:
-    """Three convolutions and a dense layer of 128, at random."""
+def start(weights: Weights) -> Started:
+    """Three convolutions and a dense layer of 128 units, with random weights."""
     network = nn.Sequential(
         *(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU()),
         *(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()),
@@ -29,18 +30,18 @@ def start(weights: str) -> Started:
     return Started(start_like_keras(network), *random_start(weights, "keras-cnn-128"))
 
 
-def sheared(pictures: torch.Tensor) -> torch.Tensor:
-    """Affine matrices, (N, 3, 3), of a shear by an angle drawn from -.2 to .2 rad.
+def sheared(images: torch.Tensor) -> torch.Tensor:
+    """Affine matrices, (N, 3, 3), of a shear by a random angle between -0.2 and 0.2 rad.
 
-    As in older Kerases, which put rows first: rows are shifted by columns.
+    Rows are shifted by columns, as in older versions of Keras.
     """
-    angle = torch.empty(len(pictures), device=pictures.device).uniform_(-_SHEAR, _SHEAR)
+    angle = torch.empty(len(images), device=images.device).uniform_(-_SHEAR, _SHEAR)
     none, one = torch.zeros_like(angle), torch.ones_like(angle)
     return affine_mat(angle.cos(), none, none, -angle.sin(), one, none)
 
 
 def augmentations(size: int) -> list[Any]:
-    """Shear and zoom by up to .2 and horizontal flips; what comes in from outside is the nearest pixel, as in Keras."""
+    """Shear and zoom by up to 0.2 and horizontal flips; outside of the image is the nearest pixel, as in Keras."""
     transforms: list[Any] = aug_transforms(
         size=size,
         do_flip=True,
@@ -58,7 +59,7 @@ def augmentations(size: int) -> list[Any]:
 
 DESIGN = Design(
     name="keras-cnn-128",
-    title="three convolutions and a dense layer of 128, from scratch",
+    title="three convolutions and a dense layer of 128 units, from scratch",
     where="a Keras tutorial's CNN",
     input_size=_SIZE,
     any_size=False,
@@ -80,6 +81,6 @@ DESIGN = Design(
         "training accuracy 0.9675, loss 0.1214",
         "a Keras tutorial's CNN",
     ),
-    chosen="cells are padded to a square, where Keras's loader stretches them",
+    chosen="cells are padded to a square; the loader of Keras stretches them",
     split=AuthorSplit(0.3, 1337),
 )

@@ -1,4 +1,4 @@
-"""MobileNetV2's ImageNet features, frozen, under a dense head."""
+"""MobileNetV2 from ImageNet, frozen, with a dense head."""
 
 from torch import nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
@@ -7,15 +7,16 @@ from malaria_detect.designs.frozen import frozen_design, pooled
 from malaria_detect.inference.metadata import StartWeights
 from malaria_detect.training.pretrained import starting_network
 from malaria_detect.training.reported import Reported
+from malaria_detect.training.settings import Weights
 
 
-def mobilenetv2_trunk(weights: str) -> tuple[nn.Module, int, StartWeights, str]:
-    """Torchvision's MobileNetV2 without its classifier; 1,280 features, averaged over the picture.
+def mobilenetv2_trunk(weights: Weights) -> tuple[nn.Module, int, StartWeights, str]:
+    """Torchvision's MobileNetV2 without its classifier; 1,280 features, averaged over the image.
 
     Raises
     ------
     WeightsError
-        Where ImageNet's weights cannot be had, or a file does not hold all of ``features``.
+        If the ImageNet weights are not available, or a file lacks tensors of ``features``.
     """
     whole, start, report = starting_network(
         weights,
@@ -29,8 +30,8 @@ def mobilenetv2_trunk(weights: str) -> tuple[nn.Module, int, StartWeights, str]:
 
 DESIGN = frozen_design(
     "mobilenetv2-frozen",
-    "MobileNetV2 from ImageNet, frozen, under a dense head",
-    "transfer learning for phones; what is printed beside it is a MobileNetV2 of which we do not know what was frozen",
+    "MobileNetV2 from ImageNet, frozen, with a dense head",
+    "transfer learning for phones; the published scores are of a MobileNetV2 of which we do not know what was frozen",
     [mobilenetv2_trunk],
     reported=Reported(
         "grouped",

@@ -1,8 +1,8 @@
-"""The networks that can be trained by name: ours, and those of other published systems.
+"""Designs that can be trained by name: the shipped one, and those of other published systems.
 
-One file each, and one interface, :class:`malaria_detect.training.design.Design`: how it is built, its input, its
-author's training, where it comes from, and what its author printed. All train through
-:func:`malaria_detect.training.fit.fit` and are exported with the same kind of metadata.
+Each is a :class:`malaria_detect.training.design.Design` in a file of its own, and all are trained and exported in the
+same way. Exported learners name classes by their path: ``malaria_detect.training.datablock.Preprocess`` and
+``malaria_detect.designs.frozen.Trunks`` must stay where they are.
 """
 
 from malaria_detect.designs import (
@@ -18,10 +18,8 @@ from malaria_detect.training import resnet34
 from malaria_detect.training.design import Design
 from malaria_detect.training.settings import TrainingError
 
-__all__ = ["NETWORKS", "Design", "find_network"]
-
-# Ours first.
-NETWORKS: dict[str, Design] = {
+# The shipped one first.
+DESIGNS: dict[str, Design] = {
     design.name: design
     for design in (
         resnet34.DESIGN,
@@ -37,19 +35,21 @@ NETWORKS: dict[str, Design] = {
 }
 
 
-def find_network(name: str) -> Design:
-    """A network's design.
+def find_design(name: str) -> Design:
+    """A design by its name.
 
     Raises
     ------
     TrainingError
-        Where there is none of that name.
+        If there is none; the message lists all names.
 
     Examples
     --------
-    >>> find_network("small-cnn-64").input_size
+    >>> find_design("small-cnn-64").input_size
     64
     """
-    if name not in NETWORKS:
-        raise TrainingError(f"There is no network {name!r}: choose one of {', '.join(NETWORKS)}.")
-    return NETWORKS[name]
+    if name not in DESIGNS:
+        raise TrainingError(
+            f"There is no design {name!r}. Choose one of {', '.join(DESIGNS)}.", "unknown_design"
+        )
+    return DESIGNS[name]

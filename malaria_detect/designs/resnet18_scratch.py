@@ -1,4 +1,4 @@
-"""A resnet18 that starts at random, on pictures of 110 px that its stem does not shrink."""
+"""A resnet18 from scratch, for images of 110 px that its stem does not shrink."""
 
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -6,12 +6,13 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from malaria_detect.training.datablock import augmentations
 from malaria_detect.training.design import FROM_SCRATCH, Design, Started, one_output
 from malaria_detect.training.pretrained import random_start
+from malaria_detect.training.settings import Weights
 
 _SIZE = 110
 
 
-def start(weights: str) -> Started:
-    """Four stages of two basic blocks behind a 3x3 stem without stride or pooling, at random."""
+def start(weights: Weights) -> Started:
+    """Four stages of two basic blocks after a 3x3 stem without stride or pooling, with random weights."""
     network = ResNet(BasicBlock, [2, 2, 2, 2])
     network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()
@@ -20,9 +21,9 @@ def start(weights: str) -> Started:
         layer[0].downsample[0] = nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
     for convolution in network.modules():
         if isinstance(convolution, nn.Conv2d):
-            # As torchvision starts its resnets (He et al. 2015, arXiv 1502.01852); the new ones have not been yet.
+            # As in torchvision (He et al. 2015, arXiv 1502.01852), also for the convolutions that were replaced.
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    # 110 px are halved three times to 14, of which a 4x4 pooling makes 3.
+    # 110 px are halved three times to 14, and pooled to 3.
     network.avgpool = nn.AvgPool2d(4)
     network.fc = one_output(512 * 3 * 3)
     return Started(network, *random_start(weights, "resnet18-scratch-110"))
@@ -46,5 +47,5 @@ DESIGN = Design(
         "weight_decay": 1e-4,
         "patience": 5,
     },
-    chosen="the batches of 64, the augmentation (ours), the 30 epochs and the patience of 5",
+    chosen="batches of 64, the augmentation of this project, 30 epochs and a patience of 5",
 )

@@ -1,4 +1,4 @@
-"""The pre-activation ResNet-50's ImageNet features, frozen, under a dense head."""
+"""The pre-activation ResNet-50 (v2) from ImageNet, frozen, with a dense head."""
 
 import itertools
 import re
@@ -23,22 +23,23 @@ from malaria_detect.training.pretrained import (
     start_of,
     weights_for,
 )
+from malaria_detect.training.settings import Weights
 
 _TIMM = "resnetv2_50"
 STAGES = 4
 
 
-def resnet50v2_trunk(weights: str) -> tuple[nn.Module, int, StartWeights, str]:
+def resnet50v2_trunk(weights: Weights) -> tuple[nn.Module, int, StartWeights, str]:
     """timm's ``resnetv2_50`` (He et al. 2016, Identity mappings in deep residual networks, arXiv 1603.05027).
 
-    A file holds timm's own names, or those of the ONNX model zoo's network, which has batch norms on the picture and
-    behind its first convolution; of the latter as many stages are built as the file holds. Features, averaged over the
-    picture, are 2,048, or 1,024 where the file ends after stage 3.
+    A file contains the names of timm, or those of the network in the ONNX model zoo, which has batch norms on the image
+    and after its first convolution. Of the latter, as many stages are built as the file contains. There are 2,048
+    features, averaged over the image, or 1,024 if the file ends after stage 3.
 
     Raises
     ------
     WeightsError
-        Where ImageNet's weights cannot be had, or a file does not hold all of the trunk.
+        If the ImageNet weights are not available, or a file lacks tensors of the trunk.
     """
     source = weights_for(weights, "resnet50v2")
     if source == "none":
@@ -54,14 +55,16 @@ def resnet50v2_trunk(weights: str) -> tuple[nn.Module, int, StartWeights, str]:
     state = {timm_name(name): tensor for name, tensor in state.items()}
     stages = len({name.split(".")[1] for name in state if name.startswith("stages.")})
     if not 1 <= stages <= STAGES:
-        raise WeightsError(f"{path.name} holds {stages} stages of a ResNet-50 v2, which has {STAGES}.")
+        raise WeightsError(
+            f"{path.name} contains {stages} stages of a ResNet-50 v2, which has {STAGES}.", "stages"
+        )
     trunk = _zoo_trunk(stages)
     loaded = load_matching(trunk, state, required="")
     return trunk, 256 * 2 ** (stages - 1), start_of(path, loaded), str(loaded)
 
 
 def timm_name(name: str) -> str:
-    """A tensor's name in timm's network, from that in the model zoo's.
+    """Name of a tensor in timm's network, from its name in the model zoo.
 
     Examples
     --------
@@ -86,9 +89,9 @@ def _downloaded() -> tuple[nn.Module, int, StartWeights, str]:
 
 
 def _with_own_scale(network: nn.Module) -> nn.Sequential:
-    """A network of timm behind a layer from our mean and standard deviation to those of timm's weights."""
-    wanted = resolve_model_data_config(network)
-    mean, std, own_mean, own_std = (torch.tensor(x) for x in (MEAN, STD, wanted["mean"], wanted["std"]))
+    """A network of timm after a layer that converts our normalization to that of timm's weights."""
+    needed = resolve_model_data_config(network)
+    mean, std, own_mean, own_std = (torch.tensor(x) for x in (MEAN, STD, needed["mean"], needed["std"]))
     layer = nn.Conv2d(3, 3, 1, groups=3)
     state = {"weight": (std / own_std).reshape(3, 1, 1, 1), "bias": (mean - own_mean) / own_std}
     layer.load_state_dict(state)
@@ -113,7 +116,7 @@ def _zoo_trunk(stages: int) -> nn.Module:
 
 DESIGN = frozen_design(
     "resnet50v2-frozen",
-    "ResNet-50 v2 from ImageNet, frozen, under a dense head",
-    "transfer learning as in many notebooks (Keras's ResNet50V2)",
+    "ResNet-50 v2 from ImageNet, frozen, with a dense head",
+    "transfer learning as in many notebooks (ResNet50V2 of Keras)",
     [resnet50v2_trunk],
 )

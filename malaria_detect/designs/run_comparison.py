@@ -1,7 +1,8 @@
-"""Train and score networks on the same cells, and write what came out: ``malaria-detect compare``."""
+"""Train and score designs on the same cells: ``malaria-detect compare``."""
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,178 +10,199 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from malaria_detect.core.atomic import write_text
 from malaria_detect.core.csv_io import write_rows
 from malaria_detect.core.json_io import to_json
 from malaria_detect.core.versions import library_versions, today
-from malaria_detect.data.nlm_cells import CellFolder, check_cells
+from malaria_detect.data.nlm_cells import CellFolder
 from malaria_detect.designs.comparison import (
-    AUTHOR,
     COMPARED,
-    GROUPED,
     OURS,
+    PROTOCOL_AUTHOR,
+    PROTOCOL_GROUPED,
     Comparison,
     ComparisonError,
     Row,
     Trained,
     read_comparison,
 )
-from malaria_detect.designs.registry import NETWORKS, find_network
+from malaria_detect.designs.registry import DESIGNS, find_design
 from malaria_detect.designs.resnet50v2_frozen import STAGES
-from malaria_detect.designs.scoring import Entry, as_in_json, entry_of
-from malaria_detect.designs.timing import pictures_per_second
+from malaria_detect.designs.scoring import ScoredNetwork, score_network, scoring_run
+from malaria_detect.designs.timing import images_per_second
 from malaria_detect.inference.metadata import read_model
 from malaria_detect.inference.network import open_learner
 from malaria_detect.metrics import difference, score
 from malaria_detect.training.design import Design
 from malaria_detect.training.pretrained import WeightsError
-from malaria_detect.training.settings import DivergedError, recorded
+from malaria_detect.training.run import LabelledCells, labelled_cells
+from malaria_detect.training.settings import DivergedError, TrainSettings, Weights, recorded
 
-# Fields of the settings that are no part of a design's own training.
+# Settings that are not part of a design's own training.
 _NOT_THE_DESIGNS = ("weights", "network", "seed", "valid", "test")
 
 
-def compare(
-    folder: CellFolder,
-    networks: Sequence[str] | None,
-    work: Path,
-    output: Path,
-    *,
-    protocol: str = GROUPED,
-    changed: Mapping[str, Mapping[str, Any]] | None = None,
-    weights: str = "imagenet",
-    shipped: Path | None = None,
-    progress: bool = True,
-) -> Comparison:
-    """Train networks, each as its author did, and score them on cells that they were not trained on.
+@dataclass(frozen=True)
+class ComparisonPlan:
+    """What to compare, and how.
 
-    A run that was stopped is gone on with, and a network whose model lies in ``work`` is not trained again.
+    Attributes
+    ----------
+    work : Path
+        Folder for models and checkpoints. Finished models there are not trained again, unfinished runs are continued.
+    names : sequence of str or None
+        Names in :data:`malaria_detect.designs.registry.DESIGNS`; None for all.
+    protocol : str
+        ``grouped`` or ``author``, see :class:`malaria_detect.designs.comparison.Comparison`.
+    changed : dict of str to dict
+        Settings that differ from those of a design, by its name.
+    weights : str or dict of str to str
+        What designs start from that do not start at random.
+    shipped : Path or None
+        A trained model of the shipped design, used if it was trained on the same cells and the same split.
+    progress : bool
+        Show progress bars, and a line for every epoch.
+    """
+
+    work: Path
+    names: Sequence[str] | None = None
+    protocol: str = PROTOCOL_GROUPED
+    changed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    weights: Weights = "imagenet"
+    shipped: Path | None = None
+    progress: bool = True
+
+    @property
+    def designs(self) -> list[Design]:
+        """The designs in the order of the registry.
+
+        Raises
+        ------
+        MalariaDetectError
+            If a name is unknown, or a setting is changed that all designs share.
+        """
+        for name, fields in self.changed.items():
+            find_design(name)
+            if fixed := [setting for setting in fields if setting in _NOT_THE_DESIGNS]:
+                raise ComparisonError(
+                    f"{', '.join(fixed)} of {name} cannot be changed: all designs use the same split.",
+                    "fixed",
+                )
+        if self.names is None:
+            return list(DESIGNS.values())
+        chosen = [find_design(name) for name in self.names]
+        return [design for design in DESIGNS.values() if design in chosen]
+
+    def settings(self, design: Design) -> TrainSettings:
+        """The settings of a design's training."""
+        weights = {} if "weights" in design.training else {"weights": self.weights}
+        return design.settings(**weights, **self.changed.get(design.name, {}))
+
+
+def compare_designs(folder: CellFolder, plan: ComparisonPlan, output: Path) -> Comparison:
+    """Train designs, each as its author did, and score them on held-out cells.
 
     Parameters
     ----------
     folder : CellFolder
         From :func:`malaria_detect.data.nlm_cells.find_cells`; unreadable cells are left out.
-    networks : sequence of str, optional
-        Names from :data:`malaria_detect.designs.registry.NETWORKS`; without them all.
-    work : Path
-        Folder for models and checkpoints.
+    plan : ComparisonPlan
     output : Path
-        The record to write, ``.json``. Beside it, with the grouped protocol, what every network said of every test cell
-        is written as ``…-cells.csv``.
-    protocol : str
-        ``grouped`` or ``author``, see :class:`malaria_detect.designs.comparison.Comparison`.
-    changed : dict of network to dict, optional
-        Fields of the settings that are to differ from the design's own, as its epochs.
-    weights : str
-        What networks start from that do not start at random.
-    shipped : Path, optional
-        A resnet34 that was trained before, which stands in where it was trained on the same cells and the same split.
-    progress : bool
-        Show bars, and a line for every epoch.
-
-    Returns
-    -------
-    Comparison
+        The result, ``.json``. With the protocol ``grouped`` the probabilities of all test cells are written next to it,
+        as ``...-cells.csv``.
 
     Raises
     ------
     MalariaDetectError
-        Where a name is unknown, cells or settings do not serve, or a model in ``work`` is of other settings. Where
-        only weights cannot be had, the row says so.
+        If a name is unknown, cells or settings cannot be used, or a model in ``plan.work`` has other settings. If only
+        weights are not available, the row says so.
     """
-    changed = changed or {}
-    designs = _designs(networks, changed)
-    _check_output(output, designs)
-    folder, fingerprint = check_cells(folder)
-    entries: dict[str, Entry] = {}
+    _check_output(output, plan.designs)
+    data = labelled_cells(folder)
+    scored: dict[str, ScoredNetwork] = {}
     not_run: dict[str, str] = {}
-    for design in designs:
-        more = {} if "weights" in design.training else {"weights": weights}
-        settings = design.settings(**more, **changed.get(design.name, {}))
-        if protocol == AUTHOR and design.split is None:
-            not_run[design.name] = "Its author's split is not known, or was grouped by patient as ours."
+    for design in plan.designs:
+        if plan.protocol == PROTOCOL_AUTHOR and design.split is None:
+            not_run[design.name] = "The split of its author is not known, or is by patient."
             continue
-        if progress:
-            tqdm.write(design.name)
-        stand_in = None if changed.get(design.name) else shipped
         try:
-            entries[design.name] = entry_of(
-                design, settings, folder.cells, fingerprint, work, protocol, stand_in, progress
-            )
+            scored[design.name] = _score(design, plan, data)
         except (WeightsError, DivergedError) as error:
             not_run[design.name] = str(error)
-    _check_same_cells(entries, protocol)
-    speeds = pictures_per_second(
-        {name: entry.model for name, entry in entries.items()}, folder.cells, progress
-    )
-    ours = entries.get(OURS) if protocol == GROUPED else None
-    rows = [
+    _check_same_cells(scored, plan.protocol)
+    rows = _rows(plan, scored, not_run, data)
+    threads = f"{torch.get_num_threads()} processor threads"
+    found = Comparison(plan.protocol, data.fingerprint, rows, threads, library_versions(), today())
+    if plan.protocol == PROTOCOL_GROUPED:
+        _write_cells(list(scored.values()), output.with_name(f"{output.stem}-cells.csv"))
+    write_text(output, to_json(found))
+    return found
+
+
+def _check_output(output: Path, designs: Sequence[Design]) -> None:
+    """Check that the result can be written, before hours of training, and that no other rows get lost."""
+    if output.suffix != ".json" or not os.access(output.absolute().parent, os.W_OK):
+        raise ComparisonError(
+            f"{output} must end in .json, in a folder that exists and can be written.", "output"
+        )
+    if not output.is_file():
+        return
+    kept = [design.name for design in designs]
+    if lost := [row.network for row in read_comparison(output).rows if row.network not in kept]:
+        raise ComparisonError(
+            f"{output} also contains other designs, which would be lost ({', '.join(lost)}). "
+            "Choose another --output.",
+            "rows_lost",
+        )
+
+
+def _score(design: Design, plan: ComparisonPlan, data: LabelledCells) -> ScoredNetwork:
+    if plan.progress:
+        tqdm.write(design.name)
+    run = scoring_run(design, plan.settings(design), data, plan.work, plan.protocol, plan.progress)
+    return score_network(run, None if plan.changed.get(design.name) else plan.shipped)
+
+
+def _check_same_cells(scored: Mapping[str, ScoredNetwork], protocol: str) -> None:
+    cells = {name: (one.held_out.files, one.held_out.labels) for name, one in scored.items()}
+    if protocol == PROTOCOL_GROUPED and len(set(cells.values())) > 1:
+        raise ComparisonError(
+            f"The models of {', '.join(cells)} were not scored on the same cells. Choose another --work.",
+            "other_cells",
+        )
+
+
+def _rows(
+    plan: ComparisonPlan, scored: Mapping[str, ScoredNetwork], not_run: Mapping[str, str], data: LabelledCells
+) -> tuple[Row, ...]:
+    speeds = images_per_second({name: one.model for name, one in scored.items()}, data.cells, plan.progress)
+    ours = scored.get(OURS) if plan.protocol == PROTOCOL_GROUPED else None
+    return tuple(
         Row(
             network=design.name,
             title=design.title,
             where=design.where,
             chosen=design.chosen,
             reported=design.reported,
-            trained=_trained(entries[design.name], protocol, ours, speeds[design.name])
-            if design.name in entries
+            trained=_trained(scored[design.name], plan.protocol, ours, speeds[design.name])
+            if design.name in scored
             else None,
             not_run=not_run.get(design.name, ""),
         )
-        for design in designs
-    ]
-    found = Comparison(protocol, fingerprint, tuple(rows), _machine(), library_versions(), today())
-    if protocol == GROUPED:
-        _write_cells(list(entries.values()), output.with_name(f"{output.stem}-cells.csv"))
-    part = output.with_suffix(".part")
-    part.write_text(to_json(found), encoding="utf-8")
-    part.replace(output)
-    return found
+        for design in plan.designs
+    )
 
 
-def _designs(networks: Sequence[str] | None, changed: Mapping[str, Mapping[str, Any]]) -> list[Design]:
-    for name in (*(networks or ()), *changed):
-        find_network(name)
-    for name, fields in changed.items():
-        if fixed := [field for field in fields if field in _NOT_THE_DESIGNS]:
-            raise ComparisonError(
-                f"{', '.join(fixed)} of {name} cannot be changed: all networks are compared on the same split."
-            )
-    return [design for name, design in NETWORKS.items() if networks is None or name in networks]
-
-
-def _check_output(output: Path, designs: Sequence[Design]) -> None:
-    """Refuse a place that cannot be written to, before hours are spent, and one that holds other rows."""
-    if output.suffix != ".json" or not os.access(output.absolute().parent, os.W_OK):
-        raise ComparisonError(f"{output} must end in .json, in a folder that can be written to.")
-    if not output.is_file():
-        return
-    wanted = [design.name for design in designs]
-    lost = [row.network for row in read_comparison(output).rows if row.network not in wanted]
-    if lost:
-        raise ComparisonError(
-            f"{output} holds other networks, too, which would be lost ({', '.join(lost)}): name another --output."
-        )
-
-
-def _check_same_cells(entries: Mapping[str, Entry], protocol: str) -> None:
-    """Refuse to lay side by side what was scored on different cells."""
-    first = next(iter(entries.values()), None)
-    for entry in entries.values():
-        if first is None or protocol != GROUPED:
-            return
-        if (entry.held_out.files, entry.held_out.labels) != (first.held_out.files, first.held_out.labels):
-            raise ComparisonError(f"{entry.model} and {first.model} were not scored on the same cells.")
-
-
-def _trained(entry: Entry, protocol: str, ours: Entry | None, speed: float) -> Trained:
-    cells, metadata = entry.held_out, entry.metadata
+def _trained(one: ScoredNetwork, protocol: str, ours: ScoredNetwork | None, speed: float) -> Trained:
+    cells, metadata = one.held_out, one.metadata
     minus_ours = {}
-    if ours is not None and entry is not ours:
-        both = difference(cells.parasitized, entry.shifted, ours.shifted, cells.groups)
+    if ours is not None and one is not ours:
+        both = difference(cells.parasitized, one.shifted, ours.shifted, cells.groups)
         minus_ours = {name: both[name] for name in COMPARED}
-    network = open_learner(read_model(entry.model)[1]).model
+    network = open_learner(read_model(one.model)[1]).model
     return Trained(
         scores=metadata.point().test
-        if protocol == GROUPED
+        if protocol == PROTOCOL_GROUPED
         else score(cells.parasitized, cells.probability(1.0), cells.groups),
         minus_ours=minus_ours,
         parameters=sum(tensor.numel() for tensor in network.parameters()),
@@ -191,12 +213,12 @@ def _trained(entry: Entry, protocol: str, ours: Entry | None, speed: float) -> T
         created=metadata.created,
         settings=metadata.settings,
         start=metadata.weights,
-        changed=(*_changed(entry.design, metadata.settings), *_cut_off(network)),
+        changed=(*_changed(one.design, metadata.settings), *cut_off(network)),
     )
 
 
-def _cut_off(network: nn.Module) -> tuple[str, ...]:
-    """What a trunk lacks because the file of its weights ends early, as sentences' parts."""
+def cut_off(network: nn.Module) -> tuple[str, ...]:
+    """Phrases for trunks that lack stages, because the file of their weights ends early."""
     stages = [part for name, part in network.named_modules() if name.endswith(".stages")]
     return tuple(
         f"a trunk that ends after stage {count} of {STAGES}"
@@ -206,15 +228,15 @@ def _cut_off(network: nn.Module) -> tuple[str, ...]:
 
 
 def _changed(design: Design, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """How settings differ from the design's own, each as a sentence's part."""
-    own = as_in_json(recorded(design.settings()))
+    """Phrases for the settings that differ from the design's own."""
+    own = recorded(design.settings())
     parts = []
     if "sizes" in settings and settings["sizes"] != own["sizes"]:
-        epochs, wanted = len(settings["sizes"]), len(own["sizes"])
+        epochs, planned = len(settings["sizes"]), len(own["sizes"])
         parts.append(
-            f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {wanted}"
+            f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {planned}"
             if set(settings["sizes"]) == set(own["sizes"])
-            else "pictures of other sizes"
+            else "other image sizes"
         )
     parts += [
         f"{name.replace('_', ' ')} {settings[name]} instead of {own[name]}"
@@ -224,18 +246,12 @@ def _changed(design: Design, settings: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _machine() -> str:
-    return f"{torch.get_num_threads()} processor threads"
-
-
-def _write_cells(entries: Sequence[Entry], path: Path) -> None:
-    """Every network's calibrated probability of every test cell."""
-    if not entries:
+def _write_cells(scored: Sequence[ScoredNetwork], path: Path) -> None:
+    """Write the calibrated probability of every test cell, one column for each network."""
+    if not scored:
         return
-    first = entries[0].held_out
-    # Digits enough that the scores can be computed anew: rounded ones would tie.
-    columns = [[f"{p:.9g}" for p in entry.probability] for entry in entries]
+    first = scored[0].held_out
+    # Enough digits to compute the scores again: rounded probabilities would be equal.
+    columns = [[f"{p:.9g}" for p in one.probability] for one in scored]
     rows = zip(first.files, first.groups, first.labels, *columns, strict=True)
-    write_rows(
-        path, ("file", "patient_group", "label", *(entry.design.name for entry in entries)), list(rows)
-    )
+    write_rows(path, ("file", "patient_group", "label", *(one.design.name for one in scored)), list(rows))

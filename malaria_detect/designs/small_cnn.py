@@ -1,4 +1,4 @@
-"""A small CNN for first experiments on pictures of 64 px: it trains in minutes."""
+"""A small CNN for first experiments at 64 px: it trains in minutes."""
 
 from typing import Any
 
@@ -7,12 +7,13 @@ from torch import nn
 
 from malaria_detect.training.design import FROM_SCRATCH, Design, Started, one_output, start_like_keras
 from malaria_detect.training.pretrained import random_start
+from malaria_detect.training.settings import Weights
 
 _SIZE = 64
 
 
-def start(weights: str) -> Started:
-    """Two convolutions, each with pooling and dropout, and a dense layer of 64, at random."""
+def start(weights: Weights) -> Started:
+    """Two convolutions with pooling and dropout and a dense layer of 64 units, with random weights."""
     network = nn.Sequential(
         *(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2)),
         *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2)),
@@ -24,13 +25,13 @@ def start(weights: str) -> Started:
 
 
 def augmentations(size: int) -> list[Any]:
-    """Nothing but the scaling."""
+    """Only scaling."""
     return [AffineCoordTfm(size=size, pad_mode="zeros", align_corners=True)]
 
 
 DESIGN = Design(
     name="small-cnn-64",
-    title="two convolutions and a dense layer of 64, from scratch",
+    title="two convolutions and a dense layer of 64 units, from scratch",
     where="the usual CNN of first experiments: convolution, pooling, dropout, dense",
     input_size=_SIZE,
     any_size=False,
@@ -47,5 +48,5 @@ DESIGN = Design(
         "weight_decay": 0.0,
         "patience": 5,
     },
-    chosen="the numbers of filters and of units, the dropout, the rate and the patience",
+    chosen="the numbers of filters and units, the dropout, the learning rate and the patience",
 )

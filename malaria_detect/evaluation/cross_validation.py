@@ -1,4 +1,4 @@
-"""What a cross-validation gave: predictions cell by cell, and what they sum up to. No torch: the page reads it too."""
+"""Results of a cross-validation: predictions for every cell, and their scores; no torch, because the page reads it."""
 
 import json
 import os
@@ -32,12 +32,12 @@ COLUMNS = ("file", "patient_group", "fold", "label", "probability", "corrected")
 
 
 class CrossValidationError(MalariaDetectError):
-    """A file of a cross-validation is missing, damaged, or from another run."""
+    """A file of a cross-validation is missing, damaged, or of another run."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out cells, one place in every column for each.
+    """Predictions for held-out cells, as columns of equal length.
 
     Attributes
     ----------
@@ -46,13 +46,13 @@ class HeldOut:
     groups : tuple of str
         Patient groups.
     folds : tuple of int
-        The fold that held the cell out, from 1.
+        The fold that held the cell out, starting at 1.
     labels : tuple of str
         Published labels.
     probability : tuple of float
-        Of parasitized, 0 to 1, not calibrated, from the network that did not train on the cell.
+        Probability of parasitized, 0 to 1, not calibrated, from the network that was not trained on the cell.
     corrected : tuple of str
-        Labels as corrected: the published ones where nobody objected, empty where an expert was unsure.
+        Corrected labels: the published label if there is no verdict, empty if an expert was unsure.
     """
 
     files: tuple[str, ...]
@@ -64,16 +64,16 @@ class HeldOut:
 
     @property
     def parasitized(self) -> NDArray[np.bool_]:
-        """Whether the published label says parasitized."""
+        """Whether the published label is parasitized, (N,)."""
         return np.array(self.labels) == CLASSES[0]
 
     @property
     def p(self) -> NDArray[np.float64]:
-        """The probabilities as an array."""
+        """The probabilities as an array, (N,)."""
         return np.array(self.probability)
 
     def cells(self, kept: Sequence[int] | NDArray[np.int64]) -> "HeldOut":
-        """Some of the cells, by position."""
+        """The cells at some positions."""
         columns = {
             name: column and tuple(column[index] for index in kept) for name, column in vars(self).items()
         }
@@ -81,26 +81,28 @@ class HeldOut:
 
 
 def read_held_out(path: str | os.PathLike[str]) -> HeldOut:
-    """Read held-out predictions, as :func:`write_held_out` wrote them.
+    """Read held-out predictions that :func:`write_held_out` wrote.
 
     Raises
     ------
     MalariaDetectError
-        Where the file is missing, or a row is not what it should be; the message names the line.
+        If the file is missing, or a row is wrong; the message names the line.
     """
     cells = []
     for place, (file, group, fold, label, probability, corrected) in read_rows(Path(path), COLUMNS):
         try:
             cell = file, group, int(fold), label, float(probability), corrected
         except ValueError as error:
-            raise CrossValidationError(f"{place}: fold and probability are numbers.") from error
+            raise CrossValidationError(
+                f"{place}: fold and probability must be numbers.", "damaged"
+            ) from error
         if not label or {label, corrected} - {*CLASSES, ""} or not 0 <= cell[4] <= 1:
             raise CrossValidationError(
-                f"{place}: labels are {' or '.join(CLASSES)}, and a probability lies between 0 and 1."
+                f"{place}: labels must be {' or '.join(CLASSES)}, probabilities between 0 and 1.", "damaged"
             )
         cells.append(cell)
     if not cells:
-        raise CrossValidationError(f"{path} holds no cell: `malaria-detect evaluate` writes it.")
+        raise CrossValidationError(f"{path} contains no cells. `malaria-detect evaluate` writes it.", "empty")
     return HeldOut(*zip(*cells, strict=True))
 
 
@@ -120,12 +122,12 @@ class Run:
         grouped or random.
     folds : int
     settings : dict
-        Of the training, see :class:`malaria_detect.training.fit.TrainSettings`.
+        See :class:`malaria_detect.training.settings.TrainSettings`.
     cells : str
-        Fingerprint of the cells, and of the corrections where there were some.
+        Fingerprint of the cells and of the corrections, if there were any.
     start : StartWeights
     histories : tuple of tuple of Epoch
-        The epochs of every fold; their scores are on the held-out cells, and nothing was chosen by them.
+        The epochs of every fold, with scores on the held-out cells. These scores chose no setting and no epoch.
     versions : dict of str to str
     created : str
         Date.
@@ -142,13 +144,13 @@ class Run:
 
     @property
     def patients_on_both_sides(self) -> bool:
-        """Whether a patient's cells were trained on and scored on: then the scores are too high."""
+        """Whether cells of one patient are in training and held-out cells, so that the scores are too high."""
         return self.split == RANDOM
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What a cross-validation gave; a cell is called parasitized from a probability of 0.5 on.
+    """Scores of a cross-validation; cells with a probability of 0.5 or more are called parasitized.
 
     Attributes
     ----------
@@ -156,11 +158,11 @@ class CrossValidation:
     scores : Scores
         On the published labels.
     corrected_scores : Scores or None
-        On corrected labels, where there are some.
+        On corrected labels; None if there are none.
     patients : tuple of PatientCounts
         Every patient group.
     within : Estimate
-        Share of the patients whose share of parasitized cells is called within 5 points.
+        Share of patients whose share of parasitized cells is correct within 5 percentage points.
     """
 
     run: Run
@@ -172,15 +174,15 @@ class CrossValidation:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Both cross-validations, and what patients on both sides pretend.
+    """Cross-validations by patient and at random, and the effect of patient-level leakage.
 
     Attributes
     ----------
     grouped, random : CrossValidation
     leakage : dict of str to Estimate
-        Scores of the random split less those of the grouped folds, on the same cells: those that both held out.
+        Scores of the random split minus those of the grouped folds, on the cells that both held out.
     leakage_cells : int
-        How many those are.
+        Number of these cells.
     """
 
     grouped: CrossValidation
@@ -190,7 +192,7 @@ class Evaluation:
 
 
 def summarise(held_out: HeldOut, run: Run) -> CrossValidation:
-    """Score held-out predictions, pooled over the folds, and count them patient by patient."""
+    """Scores of held-out predictions, pooled over the folds, and counts for each patient."""
     parasitized, groups = held_out.parasitized, list(held_out.groups)
     patients = count_patients(parasitized, held_out.p >= THRESHOLD, groups)
     corrected = None
@@ -207,30 +209,34 @@ def summarise(held_out: HeldOut, run: Run) -> CrossValidation:
     )
 
 
-def compare(grouped: tuple[HeldOut, Run], random: tuple[HeldOut, Run]) -> Evaluation:
-    """The leakage meter: what a random split promises beside what holds for patients that were never seen.
+def compare_splits(grouped: tuple[HeldOut, Run], random: tuple[HeldOut, Run]) -> Evaluation:
+    """The effect of patient-level leakage: a random split compared with a split by patient.
+
+    Parameters
+    ----------
+    grouped, random : pair of HeldOut and Run
 
     Raises
     ------
     CrossValidationError
-        Where the two were not run alike, or share no cell.
+        If the two were run with different settings, or share no cell.
     """
     runs = grouped[1], random[1]
     if (runs[0].split, runs[1].split) != (GROUPED, RANDOM):
         raise CrossValidationError(
-            f"One grouped and one random run are compared, not {runs[0].split} and {runs[1].split}."
+            f"A grouped and a random run are needed; got {runs[0].split} and {runs[1].split}.", "wrong_splits"
         )
-    # What the shares of the split say differs on purpose.
-    alike = [(run.cells, {**run.settings, "valid": None, "test": None}) for run in runs]
-    if alike[0] != alike[1]:
+    # The shares of the split differ on purpose.
+    settings = [(run.cells, {**run.settings, "valid": None, "test": None}) for run in runs]
+    if settings[0] != settings[1]:
         raise CrossValidationError(
-            "The grouped and the random run differ in more than the split (settings, cells or corrections): "
-            "run both alike."
+            "The grouped and the random run differ in settings, cells or corrections. Run both in the same way.",
+            "settings_differ",
         )
     place = {file: index for index, file in enumerate(grouped[0].files)}
     both = [index for index, file in enumerate(random[0].files) if file in place]
     if not both:
-        raise CrossValidationError("The grouped and the random run share no cell.")
+        raise CrossValidationError("The grouped and the random run share no cell.", "no_common_cells")
     second = random[0].cells(both)
     first = grouped[0].cells([place[file] for file in second.files])
     leakage = difference(second.parasitized, second.p, first.p, list(second.groups), THRESHOLD)
@@ -243,18 +249,18 @@ def read_evaluation(path: str | os.PathLike[str] = "reports/evaluation.json") ->
     Raises
     ------
     CrossValidationError
-        Where it is missing or no such summary.
+        If it is missing or damaged.
     """
     return _read(Evaluation, Path(path))
 
 
 def read_run(path: str | os.PathLike[str]) -> tuple[HeldOut, Run]:
-    """Read a cross-validation's two files: the predictions, ``.csv``, and how it was run, ``.json`` beside it.
+    """Read the two files of a cross-validation: the predictions, ``.csv``, and how it was run, ``.json``.
 
     Raises
     ------
     CrossValidationError
-        Where one of them is missing or damaged.
+        If one of them is missing or damaged.
     """
     return read_held_out(path), _read(Run, Path(path).with_suffix(".json"))
 
@@ -264,5 +270,6 @@ def _read(kind: type[Any], path: Path) -> Any:
         return from_json(kind, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecordError) as error:
         raise CrossValidationError(
-            f"{path} cannot be read ({error}): `malaria-detect evaluate` and `make report` write it."
+            f"{path} cannot be read ({error}). `malaria-detect evaluate` and `make report` write it.",
+            "damaged",
         ) from error

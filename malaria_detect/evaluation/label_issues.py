@@ -1,9 +1,8 @@
-"""Which published labels to doubt first: candidates, ranked by networks that were trained on other patients.
+"""Candidate label errors: published labels that networks trained on other patients find least plausible.
 
-Experts uncertainty about one published label in twenty. A cell's probability from the network that did not train on its
-patient says how believable its label is, and the least believable are worth a look. For looking there is
-:class:`malaria_detect.app.widgets.label_review.LabelReview`; what comes of it is in
-:mod:`malaria_detect.data.corrections`.
+Experts rejected about one published label in twenty. The ranking says which labels to review first; a person decides,
+with :class:`malaria_detect.app.widgets.label_review.LabelReview`, and the verdicts are kept as
+:mod:`malaria_detect.data.corrections` describes.
 """
 
 import os
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
-from malaria_detect.core.csv_io import read_rows, write_rows
+from malaria_detect.core.csv_io import write_rows
 from malaria_detect.data.corrections import Corrections, LabelsError, any_of, corrected_labels
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.evaluation.cross_validation import HeldOut, read_held_out
@@ -24,9 +23,16 @@ COLUMNS = ("rank", "file", "patient_group", "label", "believed")
 
 @dataclass(frozen=True)
 class CandidateError:
-    """A published label, and how far networks that were trained on other patients believe it.
+    """A published label and its probability.
 
-    ``rank`` is 1 for the least believable label; ``believed`` is the label's probability, 0 to 1.
+    Attributes
+    ----------
+    rank : int
+        1 for the least plausible label.
+    file, patient_group, label : str
+        File name of the cell, its patient group and its published label.
+    believed : float
+        Probability of the label, 0 to 1, by a network that was trained on other patients.
     """
 
     rank: int
@@ -37,39 +43,38 @@ class CandidateError:
 
     @property
     def contradicted(self) -> bool:
-        """Whether the other class is the more probable one."""
+        """Whether the other class is more probable."""
         return self.believed < 0.5
 
 
 def rank_label_errors(
     held_out: HeldOut, label: str | None = None, top: int | None = None
 ) -> tuple[CandidateError, ...]:
-    """Order published labels by how little they are believed.
+    """Published labels, the least plausible first.
 
-    A label is ranked by its own probability, the self-confidence of confident learning [1]_. With two classes their
-    margin and the cross-entropy order the labels of a class in the same way, and so does any temperature.
-    Nothing is taken off for patients whose labels are all believed little: that would hide those that are wrong by the
-    dozen.
+    Labels are ranked by their own probability, the self-confidence of confident learning [1]_. With two classes, margin
+    and cross-entropy give the same order within a class, and so does any temperature. The ranking is not adjusted for
+    patients whose labels all have low probabilities, because that would hide patients with many wrong labels.
 
     Parameters
     ----------
     held_out : HeldOut
-        From the cross-validation that keeps patients apart.
+        From the cross-validation by patient.
     label : str, optional
         Only labels of this class.
     top : int, optional
-        At most so many; without it all of them, believable or not.
+        Largest number of candidates; without it, all labels are returned.
 
     Returns
     -------
     tuple of CandidateError
-        The least believable first, and by file name where two are believed alike.
+        In order of probability, then of file name.
 
     Raises
     ------
     LabelsError
-        Where a class is unknown, `top` is below 1, a probability is none, a cell stands there twice, or the cells of
-        one patient were held out in several folds, by networks that knew the patient.
+        If a class is unknown, `top` is below 1, a probability is not between 0 and 1, a cell occurs twice, or cells of
+        one patient were held out in several folds.
 
     References
     ----------
@@ -84,9 +89,9 @@ def rank_label_errors(
     [(1, 'b', 0.5), (2, 'a', 0.75)]
     """
     if label is not None and label not in CLASSES:
-        raise LabelsError(f"There is no class {label!r}; wanted is {any_of(CLASSES)}.")
+        raise LabelsError(f"There is no class {label!r}. Choose {any_of(CLASSES)}.", "unknown_class")
     if top is not None and top < 1:
-        raise LabelsError(f"{top} candidates were asked for; wanted is 1 or more.")
+        raise LabelsError(f"The number of candidates must be 1 or more; got {top}.", "top")
     _refuse_unfit(held_out)
     believed = [
         probability if published == CLASSES[0] else 1 - probability
@@ -103,17 +108,16 @@ def rank_label_errors(
 
 
 def mixed(candidates: Iterable[CandidateError], block: int = 12, seed: int = 0) -> tuple[CandidateError, ...]:
-    """Candidates in an order that does not tell their class: so many at a time, half of each class, shuffled.
+    """Candidates in an order that does not reveal their class: shuffled blocks with half of each class.
 
-    The least believable labels are mostly of one class, and who has seen a few of them knows the others' labels.
+    The least plausible labels are mostly of one class, so that a reviewer could guess the label of the next cell.
 
     Parameters
     ----------
     candidates : iterable of CandidateError
-        The least believable first, as :func:`rank_label_errors` orders them; within a class that order stays from
-        block to block.
+        In the order of :func:`rank_label_errors`; within a class, blocks keep this order.
     block : int
-        Cells that are looked at together. Where a class is used up, the other one fills the rest.
+        Number of cells in a block. When one class is used up, the other one fills the rest.
     seed : int
         The same seed gives the same order.
 
@@ -143,54 +147,38 @@ def mixed(candidates: Iterable[CandidateError], block: int = 12, seed: int = 0) 
 def candidates_from(
     predictions: str | os.PathLike[str] = PREDICTIONS, label: str | None = None, top: int | None = None
 ) -> tuple[CandidateError, ...]:
-    """Candidates of a file of held-out predictions; all else as in :func:`rank_label_errors`."""
+    """Candidates from a file of held-out predictions, see :func:`rank_label_errors`."""
     return rank_label_errors(read_held_out(predictions), label, top)
 
 
 def write_candidates(candidates: Iterable[CandidateError], path: str | os.PathLike[str]) -> None:
-    """Write candidates as CSV with `COLUMNS`; an old file stays until the new one is complete."""
+    """Write candidates as CSV with the columns `COLUMNS`."""
     rows = ((one.rank, one.file, one.patient_group, one.label, f"{one.believed:.6g}") for one in candidates)
     write_rows(Path(path), COLUMNS, rows)
-
-
-def read_candidates(path: str | os.PathLike[str]) -> tuple[CandidateError, ...]:
-    """Read what :func:`write_candidates` has written; a message names the line that is wrong."""
-    candidates = []
-    for place, (rank, file, group, label, believed) in read_rows(Path(path), COLUMNS):
-        try:
-            candidate = CandidateError(int(rank), file, group, label, float(believed))
-        except ValueError as error:
-            raise LabelsError(
-                f"{place}: rank {rank!r} and believed {believed!r} should be numbers."
-            ) from error
-        if label not in CLASSES or not 0 <= candidate.believed <= 1:
-            raise LabelsError(
-                f"{place}: label {label!r} and believed {believed!r}; wanted are {any_of(CLASSES)}, and 0 to 1."
-            )
-        candidates.append(candidate)
-    return tuple(candidates)
 
 
 def _refuse_unfit(held_out: HeldOut) -> None:
     for file, times in Counter(held_out.files).items():
         if times > 1:
-            raise LabelsError(f"{file} stands {times} times among the predictions; wanted is once.")
+            raise LabelsError(f"The predictions contain {file} {times} times. Remove the others.", "twice")
     for file, label, probability in zip(held_out.files, held_out.labels, held_out.probability, strict=True):
         if label not in CLASSES or not 0 <= probability <= 1:
             raise LabelsError(
-                f"{file} has the label {label!r} and the probability {probability}; wanted are {any_of(CLASSES)}, "
-                "and 0 to 1."
+                f"{file}: the label must be {any_of(CLASSES)}, the probability between 0 and 1; got {label!r} and "
+                f"{probability}.",
+                "damaged",
             )
     fold_of: dict[str, int] = {}
     for group, fold in zip(held_out.groups, held_out.folds, strict=True):
         if fold_of.setdefault(group, fold) != fold:
             raise LabelsError(
-                f"Patient {group} was held out in several folds, by networks that knew other cells of this patient; "
-                "wanted are predictions of the grouped cross-validation."
+                f"Patient {group} was held out in several folds, by networks that were trained on other cells of this "
+                "patient. Use the predictions of the cross-validation by patient.",
+                "leakage",
             )
 
 
 def with_corrections(held_out: HeldOut, corrections: Corrections) -> HeldOut:
-    """Held-out predictions with their column `corrected`; errors are those of :func:`corrected_labels`."""
+    """Held-out predictions with corrected labels; errors as in `corrected_labels`."""
     labels = corrected_labels(held_out.files, held_out.labels, corrections)
     return replace(held_out, corrected=tuple(label or "" for label in labels))

@@ -1,4 +1,4 @@
-"""What others published on these cells: ``reports/published.json``, quoted with protocol and source."""
+"""Published results on these cells, quoted with protocol and source in ``reports/published.json``."""
 
 import json
 import os
@@ -19,9 +19,9 @@ class LiteratureError(MalariaDetectError):
 class Work:
     """One published result on the NIH/NLM cells.
 
-    ``patients_apart`` is False where cells of one patient stood on both sides of the split. ``scores`` are named as in
-    :class:`malaria_detect.metrics.Scores` and lie in 0 to 1. ``also`` tells what fits no column, ``note`` how the
-    figures reached us.
+    ``patients_apart`` is False if cells of one patient are in training and held-out cells. ``scores`` are named as in
+    :class:`malaria_detect.metrics.Scores`, 0 to 1. ``also`` is a result that fits no column, ``note`` says how we know
+    the numbers.
     """
 
     work: str
@@ -35,7 +35,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Beyond:
-    """The accuracy above which printed results rest on something else than a better model, and on what."""
+    """The accuracy above which published results have another reason than a better model, and that reason."""
 
     accuracy: float
     rests_on: str
@@ -43,7 +43,7 @@ class Beyond:
 
 @dataclass(frozen=True)
 class Finding:
-    """What happened to a malaria model at another place, and who says so."""
+    """How a malaria model performed at another laboratory, with the source."""
 
     what: str
     where: str
@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class PublishedCells:
-    """The whole of the published cells, of which a model may have seen a part; sides in pixels."""
+    """The published data set, of which a model may have seen a part; sides in px."""
 
     pictures: int
     parasitized: int
@@ -73,7 +73,7 @@ class PublishedCells:
 
 @dataclass(frozen=True)
 class DoubtedLabels:
-    """How many of the published labels an expert review set aside."""
+    """Number of published labels that an expert review rejected."""
 
     labels: int
     of: int
@@ -82,13 +82,13 @@ class DoubtedLabels:
     note: str
 
     def __str__(self) -> str:
-        """How many, of how many, and who says so."""
+        """The number, the total and the source."""
         return f"{self.labels:,} of {self.of:,} ({self.work}, {self.where}; {self.note})"
 
 
 @dataclass(frozen=True)
 class Counting:
-    """How many cells bodies want counted on a thin smear, and how much human counts differ (relative SD)."""
+    """Number of cells to count on a thin smear by organization, and the relative SD of human counts."""
 
     cells: dict[str, int]
     where: str
@@ -98,7 +98,7 @@ class Counting:
 
 @dataclass(frozen=True)
 class Published:
-    """All that the report quotes from others."""
+    """Everything that page and reports quote."""
 
     on_these_cells: tuple[Work, ...]
     beyond: Beyond
@@ -110,18 +110,18 @@ class Published:
 
 
 def read_published(path: str | os.PathLike[str] = "reports/published.json") -> Published:
-    """Read what others published.
+    """Read the published results.
 
     Raises
     ------
     LiteratureError
-        Where the file is missing or cannot be understood.
+        If the file is missing or damaged.
     """
     try:
         return from_json(Published, json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise LiteratureError(
-            f"{path} cannot be read ({error.strerror}); take it from the repository."
+            f"{path} cannot be read ({error.strerror}). It is part of the repository.", "missing"
         ) from error
     except (ValueError, RecordError) as error:
-        raise LiteratureError(f"{path} does not hold published results as expected ({error}).") from error
+        raise LiteratureError(f"{path} does not contain published results ({error}).", "damaged") from error

@@ -1,32 +1,80 @@
-"""Run a cross-validation: every cell's probability from a network that never saw the cell or, grouped, its patient."""
+"""Run a cross-validation: each cell is scored by a network that was not trained on it or, grouped, on its patient."""
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fastai.vision.all import Learner
+from scipy.special import expit
+from torch import nn
 from tqdm.auto import tqdm
 
+from malaria_detect.core.atomic import write_text
 from malaria_detect.core.json_io import RecordError, from_json, to_json
 from malaria_detect.core.versions import library_versions, today
-from malaria_detect.data.corrections import Corrections
-from malaria_detect.data.nlm_cells import Cell, CellFolder, check_cells
-from malaria_detect.data.splits import RANDOM_HELD_OUT, Split, folds_of
+from malaria_detect.data.nlm_cells import Cell
+from malaria_detect.data.splits import GROUPED, RANDOM_HELD_OUT, folds_of
 from malaria_detect.evaluation.cross_validation import HeldOut, Run, write_held_out
 from malaria_detect.inference.metadata import Epoch, StartWeights
-from malaria_detect.training.export import correct
+from malaria_detect.training.design import Design
 from malaria_detect.training.fit import fit
+from malaria_detect.training.held_out import held_out_logits
+from malaria_detect.training.run import LabelledCells, TrainingRun
 from malaria_detect.training.settings import TrainingError, TrainSettings, recorded
 
 _FOLD = "fold.json"
 
 
 @dataclass(frozen=True)
+class CrossValidationPlan:
+    """How to cross-validate a design.
+
+    Attributes
+    ----------
+    design : Design
+    settings : TrainSettings
+        Cells are scored at the last of its image sizes; its ``valid`` and ``test`` are not used.
+    work : Path
+        Gets a folder for each fold, with its checkpoint and, when it is finished, its probabilities.
+    how : str
+    folds : int
+        As in :func:`malaria_detect.data.splits.folds_of`.
+    resume : bool
+        Continue after the last finished epoch of the last finished fold.
+    progress : bool
+        Show progress bars, and a line for every epoch.
+    """
+
+    design: Design
+    settings: TrainSettings
+    work: Path
+    how: str = GROUPED
+    folds: int = 5
+    resume: bool = False
+    progress: bool = True
+
+    def runs(self, data: LabelledCells) -> list[TrainingRun]:
+        """A training run for each fold, in which the held-out cells are the validation cells.
+
+        Folds are cut by the published labels, so that runs with and without corrections hold out the same cells.
+        """
+        splits = folds_of(data.cells, self.how, self.folds, self.settings.seed)
+        share = RANDOM_HELD_OUT if self.folds == 1 else 1 / self.folds
+        # Keeping the best epoch, or stopping early, would choose by the cells that are scored.
+        settings = replace(self.settings, valid=share, test=0.0, keep="last", patience=0)
+        names = (f"{self.how}-{number}-of-{self.folds}" for number in range(1, self.folds + 1))
+        return [
+            TrainingRun(
+                self.design, settings, data, split, self.work / name, self.resume, self.progress, name
+            )
+            for name, split in zip(names, splits, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
 class _Fold:
-    """A finished fold as it lies in the folder of the run."""
+    """A finished fold, as its folder keeps it."""
 
     run: dict[str, Any]
     start: StartWeights
@@ -34,152 +82,102 @@ class _Fold:
     predictions: tuple[tuple[str, float], ...]
 
 
-def evaluate(
-    folder: CellFolder,
-    how: str,
-    folds: int,
-    settings: TrainSettings,
-    work: Path,
-    output: Path,
-    *,
-    corrections: Corrections | None = None,
-    resume: bool = False,
-    progress: bool = True,
-) -> tuple[HeldOut, Run]:
-    """Cross-validate a recipe, and write every held-out cell's probability.
+def cross_validate(data: LabelledCells, plan: CrossValidationPlan, output: Path) -> tuple[HeldOut, Run]:
+    """Cross-validate a design, and write the probability of every held-out cell.
 
-    The network of a fold trains on the other folds, and its last epoch, or the average of its last ones,
-    is taken: its held-out cells are scored after every epoch for whoever watches, but no setting and no epoch is chosen
-    by them.
+    The network of a fold is that of its last epoch, or the average of its last epochs. Scores on held-out cells are
+    shown after every epoch, but choose no setting and no epoch.
 
     Parameters
     ----------
-    folder : CellFolder
-        From :func:`malaria_detect.data.nlm_cells.find_cells`; unreadable cells are left out.
-    how, folds : str, int
-        As in :func:`malaria_detect.data.splits.folds_of`.
-    settings : TrainSettings
-        Its ``valid`` and ``test`` are of no use here; pictures are scored at the last of its ``sizes``.
-    work : Path
-        A folder for each fold is made there: its checkpoint after every epoch, its probabilities when it is done.
+    data : LabelledCells
+        Networks are trained on corrected labels, and not on cells of which an expert was unsure.
+    plan : CrossValidationPlan
     output : Path
-        The table to write, ``.csv``; how it was run gets the same name with ``.json``.
-    corrections : Corrections, optional
-        Networks train on corrected labels, and not on cells of which an expert was unsure.
-    resume : bool
-        Go on after the last finished epoch of the last finished fold.
-    progress : bool
-        Show bars, and a line for every epoch.
-
-    Returns
-    -------
-    held_out : HeldOut
-    run : Run
+        The predictions, ``.csv``; how they were made is written with the same name and ``.json``.
 
     Raises
     ------
     MalariaDetectError
-        Where cells, settings, folds, weights or checkpoints do not serve.
+        If cells, settings, folds, weights or checkpoints cannot be used.
     """
     if output.suffix != ".csv" or not os.access(output.absolute().parent, os.W_OK):
-        raise TrainingError(f"{output} must end in .csv, in a folder that can be written to.")
-    folder, fingerprint = check_cells(folder)
-    cells, labels = folder.cells, [cell.label for cell in folder.cells]
-    corrected, fingerprint = correct(cells, corrections, fingerprint)
-    # Folds are cut by the published labels, so that runs with and without corrections hold out the same cells.
-    splits = folds_of(cells, how, folds, settings.seed)
-    share = RANDOM_HELD_OUT if folds == 1 else 1 / folds
-    # An author who keeps the best epoch, or stops early, would choose by the very cells that are scored here.
-    settings = replace(settings, valid=share, test=0.0, keep="last", patience=0)
-    names = [f"{how}-{number}-of-{folds}" for number in range(1, len(splits) + 1)]
-    if not resume and (old := sum((work / name / _FOLD).is_file() for name in names)):
         raise TrainingError(
-            f"{work} holds {old} finished folds of {folds}: go on with --resume, or name another --work."
+            f"{output} must end in .csv, in a folder that exists and can be written.", "output"
         )
-    done = []
-    for number, (name, split) in enumerate(zip(names, splits, strict=True), start=1):
-        run = {"settings": recorded(settings), "cells": f"{fingerprint} {name}"}
-        fold = _finished(work / name / _FOLD, run) if resume else None
-        if fold is None:
-            if progress:
-                tqdm.write(f"{how} split, fold {number} of {folds}")
-            fold = _run_fold(cells, split, corrected, settings, work / name, run, resume, progress)
-        if [file for file, _ in fold.predictions] != [cells[index].path.name for index in split.valid]:
-            raise TrainingError(
-                f"{work / name} holds a fold that was cut otherwise (by another scikit-learn?): name another --work."
-            )
-        done.append(fold)
-    held_out = HeldOut(
-        files=tuple(file for fold in done for file, _ in fold.predictions),
-        groups=tuple(cells[index].group for split in splits for index in split.valid),
-        folds=tuple(number for number, split in enumerate(splits, start=1) for _ in split.valid),
-        labels=tuple(labels[index] for split in splits for index in split.valid),
-        probability=tuple(probability for fold in done for _, probability in fold.predictions),
-        corrected=tuple(corrected[index] or "" for split in splits for index in split.valid),
-    )
+    runs = plan.runs(data)
+    finished = sum((run.work / _FOLD).is_file() for run in runs)
+    if finished and not plan.resume:
+        raise TrainingError(
+            f"{plan.work} contains {finished} finished folds of {plan.folds}. Continue with --resume, or choose "
+            "another --work.",
+            "unfinished",
+        )
+    folds = [_finished(run) or _run_fold(run) for run in runs]
+    held_out = _pooled(runs, folds)
     record = Run(
-        split=how,
-        folds=folds,
-        settings=recorded(settings),
-        cells=fingerprint,
-        start=done[0].start,
-        histories=tuple(fold.history for fold in done),
+        split=plan.how,
+        folds=plan.folds,
+        settings=recorded(runs[0].settings),
+        cells=data.fingerprint,
+        start=folds[0].start,
+        histories=tuple(fold.history for fold in folds),
         versions=library_versions(),
         created=today(),
     )
     write_held_out(held_out, output)
-    part = output.with_suffix(".part")
-    part.write_text(to_json(record), encoding="utf-8")
-    part.replace(output.with_suffix(".json"))
+    write_text(output.with_suffix(".json"), to_json(record))
     return held_out, record
 
 
-def _run_fold(
-    cells: Sequence[Cell],
-    split: Split,
-    corrected: Sequence[str | None],
-    settings: TrainSettings,
-    work: Path,
-    run: dict[str, Any],
-    resume: bool,
-    progress: bool,
-) -> _Fold:
-    fitted = fit(
-        cells,
-        split,
-        settings,
-        work,
-        corrected=corrected,
-        fingerprint=run["cells"],
-        resume=resume,
-        progress=progress,
-    )
-    files = [cells[index].path.name for index in split.valid]
-    fold = _Fold(run, fitted.start, fitted.history, tuple(zip(files, _held_out(fitted.learner), strict=True)))
-    part = work / f"{_FOLD}.part"
-    part.write_text(to_json(fold), encoding="utf-8")
-    part.replace(work / _FOLD)
+def held_out_probabilities(run: TrainingRun, network: nn.Module, cells: list[Cell]) -> list[float]:
+    """Probabilities of parasitized, not calibrated, at the size of the run's last epoch, in float32."""
+    transform = run.input_transform(run.settings.epochs[-1])
+    logits = held_out_logits(network, transform, cells, "scoring held-out cells", run.progress)
+    return [round(float(probability), 6) for probability in expit(logits)]
+
+
+def _run_fold(run: TrainingRun) -> _Fold:
+    if run.progress:
+        tqdm.write(f"fold {run.how}")
+    fitted, cells = fit(run), run.held_out()
+    probabilities = held_out_probabilities(run, fitted.network, cells)
+    files = [cell.path.name for cell in cells]
+    fold = _Fold(run.identity, fitted.start, fitted.history, tuple(zip(files, probabilities, strict=True)))
+    write_text(run.work / _FOLD, to_json(fold))
     return fold
 
 
-def _held_out(learner: Learner) -> list[float]:
-    """Probability of parasitized of the held-out cells, at the size of the last epoch, in float32."""
-    with learner.no_bar(), learner.no_logging():
-        probabilities, _ = learner.get_preds(dl=learner.dls.valid)
-    return [round(float(probability), 6) for probability in probabilities[:, 0]]
-
-
-def _finished(file: Path, run: dict[str, Any]) -> _Fold | None:
-    """A fold that was finished earlier, which must be one of this very run."""
+def _finished(run: TrainingRun) -> _Fold | None:
+    """A fold that was finished earlier, in a run with the same settings and cells."""
+    file = run.work / _FOLD
     if not file.is_file():
         return None
     try:
         fold = from_json(_Fold, json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecordError) as error:
-        raise TrainingError(f"{file} is no finished fold ({error}): move it away.") from error
-    if fold.run != json.loads(json.dumps(run)):
+        raise TrainingError(f"{file} is not a finished fold ({error}). Move it away.", "damaged") from error
+    if fold.run != run.identity:
         raise TrainingError(
-            f"{file.parent} holds a fold of a run with other settings, cells or corrections: "
-            "resume with the same ones, or name another folder with --work."
+            f"{run.work} contains a fold with other settings, cells or corrections. Use the same ones, or choose "
+            "another folder with --work.",
+            "other_run",
+        )
+    if [name for name, _ in fold.predictions] != [cell.path.name for cell in run.held_out()]:
+        raise TrainingError(
+            f"{run.work} contains a fold of other cells (another version of scikit-learn?). Choose another --work.",
+            "other_cells",
         )
     return fold
+
+
+def _pooled(runs: list[TrainingRun], folds: list[_Fold]) -> HeldOut:
+    cells = [cell for run in runs for cell in run.held_out()]
+    return HeldOut(
+        files=tuple(cell.path.name for cell in cells),
+        groups=tuple(cell.group for cell in cells),
+        folds=tuple(number for number, run in enumerate(runs, start=1) for _ in run.split.valid),
+        labels=tuple(cell.label for cell in cells),
+        probability=tuple(probability for fold in folds for _, probability in fold.predictions),
+        corrected=tuple(run.data.corrected[index] or "" for run in runs for index in run.split.valid),
+    )

@@ -1,7 +1,4 @@
-"""The recipe: fastai's DataBlock, its transforms, and how a learner is exported.
-
-This is the design and nothing else; :mod:`malaria_detect.training.fit` runs it.
-"""
+"""fastai's DataBlock and transforms of the shipped design, as an exported learner carries them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -25,16 +22,16 @@ from malaria_detect.inference.input import INPUT_SIZE, MEAN, RESIZE, STD
 
 
 def augmentations(size: int = INPUT_SIZE) -> list[Any]:
-    """fastai's ``aug_transforms`` for cells seen from above.
+    """fastai's ``aug_transforms`` for cells under a microscope.
 
-    A cell has no up: it is flipped and turned all the way round. It is never warped (a microscope does not look
-    askew), zoomed only a little, so that its edge stays in the picture, and what comes in from outside is black.
-    Brightness and contrast change by up to 20 %, as lamps and phones do.
+    Cells are flipped and rotated by any angle, because they have no upper side. They are not warped, and zoomed only a
+    little, so that their edge stays in the image; outside of the image is black. Brightness and contrast change by up
+    to 20 %, as between lamps and cameras.
 
     Parameters
     ----------
     size : int
-        Side of the batch's pictures in pixels.
+        Side of the images in px.
     """
     transforms: list[Any] = aug_transforms(
         size=size,
@@ -60,26 +57,27 @@ def cell_block(
     std: Sequence[float] = STD,
     preprocess: Sequence[str] = (),
 ) -> DataBlock:
-    """The DataBlock: pictures and categories, the label from the folder, padded to 460 px, augmented at 224 px.
+    """DataBlock of cell images: label from the folder, padded to 460 px, augmented at 224 px.
 
     Parameters
     ----------
     splitter : callable, optional
         From paths to training and validation positions; see :func:`malaria_detect.data.splits.fastai_splitter`. Without
-        one fastai splits at random, which puts a patient's cells on both sides.
+        it fastai splits at random, so that cells of one patient are in both parts.
     size : int
-        Side in pixels after the batch transforms.
+        Side of the images in px after the batch transforms.
     batch_tfms : sequence of transforms, optional
-        Those of another network, instead of :func:`augmentations`.
+        Used instead of :func:`augmentations`.
     mean, std : sequence of float
-        The network's: subtracted from, and divided into, RGB in 0 to 1.
+        Normalization: RGB in 0 to 1 minus `mean`, divided by `std`.
     preprocess : sequence of str
-        Named preprocessings, see :mod:`malaria_detect.data.preprocessing`. An exported learner then opens only where
-        malaria_detect is installed.
+        Named preprocessings, see :mod:`malaria_detect.data.preprocessing`. Opening the exported learner then needs
+        malaria_detect.
 
     Examples
     --------
-    >>> from malaria_detect.data.splits import fastai_splitter, find_cells, grouped_split
+    >>> from malaria_detect.data.nlm_cells import find_cells
+    >>> from malaria_detect.data.splits import fastai_splitter, grouped_split
     >>> paths = [cell.path for cell in find_cells().cells]  # doctest: +SKIP
     >>> dls = cell_block(fastai_splitter(grouped_split)).dataloaders(paths, bs=64)  # doctest: +SKIP
     """
@@ -95,30 +93,33 @@ def cell_block(
 
 
 class Preprocess(Transform):
-    """Named preprocessings as a fastai item transform; see :func:`malaria_detect.data.preprocessing.preprocess`."""
+    """Named preprocessings as a fastai item transform, see :func:`malaria_detect.data.preprocessing.preprocess`.
 
-    order = 0  # before Resize, at the cell's own size
+    Exported learners name this class by its path.
+    """
+
+    order = 0  # before Resize, at the size of the cell
 
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
         self.names = names
 
-    def encodes(self, picture: PILImage) -> PILImage:
-        """The picture, preprocessed."""
-        changed: PILImage = PILImage(preprocess(picture, self.names))
+    def encodes(self, image: PILImage) -> PILImage:
+        """The preprocessed image."""
+        changed: PILImage = PILImage(preprocess(image, self.names))
         return changed
 
 
 def design_dataloaders(paths: Sequence[Path], **block: Any) -> DataLoaders:
-    """The DataLoaders that an exported learner carries: the design's transforms, one process, no training cells left.
+    """DataLoaders of an exported learner, with the transforms of the design and a few cells.
 
     Parameters
     ----------
     paths : sequence of Path
         At least one cell of each class.
     **block
-        What :func:`cell_block` takes.
+        Arguments of :func:`cell_block`.
     """
-    # An exported learner needs a cell on both sides.
+    # fastai needs a cell in both parts.
     whole = cell_block(lambda items: (list(range(len(list(items)))), [0]), **block)
     return whole.dataloaders(list(paths), bs=64, num_workers=0)

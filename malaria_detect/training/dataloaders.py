@@ -1,4 +1,4 @@
-"""The cells of a training run as fastai DataLoaders that decode no picture twice at the same size."""
+"""fastai DataLoaders over cached images and features: no cell is decoded twice at the same size."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,114 +18,120 @@ from fastai.vision.all import (
 )
 from tqdm.auto import tqdm
 
-from malaria_detect.data.nlm_cells import CLASSES, Cell
-from malaria_detect.data.splits import Split
-from malaria_detect.training.design import Design
-from malaria_detect.training.image_cache import make_squares
-from malaria_detect.training.settings import TrainSettings
+from malaria_detect.training.image_cache import cache_inputs, cache_padded
+from malaria_detect.training.run import TrainingRun, labels_of
 
-_SIDES = ("train", "valid")
+_FILES = "*.cache.npy"
 
 
-def side_for(size: int) -> int:
-    """Side in px of the squares that an epoch at ``size`` px draws from: a little larger, for turning and zooming."""
+def cached_side(size: int) -> int:
+    """Side in px of the cached training images of an epoch at `size` px: larger, for rotation and zoom."""
     return round(size * 8 / 7)
 
 
 class CellLoaders:
-    """The cells of training and validation, scaled once for each size, as fastai DataLoaders."""
+    """DataLoaders of a run at any image size.
 
-    def __init__(
-        self,
-        cells: Sequence[Cell],
-        split: Split,
-        design: Design,
-        settings: TrainSettings,
-        work: Path,
-        progress: bool,
-    ) -> None:
-        self.positions = split.train, split.valid
-        self.cells, self.design, self.settings, self.work, self.progress = (
-            cells,
-            design,
-            settings,
-            work,
-            progress,
-        )
-        self.labels = torch.tensor([CLASSES.index(cell.label) for cell in cells])
+    Training images are cached padded and scaled, and augmented in every epoch. Validation images are cached as
+    :class:`malaria_detect.inference.input.InputTransform` makes them for prediction.
+    """
+
+    def __init__(self, run: TrainingRun) -> None:
+        self.run = run
+        self.train, self.valid = run.learnt()[0], run.held_out()
         self.size, self.arrays = 0, (np.empty(0), np.empty(0))
 
     def at(self, size: int) -> DataLoaders:
-        """DataLoaders with pictures of ``size`` px: augmented ones of training, plain ones of validation."""
+        """New DataLoaders with images of `size` px.
+
+        A DataLoader draws the seed of its order when it is made: a new one for each epoch gives a resumed run the order
+        that it would have had.
+        """
         if size != self.size:
             self.discard()  # only one size is in use at a time
-            self.size, self.arrays = size, (self._array(size, 0), self._array(size, 1))
-        return DataLoaders(self._loader(size, 0), self._loader(size, 1), device=default_device())
+            self.size, self.arrays = size, (self._training_images(size), self._validation_images(size))
+        return DataLoaders(self._training_loader(size), self._validation_loader(), device=default_device())
 
     def discard(self) -> None:
-        """Remove the squares from the disk: gigabytes, which a later run would make anew."""
-        for side in _SIDES:
-            for file in self.work.glob(f"{side}-*.npy"):
-                file.unlink()
+        """Delete the image cache: gigabytes that a later run would write again."""
+        for file in self.run.work.glob(_FILES):
+            file.unlink()
 
-    def _array(self, size: int, side: int) -> np.ndarray:
-        paths = [self.cells[index].path for index in self.positions[side]]
-        file = self.work / f"{_SIDES[side]}-{side_for(size)}.npy"
-        with tqdm(
-            total=len(paths), desc=f"cells at {side_for(size)} px", disable=not self.progress, leave=False
-        ) as bar:
-            return make_squares(paths, side_for(size), file, bar.update, self.settings.preprocess)
+    def _training_images(self, size: int) -> np.ndarray:
+        side, paths = cached_side(size), [cell.path for cell in self.train]
+        with self._bar(len(paths), f"cells at {side} px") as bar:
+            file = self._file(f"train-{side}")
+            return cache_padded(paths, side, file, bar.update, self.run.settings.preprocess)
 
-    def _loader(self, size: int, side: int) -> DataLoader:
-        array, labels = self.arrays[side], self.labels[list(self.positions[side])]
+    def _validation_images(self, size: int) -> np.ndarray:
+        paths = [cell.path for cell in self.valid]
+        with self._bar(len(paths), f"validation cells at {size} px") as bar:
+            return cache_inputs(
+                paths, self.run.input_transform(size), self._file(f"valid-{size}"), bar.update
+            )
+
+    def _training_loader(self, size: int) -> DataLoader:
+        design, array = self.run.design, self.arrays[0]
         transforms = [
             IntToFloatTensor(),
-            *setup_aug_tfms(self.design.augmentations(size)),
-            Normalize.from_stats(self.design.mean, self.design.std, cuda=False),
+            *setup_aug_tfms(design.augmentations(size)),
+            Normalize.from_stats(design.mean, design.std, cuda=False),
         ]
 
-        def pictures(batch: list[int]) -> TensorImage:
+        def images(batch: list[int]) -> TensorImage:
             return TensorImage(torch.from_numpy(array[batch]).permute(0, 3, 1, 2))
 
-        return _loader(
-            pictures, labels, self.settings.batch_size, side == 0, Pipeline(transforms, split_idx=side)
-        )
+        labels = labels_of(self.train)
+        return _loader(images, labels, self.run.settings.batch_size, Pipeline(transforms, split_idx=0))
+
+    def _validation_loader(self) -> DataLoader:
+        array = self.arrays[1]
+
+        def images(batch: list[int]) -> torch.Tensor:
+            return torch.from_numpy(array[batch]).float().permute(0, 3, 1, 2)
+
+        return _loader(images, labels_of(self.valid), self.run.settings.batch_size)
+
+    def _file(self, name: str) -> Path:
+        return self.run.work / _FILES.replace("*", name)
+
+    def _bar(self, cells: int, text: str) -> tqdm:
+        return tqdm(total=cells, desc=text, disable=not self.run.progress, leave=False)
 
 
 class FeatureLoaders:
-    """The features of training and validation cells, as fastai DataLoaders like those of :class:`CellLoaders`."""
+    """DataLoaders of the features of frozen trunks, float32, (cells of the run, features)."""
 
-    def __init__(
-        self, features: np.ndarray, cells: Sequence[Cell], split: Split, settings: TrainSettings
-    ) -> None:
-        self.features, self.positions, self.settings = features, (split.train, split.valid), settings
-        self.labels = torch.tensor([CLASSES.index(cell.label) for cell in cells])
+    def __init__(self, features: np.ndarray, run: TrainingRun) -> None:
+        self.trained, positions = run.learnt()
+        self.run = run
+        self.train, self.valid = features[list(positions)], features[list(run.split.valid)]
 
     def at(self, _size: int) -> DataLoaders:
-        """DataLoaders with features, float32, (batch, F)."""
-        return DataLoaders(*map(self._loader, (0, 1)), device=default_device())
+        """New DataLoaders: features have no image size."""
+        step = self.run.settings.batch_size
+
+        def taken(features: np.ndarray) -> Callable[[list[int]], torch.Tensor]:
+            return lambda batch: torch.from_numpy(features[batch])
+
+        return DataLoaders(
+            _loader(taken(self.train), labels_of(self.trained), step, Pipeline()),
+            _loader(taken(self.valid), labels_of(self.run.held_out()), step),
+            device=default_device(),
+        )
 
     def discard(self) -> None:
-        """Nothing: the features stay for other heads."""
-
-    def _loader(self, side: int) -> DataLoader:
-        positions = np.array(self.positions[side])
-        labels = self.labels[positions]
-
-        def features(batch: list[int]) -> torch.Tensor:
-            return torch.from_numpy(self.features[positions[batch]])
-
-        return _loader(features, labels, self.settings.batch_size, side == 0, Pipeline())
+        """Do nothing: other runs use the features too."""
 
 
 def _loader(
     inputs: Callable[[list[int]], torch.Tensor],
-    labels: torch.Tensor,
+    labels: Sequence[int],
     step: int,
-    training: bool,
-    after_batch: Pipeline,
+    augment: Pipeline | None = None,
 ) -> DataLoader:
-    """A fastai DataLoader that takes a whole batch at once."""
+    """A fastai DataLoader that takes a whole batch at once; shuffled for training, which is if it can augment."""
+    training, answers = augment is not None, torch.tensor(labels)
 
     def create_batches(samples: Iterator[int]) -> Iterator[tuple[torch.Tensor, TensorCategory]]:
         chosen = list(samples)
@@ -134,12 +140,12 @@ def _loader(
             end -= 1  # batch norm cannot learn from a single cell
         for begin in range(0, end, step):
             batch = chosen[begin : min(begin + step, end)]
-            yield inputs(batch), TensorCategory(labels[batch])
+            yield inputs(batch), TensorCategory(answers[batch])
 
     return DataLoader(
-        range(len(labels)),
+        range(len(answers)),
         bs=step,
         shuffle=training,
         create_batches=create_batches,
-        after_batch=after_batch,
+        after_batch=augment or Pipeline(),
     )

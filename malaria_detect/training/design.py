@@ -1,4 +1,4 @@
-"""What makes a network trainable by name: its layers, its input, how its author trained it, and what came out there."""
+"""What training needs to know of a network: its layers, its input, and how its author trained it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,18 +22,16 @@ from torch import nn
 
 from malaria_detect.inference.metadata import StartWeights
 from malaria_detect.training.reported import Reported
-from malaria_detect.training.settings import TrainSettings
+from malaria_detect.training.settings import TrainSettings, Weights
 
-# By the names of TrainSettings. fastai's Adam forgets squares of gradients sooner than Keras's, and divides by no less
-# than 1e-5. The weight decay of SGD is added to the gradient, as its users mean it.
+# fastai's Adam has other constants than that of Keras. The weight decay of SGD is added to the gradient, as usual.
 _OPTIMISERS = {
     "adam": Adam,
     "keras-adam": partial(Adam, mom=0.9, sqr_mom=0.999, eps=1e-7),
     "sgd": partial(SGD, mom=0.9, decouple_wd=False),
 }
 
-
-# What trainings from scratch share: a constant rate, hard labels, and the epoch that validation cells liked best.
+# What designs that are trained from scratch share.
 FROM_SCRATCH: Mapping[str, Any] = MappingProxyType(
     {
         "freeze_epochs": 0,
@@ -53,11 +51,11 @@ class Started:
     Attributes
     ----------
     network : torch.nn.Module
-        From pictures, float32, (N, 3, size, size), to logits, (N, 2): Parasitized, Uninfected.
+        From images, float32, (N, 3, size, size), to logits, (N, 2): Parasitized, Uninfected.
     start : StartWeights
-        For the metadata.
+        What it starts from, for the metadata.
     report : str
-        What was loaded and what was not, for the person who trains.
+        Which tensors were loaded, for the person who trains.
     """
 
     network: nn.Module
@@ -67,9 +65,14 @@ class Started:
 
 @dataclass(frozen=True)
 class AuthorSplit:
-    """An author's own split: this share of the cells held out at random, so that patients stand on both sides.
+    """An author's own split: a share of the cells is held out at random, so that patients are in both parts.
 
-    ``seed`` is the author's; None where it is not known.
+    Attributes
+    ----------
+    held_out : float
+        The share, 0 to 1.
+    seed : int or None
+        The author's seed; None if it is not known.
     """
 
     held_out: float
@@ -77,14 +80,14 @@ class AuthorSplit:
 
 
 class Wrap(Protocol):
-    """How a started network becomes a fastai Learner."""
+    """How a network becomes a fastai Learner."""
 
     def __call__(self, dls: DataLoaders, network: nn.Module, settings: TrainSettings) -> Learner:
-        """Make the learner; nothing in it is frozen."""
+        """A learner in which nothing is frozen."""
 
 
 def training_parts(settings: TrainSettings) -> dict[str, Any]:
-    """Loss, optimiser and metrics as fastai's ``Learner`` takes them.
+    """Loss, optimiser and metrics as arguments of fastai's ``Learner``.
 
     The metrics are accuracy, and precision, recall, F1 (of Parasitized) and ROC AUC, in the order of
     :data:`malaria_detect.inference.metadata.EPOCH_SCORES`.
@@ -104,12 +107,12 @@ def training_parts(settings: TrainSettings) -> dict[str, Any]:
 
 
 def plain_learner(dls: DataLoaders, network: nn.Module, settings: TrainSettings) -> Learner:
-    """A fastai ``Learner`` around a network as it is."""
+    """A fastai ``Learner`` with an unchanged network."""
     return Learner(dls, network, **training_parts(settings))
 
 
 def start_like_keras(network: nn.Module) -> nn.Module:
-    """Draw weights as Keras does: uniformly after Glorot and Bengio 2010 (AISTATS), biases 0; changed in place."""
+    """The network with weights drawn as in Keras (Glorot and Bengio 2010, AISTATS) and biases 0; changed in place."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
@@ -119,10 +122,10 @@ def start_like_keras(network: nn.Module) -> nn.Module:
 
 
 def one_output(features: int) -> nn.Sequential:
-    """A dense layer with a single output, in the form of two logits, of which that of Uninfected is always 0.
+    """A dense layer with one output, as two logits: the logit of Uninfected is always 0.
 
-    Softmax of the two is the sigmoid of the one, and cross-entropy is binary cross-entropy, so that networks with
-    one sigmoid go through the same code as all others.
+    The softmax of both is the sigmoid of the output, and cross-entropy is binary cross-entropy. So designs with one
+    sigmoid use the same code as all others.
 
     Examples
     --------
@@ -135,38 +138,38 @@ def one_output(features: int) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Design:
-    """A network that can be trained by name.
+    """A network and how it is trained.
 
     Attributes
     ----------
     name, title : str
-        What it is called on the command line, and what it is, in one line.
+        Its name on the command line, and what it is, in one line.
     where : str
         Where the design comes from.
     input_size : int
-        Side in px of the pictures that it is used on.
+        Image size (side in px) at prediction.
     any_size : bool
-        Whether it can be trained on pictures of other sizes.
+        Whether it can be trained at other image sizes.
     mean, std : tuple of float
-        RGB in 0 to 1 minus the one, divided by the other.
+        Normalization: RGB in 0 to 1 minus `mean`, divided by `std`.
     start : callable
         From ``TrainSettings.weights`` to a :class:`Started` network.
     augmentations : callable
-        From a side in px to fastai's batch transforms.
+        From an image size in px to fastai's batch transforms.
     wrap : callable
         From DataLoaders, network and settings to a Learner.
     training : dict
-        The author's training: those fields of :class:`malaria_detect.training.settings.TrainSettings` that are not
-        the default.
+        The author's training: fields of :class:`malaria_detect.training.settings.TrainSettings` that differ from the
+        default.
     frozen : bool
-        The network is a trunk and a head in a sequence. Only the head learns, from the trunk's features, which are
-        computed once for each cell.
+        Whether the network is a sequence of a trunk and a head, of which only the head is trained. The features of the
+        trunk are computed once for each cell.
     reported : Reported or None
-        What the author printed; None where nothing is known.
+        Scores that the author published; None if none are known.
     chosen : str
-        What the design leaves open and was chosen here, for the table; empty for nothing.
+        What the design leaves open and was chosen here; empty if nothing.
     split : AuthorSplit or None
-        The author's split; None where it is not known, or where it was like ours.
+        The author's split; None if it is not known, or is by patient.
     """
 
     name: str
@@ -176,7 +179,7 @@ class Design:
     any_size: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    start: Callable[[str], Started]
+    start: Callable[[Weights], Started]
     augmentations: Callable[[int], list[Any]]
     wrap: Wrap = plain_learner
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -186,7 +189,7 @@ class Design:
     split: AuthorSplit | None = None
 
     def changes(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Changed fields of the settings, where ``epochs``, which is none, stands for as many at the design's size."""
+        """Changed fields of the settings; ``epochs``, a number of epochs at the design's size, becomes ``sizes``."""
         given = dict(fields)
         if "epochs" in given:
             given["sizes"] = (self.input_size,) * given.pop("epochs")
@@ -198,6 +201,6 @@ class Design:
         Raises
         ------
         TrainingError
-            Where no run could have these settings.
+            As :class:`malaria_detect.training.settings.TrainSettings`.
         """
         return TrainSettings(**{**self.training, "network": self.name, **changed})

@@ -1,75 +1,94 @@
-"""Run the recipe: fast on a CPU, checkpointed after every epoch, resumable, with the time that is left.
+"""Training: fast on a CPU, with a checkpoint after every epoch.
 
-The cells are decoded and scaled once for each picture size, and the epochs read them from a file mapped into memory;
-the network computes in bfloat16 where the processor has it, with channels last.
+Cells are decoded and scaled once for each image size. The network computes in bfloat16 if the processor supports it;
+fastai's own ``MixedPrecision`` supports only CUDA.
 """
 
-import json
-import pickle
-from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from fastai.vision.all import Learner, default_device, set_seed
+from fastai.vision.all import ChannelsLast, Learner, TerminateOnNaNCallback, set_seed
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
-from malaria_detect.data.nlm_cells import CLASSES, Cell
-from malaria_detect.data.splits import Split
-from malaria_detect.designs.registry import find_network
 from malaria_detect.inference.metadata import Epoch, StartWeights
 from malaria_detect.inference.precision import in_bfloat16
-from malaria_detect.training.averaging import Averaging, take_average
 from malaria_detect.training.callbacks import (
-    ChannelsLast,
-    Checkpoint,
+    Averaging,
     EpochData,
-    Finite,
     Patience,
+    PlainTensors,
     Progress,
-    out_of_patience,
+    take_average,
 )
+from malaria_detect.training.checkpoint import Checkpoint, out_of_patience, read_checkpoint, start_of
 from malaria_detect.training.dataloaders import CellLoaders, FeatureLoaders
-from malaria_detect.training.design import Design
+from malaria_detect.training.design import Started
 from malaria_detect.training.features import features_of
-from malaria_detect.training.schedule import phases
-from malaria_detect.training.settings import TrainingError, TrainSettings, recorded
-
-_CHECKPOINT = "checkpoint.pt"
+from malaria_detect.training.run import TrainingRun
+from malaria_detect.training.schedule import Phase, phases
+from malaria_detect.training.settings import DivergedError, TrainingError
 
 
 @dataclass(frozen=True)
 class LearningRates:
-    """What the learning-rate finder saw: rates tried, the loss at each (as plain lists), and the rate it suggests."""
+    """Result of the learning-rate finder: the rates, the loss at each, and the suggested rate."""
 
     rates: list[float]
     losses: list[float]
     suggestion: float
 
 
-def find_learning_rate(
-    cells: Sequence[Cell], split: Split, settings: TrainSettings, work: Path
-) -> LearningRates:
-    """Run fastai's learning-rate finder on the whole network at the first size; nothing is kept of what it learns.
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training run.
 
-    Parameters as in :func:`fit`. The suggestion is fastai's ``valley``.
+    Attributes
+    ----------
+    learner : Learner
+        With the trained network; of a frozen design, with the trained head only.
+    history : tuple of Epoch
+    start : StartWeights
+        What the network started from.
+    trunk : torch.nn.Module or None
+        The frozen trunk.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    design = _design(settings)
-    if design.frozen:
+
+    learner: Learner
+    history: tuple[Epoch, ...]
+    start: StartWeights
+    trunk: nn.Module | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The whole network, from images to two logits; it shares its weights with :attr:`learner`."""
+        model: nn.Module = self.learner.model
+        return model if self.trunk is None else nn.Sequential(self.trunk, model)
+
+
+def find_learning_rate(run: TrainingRun) -> LearningRates:
+    """Run fastai's learning-rate finder (``valley``) on the whole network at the first size; nothing is kept.
+
+    Raises
+    ------
+    TrainingError
+        If the trunk is frozen: the finder needs a network that is trained as a whole.
+    """
+    run.work.mkdir(parents=True, exist_ok=True)
+    if run.design.frozen:
         raise TrainingError(
-            f"The finder tries rates of a whole network, and {design.name} learns its head alone."
+            f"The finder needs a network that is trained as a whole; {run.design.name} has a frozen trunk.",
+            "frozen",
         )
-    set_seed(settings.seed)
-    network = design.start(settings.weights).network
-    loaders = CellLoaders(cells, split, design, settings, work, progress=False)
-    learner = design.wrap(loaders.at(settings.sizes[0]), network, settings)
-    learner.add_cb(ChannelsLast())
-    learner.path = work  # the finder keeps the untouched weights there while it tries
+    run.check()
+    set_seed(run.settings.seed)
+    network = run.design.start(run.settings.weights).network
+    loaders = CellLoaders(run)
+    learner = run.design.wrap(loaders.at(run.settings.sizes[0]), network, run.settings)
+    learner.add_cbs([ChannelsLast(), PlainTensors()])
+    learner.path = run.work  # fastai stores the untouched weights there
     with in_bfloat16(learner.model, learner.dls.device), learner.no_bar(), learner.no_logging():
         suggested = learner.lr_find(show_plot=False)
     loaders.discard()
@@ -78,209 +97,126 @@ def find_learning_rate(
     return LearningRates([float(rate) for rate in recorder.lrs], losses, float(suggested.valley))
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A finished run: the learner, its epochs, what it started from, and the frozen trunk if it is only a head."""
+def fit(run: TrainingRun) -> Fitted:
+    """Train a network, with scores on validation cells after every epoch.
 
-    learner: Learner
-    history: tuple[Epoch, ...]
-    start: StartWeights
-    trunk: nn.Module | None = None
-
-
-def fit(
-    cells: Sequence[Cell],
-    split: Split,
-    settings: TrainSettings,
-    work: Path,
-    *,
-    corrected: Sequence[str | None] | None = None,
-    fingerprint: str = "",
-    resume: bool = False,
-    progress: bool = True,
-) -> Fitted:
-    """Train on the split's training cells, with scores on its validation cells after every epoch.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-        All readable.
-    split : Split
-    settings : TrainSettings
-    work : Path
-        Folder for the checkpoint and, while it runs, for the squares: 19,000 cells take up to 4 GB. Features of frozen
-        trunk go to ``features`` beside it, for other heads.
-    corrected : sequence of str or None, optional
-        Label to learn for each of ``cells``, None for one to learn nothing from; without it the published ones.
-        Validation is on published labels.
-    fingerprint : str
-        Of the cells and of corrections, see :func:`malaria_detect.data.nlm_cells.check_cells`: a run is only gone on
-        with on the same ones.
-    resume : bool
-        Go on from the checkpoint in ``work``; without one it starts from the beginning.
-    progress : bool
-        Show a bar with the time that is left, and a line for every epoch.
+    Validation uses published labels, training the corrected ones.
 
     Raises
     ------
     TrainingError
-        Where the checkpoint belongs to another run, a cell has gone, or there is no room in ``work``.
+        If the checkpoint is of another run, a cell is missing, or `run.work` cannot be written.
+    DivergedError
+        If the network returns NaN.
     WeightsError
-        Where the starting weights cannot be had.
+        If the weights to start from are not available.
     """
-    if corrected is not None:
-        split = replace(split, train=tuple(index for index in split.train if corrected[index]))
-        relabelled = {index: replace(cells[index], label=corrected[index] or "") for index in split.train}
-        cells = [relabelled.get(index, cell) for index, cell in enumerate(cells)]
-    for side in (split.train, split.valid, split.test):
-        if side and {cells[index].label for index in side} != set(CLASSES):
-            raise TrainingError(
-                "A side of the split lacks one of the classes: more cells of more patients are needed."
-            )
+    run.check()
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        return _fit(cells, split, settings, work, fingerprint, resume, progress)
+        run.work.mkdir(parents=True, exist_ok=True)
+        return _fit(run)
     except OSError as error:
         raise TrainingError(
-            f"Training stopped: {error}. The squares of the cells and the checkpoint go to {work}: see that the cells "
-            "stay where they are and that there is room, or name another folder with --work."
+            f"Training stopped: {error}. Check that the cells are still there and that {run.work} has free space, or "
+            "choose another folder with --work.",
+            "files",
         ) from error
 
 
-def _fit(
-    cells: Sequence[Cell],
-    split: Split,
-    settings: TrainSettings,
-    work: Path,
-    fingerprint: str,
-    resume: bool,
-    progress: bool,
-) -> Fitted:
-    design = _design(settings)
-    run = json.loads(json.dumps({"settings": recorded(settings), "cells": fingerprint}))
-    checkpoint = _read_checkpoint(work / _CHECKPOINT, run, resume)
-    set_seed(settings.seed)
-    # What a checkpoint will replace need not be fetched; a frozen trunk is in none.
-    started = design.start(settings.weights if checkpoint is None or design.frozen else "none")
-    start = started.start
-    if checkpoint is None:
-        tqdm.write(started.report)
-    else:
-        start = StartWeights(
-            **{**checkpoint["start"], "identity_blocks": tuple(checkpoint["start"]["identity_blocks"])}
-        )
-        if design.frozen and start != started.start:
-            raise TrainingError(
-                f"The checkpoint in {work} was learnt on a trunk from {start}, not from {started.start} with another "
-                "SHA-256: resume with the same file, or start anew in another folder."
-            )
-    network, seconds = started.network, 0.0
+def _fit(run: TrainingRun) -> Fitted:
+    state = read_checkpoint(run)
+    set_seed(run.settings.seed)
+    started = _start(run, state)
+    network, trunk, seconds = started.network, None, 0.0
     loaders: CellLoaders | FeatureLoaders
-    trunk: nn.Module | None = None
-    if design.frozen:
-        trunk, network = (started.network.get_submodule(place) for place in "01")
-        features, seconds = features_of(
-            trunk, cells, design, settings.preprocess, work.parent / "features", progress
-        )
-        loaders = FeatureLoaders(features, cells, split, settings)
+    if run.design.frozen:
+        trunk, network = (network.get_submodule(place) for place in "01")
+        features, seconds = features_of(trunk, run)
+        loaders = FeatureLoaders(features, run)
     else:
-        loaders = CellLoaders(cells, split, design, settings, work, progress)
-    sizes = settings.epochs
-    done = 0 if checkpoint is None else checkpoint["done"]
-    learner = design.wrap(loaders.at(sizes[min(done, len(sizes) - 1)]), network, settings)
-    history: list[Epoch] = []
-    if checkpoint is not None:
-        history = [Epoch(**epoch) for epoch in checkpoint["history"]]
-        learner.model.load_state_dict(checkpoint["model"])
+        loaders = CellLoaders(run)
+    sizes, done = run.settings.epochs, state["done"] if state else 0
+    learner = run.design.wrap(loaders.at(sizes[min(done, len(sizes) - 1)]), network, run.settings)
     average = AveragedModel(learner.model)
-    if checkpoint is not None and "average" in checkpoint:
-        average.load_state_dict(checkpoint["average"])
-    best = None if checkpoint is None else checkpoint.get("best")
-    keep = Checkpoint(work / _CHECKPOINT, run, start, history, settings, average, best, seconds)
+    if state is not None:
+        learner.model.load_state_dict(state["model"])
+        if "average" in state:
+            average.load_state_dict(state["average"])
+    checkpoint = Checkpoint(run, started.start, average, state, seconds)
+    _train(run, learner, loaders, checkpoint, state)
+    loaders.discard()
+    return Fitted(learner, tuple(checkpoint.history), started.start, trunk)
+
+
+def _start(run: TrainingRun, state: dict[str, Any] | None) -> Started:
+    """The network before training; weights that a checkpoint replaces are not downloaded, a frozen trunk is."""
+    if state is None:
+        started = run.design.start(run.settings.weights)
+        tqdm.write(started.report)
+        return started
+    started, start = run.design.start(run.settings.weights if run.design.frozen else "none"), start_of(state)
+    if run.design.frozen and start != started.start:
+        raise TrainingError(
+            f"The checkpoint in {run.work} was trained on a trunk from {start}; this trunk is from {started.start} and "
+            "has another SHA-256. Use the same file, or choose another folder with --work.",
+            "other_trunk",
+        )
+    return Started(started.network, start, started.report)
+
+
+def _train(
+    run: TrainingRun,
+    learner: Learner,
+    loaders: CellLoaders | FeatureLoaders,
+    checkpoint: Checkpoint,
+    state: dict[str, Any] | None,
+) -> None:
+    settings, history, average = run.settings, checkpoint.history, checkpoint.average
+    done = len(history)
     with (
-        _bar(sizes, done, len(split.train), progress) as bar,
-        # A head alone is quick as it is.
-        nullcontext() if design.frozen else in_bfloat16(learner.model, learner.dls.device),
+        _bar(run, done) as bar,
+        # A head alone is fast in float32.
+        nullcontext() if run.design.frozen else in_bfloat16(learner.model, learner.dls.device),
         learner.no_bar(),
         learner.no_logging(),
     ):
         callbacks = [
-            ChannelsLast(),
-            Finite(),
-            keep,
-            Progress(bar, keep),
-            Patience(history, settings.patience),
+            *(ChannelsLast(), PlainTensors(), TerminateOnNaNCallback(), checkpoint),
+            *(Progress(bar, checkpoint), Patience(history, settings.patience)),
         ]
         for phase in phases(settings):
-            if done >= phase.first + len(phase.sizes) or out_of_patience(history, settings.patience):
+            if done >= phase.end or out_of_patience(history, settings.patience):
                 continue
             first = max(0, done - phase.first)
-            # Freezing and unfreezing clear the optimiser's memory, which a checkpoint then gives back.
-            resumed = checkpoint is not None and (first > 0 or (phase.goes_on and done == phase.first))
-            if phase.frozen:
-                learner.freeze()
-            elif resumed or not phase.goes_on:
-                learner.unfreeze()
-            if checkpoint is not None and resumed:
-                learner.opt.load_state_dict(checkpoint["optimizer"])
-            data = EpochData(loaders, phase.sizes, phase.first, first, settings.seed)
+            _freeze(learner, phase, state if phase.continues(done) else None)
+            data = EpochData(loaders, settings, phase.first, first)
             averaging = [Averaging(average)] if phase.averaged else []
             phase.train(learner, [data, *averaging, *callbacks], first)
+            if len(history) < phase.end and not out_of_patience(history, settings.patience):
+                raise DivergedError
         if settings.average_epochs:
             take_average(learner, average, settings.seed)
-    if keep.best is not None:
-        learner.model.load_state_dict(keep.best)
-    loaders.discard()
-    return Fitted(learner, tuple(history), start, trunk)
+    if checkpoint.best is not None:
+        learner.model.load_state_dict(checkpoint.best)
 
 
-def _design(settings: TrainSettings) -> Design:
-    """The network's design, which must fit the pictures' sizes."""
-    design = find_network(settings.network)
-    if not design.any_size and set(settings.epochs) != {design.input_size}:
-        raise TrainingError(
-            f"{design.name} is for pictures of {design.input_size} px alone, and sizes are "
-            f"{', '.join(map(str, dict.fromkeys(settings.epochs)))}."
-        )
-    return design
+def _freeze(learner: Learner, phase: Phase, state: dict[str, Any] | None) -> None:
+    """Freeze or unfreeze the trunk; that clears the optimiser's state, which a checkpoint restores."""
+    if phase.frozen:
+        learner.freeze()
+    elif state is not None or not phase.keeps_optimiser:
+        learner.unfreeze()
+    if state is not None:
+        learner.opt.load_state_dict(state["optimizer"])
 
 
-def _bar(sizes: Sequence[int], done: int, cells: int, progress: bool) -> tqdm:
-    work = [cells * size * size for size in sizes]
+def _bar(run: TrainingRun, done: int) -> tqdm:
+    cells = len(run.learnt()[0])
+    pixels = [cells * size * size for size in run.settings.epochs]
     return tqdm(
-        total=sum(work),
-        initial=sum(work[:done]),
+        total=sum(pixels),
+        initial=sum(pixels[:done]),
         desc="training",
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} left{postfix}",
-        disable=not progress,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} elapsed, {remaining} left{postfix}",
+        disable=not run.progress,
     )
-
-
-def _read_checkpoint(path: Path, run: dict[str, Any], resume: bool) -> dict[str, Any] | None:
-    """Read the checkpoint to go on from; none where the run starts anew, which must not cost an unfinished one."""
-    if not path.is_file():
-        if resume:
-            tqdm.write(f"nothing to resume in {path.parent}: training starts from the beginning")
-        return None
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location=default_device(), weights_only=True)
-        before, done = checkpoint["run"]["settings"], checkpoint["done"]
-        history = [Epoch(**epoch) for epoch in checkpoint["history"]]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise TrainingError(f"{path} is no checkpoint of a training run: move it away.") from error
-    epochs = before["freeze_epochs"] + len(before["sizes"]) + before.get("average_epochs", 0)
-    if not resume:
-        if done < epochs and not out_of_patience(history, before.get("patience", 0)):
-            raise TrainingError(
-                f"{path.parent} holds an unfinished run ({done} of {epochs} epochs): go on with --resume, "
-                f"name another folder with --work, or remove {path.name}."
-            )
-        return None
-    if checkpoint["run"] != run:
-        now = run["settings"]
-        changed = [name for name in now if now[name] != before.get(name)] or ["the cells"]
-        raise TrainingError(
-            f"The checkpoint in {path.parent} belongs to a run with other settings ({', '.join(changed)}): "
-            "resume with the same ones, or start anew in another folder."
-        )
-    return checkpoint

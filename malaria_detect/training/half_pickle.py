@@ -11,17 +11,17 @@ from fastai.vision.all import Learner
 
 
 def export_learner(learner: Learner, path: Path) -> None:
-    """Write a learner so that plain fastai opens it, with its weights in half the bytes.
+    """Write a learner that plain fastai opens, in half the bytes.
 
-    float32 tensors are pickled as ``torch.Tensor.to(half, torch.float32)``: ``load_learner`` needs nothing but fastai,
-    and gets an ordinary float32 learner whose weights are rounded to float16.
+    float32 tensors are pickled as ``torch.Tensor.to(half, torch.float32)``. ``load_learner`` needs only fastai, and
+    returns an ordinary float32 learner whose weights are rounded to float16.
 
     Parameters
     ----------
     learner : Learner
-        Its weights are rounded to float16 (and stay float32) in place, so that they are those of the file.
+        Its weights are rounded to float16 (and stay float32) in place.
     path : Path
-        Where the pickle is written.
+        The file to write.
     """
     with torch.no_grad():
         for tensor in learner.model.state_dict().values():
@@ -34,17 +34,17 @@ def export_learner(learner: Learner, path: Path) -> None:
 class _HalfPickler(cloudpickle.Pickler):
     def reducer_override(self, thing: Any) -> Any:
         if isinstance(thing, MethodType) and isinstance(thing.__self__, type):
-            # cloudpickle would write PILImage.create down as bytecode, which another Python cannot run.
+            # cloudpickle would write PILImage.create as bytecode, which other versions of Python cannot run.
             return getattr, (thing.__self__, thing.__name__)
         if type(thing) is torch.Tensor and thing.dtype is torch.float32:
             half = thing.detach().half()
-            # The weights lose nothing, having been rounded; Normalize's mean would, and stays as it is.
+            # Rounded weights lose nothing. The mean of Normalize would, and stays float32.
             if torch.equal(half.float(), thing):
                 return torch.Tensor.to, (half, torch.float32)
         return super().reducer_override(thing)
 
 
-# What torch.save asks of a pickle module.
+# What torch.save expects of a pickle module.
 _HALF_PICKLE = SimpleNamespace(
     __name__="half_pickle",
     Pickler=_HalfPickler,

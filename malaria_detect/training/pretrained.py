@@ -1,4 +1,4 @@
-"""What a network starts from: ImageNet's weights, a state dict in a file, or nothing."""
+"""Weights that a network starts from: ImageNet's, a state dict in a file, or none."""
 
 import pickle
 import re
@@ -15,29 +15,31 @@ from torchvision.models.resnet import BasicBlock
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.inference.metadata import StartWeights, sha256_of
-from malaria_detect.training.settings import parse_weights
+from malaria_detect.training.settings import Weights
 
+# Trunks that may start from ImageNet weights.
+TRUNKS = ("resnet34", "vgg16", "resnet50v2", "mobilenetv2")
 _AT_RANDOM = StartWeights("none", "", "", 0, 0, ())
 
 
 class WeightsError(MalariaDetectError):
-    """The weights to start from cannot be had or do not fit."""
+    """The weights to start from are not available or do not fit."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What of a state dict went into a network.
+    """Which tensors of a state dict were loaded into a network.
 
     Attributes
     ----------
     loaded : tuple of str
-        Tensors of the network that were filled.
+        Tensors of the network that were loaded.
     missing : tuple of str
-        Tensors of the network that the file does not have, or has in another shape; they keep their random start.
+        Tensors of the network that the file lacks or has in another shape; they start at random.
     unused : tuple of str
-        Tensors of the file that have no place in the network.
+        Tensors of the file that the network does not have.
     identity_blocks : tuple of str
-        Residual blocks that got nothing and start as the identity.
+        Residual blocks of which nothing was loaded; they start as the identity.
     """
 
     loaded: tuple[str, ...]
@@ -46,42 +48,41 @@ class LoadReport:
     identity_blocks: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Tell in three lines what went where, layer by layer."""
+        """Three lines: the layers that were loaded, that start at random, and that were not used."""
         return (
             f"loaded {len(self.loaded)} tensors: {_layers(self.loaded)}\n"
             f"not in the file, at random {len(self.missing)}: {_layers(self.missing)}"
             f" (as the identity: {', '.join(self.identity_blocks) or 'none'})\n"
-            f"of the file unused {len(self.unused)}: {_layers(self.unused)}"
+            f"unused in the file {len(self.unused)}: {_layers(self.unused)}"
         )
 
 
 def _layers(names: Sequence[str]) -> str:
-    """``layer1.0.conv1.weight`` and its like, each block named once."""
+    """Layers of the tensors, such as ``layer1.0`` for ``layer1.0.conv1.weight``, each once."""
     blocks = dict.fromkeys(re.match(r"layer\d+\.\d+|[^.]+", name)[0] for name in names)  # type: ignore[index]
     return ", ".join(blocks) or "none"
 
 
 def starting_network(
-    weights: str,
+    weights: Weights,
     trunk: str,
     build: Callable[[], nn.Module],
     imagenet: WeightsEnum,
     required: str | None = None,
 ) -> tuple[nn.Module, StartWeights, str]:
-    """Build one of torchvision's networks with the weights that training starts from.
+    """One of torchvision's networks with the weights that training starts from.
 
     Parameters
     ----------
-    weights : str
-        ``"imagenet"`` (downloaded by torchvision), ``"none"`` (random), or the path of a state dict, which is opened
-        with ``weights_only=True`` and loaded wherever name and shape match. Also ``trunk=path,...``, see
-        :func:`weights_for`.
+    weights : str or dict of str to str
+        See :class:`malaria_detect.training.settings.TrainSettings`. A file is opened with ``weights_only=True``, and
+        loaded where name and shape match.
     trunk : str
-        The network's name there.
+        Name of the network in :data:`TRUNKS`.
     build : callable
-        Makes the network at random.
+        Returns the network with random weights.
     imagenet : torchvision.models.WeightsEnum
-        What is downloaded.
+        The weights to download for ``imagenet``.
     required : str, optional
         As in :func:`load_matching`.
 
@@ -89,14 +90,14 @@ def starting_network(
     -------
     network : torch.nn.Module
     start : StartWeights
-        For the metadata; for a file with its SHA-256.
+        For the metadata.
     report : str
-        What was loaded and what was not, for the person who trains.
+        What was loaded, for the person who trains.
 
     Raises
     ------
     WeightsError
-        Where the download fails, or the file is no state dict that fits anywhere.
+        If the download fails, or no tensor of the file fits.
     """
     source = weights_for(weights, trunk)
     network = build()
@@ -117,28 +118,27 @@ def starting_network(
     return network, start_of(path, report), str(report)
 
 
-def weights_for(weights: str, trunk: str) -> str:
-    """What of ``--weights`` is meant for one trunk; one that is not named among pairs gets ``imagenet``.
+def weights_for(weights: Weights, trunk: str) -> str:
+    """The source of one trunk's weights: ``imagenet``, ``none`` or a path.
 
     Examples
     --------
-    >>> weights_for("none", "vgg16"), weights_for("resnet50v2=a.pth,vgg16=b.pth", "vgg16")
-    ('none', 'b.pth')
+    >>> weights_for("none", "vgg16"), weights_for({"vgg16": "b.pth"}, "vgg16"), weights_for({}, "vgg16")
+    ('none', 'b.pth', 'imagenet')
     """
-    pairs = parse_weights(weights)
-    return pairs.get("", pairs.get(trunk, "imagenet"))
+    return weights if isinstance(weights, str) else weights.get(trunk, "imagenet")
 
 
-def random_start(weights: str, network: str) -> tuple[StartWeights, str]:
-    """Start record and report of a network that starts at random.
+def random_start(weights: Weights, network: str) -> tuple[StartWeights, str]:
+    """Start and report of a network that starts at random.
 
     Raises
     ------
     WeightsError
-        Where weights were given, which it has no use for.
+        If weights were given: the network cannot use them.
     """
     if weights != "none":
-        raise WeightsError(f"{network} starts at random and takes no weights: leave --weights out.")
+        raise WeightsError(f"{network} starts at random. Leave --weights out.", "not_used")
     return _AT_RANDOM, "every tensor starts at random"
 
 
@@ -150,32 +150,33 @@ def start_of(path: Path, report: LoadReport) -> StartWeights:
 
 
 def frozen_at_random(trunk: str) -> WeightsError:
-    """What to tell who wants a frozen trunk without weights."""
+    """The error for a frozen trunk without weights."""
     return WeightsError(
-        f"{trunk} is frozen here and would stay at random: it takes imagenet or a file, not none."
+        f"{trunk} is frozen, so it cannot start at random. Use --weights imagenet or a file.", "frozen"
     )
 
 
 def no_download(trunk: str, error: Exception) -> WeightsError:
-    """What to tell where there is no network."""
-    reason = getattr(error, "reason", error)
+    """The error for a download that failed."""
+    problem = getattr(error, "reason", error)
     return WeightsError(
-        f"ImageNet's weights of {trunk} could not be downloaded ({reason}): without a network use --weights FILE "
-        f"(a state dict that you have), or {trunk}=FILE among several."
+        f"ImageNet weights of {trunk} could not be downloaded ({problem}). "
+        f"Without a network, use --weights FILE or --weights {trunk}=FILE with a state dict.",
+        "no_download",
     )
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Open a state dict without running any code that may be in it.
+    """A state dict, opened without running code that may be in the file.
 
     Raises
     ------
     WeightsError
-        Where the file is missing or is no state dict.
+        If the file is missing or not a state dict.
     """
     if not path.is_file():
         raise WeightsError(
-            f"No weights at {path}: --weights takes imagenet, none or the path of a state dict."
+            f"There is no file {path}. Use imagenet, none or the path of a state dict.", "missing"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -190,23 +191,24 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         struct.error,
     ) as error:
         raise WeightsError(
-            f"{path.name} is not a state dict that can be opened safely; save one with torch.save(net.state_dict(), …)."
+            f"{path.name} cannot be opened safely as a state dict. Save one with torch.save(net.state_dict(), ...).",
+            "unsafe",
         ) from error
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in state.items()
     ):
-        raise WeightsError(f"{path.name} holds something else than names and tensors.")
+        raise WeightsError(f"{path.name} is not a state dict (names and tensors).", "no_state_dict")
     return state
 
 
 def load_matching(
     network: nn.Module, state: dict[str, torch.Tensor], required: str | None = None
 ) -> LoadReport:
-    """Copy a state dict into a network wherever name and shape match.
+    """Copy a state dict into a network where name and shape match.
 
-    Residual blocks that get nothing start as the identity: the scale of their last batch norm is set to zero
-    (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1), so that what lies before and after them fits
-    together from the first step. (One that halves the size passes on its shortcut's convolution alone.)
+    Residual blocks of which nothing was loaded start as the identity: the scale of their last batch norm is zero (Goyal
+    et al. 2017, "Accurate, Large Minibatch SGD", section 5.1), so that the loaded layers before and after them fit
+    together. (In a block that halves the size, the convolution of the shortcut remains.)
 
     Parameters
     ----------
@@ -214,31 +216,32 @@ def load_matching(
         Changed in place.
     state : dict of str to torch.Tensor
     required : str, optional
-        What the names of those tensors begin with that must be filled, as those of a frozen trunk: nothing would ever
-        learn there. Empty for all.
+        Tensors whose names begin with this must be loaded, because a frozen trunk is not trained. Empty for all.
 
     Raises
     ------
     WeightsError
-        Where nothing fits, or a required tensor is missing.
+        If nothing fits, or a required tensor is missing.
     """
     own = network.state_dict()
     fits = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
     if not fits:
         raise WeightsError(
-            f"None of the {len(state)} tensors fits: the network's are named like {next(iter(own))!r}, "
-            f"the file's like {next(iter(state), '(none)')!r}."
+            f"None of the {len(state)} tensors fits. Names in the network look like {next(iter(own))!r}, "
+            f"names in the file like {next(iter(state), '(none)')!r}.",
+            "nothing_fits",
         )
     missing = sorted(set(own) - set(fits))
     if required is not None:
-        # How many batches a norm saw is of no use to a frozen one.
+        # A frozen batch norm does not use its number of batches.
         lacking = [
             name for name in missing if name.startswith(required) and not name.endswith("num_batches_tracked")
         ]
         if lacking:
             raise WeightsError(
                 f"The file lacks {len(lacking)} tensors of the frozen trunk, or has them in another shape: "
-                f"{_layers(lacking)}."
+                f"{_layers(lacking)}.",
+                "incomplete",
             )
     network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in fits.items()}, strict=False)
     identity = []
@@ -247,9 +250,4 @@ def load_matching(
             nn.init.zeros_(block.bn2.weight)
             if block.downsample is None:
                 identity.append(name)
-    return LoadReport(
-        tuple(fits),
-        tuple(missing),
-        tuple(sorted(set(state) - set(fits))),
-        tuple(identity),
-    )
+    return LoadReport(tuple(fits), tuple(missing), tuple(sorted(set(state) - set(fits))), tuple(identity))

@@ -1,22 +1,22 @@
-"""What the author of a design published about it."""
+"""Scores that the author of a design published."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What a design's author printed.
+    """Scores that the author of a design published.
 
     Attributes
     ----------
     protocol : str
-        How the author split the cells, as a sentence's part: ``random 70/30``.
+        How the author split the cells, such as ``random 70/30``.
     scores : dict of str to float
         Named as in :class:`malaria_detect.metrics.Scores`, 0 to 1.
     also : str
-        What fits none of these names; empty for nothing.
+        Other results, in words; empty if there are none.
     where : str
-        Who says so.
+        The source.
     """
 
     protocol: str

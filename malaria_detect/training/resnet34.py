@@ -1,4 +1,4 @@
-"""The shipped design: fastai fine-tunes ImageNet's resnet34."""
+"""The shipped design: resnet34 from ImageNet, fine-tuned with fastai."""
 
 from fastai.vision.all import DataLoaders, Learner, vision_learner
 from torch import nn
@@ -11,37 +11,38 @@ from malaria_detect.training.datablock import augmentations
 from malaria_detect.training.design import AuthorSplit, Design, Started, training_parts
 from malaria_detect.training.pretrained import starting_network
 from malaria_detect.training.reported import Reported
-from malaria_detect.training.settings import TrainSettings
+from malaria_detect.training.settings import TrainSettings, Weights
 
 
-def start(weights: str) -> Started:
-    """Torchvision's resnet34 with the weights that training starts from; errors as in ``starting_network``."""
+def start(weights: Weights) -> Started:
+    """Torchvision's resnet34 with the weights that training starts from; errors as in `starting_network`."""
     return Started(
         *starting_network(weights, "resnet34", lambda: resnet34(weights=None), ResNet34_Weights.IMAGENET1K_V1)
     )
 
 
 def cell_learner(dls: DataLoaders, network: nn.Module, settings: TrainSettings) -> Learner:
-    """A ``vision_learner`` around a resnet34 that may already hold weights.
+    """A ``vision_learner`` with the weights of a resnet34; nothing is frozen.
 
     Parameters
     ----------
     dls : DataLoaders
-        With the vocabulary Parasitized, Uninfected.
+        With the classes Parasitized and Uninfected.
     network : torch.nn.Module
-        A resnet34 from :func:`start`; its last layer is replaced by fastai's head.
+        A resnet34 from :func:`start`. fastai's head replaces its last layer.
     settings : TrainSettings
-
-    Returns
-    -------
-    Learner
-        Nothing is frozen.
     """
     learner = vision_learner(dls, resnet34, n_out=len(CLASSES), pretrained=False, **training_parts(settings))
-    trunk = learner.model[0]
-    # fastai's trunk is the network's children without pooling and last layer, in order.
-    for own, given in zip(trunk.children(), network.children(), strict=False):
-        own.load_state_dict(given.state_dict())
+    # fastai names the layers of its trunk by their position in torchvision's network.
+    position = {name: str(number) for number, (name, _) in enumerate(network.named_children())}
+    state = {
+        ".".join([position[layer], *rest]): tensor
+        for layer, *rest, tensor in (
+            (*name.split("."), value) for name, value in network.state_dict().items()
+        )
+        if layer != "fc"
+    }
+    learner.model[0].load_state_dict(state)  # raises an error if a tensor is missing or left over
     return learner
 
 

@@ -7,74 +7,69 @@ from fastai.vision.all import Callback, Learner
 
 from malaria_detect.training.settings import TrainSettings
 
-# Of a learner, its callbacks, and the epoch of the phase to begin with.
+# Arguments: a learner, its callbacks, and the first epoch of the phase to train.
 Train = Callable[[Learner, Sequence[Callback], int], None]
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs that share a schedule.
+    """Epochs that share a schedule of the learning rate.
 
     Attributes
     ----------
-    first : int
-        The run's epochs before it.
-    sizes : tuple of int
-        Side of the pictures in px in each of its epochs.
+    first, end : int
+        Epochs of the run before this phase, and at its end.
     train : callable
     frozen : bool
-        Only the head learns.
-    goes_on : bool
-        With the optimiser's memory of the phase before it.
+        Whether only the head is trained.
+    keeps_optimiser : bool
+        Whether the optimiser's state of the phase before is kept.
     averaged : bool
-        Weights are averaged.
+        Whether the weights are averaged.
     """
 
     first: int
-    sizes: tuple[int, ...]
+    end: int
     train: Train
     frozen: bool = False
-    goes_on: bool = False
+    keeps_optimiser: bool = False
     averaged: bool = False
+
+    def continues(self, done: int) -> bool:
+        """Whether the optimiser's state after `done` epochs is needed to start or resume this phase."""
+        return done > self.first or (self.keeps_optimiser and done == self.first)
 
 
 def phases(settings: TrainSettings) -> tuple[Phase, ...]:
-    """The phases of a run, in their order.
+    """The phases of a run, in order.
 
-    With the schedule ``one-cycle`` they are fastai's ``Learner.fine_tune`` in its two halves, because that cannot start
-    in the middle, and epochs at a constant rate whose weights are averaged.
+    With the schedule ``one-cycle`` they are the two halves of fastai's ``Learner.fine_tune``, which itself cannot be
+    resumed, and epochs at a constant rate over which the weights are averaged.
     """
     rate, mult, decay = settings.base_lr, settings.lr_mult, settings.weight_decay
+    frozen = settings.freeze_epochs
+    cycle = frozen + len(settings.sizes)
 
     def constant(learner: Learner, callbacks: Sequence[Callback], first: int) -> None:
         learner.fit(len(settings.sizes), rate, wd=decay, cbs=callbacks, start_epoch=first)
 
     def head(learner: Learner, callbacks: Sequence[Callback], first: int) -> None:
-        learner.fit_one_cycle(
-            settings.freeze_epochs, slice(rate), pct_start=0.99, wd=decay, cbs=callbacks, start_epoch=first
-        )
+        learner.fit_one_cycle(frozen, slice(rate), pct_start=0.99, wd=decay, cbs=callbacks, start_epoch=first)
 
     def whole(learner: Learner, callbacks: Sequence[Callback], first: int) -> None:
+        rates, epochs = slice(rate / 2 / mult, rate / 2), len(settings.sizes)
         learner.fit_one_cycle(
-            len(settings.sizes),
-            slice(rate / 2 / mult, rate / 2),
-            pct_start=0.3,
-            div=5.0,
-            wd=decay,
-            cbs=callbacks,
-            start_epoch=first,
+            epochs, rates, pct_start=0.3, div=5.0, wd=decay, cbs=callbacks, start_epoch=first
         )
 
-    def last(learner: Learner, callbacks: Sequence[Callback], first: int) -> None:
+    def averaged(learner: Learner, callbacks: Sequence[Callback], first: int) -> None:
         rates = slice(rate / 8 / mult, rate / 8)
         learner.fit(settings.average_epochs, rates, wd=decay, cbs=callbacks, start_epoch=first)
 
     if settings.schedule == "constant":
-        return (Phase(0, settings.sizes, constant),)
-    frozen, cycle = settings.freeze_epochs, len(settings.sizes)
-    sizes = settings.epochs
+        return (Phase(0, len(settings.sizes), constant),)
     return (
-        Phase(0, sizes[:frozen], head, frozen=True),
-        Phase(frozen, settings.sizes, whole),
-        Phase(frozen + cycle, sizes[frozen + cycle :], last, goes_on=True, averaged=True),
+        Phase(0, frozen, head, frozen=True),
+        Phase(frozen, cycle, whole),
+        Phase(cycle, len(settings.epochs), averaged, keeps_optimiser=True, averaged=True),
     )

@@ -11,7 +11,7 @@ from malaria_detect.evaluation.cross_validation import (
     CrossValidationError,
     HeldOut,
     Run,
-    compare,
+    compare_splits,
     read_evaluation,
     read_held_out,
     read_run,
@@ -86,7 +86,7 @@ def test_a_row_that_is_no_prediction_is_refused_with_its_line(tmp_path: Path, ro
 def test_an_empty_table_another_table_and_a_missing_one_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("file,patient_group,fold,label,probability,corrected\n", encoding="utf-8")
-    with pytest.raises(CrossValidationError, match="holds no cell"):
+    with pytest.raises(CrossValidationError, match="no cells"):
         read_held_out(file)
     file.write_text("name,label\na,b\n", encoding="utf-8")
     with pytest.raises(CsvError, match="has the columns 'name,label'"):
@@ -116,9 +116,9 @@ def test_corrected_labels_are_scored_beside_the_published_ones_without_unsure_ce
     assert (found.corrected_scores.cells, found.corrected_scores.estimates["accuracy"].hits) == (199, 181)
 
 
-def test_the_leak_is_measured_on_the_cells_that_both_held_out() -> None:
+def test_leakage_is_measured_on_the_cells_that_both_held_out() -> None:
     grouped, random = held_out("grouped"), held_out("random")
-    found = compare((grouped, run("grouped")), (random, run("random")))
+    found = compare_splits((grouped, run("grouped")), (random, run("random")))
     assert found.leakage_cells == len(random.files) == 67
     assert found.random.run.patients_on_both_sides
     # Of the cells 0, 3, 6, … the grouped folds have those wrong that end in 3, the random cut every second of them.
@@ -130,17 +130,17 @@ def test_the_leak_is_measured_on_the_cells_that_both_held_out() -> None:
 def test_runs_that_differ_in_more_than_the_split_are_not_compared() -> None:
     grouped, random = held_out("grouped"), held_out("random")
     other = replace(run("random"), settings={**run("random").settings, "sizes": [224]})
-    with pytest.raises(CrossValidationError, match="run both alike"):
-        compare((grouped, run("grouped")), (random, other))
-    with pytest.raises(CrossValidationError, match="One grouped and one random"):
-        compare((grouped, run("grouped")), (grouped, run("grouped")))
+    with pytest.raises(CrossValidationError, match="same way"):
+        compare_splits((grouped, run("grouped")), (random, other))
+    with pytest.raises(CrossValidationError, match="A grouped and a random"):
+        compare_splits((grouped, run("grouped")), (grouped, run("grouped")))
     elsewhere = replace(random, files=tuple(f"x{file}" for file in random.files))
     with pytest.raises(CrossValidationError, match="share no cell"):
-        compare((grouped, run("grouped")), (elsewhere, run("random")))
+        compare_splits((grouped, run("grouped")), (elsewhere, run("random")))
 
 
 def test_an_evaluation_comes_back_from_its_file(tmp_path: Path) -> None:
-    given = compare((held_out("grouped"), run("grouped")), (held_out("random"), run("random")))
+    given = compare_splits((held_out("grouped"), run("grouped")), (held_out("random"), run("random")))
     (tmp_path / "evaluation.json").write_text(to_json(given), encoding="utf-8")
     assert read_evaluation(tmp_path / "evaluation.json") == given
     content = json.loads(to_json(given))

@@ -10,13 +10,19 @@ from malaria_detect.data.corrections import Correction, Corrections
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.data.splits import folds_of
 from malaria_detect.evaluation.cross_validation import read_run
-from malaria_detect.evaluation.run_cross_validation import evaluate
+from malaria_detect.evaluation.run_cross_validation import CrossValidationPlan, cross_validate
 from malaria_detect.inference.metadata import CORRECTED
+from malaria_detect.training.resnet34 import DESIGN
+from malaria_detect.training.run import labelled_cells
 from malaria_detect.training.settings import TrainingError, TrainSettings
 
 SETTINGS = TrainSettings(
     sizes=(32, 32), freeze_epochs=0, average_epochs=0, batch_size=16, base_lr=1e-4, weights="none"
 )
+
+
+def plan_in(work: Path, how: str, folds: int) -> CrossValidationPlan:
+    return CrossValidationPlan(DESIGN, SETTINGS, work, how, folds, progress=False)
 
 
 def command(cells: Path, work: Path, *options: str) -> list[str]:
@@ -51,7 +57,7 @@ def test_a_killed_cross_validation_goes_on_in_the_fold_and_epoch_where_it_was(
     killed_and_resumed: tuple[Path, str],
 ) -> None:
     work, out = killed_and_resumed
-    assert [line for line in out.splitlines() if "fold" in line] == ["grouped split, fold 2 of 2"]
+    assert [line for line in out.splitlines() if "fold" in line] == ["fold grouped-2-of-2"]
     assert [line.split()[1] for line in out.splitlines() if line.startswith("epoch")] == ["2/2"]
     assert f"{work / 'grouped.csv'} written: accuracy" in out
 
@@ -76,7 +82,7 @@ def test_a_fold_of_another_run_is_refused(killed_and_resumed: tuple[Path, str], 
         command(few_cells, work, "--resume", "--seed", "3"), capture_output=True, text=True, check=False
     )
     assert other.returncode == 2
-    assert "holds a fold of a run with other settings" in other.stderr
+    assert "contains a fold with other settings" in other.stderr
 
 
 def test_finished_folds_are_not_overwritten_by_a_run_that_starts_anew(
@@ -86,8 +92,11 @@ def test_finished_folds_are_not_overwritten_by_a_run_that_starts_anew(
     (tmp_path / "grouped-1-of-2" / "fold.json").write_bytes(
         (killed_and_resumed[0] / "grouped-1-of-2" / "fold.json").read_bytes()
     )
-    with pytest.raises(TrainingError, match="1 finished folds of 2"):
-        evaluate(find_cells(few_cells), "grouped", 2, SETTINGS, tmp_path, tmp_path / "grouped.csv")
+    with pytest.raises(TrainingError) as caught:
+        cross_validate(
+            labelled_cells(find_cells(few_cells)), plan_in(tmp_path, "grouped", 2), tmp_path / "grouped.csv"
+        )
+    assert caught.value.reason == "unfinished"
 
 
 def test_corrections_are_learnt_and_kept_beside_the_published_labels(few_cells: Path, tmp_path: Path) -> None:
@@ -99,15 +108,8 @@ def test_corrections_are_learnt_and_kept_beside_the_published_labels(few_cells: 
             Correction(second.path.name, second.label, "unsure"),
         )
     )
-    held_out, run = evaluate(
-        folder,
-        "random",
-        1,
-        SETTINGS,
-        tmp_path,
-        tmp_path / "random.csv",
-        corrections=corrections,
-        progress=False,
+    held_out, run = cross_validate(
+        labelled_cells(folder, corrections), plan_in(tmp_path, "random", 1), tmp_path / "random.csv"
     )
     assert run.patients_on_both_sides
     assert CORRECTED in run.cells
@@ -122,5 +124,6 @@ def test_corrections_are_learnt_and_kept_beside_the_published_labels(few_cells: 
 
 def test_an_output_that_cannot_be_written_is_refused_before_training(few_cells: Path, tmp_path: Path) -> None:
     for output in (tmp_path / "table.txt", tmp_path / "nowhere" / "table.csv"):
-        with pytest.raises(TrainingError, match=r"must end in \.csv"):
-            evaluate(find_cells(few_cells), "grouped", 2, SETTINGS, tmp_path, output)
+        with pytest.raises(TrainingError) as caught:
+            cross_validate(labelled_cells(find_cells(few_cells)), plan_in(tmp_path, "grouped", 2), output)
+        assert caught.value.reason == "output"

@@ -8,7 +8,7 @@ import pytest
 from malaria_detect.core.csv_io import CsvError
 from malaria_detect.inference.calibrate import Assessment, Logits, assess, read_logits, write_logits
 from malaria_detect.inference.metadata import MetadataError, metadata_path, read_metadata
-from malaria_detect.training.export import logits_path, recalibrate
+from malaria_detect.training.recalibrate import logits_path, recalibrate
 
 
 def made_up(patients: int, seed: int) -> Logits:

@@ -19,7 +19,7 @@ from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import PIN_VARIABLE, MetadataError, metadata_path
 from malaria_detect.inference.prediction import Prediction, Refusal, called
 from malaria_detect.metrics import scaled
-from malaria_detect.training.export import logits_path
+from malaria_detect.training.recalibrate import logits_path
 
 
 @pytest.fixture(scope="module")

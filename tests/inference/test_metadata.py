@@ -17,7 +17,7 @@ from malaria_detect.inference.metadata import (
     read_metadata,
     sha256_of,
 )
-from malaria_detect.training.export import correct
+from malaria_detect.training.run import labelled_cells
 
 
 @pytest.fixture
@@ -184,9 +184,9 @@ def test_an_operating_point_goes_by_its_name_and_an_unknown_one_is_told_the_know
 def test_a_metadata_tells_from_the_cells_fingerprint_whether_labels_were_corrected(
     pair: Path, drawn_cells: Path
 ) -> None:
-    metadata, cells = read_metadata(pair), find_cells(drawn_cells).cells
+    metadata, folder = read_metadata(pair), find_cells(drawn_cells)
     assert metadata.labels_learnt == "published"
-    one = Correction(cells[0].path.name, cells[0].label, "disagree")
+    one = Correction(folder.cells[0].path.name, folder.cells[0].label, "disagree")
     for corrections, learnt in ((None, "published"), (Corrections((one,)), "corrected")):
-        _, fingerprint = correct(cells, corrections, "0123")
+        fingerprint = labelled_cells(folder, corrections).fingerprint
         assert replace(metadata, data_fingerprint=fingerprint).labels_learnt == learnt

@@ -10,13 +10,13 @@ from nbclient import NotebookClient
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.evaluation.cross_validation import HeldOut, write_held_out
 from malaria_detect.inference.metadata import read_metadata
-from malaria_detect.training.settings import TrainSettings, parse_sizes
+from malaria_detect.training.settings import TrainSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY: dict[str, object] = {
     "CORRECTIONS": None,
     "WEIGHTS": "none",
-    "SIZES": "32x1,48x1",
+    "SIZES": {32: 1, 48: 1},
     "FREEZE_EPOCHS": 1,
     "AVERAGE_EPOCHS": 1,
     "BATCH_SIZE": 16,
@@ -83,7 +83,8 @@ def test_train_notebook_begins_with_the_settings_that_the_command_has() -> None:
         if isinstance(target, ast.Name)
     }
     settings = TrainSettings()
-    assert parse_sizes(given["SIZES"]) == settings.sizes
+    sizes = tuple(size for size, epochs in given["SIZES"].items() for _ in range(epochs))
+    assert sizes == settings.sizes
     for name in ("weights", "freeze_epochs", "average_epochs", "batch_size", "seed"):
         assert given[name.upper()] == getattr(settings, name), name
 

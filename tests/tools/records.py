@@ -9,8 +9,15 @@ import numpy as np
 
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.designs.comparison import AUTHOR, BY_AUTHOR, DESIGNS, Comparison, Row, Trained
-from malaria_detect.designs.comparison import GROUPED as BY_PATIENT
+from malaria_detect.designs.comparison import (
+    BY_AUTHOR,
+    DESIGNS,
+    PROTOCOL_AUTHOR,
+    PROTOCOL_GROUPED,
+    Comparison,
+    Row,
+    Trained,
+)
 from malaria_detect.evaluation.cross_validation import HeldOut, Run, write_held_out
 from malaria_detect.evaluation.literature import PUBLISHED
 from malaria_detect.inference.calibrate import Logits, assess
@@ -227,7 +234,7 @@ def made_up_run(split: str, folds: int) -> Run:
     )
 
 
-def made_up_comparison(protocol: str = BY_PATIENT) -> Comparison:
+def made_up_comparison(protocol: str = PROTOCOL_GROUPED) -> Comparison:
     """Ours, a design that is far worse, one that is ours but for a little noise, and one that was not run."""
     cells = made_up_cells(7)
     rng = np.random.default_rng(8)
@@ -235,7 +242,7 @@ def made_up_comparison(protocol: str = BY_PATIENT) -> Comparison:
 
     def trained(noise: float, seconds: float, changed: tuple[str, ...]) -> Trained:
         probability = scaled(cells.logits + rng.normal(0, noise, len(cells.logits)), 1.0)
-        against = noise > 0 and protocol == BY_PATIENT
+        against = noise > 0 and protocol == PROTOCOL_GROUPED
         return Trained(
             scores=score(cells.labels, probability, cells.groups, resamples=50),
             minus_ours=difference(cells.labels, probability, ours, cells.groups, resamples=50)
@@ -307,7 +314,7 @@ def write_made_up_files(folder: Path, seed: int = 0) -> None:
         (WAYS_SPEED, WAYS_REPORT),
     ):
         (reports / name).write_text(json.dumps(content), encoding="utf-8")
-    for name, protocol in ((DESIGNS, BY_PATIENT), (BY_AUTHOR, AUTHOR)):
+    for name, protocol in ((DESIGNS, PROTOCOL_GROUPED), (BY_AUTHOR, PROTOCOL_AUTHOR)):
         (reports / name).write_text(to_json(made_up_comparison(protocol)), encoding="utf-8")
     published = (PROJECT / "reports" / PUBLISHED).read_text(encoding="utf-8")
     (reports / PUBLISHED).write_text(published, encoding="utf-8")

@@ -14,11 +14,11 @@ from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
 from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.splits import fastai_splitter, grouped_split
-from malaria_detect.designs.registry import find_network
+from malaria_detect.designs.registry import find_design
 from malaria_detect.inference.input import RESIZE, InputTransform
 from malaria_detect.training.datablock import cell_block, design_dataloaders
 from malaria_detect.training.half_pickle import export_learner
-from malaria_detect.training.image_cache import make_squares
+from malaria_detect.training.image_cache import cache_inputs, cache_padded
 
 
 def test_a_square_is_fastais_padded_resize_pixel_for_pixel(sample_cells: Path) -> None:
@@ -46,7 +46,7 @@ def test_no_cell_loses_its_edge() -> None:
     "name", ["resnet34", "resnet18-scratch-110", "keras-cnn-128", "small-cnn-64", "mobilenetv2-frozen"]
 )
 def test_a_networks_input_is_its_learners_own_transforms(name: str, sample_cells: Path) -> None:
-    design = find_network(name)
+    design = find_design(name)
     paths = [cell.path for cell in find_cells(sample_cells).cells[::39]]
     size, mean, std = design.input_size, design.mean, design.std
     dls = design_dataloaders(paths, size=size, batch_tfms=design.augmentations(size), mean=mean, std=std)
@@ -63,14 +63,19 @@ def test_a_preprocessing_is_a_part_of_the_learner(sample_cells: Path) -> None:
     assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
 
 
-def test_squares_on_disk_are_the_squares(sample_cells: Path, tmp_path: Path) -> None:
+def test_cached_images_are_those_that_training_and_prediction_use(sample_cells: Path, tmp_path: Path) -> None:
     paths = [cell.path for cell in find_cells(sample_cells).cells[::20]]
     done: list[int] = []
-    squares = make_squares(paths, 64, tmp_path / "squares.npy", done.append)
-    assert sum(done) == len(paths)
-    for path, picture in zip(paths, squares, strict=True):
-        assert np.array_equal(picture, pad_to_square(read_image(path), 64))
-    assert [path.name for path in tmp_path.iterdir()] == ["squares.npy"]
+    padded = cache_padded(paths, 64, tmp_path / "train.npy", done.append)
+    transform = InputTransform(size=96)
+    inputs = cache_inputs(paths, transform, tmp_path / "valid.npy", done.append)
+    assert sum(done) == 2 * len(paths)
+    for path, image in zip(paths, padded, strict=True):
+        assert np.array_equal(image, pad_to_square(read_image(path), 64))
+    exact = transform([read_image(path) for path in paths]).permute(0, 2, 3, 1).numpy()
+    # A grey level is 1/255 of the range of RGB, divided by the standard deviation.
+    assert np.abs(inputs - exact).max() < 0.06 / 255 / max(transform.std)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.npy", "valid.npy"]
 
 
 def test_the_block_follows_the_design(sample_cells: Path) -> None:
@@ -103,7 +108,7 @@ def exported(drawn_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """An untrained learner, exported."""
     paths = [cell.path for cell in find_cells(drawn_cells).cells]
     torch.manual_seed(0)
-    design = find_network("resnet34")
+    design = find_design("resnet34")
     network = design.start("none").network
     learner = design.wrap(design_dataloaders(paths[::30]), network, design.settings())
     path = tmp_path_factory.mktemp("exported") / "export.pkl"

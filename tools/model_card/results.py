@@ -7,7 +7,7 @@ from typing import Any
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.designs.comparison import BY_AUTHOR, DESIGNS, Comparison, read_comparison
-from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare, read_run
+from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare_splits, read_run
 from malaria_detect.evaluation.literature import PUBLISHED, Published, read_published
 from malaria_detect.inference.metadata import ModelMetadata, read_metadata
 
@@ -72,7 +72,7 @@ def read_results(root: Path) -> Results:
     grouped, random = read_run(reports / GROUPED), read_run(reports / RANDOM)
     return Results(
         metadata=read_metadata(root / "export.pkl"),
-        evaluation=compare(grouped, random),
+        evaluation=compare_splits(grouped, random),
         held_out=grouped[0],
         published=read_published(reports / PUBLISHED),
         designs=_comparison(reports / DESIGNS),

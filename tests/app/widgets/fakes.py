@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from malaria_detect.data.images import ImageSource, read_image, size_warnings
-from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, Run, compare
+from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, Run, compare_splits
 from malaria_detect.inference.metadata import (
     Epoch,
     ModelMetadata,
@@ -129,7 +129,7 @@ def made_up_evaluation() -> Evaluation:
         start = StartWeights("none", "", "", 0, 0, ())
         return Run(split, folds, {}, "0" * 64, start, (history,) * folds, {}, "2026-01-31")
 
-    return compare((held_out(5, 0), run("grouped", 5)), (held_out(1, 1.5), run("random", 1)))
+    return compare_splits((held_out(5, 0), run("grouped", 5)), (held_out(1, 1.5), run("random", 1)))
 
 
 def _cells() -> tuple[np.ndarray, np.ndarray, list[str]]:

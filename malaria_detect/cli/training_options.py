@@ -1,0 +1,241 @@
+"""Options that the commands of training share, and how their text is read."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from malaria_detect.cli.cells import CELLS_HELP, report_ignored
+
+if TYPE_CHECKING:
+    from malaria_detect.metrics import Scores
+    from malaria_detect.training.design import Design
+    from malaria_detect.training.run import LabelledCells
+    from malaria_detect.training.settings import TrainSettings, Weights
+
+
+def add_settings(command: argparse.ArgumentParser, work: str) -> None:
+    """Add the options for cells, settings and resuming."""
+    command.add_argument("--cells", help=CELLS_HELP)
+    command.add_argument(
+        "--work", default=work, help="folder for checkpoints and cached images (default: %(default)s)"
+    )
+    command.add_argument(
+        "--network",
+        metavar="NAME",
+        default="resnet34",
+        help="design to train, such as small-cnn-64; an unknown name lists all (default: %(default)s)",
+    )
+    add_weights(command)
+    command.add_argument(
+        "--preprocess",
+        metavar="NAMES",
+        help="preprocessing of all images: hsv, blur:SIGMA, reinhard, macenko, or several such as macenko,hsv",
+    )
+    command.add_argument("--epochs", help="epochs at each image size, such as 3 or 3,4; overrides --sizes")
+    command.add_argument(
+        "--freeze-epochs", type=int, help="epochs before these in which only the head is trained"
+    )
+    command.add_argument(
+        "--average-epochs",
+        type=int,
+        help="epochs after these over which the weights are averaged (default: as the shipped model; evaluate: 0)",
+    )
+    command.add_argument("--batch-size", type=int)
+    command.add_argument("--lr", type=float, dest="base_lr", help="base learning rate")
+    command.add_argument("--seed", type=int)
+    command.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="other settings, such as schedule=constant patience=5; see malaria_detect.training.settings",
+    )
+    command.add_argument(
+        "--corrections",
+        metavar="FILE",
+        help="train on corrected labels from this file; see `malaria-detect labels`",
+    )
+    command.add_argument(
+        "--resume", action="store_true", help="continue after the last finished epoch in --work"
+    )
+
+
+def add_weights(command: argparse.ArgumentParser) -> None:
+    """Add the option for the weights to start from."""
+    command.add_argument(
+        "--weights",
+        "--weights-file",
+        metavar="FILE",
+        help="weights to start from: a state dict, imagenet (downloaded; default) or none; for several trunks "
+        "resnet50v2=FILE,mobilenetv2=FILE",
+    )
+
+
+def design_and_settings(options: argparse.Namespace) -> "tuple[Design, TrainSettings]":
+    """The design and the settings of a command; settings that are not given are the design's."""
+    from malaria_detect.data.preprocessing import parse_preprocess
+    from malaria_detect.designs.registry import find_design
+
+    design = find_design(options.network)
+    names = ("freeze_epochs", "average_epochs", "batch_size", "base_lr", "seed")
+    given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.weights is not None:
+        given["weights"] = parse_weights(options.weights)
+    sizes = options.sizes or (options.default_sizes if design.any_size else None)
+    if sizes or options.epochs is not None:
+        # --epochs alone: the sizes of the design, each once.
+        default = ",".join(map(str, dict.fromkeys(design.settings().sizes)))
+        given["sizes"] = parse_sizes(sizes or default, options.epochs)
+    if options.preprocess is not None:
+        given["preprocess"] = parse_preprocess(options.preprocess)
+    return design, design.settings(**{**given, **design.changes(parse_fields(options.set))})
+
+
+def read_labelled_cells(options: argparse.Namespace) -> "LabelledCells":
+    """The cells of a command with their corrected labels; what is left out is printed."""
+    from malaria_detect.data.corrections import account, read_corrections
+    from malaria_detect.data.nlm_cells import find_cells
+    from malaria_detect.training.run import labelled_cells
+
+    corrections = read_corrections(options.corrections) if options.corrections else None
+    data = labelled_cells(find_cells(options.cells), corrections)
+    report_ignored(data.ignored)
+    if corrections is not None:
+        print(account([cell.path.name for cell in data.cells], corrections), file=sys.stderr)
+    return data
+
+
+def accuracy(scores: "Scores", who: str) -> str:
+    """Accuracy in words, with its interval and the number of patients.
+
+    Parameters
+    ----------
+    scores : Scores
+    who : str
+        Which patients, such as ``test``.
+    """
+    estimate = scores.estimates["accuracy"]
+    return (
+        f"accuracy {estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f}) "
+        f"on {scores.patients} {who} patient groups"
+    )
+
+
+def parse_weights(text: str) -> "Weights":
+    """The weights that ``--weights`` names: one source, or one for each trunk.
+
+    Parameters
+    ----------
+    text : str
+        ``imagenet``, ``none`` or a path; or pairs such as ``vgg16=a.pth,resnet34=b.pth``. A file that exists is a file,
+        whatever its name.
+
+    Raises
+    ------
+    TrainingError
+        If a trunk is unknown.
+
+    Examples
+    --------
+    >>> parse_weights("none"), parse_weights("resnet50v2=a.pth,vgg16=b.pth")
+    ('none', {'resnet50v2': 'a.pth', 'vgg16': 'b.pth'})
+    """
+    from malaria_detect.training.pretrained import TRUNKS
+    from malaria_detect.training.settings import TrainingError
+
+    if Path(text).is_file() or not re.match(r"\w+=", text):
+        return text
+    parts = (part.partition("=") for part in text.split(","))
+    pairs = {name.strip(): path.strip() for name, _, path in parts}
+    if not pairs.keys() <= set(TRUNKS) or not all(pairs.values()):
+        raise TrainingError(
+            f"Weights must be a file, imagenet, none, or pairs such as vgg16=FILE with {', '.join(TRUNKS)}; got "
+            f"{text!r}.",
+            "weights",
+        )
+    return pairs
+
+
+def parse_sizes(text: str, epochs: str | None = None) -> tuple[int, ...]:
+    """The image size of every epoch.
+
+    Parameters
+    ----------
+    text : str
+        Sizes in px, each followed by an x and its number of epochs, or alone for one epoch.
+    epochs : str, optional
+        Number of epochs at each size: one for all sizes, or one for each. Overrides the numbers in `text`.
+
+    Raises
+    ------
+    TrainingError
+        If one of them cannot be read, or their lengths differ.
+
+    Examples
+    --------
+    >>> parse_sizes("96x2,224"), parse_sizes("64,96", "2,1"), parse_sizes("64,96", "2")
+    ((96, 96, 224), (64, 64, 96), (64, 64, 96, 96))
+    """
+    from malaria_detect.training.settings import TrainingError
+
+    parts = [re.fullmatch(r"(\d+)(?:x(\d+))?", part.strip()) for part in text.split(",")]
+    if not all(parts):
+        raise TrainingError(f"Write sizes as px x epochs, such as 96x7,160x3,224x2; got {text!r}.", "sizes")
+    sizes = [(int(part[1]), int(part[2] or 1)) for part in parts if part]
+    if epochs is not None:
+        counts = [count.strip() for count in epochs.split(",")]
+        if not all(re.fullmatch(r"\d+", count) for count in counts) or len(counts) not in (1, len(sizes)):
+            raise TrainingError(
+                f"Give one number of epochs, or one for each of {len(sizes)} sizes, such as 3,4; got {epochs!r}.",
+                "epochs",
+            )
+        given = [int(count) for count in counts] * (len(sizes) if len(counts) == 1 else 1)
+        sizes = [(size, count) for (size, _), count in zip(sizes, given, strict=True)]
+    return tuple(size for size, count in sizes for _ in range(count))
+
+
+def parse_fields(words: Sequence[str]) -> dict[str, Any]:
+    """Fields of the settings, from ``field=value``.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Of fields that are one number or one word; ``epochs`` is the number of epochs at the design's size.
+
+    Raises
+    ------
+    TrainingError
+        If a field is unknown, or a value has another type.
+
+    Examples
+    --------
+    >>> parse_fields(["schedule=constant", "patience=5", "weight_decay=1e-4"])
+    {'schedule': 'constant', 'patience': 5, 'weight_decay': 0.0001}
+    """
+    from malaria_detect.training.settings import TrainingError, TrainSettings
+
+    kinds: dict[str, Callable[[str], int | float | str]] = {
+        field.name: kind
+        for field in fields(TrainSettings)
+        for kind in (int, float, str)
+        if field.type is kind
+    }
+    kinds["epochs"] = int
+    del kinds["network"]  # the design defines it
+    read: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name not in kinds or not equals:
+            raise TrainingError(
+                f"Write settings as field=value, with one of {', '.join(kinds)}; got {word!r}.",
+                "unknown_field",
+            )
+        try:
+            read[name] = kinds[name](value)
+        except ValueError as error:
+            raise TrainingError(f"The setting {name} must be a number; got {value!r}.", name) from error
+    return read

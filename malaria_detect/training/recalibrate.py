@@ -1,0 +1,54 @@
+"""A model's logits on held-out patients, and temperature and operating points chosen from them again; no torch."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from malaria_detect.core.atomic import write_text
+from malaria_detect.core.json_io import to_json
+from malaria_detect.inference.calibrate import Logits, assess, read_logits
+from malaria_detect.inference.metadata import (
+    MetadataError,
+    ModelMetadata,
+    metadata_path,
+    read_metadata,
+    sha256_of,
+)
+
+
+def logits_path(model_path: Path) -> Path:
+    """Path of a model's logits on held-out patients: ``reports/export-cells.csv`` for ``export.pkl``."""
+    return model_path.parent / "reports" / f"{model_path.stem}-cells.csv"
+
+
+def logits_of(model_path: Path, metadata: ModelMetadata) -> tuple[Logits, Logits]:
+    """Logits of a model on its validation and its test patients.
+
+    Raises
+    ------
+    MalariaDetectError
+        If the file is missing or damaged, or belongs to another model.
+    """
+    path = logits_path(model_path)
+    logits = read_logits(path)
+    if sha256_of(path) != metadata.logits_sha256:
+        raise MetadataError(
+            f"{path} does not belong to {metadata_path(model_path)}. "
+            "`malaria-detect train` writes both; use the files of one training."
+        )
+    return logits
+
+
+def recalibrate(model_path: Path) -> ModelMetadata:
+    """Metadata with temperature and operating points chosen again from a model's logits; written to its file.
+
+    The cells themselves are not needed.
+
+    Raises
+    ------
+    MalariaDetectError
+        If model, metadata or logits are missing or damaged, or do not belong together.
+    """
+    metadata = read_metadata(model_path)
+    renewed = replace(metadata, **vars(assess(*logits_of(model_path, metadata))))
+    write_text(metadata_path(model_path), to_json(renewed))
+    return renewed

@@ -1,0 +1,157 @@
+"""What a training run is made of: labelled cells, a split, a design and its settings."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from malaria_detect.data.corrections import Corrections, corrected_labels
+from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder, check_cells
+from malaria_detect.data.splits import Split, grouped_split
+from malaria_detect.inference.input import RESIZE, InputTransform
+from malaria_detect.inference.metadata import CORRECTED
+from malaria_detect.training.design import Design
+from malaria_detect.training.settings import TrainingError, TrainSettings, recorded
+
+BY_PATIENT = "grouped by patient"
+
+
+@dataclass(frozen=True)
+class LabelledCells:
+    """Readable cells and the labels to learn.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+        With their published labels.
+    corrected : tuple of str or None
+        Label to learn for each cell; None if an expert was unsure, so that the cell is not trained on.
+    fingerprint : str
+        Identifies the cells and the corrections, see :func:`malaria_detect.data.nlm_cells.check_cells`.
+    ignored : tuple of str
+        A sentence for every file that was left out.
+    """
+
+    cells: tuple[Cell, ...]
+    corrected: tuple[str | None, ...]
+    fingerprint: str
+    ignored: tuple[str, ...] = ()
+
+
+def labelled_cells(folder: CellFolder, corrections: Corrections | None = None) -> LabelledCells:
+    """Readable cells of a folder with their corrected labels; without corrections, with the published ones.
+
+    Raises
+    ------
+    MalariaDetectError
+        As :func:`malaria_detect.data.nlm_cells.check_cells` and
+        :func:`malaria_detect.data.corrections.corrected_labels`.
+    """
+    folder, fingerprint = check_cells(folder)
+    labels = [cell.label for cell in folder.cells]
+    if corrections is None:
+        return LabelledCells(folder.cells, tuple(labels), fingerprint, folder.ignored)
+    corrected = corrected_labels([cell.path.name for cell in folder.cells], labels, corrections)
+    digest = hashlib.sha256("\n".join(label or "" for label in corrected).encode()).hexdigest()
+    fingerprint = f"{fingerprint}{CORRECTED}{digest[:16]}"
+    return LabelledCells(folder.cells, corrected, fingerprint, folder.ignored)
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A training run, as :func:`malaria_detect.training.fit.fit` carries it out.
+
+    Attributes
+    ----------
+    design : Design
+        The network, such as :data:`malaria_detect.training.resnet34.DESIGN`.
+    settings : TrainSettings
+    data : LabelledCells
+    split : Split
+        Positions in ``data.cells``.
+    work : Path
+        Folder for the checkpoint and, during training, for the image cache: 19,000 cells take up to 5 GB. Features of
+        frozen trunks are stored in ``features`` in the parent folder, so that other runs can use them.
+    resume : bool
+        Continue from the checkpoint in `work`; without a checkpoint, start from the beginning.
+    progress : bool
+        Show a progress bar.
+    how : str
+        How the cells were split, in words, for the metadata.
+    """
+
+    design: Design
+    settings: TrainSettings
+    data: LabelledCells
+    split: Split
+    work: Path
+    resume: bool = False
+    progress: bool = True
+    how: str = BY_PATIENT
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of :attr:`data`."""
+        return self.data.cells
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Settings, cells and split: a checkpoint is only resumed by a run in which all are the same."""
+        cells = self.data.fingerprint if self.how == BY_PATIENT else f"{self.data.fingerprint} {self.how}"
+        return {"settings": recorded(self.settings), "cells": cells}
+
+    def input_transform(self, size: int | None = None) -> InputTransform:
+        """What prepares images for the network at validation: at `size` px, or at the design's own size."""
+        design = self.design
+        return InputTransform(
+            RESIZE, size or design.input_size, design.mean, design.std, self.settings.preprocess
+        )
+
+    def learnt(self) -> tuple[list[Cell], tuple[int, ...]]:
+        """Training cells with the labels to learn, and their positions; cells of unsure label are left out."""
+        positions = tuple(index for index in self.split.train if self.data.corrected[index])
+        cells = [replace(self.cells[i], label=self.data.corrected[i] or "") for i in positions]
+        return cells, positions
+
+    def held_out(self) -> list[Cell]:
+        """Validation cells with their published labels."""
+        return [self.cells[index] for index in self.split.valid]
+
+    def check(self) -> None:
+        """Check that a network can be trained.
+
+        Raises
+        ------
+        TrainingError
+            If a part of the split lacks a class, or the design does not allow the image sizes.
+        """
+        valid, test = (
+            {self.cells[index].label for index in part} for part in (self.split.valid, self.split.test)
+        )
+        train = {cell.label for cell in self.learnt()[0]}
+        if any(found != set(CLASSES) for found in (train, valid, test or set(CLASSES))):
+            raise TrainingError(
+                "A part of the split lacks one of the classes. Use more cells of more patients.",
+                "class_missing",
+            )
+        design, sizes = self.design, dict.fromkeys(self.settings.epochs)
+        if not design.any_size and set(sizes) != {design.input_size}:
+            raise TrainingError(
+                f"{design.name} needs images of {design.input_size} px; the sizes given are "
+                f"{', '.join(map(str, sizes))}.",
+                "wrong_size",
+            )
+
+
+def run_by_patient(
+    design: Design, settings: TrainSettings, data: LabelledCells, work: Path, **options: Any
+) -> TrainingRun:
+    """A run whose training, validation and test cells are of different patients; options as in `TrainingRun`."""
+    split = grouped_split(data.cells, settings.valid, settings.test, settings.seed)
+    return TrainingRun(design, settings, data, split, work, **options)
+
+
+def labels_of(cells: Sequence[Cell]) -> list[int]:
+    """Position of each cell's label in ``CLASSES``."""
+    return [CLASSES.index(cell.label) for cell in cells]
