@@ -28,7 +28,10 @@ from malaria_detect.designs.description import (
     what_it_is,
 )
 from malaria_detect.metrics import Scores
-from malaria_detect.metrics.formatting import table, with_interval
+from malaria_detect.metrics.formatting import (
+    format_estimate,
+    format_table,
+)
 
 __all__ = [
     "COSTS",
@@ -94,34 +97,38 @@ def first_table(comparison: Comparison) -> str:
         cells = [
             cell
             for name in FIRST
-            for cell in (with_interval(trained.scores.estimates[name]), less_ours(trained, name))
+            for cell in (format_estimate(trained.scores.estimates[name]), less_ours(trained, name))
         ]
         rows.append(_row(row, [*cells, printed(row)], trained.cut_short))
-    return table(("network", *heads, "in print, by **another protocol**"), rows)
+    return format_table(("network", *heads, "in print, by **another protocol**"), rows)
 
 
 def second_table(comparison: Comparison) -> str:
     """The scores at the threshold, as Markdown."""
     rows = [
-        _row(row, [with_interval(trained.scores.estimates[name]) for name in SECOND])
+        _row(row, [format_estimate(trained.scores.estimates[name]) for name in SECOND])
         for row, trained in ran(comparison)
     ]
-    return table(("network", *map(score_name, SECOND)), rows)
+    return format_table(("network", *map(score_name, SECOND)), rows)
 
 
 def cost_table(comparison: Comparison) -> str:
     """What the networks cost, as Markdown."""
     rows = [_row(row, costs(trained)) for row, trained in ran(comparison)]
-    return table(("network", *COSTS), rows)
+    return format_table(("network", *COSTS), rows)
 
 
 def authors_table(found: Sequence[tuple[Row, Trained]]) -> str:
     """By the authors' own splits, what came out here and what is in print, as Markdown."""
     rows = [
-        (f"`{row.network}`", *(with_interval(trained.scores.estimates[name]) for name in FIRST), printed(row))
+        (
+            f"`{row.network}`",
+            *(format_estimate(trained.scores.estimates[name]) for name in FIRST),
+            printed(row),
+        )
         for row, trained in found
     ]
-    return table(("network", *(f"{score_name(name)} here" for name in FIRST), "in print"), rows)
+    return format_table(("network", *(f"{score_name(name)} here" for name in FIRST), "in print"), rows)
 
 
 def _row(row: Row, cells: Sequence[str], cut_short: str = "") -> list[str]:

@@ -10,18 +10,17 @@ from malaria_detect.metrics import PatientCounts, Scores
 from malaria_detect.metrics.formatting import (
     MISSING,
     PER,
-    count,
-    interval,
-    joined,
-    megabytes,
-    per_thousand,
-    per_thousand_with_interval,
-    score,
-    signed,
-    small_percent,
-    table,
-    threshold,
-    with_interval,
+    format_count,
+    format_estimate,
+    format_interval,
+    format_list,
+    format_megabytes,
+    format_parasitemia,
+    format_per_thousand,
+    format_score,
+    format_signed,
+    format_table,
+    format_threshold,
 )
 from malaria_detect.training.settings import recipe
 from tools.model_card.facts import Ours, PatientGroup, SlideReading
@@ -37,17 +36,17 @@ def scores(shown: Scores) -> str:
         cells = (
             f"{estimate.hits:,} of {estimate.total:,}" if estimate.total and estimate.hits is not None else ""
         )
-        rows.append((score_name(name), score(estimate), interval(estimate), cells))
-    return table(("score", "value", "95 % interval over patients", "cells"), rows)
+        rows.append((score_name(name), format_score(estimate), format_interval(estimate), cells))
+    return format_table(("score", "value", "95 % interval over patients", "cells"), rows)
 
 
 def confusion(shown: Scores) -> str:
     """The confusion matrix, in cells."""
-    return table(
+    return format_table(
         ("", "called parasitized", "called uninfected"),
         [
-            ("labelled parasitized", count(shown.true_positive), count(shown.false_negative)),
-            ("labelled uninfected", count(shown.false_positive), count(shown.true_negative)),
+            ("labelled parasitized", format_count(shown.true_positive), format_count(shown.false_negative)),
+            ("labelled uninfected", format_count(shown.false_positive), format_count(shown.true_negative)),
         ],
     )
 
@@ -68,14 +67,14 @@ def operating_points(points: Sequence[OperatingPoint]) -> str:
         rows.append(
             (
                 f"`{point.name}`",
-                threshold(point.threshold),
-                score(chosen["sensitivity"]),
-                score(chosen["specificity"]),
-                with_interval(found["sensitivity"]),
-                with_interval(found["specificity"]),
+                format_threshold(point.threshold),
+                format_score(chosen["sensitivity"].value),
+                format_score(chosen["specificity"].value),
+                format_estimate(found["sensitivity"]),
+                format_estimate(found["specificity"]),
             )
         )
-    return table(head, rows)
+    return format_table(head, rows)
 
 
 def leakage(evaluation: Evaluation) -> str:
@@ -88,10 +87,15 @@ def leakage(evaluation: Evaluation) -> str:
         f"random less apart, on the same {evaluation.leakage_cells:,} cells",
     )
     rows = [
-        (score_name(name), with_interval(grouped[name]), with_interval(random[name]), signed(by_how_much))
+        (
+            score_name(name),
+            format_estimate(grouped[name]),
+            format_estimate(random[name]),
+            format_estimate(by_how_much, format_signed),
+        )
         for name, by_how_much in evaluation.leakage.items()
     ]
-    return table(head, rows)
+    return format_table(head, rows)
 
 
 def one_by_one(patients: Sequence[PatientCounts]) -> str:
@@ -100,15 +104,15 @@ def one_by_one(patients: Sequence[PatientCounts]) -> str:
     rows = [
         (
             f"`{patient.group}`",
-            score(patient.accuracy),
-            count(patient.parasitized),
-            count(patient.parasitized - patient.true_positive),
-            count(patient.uninfected),
-            count(patient.false_positive),
+            format_score(patient.accuracy),
+            format_count(patient.parasitized),
+            format_count(patient.parasitized - patient.true_positive),
+            format_count(patient.uninfected),
+            format_count(patient.false_positive),
         )
         for patient in patients
     ]
-    return table(head, rows)
+    return format_table(head, rows)
 
 
 def groups(shown: Sequence[PatientGroup]) -> str:
@@ -127,23 +131,23 @@ def groups(shown: Sequence[PatientGroup]) -> str:
     rows = [
         (
             group.name,
-            count(group.patients),
-            count(group.cells),
-            score(group.sensitivity),
-            score(group.middle_sensitivity),
+            format_count(group.patients),
+            format_count(group.cells),
+            format_score(group.sensitivity),
+            format_score(group.middle_sensitivity),
             MISSING
             if low is None
-            else f"{score(low.sensitivity)} ({low.true_positive:,} of {low.parasitized:,})",
-            per_thousand(group.false_positive_rate),
-            per_thousand(group.middle_false_positive_rate),
+            else f"{format_score(low.sensitivity)} ({low.true_positive:,} of {low.parasitized:,})",
+            format_per_thousand(group.false_positive_rate),
+            format_per_thousand(group.middle_false_positive_rate),
             MISSING
             if high is None
-            else f"{per_thousand(high.false_positive_rate)} ({high.false_positive:,} of {high.uninfected:,})",
+            else f"{format_per_thousand(high.false_positive_rate)} ({high.false_positive:,} of {high.uninfected:,})",
         )
         for group in shown
         for low, high in ((group.least_sensitive, group.most_alarming),)
     ]
-    return table(head, rows)
+    return format_table(head, rows)
 
 
 def slides(readings: Sequence[SlideReading]) -> str:
@@ -157,21 +161,25 @@ def slides(readings: Sequence[SlideReading]) -> str:
     rows = [
         (
             reading.name,
-            per_thousand_with_interval(reading.healthy),
+            format_estimate(reading.healthy, format_per_thousand),
             *(
-                small_percent(limit.limit) if limit.limit == limit.limit else "not reached"
+                format_parasitemia(limit.limit) if limit.limit == limit.limit else "not reached"
                 for limit in reading.limits
             ),
         )
         for reading in readings
     ]
-    return table(head, rows)
+    return format_table(head, rows)
 
 
 def comparison(ours: Sequence[Ours], works: Sequence[Work], patients_apart: bool) -> str:
     """Our scores and others' with one kind of split, each with its protocol."""
     rows = [
-        (f"**{own.name}**", own.protocol, *(f"**{score(own.scores.estimates[name])}**" for name in COMPARED))
+        (
+            f"**{own.name}**",
+            own.protocol,
+            *(f"**{format_score(own.scores.estimates[name].value)}**" for name in COMPARED),
+        )
         for own in ours
         if own.patients_apart == patients_apart
     ]
@@ -179,22 +187,25 @@ def comparison(ours: Sequence[Ours], works: Sequence[Work], patients_apart: bool
         (
             work.work,
             work.protocol,
-            *(score(work.scores[name]) if name in work.scores else MISSING for name in COMPARED),
+            *(format_score(work.scores[name].value) if name in work.scores else MISSING for name in COMPARED),
         )
         for work in works
         if work.patients_apart == patients_apart
     ]
-    return table(("work", "protocol", *map(score_name, COMPARED)), rows)
+    return format_table(("work", "protocol", *map(score_name, COMPARED)), rows)
 
 
 def details(metadata: ModelMetadata) -> str:
     """What the model is."""
     mean, std = (", ".join(f"{part:.3f}" for part in colour) for colour in (metadata.mean, metadata.std))
-    versions = joined([f"{name} {version}" for name, version in metadata.versions.items()])
+    versions = format_list([f"{name} {version}" for name, version in metadata.versions.items()])
     rows = [
-        ("file", f"`{metadata.file_name}`, {megabytes(metadata.size_bytes)}, made on {metadata.created}"),
+        (
+            "file",
+            f"`{metadata.file_name}`, {format_megabytes(metadata.size_bytes)}, made on {metadata.created}",
+        ),
         ("SHA-256", f"`{metadata.sha256}`"),
-        ("network", f"{metadata.architecture}; {joined(metadata.classes)}"),
+        ("network", f"{metadata.architecture}; {format_list(metadata.classes)}"),
         (
             "input",
             f"RGB, longer side scaled to {metadata.resize} px and padded with black, then {metadata.input_size} px; "
@@ -205,14 +216,14 @@ def details(metadata: ModelMetadata) -> str:
         ("labels learnt", f"as {metadata.labels_learnt}"),
         (
             "settings",
-            joined([f"{name} {value}" for name, value in metadata.settings.items() if name != "sizes"]),
+            format_list([f"{name} {value}" for name, value in metadata.settings.items() if name != "sizes"]),
         ),
-        ("temperature", threshold(metadata.temperature)),
+        ("temperature", format_threshold(metadata.temperature)),
         ("made with", versions),
         ("licence", f"{metadata.licence} (code and model; not the cells)"),
         ("to cite", "`CITATION.cff`"),
     ]
-    return table(("property", "value"), rows)
+    return format_table(("property", "value"), rows)
 
 
 def sides(metadata: ModelMetadata) -> str:
@@ -226,8 +237,13 @@ def sides(metadata: ModelMetadata) -> str:
         "test": ("nothing but the scores", metadata.test),
     }
     head = ("side", "patients", "cells", "labelled parasitized", "labelled uninfected", "decides on")
-    return table(head, [(name, *_side(side), decides) for name, (decides, side) in named.items()])
+    return format_table(head, [(name, *_side(side), decides) for name, (decides, side) in named.items()])
 
 
 def _side(side: Side) -> tuple[str, str, str, str]:
-    return count(len(side.groups)), count(side.cells), count(side.parasitized), count(side.uninfected)
+    return (
+        format_count(len(side.groups)),
+        format_count(side.cells),
+        format_count(side.parasitized),
+        format_count(side.uninfected),
+    )

@@ -23,18 +23,17 @@ from tests.tools.records import made_up_metadata as plain_metadata
 
 TEMPERATURE = 1.25
 GROUPS = ("C100P61ThinF", "C101P62ThinF")
-# Titles of the view "How good is it", from its top.
-FIGURES = (
-    "Confusion matrix at “balanced”",
+# Titles in the tab "How good is it": shown at once, and unfolded.
+FIRST_FIGURES = ("Confusion matrix at “balanced”", "Loss during training")
+FOLDED_FIGURES = (
     "ROC curve",
-    "Called and true parasitemia",
+    "Apparent and true parasitemia",
     "Limits of detection",
-    "Every patient a dot",
-    "patient-level leakage",
-    "Designs side by side",
-    "Reliability",
-    "Loss per epoch",
-    "Accuracy per epoch",
+    "Patients",
+    "Patient-level leakage",
+    "Comparison of designs",
+    "Calibration",
+    "Accuracy during training",
 )
 
 
