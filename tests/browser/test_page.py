@@ -174,7 +174,7 @@ def test_a_picture_that_is_too_large_is_told_and_the_others_are_checked(
     large.write_bytes(bytes(MAX_BYTES + 1))
     upload(page, large, cells[0])
     expect(cards(page)).to_have_count(1)
-    expect(page.get_by_role("alert").filter(has_text="over 5 MB: large.png")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="larger than 5 MB: large.png")).to_be_visible()
 
 
 def test_the_largest_upload_that_is_allowed_arrives(page: Page, tmp_path: Path) -> None:
