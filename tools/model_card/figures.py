@@ -36,11 +36,7 @@ def draw(results: Results, readings: Sequence[SlideReading]) -> dict[str, str]:
         What the operating points mean for a slide.
     """
     figures = _figures(results, readings)
-    return {
-        name: plots.to_svg(figures[name], description) + "\n"
-        for name, description in FIGURES.items()
-        if name in figures
-    }
+    return {name: plots.to_svg_bytes(figures[name]).decode() for name in FIGURES if name in figures}
 
 
 def shown(name: str, address: str) -> str:
