@@ -23,7 +23,8 @@ from malaria_detect.evaluation.cross_validation import (
     read_run,
 )
 from malaria_detect.evaluation.literature import Published, read_published
-from malaria_detect.inference.metadata import ModelMetadata, read_metadata
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.metrics import Scores, count_patients
 from tools.model_card import ReportError
 from tools.model_card.serving import SERVE_SPEED
