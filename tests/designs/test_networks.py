@@ -19,7 +19,7 @@ from malaria_detect.designs.run_comparison import _cut_off
 from malaria_detect.evaluation.literature import read_published
 from malaria_detect.explain import activations
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.inference.network import open_learner, prepared
 from malaria_detect.metrics import Scores
 from malaria_detect.training.datablock import design_dataloaders
@@ -141,7 +141,7 @@ def test_every_network_goes_through_export_detector_and_activations(
         _, _, probabilities = learner.predict(paths[0])
     prediction = detector.predict(paths[0])
     assert prediction.raw_probability_parasitized == pytest.approx(float(probabilities[0]), abs=1e-3)
-    layers = activations(detector.network, detector.seen(read_image(paths[0])))
+    layers = activations(detector.network, detector.metadata.input_transform([read_image(paths[0])]))
     assert len(layers) >= 4
     assert all(np.isfinite(layer.maps).all() for layer in layers)
 

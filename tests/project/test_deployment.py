@@ -16,7 +16,7 @@ from malaria_detect.app.server.connections import ConnectionLimits
 from malaria_detect.app.server.telemetry import Telemetry
 from malaria_detect.cli import parser
 from malaria_detect.cli.serve import TOKEN_VARIABLE
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 from tools.model_card.results import EVALUATION, PUBLISHED
 
 PROJECT = Path(__file__).resolve().parents[2]

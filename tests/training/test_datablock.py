@@ -12,10 +12,10 @@ from PIL import Image
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
-from malaria_detect.data.preprocessing import pad_to_square, preprocess
+from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.splits import fastai_splitter, grouped_split
 from malaria_detect.designs.registry import find_network
-from malaria_detect.inference.input import RESIZE, network_input
+from malaria_detect.inference.input import RESIZE, InputTransform
 from malaria_detect.training.datablock import cell_block, design_dataloaders
 from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.image_cache import make_squares
@@ -51,7 +51,7 @@ def test_a_networks_input_is_its_learners_own_transforms(name: str, sample_cells
     size, mean, std = design.input_size, design.mean, design.std
     dls = design_dataloaders(paths, size=size, batch_tfms=design.augmentations(size), mean=mean, std=std)
     (batch,) = dls.test_dl(paths, bs=len(paths)).one_batch()
-    ours = network_input([pad_to_square(read_image(path), RESIZE) for path in paths], size, mean, std)
+    ours = InputTransform(size=size, mean=mean, std=std)([read_image(path) for path in paths])
     assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
 
 
@@ -59,7 +59,7 @@ def test_a_preprocessing_is_a_part_of_the_learner(sample_cells: Path) -> None:
     paths = [cell.path for cell in find_cells(sample_cells).cells[::80]]
     names = ("blur:2", "hsv")
     (batch,) = design_dataloaders(paths, preprocess=names).test_dl(paths, bs=len(paths)).one_batch()
-    ours = network_input([pad_to_square(preprocess(read_image(path), names), RESIZE) for path in paths])
+    ours = InputTransform(preprocess=names)([read_image(path) for path in paths])
     assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
 
 
@@ -139,7 +139,7 @@ def test_an_export_normalises_exactly_as_the_recipe_does(exported: Path, sample_
         learner = load_learner(exported)
     (batch,) = learner.dls.test_dl(paths, bs=len(paths)).one_batch()
     assert torch.allclose(
-        network_input([pad_to_square(read_image(path), RESIZE) for path in paths]),
+        InputTransform()([read_image(path) for path in paths]),
         torch.Tensor(batch),
         atol=1e-5,
     )

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.designs.comparison import BY_AUTHOR, DESIGNS, Comparison, read_comparison
+from malaria_detect.designs.comparison import Comparison, read_comparison
 from malaria_detect.evaluation.cross_validation import (
-    EVALUATION,
     THRESHOLD,
     CrossValidation,
     CrossValidationError,
@@ -23,16 +22,20 @@ from malaria_detect.evaluation.cross_validation import (
     read_evaluation,
     read_run,
 )
-from malaria_detect.evaluation.literature import PUBLISHED, Published, read_published
-from malaria_detect.inference.metadata import ModelMetadata, read_metadata
+from malaria_detect.evaluation.literature import Published, read_published
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.metrics import Scores, count_patients
 from tools.model_card import ReportError
 from tools.model_card.serving import SERVE_SPEED
 
+EVALUATION = "evaluation.json"
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
 TRAIN_SPEED, PREDICT_SPEED = "train-speed.json", "predict-speed.json"
 BOOTSTRAP_SPEED, EXPLAIN_SPEED = "bootstrap-speed.json", "explain-speed.json"
 WAYS_SPEED = "speed.json"
+PUBLISHED = "published.json"
+DESIGNS, BY_AUTHOR = "compare.json", "compare-author.json"
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def test_csv_comes_as_a_message(told: list[dict[str, Any]], metadata: ModelMetad
     values = dict(zip(head.split(","), row.split(","), strict=True))
     assert (tuple(values), end) == (COLUMNS, "")
     assert values["path"] == "a.png"
-    assert (values["label"], values["probability_parasitized"]) == ("Parasitized", "0.9")
+    assert (values["decision"], values["probability_parasitized"]) == ("Parasitized", "0.9")
     assert values["operating_point"] == "counting"
 
 

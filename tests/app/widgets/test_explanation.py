@@ -14,6 +14,7 @@ from malaria_detect.app.widgets.explanation import ResultExplainer, Shown, expla
 from malaria_detect.app.widgets.results import Result
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.explain import Explanation
+from malaria_detect.explain.explainer import Finding
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Refusal
@@ -112,16 +113,8 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], list[str]]:
                     marked = np.zeros(image.size[::-1], dtype=bool)
                 asked.append("explained")
                 marked[10:20, 10:20] = True
-                return Explanation(
-                    "Parasitized",
-                    marked.astype(np.float32),
-                    marked,
-                    1.0,
-                    1.0,
-                    (),
-                    reliable,
-                    "What was found.",
-                )
+                finding: Finding = "reliable" if reliable else "not_confirmed"
+                return Explanation("Parasitized", finding, marked.astype(np.float32), marked)
 
         monkeypatch.setattr(explanation, "Explainer", Fake)
         return asked
@@ -151,7 +144,8 @@ def test_an_unreliable_mark_does_not_reach_the_browser(
     shown = ResultExplainer(explainer_of(detector))(
         Result("a.png", prediction(0.9, metadata), b"", original=grey_png(100))
     )
-    assert shown == Shown("What was found.")
+    assert shown.sentence.startswith("No reliable explanation")
+    assert shown.layer == b""
 
 
 def test_a_refused_picture_has_nothing_to_explain(detector: Detector) -> None:

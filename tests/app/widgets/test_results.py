@@ -64,13 +64,13 @@ def test_csv_has_the_columns_of_the_command_line(detector: BrightnessDetector) -
     text = results_csv(results(detector, UploadedFile("a, b.png", grey_png(51)), UploadedFile("c.png", b"")))
     first, second = csv.DictReader(io.StringIO(text))
     assert tuple(first) == COLUMNS
-    assert (first["path"], first["label"], first["probability_parasitized"]) == (
+    assert (first["path"], first["decision"], first["probability_parasitized"]) == (
         "a, b.png",
         "Uninfected",
         "0.2",
     )
     assert (first["operating_point"], first["error"]) == ("balanced", "")
-    assert (second["path"], second["label"], second["probability_parasitized"]) == ("c.png", "", "")
+    assert (second["path"], second["decision"], second["probability_parasitized"]) == ("c.png", "", "")
     assert second["error"].startswith("The file is empty")
 
 
