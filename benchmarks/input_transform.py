@@ -27,7 +27,7 @@ from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.splits import folds_of, grouped_split
 from malaria_detect.inference.input import InputTransform
-from malaria_detect.inference.metadata import read_model
+from malaria_detect.inference.model_files import read_model
 from malaria_detect.inference.network import log_odds, open_learner, prepared
 from malaria_detect.metrics import score
 from malaria_detect.training.datablock import augmentations

@@ -30,7 +30,7 @@ from malaria_detect.designs.registry import DESIGNS, find_design
 from malaria_detect.designs.resnet50v2_frozen import STAGES
 from malaria_detect.designs.scoring import ScoredNetwork, score_network, scoring_run
 from malaria_detect.designs.timing import images_per_second
-from malaria_detect.inference.metadata import read_model
+from malaria_detect.inference.model_files import read_model
 from malaria_detect.inference.network import open_learner
 from malaria_detect.metrics import difference, score
 from malaria_detect.training.design import Design

@@ -16,14 +16,8 @@ from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
 from malaria_detect.inference.input import RESIZE
-from malaria_detect.inference.metadata import (
-    RESEARCH_USE,
-    SCHEMA_VERSION,
-    ModelMetadata,
-    Side,
-    metadata_path,
-    sha256_of,
-)
+from malaria_detect.inference.metadata import RESEARCH_USE, SCHEMA_VERSION, ModelMetadata, Side
+from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.inference.network import open_learner
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import training_parts

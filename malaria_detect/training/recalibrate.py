@@ -6,13 +6,8 @@ from pathlib import Path
 from malaria_detect.core.atomic import write_text
 from malaria_detect.core.json_io import to_json
 from malaria_detect.inference.calibrate import Logits, assess, read_logits
-from malaria_detect.inference.metadata import (
-    MetadataError,
-    ModelMetadata,
-    metadata_path,
-    read_metadata,
-    sha256_of,
-)
+from malaria_detect.inference.metadata import MetadataError, ModelMetadata
+from malaria_detect.inference.model_files import metadata_path, read_metadata, sha256_of
 
 
 def logits_path(model_path: Path) -> Path:

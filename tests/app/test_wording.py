@@ -40,9 +40,9 @@ def plain(text: str) -> str:
         (2, 1, 0, "2 of 3 cells look parasitized."),
         (1, 1, 0, "1 of 2 cells looks parasitized."),
         (0, 1, 0, "0 of 1 cell looks parasitized."),
-        (1, 0, 1, "1 of 1 cell looks parasitized. 1 picture could not be checked."),
-        (0, 2, 2, "0 of 2 cells look parasitized. 2 pictures could not be checked."),
-        (0, 0, 2, "2 pictures could not be checked."),
+        (1, 0, 1, "1 of 1 cell looks parasitized. 1 image could not be checked."),
+        (0, 2, 2, "0 of 2 cells look parasitized. 2 images could not be checked."),
+        (0, 0, 2, "2 images could not be checked."),
     ],
 )
 def test_summary_counts_cells_and_refusals(
@@ -54,35 +54,29 @@ def test_summary_counts_cells_and_refusals(
 def test_caution_tells_what_was_counted_at_the_operating_point(point: OperatingPoint) -> None:
     counted = replace(point.test, true_positive=3, false_negative=1, false_positive=1, true_negative=4)
     text = plain(caution(replace(point, test=counted)))
-    assert "set to “balanced”" in text
+    assert "“balanced”" in text
     assert "missed 1 of 4 parasitized cells (25.0 %)" in text
-    assert "called 1 of 5 uninfected ones parasitized (20.0 %)" in text
+    assert "called 1 of 5 uninfected cells parasitized (20.0 %)" in text
 
 
 def test_a_slide_is_told_called_corrected_healthy_and_limit(
     metadata: ModelMetadata, point: OperatingPoint
 ) -> None:
     called, corrected, healthy, limit, basis = map(plain, slide_sentences(answers(metadata, 3, 37, 5), point))
-    assert called == "Of 40 cells, 3 were called parasitized: 7.5 %."
+    assert called == "3 of 40 cells were called parasitized: 7.5 %."
     estimate = wording.correction(3, 40, point.patients)
     assert estimate is not None
     assert (
-        f"about {plain(format_percent(estimate.estimate))} ({plain(format_percent(estimate.low))} to "
+        f": {plain(format_percent(estimate.estimate))} ({plain(format_percent(estimate.low))} to "
         in corrected
     )
-    assert healthy.startswith("A person without parasites would read about 1.1 % (")
-    assert limit.startswith(
-        "With so few cells a slide is told from one without parasites in 95 of 100 cases from "
-    )
-    assert basis.startswith("40 cells are few: on a thin smear 500 and more are counted.")
-    assert "one slide, all that were counted and none chosen" in basis
+    assert "about 1.1 % (" in healthy
+    assert limit.startswith("With 40 cells, the lowest parasitemia distinguishable from zero")
+    assert "40 cells are few" in basis
 
 
 def test_enough_cells_are_not_called_few(metadata: ModelMetadata, point: OperatingPoint) -> None:
-    *_, limit, basis = slide_sentences(answers(metadata, 3, 497), point)
-    assert limit.startswith(
-        "With 500 cells a slide is told from one without parasites in 95 of 100 cases from "
-    )
+    *_, basis = slide_sentences(answers(metadata, 3, 497), point)
     assert "few" not in basis
 
 
@@ -96,13 +90,13 @@ def test_no_limit_and_no_correction_are_said_so(metadata: ModelMetadata, point: 
     point = replace(point, patients=useless)
     _, corrected, _, limit, _ = slide_sentences(answers(metadata, 1, 1), point)
     assert "cannot be corrected" in corrected
-    assert limit == "With so few cells no slide is told from one without parasites in 95 of 100 cases."
+    assert "no parasitemia can be distinguished from zero" in limit
 
 
 def test_an_interval_that_nobody_knows_is_left_out(metadata: ModelMetadata, point: OperatingPoint) -> None:
     alone = replace(point, patients=(PatientCounts("A", 100, 100, 97, 2),))
     said = plain(" ".join(slide_sentences(answers(metadata, 3, 37), alone)))
-    assert "A person without parasites would read about 2.0 % at this operating point" in said
+    assert "about 2.0 % of the cells would be called parasitized" in said
     assert "nan" not in said
 
 

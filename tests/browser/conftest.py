@@ -90,7 +90,7 @@ def page(visitor: Page) -> Page:
     clear = visitor.get_by_role("button", name="Clear all")
     if clear.is_visible():
         clear.click()
-    visitor.get_by_text("No pictures yet").wait_for()
+    visitor.get_by_text("No images yet").wait_for()
     return visitor
 
 

@@ -18,7 +18,7 @@ from malaria_detect.cli import parser
 from malaria_detect.cli.serve import TOKEN_VARIABLE
 from malaria_detect.evaluation.cross_validation import EVALUATION
 from malaria_detect.evaluation.literature import PUBLISHED
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS = PROJECT / "docs"

@@ -1,11 +1,11 @@
-"""What the HTTP interface answers: records, and the one place where a prediction becomes JSON."""
+"""What the HTTP interface answers."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import malaria_detect
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
-from malaria_detect.inference.prediction import Prediction, Refusal
+from malaria_detect.inference.prediction import Record
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,19 @@ class Answer:
         As in the header X-Request-Id and in the server's log.
     research_use : str
         Stands wherever results stand.
-    results : list of Prediction or Refusal
-        One for each picture, in their order.
+    results : tuple of Record
+        One for each image, in order; ``path`` is the file name in the request.
     """
 
     model: ModelName
     operating_point: str
     request_id: str
-    results: tuple[Prediction | Refusal, ...]
+    results: tuple[Record, ...]
     research_use: str = RESEARCH_USE
 
     def plain(self) -> dict[str, Any]:
         """For ``json.dumps``."""
-        return asdict(self) | {"results": [plain(result) for result in self.results]}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -73,23 +73,3 @@ class Health:
     """The server takes pictures."""
 
     status: Literal["ok"] = "ok"
-
-
-def properties() -> list[str]:
-    """What a prediction tells beside its fields: its public properties, by name."""
-    return sorted(
-        name for name, member in vars(Prediction).items() if isinstance(member, property) and name[0] != "_"
-    )
-
-
-def plain(result: Prediction | Refusal) -> dict[str, Any]:
-    """A result for ``json.dumps``: a prediction's fields and public properties, or the sentence of a refusal.
-
-    Examples
-    --------
-    >>> plain(Refusal("The file is empty."))
-    {'refusal': 'The file is empty.'}
-    """
-    if isinstance(result, Refusal):
-        return {"refusal": result.reason}
-    return asdict(result) | {name: getattr(result, name) for name in properties()}

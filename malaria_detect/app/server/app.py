@@ -34,7 +34,7 @@ from malaria_detect.app.server.sessions import (
 from malaria_detect.app.server.telemetry import LogsFailures, Telemetry, log_to
 from malaria_detect.app.server.workers import Workers, answer_kernels
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 
 MODEL = "export.pkl"
 # Of the 107 letters that a socket's path may have, a folder and a kernel's name take the rest.

@@ -40,7 +40,7 @@ def boundary_of(headers: HTTPHeaders) -> bytes:
     return boundary.encode("ascii")
 
 
-def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[bytes]:
+def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[HTTPFile]:
     r"""The files named :data:`FIELD`, in their order.
 
     Parameters
@@ -58,8 +58,8 @@ def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[bytes]:
     Examples
     --------
     >>> part = b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a"\r\n\r\nGIF\r\n--x--\r\n'
-    >>> pictures_of(part, b"x", max_pictures=1)
-    [b'GIF']
+    >>> [(file.filename, file.body) for file in pictures_of(part, b"x", max_pictures=1)]
+    [('a', b'GIF')]
     """
     if not body:
         raise Problem(400, f"The body is empty; {_WANTED}.")
@@ -85,4 +85,4 @@ def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[bytes]:
             400,
             f"The body has parts that are not named {FIELD}; other things are told in the query; {_WANTED}.",
         )
-    return [file.body for file in files[FIELD]]
+    return files[FIELD]

@@ -48,8 +48,8 @@ def accuracy_table(point: OperatingPoint, evaluation: Evaluation | None) -> str:
         measured.append(("Cross-validation by patient", each, grouped.scores))
         measured.append((f"Random split {STAMP}", both, random.scores))
         leakage = (
-            " A random split puts cells of one patient into both training and test. Its scores are too high for a new "
-            "patient; they are shown because most published results were measured in this way."
+            " A random split puts cells of one patient into both training and test. Its scores are usually too high "
+            "for a new patient; they are shown because most published results were measured in this way."
         )
     rows = [
         (

@@ -23,18 +23,17 @@ from tests.tools.records import made_up_metadata as plain_metadata
 
 TEMPERATURE = 1.25
 GROUPS = ("C100P61ThinF", "C101P62ThinF")
-# Titles of the view "How good is it", from its top.
-FIGURES = (
-    "Confusion matrix at “balanced”",
+# Titles in the tab "How good is it": shown at once, and unfolded.
+FIRST_FIGURES = ("Confusion matrix at “balanced”", "Loss during training")
+FOLDED_FIGURES = (
     "ROC curve",
-    "Called and true parasitemia",
+    "Apparent and true parasitemia",
     "Limits of detection",
-    "Every patient a dot",
-    "patient-level leakage",
-    "Designs side by side",
-    "Reliability",
-    "Loss per epoch",
-    "Accuracy per epoch",
+    "Patients",
+    "Patient-level leakage",
+    "Comparison of designs",
+    "Calibration",
+    "Accuracy during training",
 )
 
 
@@ -62,7 +61,6 @@ def prediction(
     point = point or metadata.point()
     odds = np.log(max(probability, 1e-12) / max(1 - probability, 1e-12))
     return Prediction(
-        label="Parasitized" if probability >= 0.5 else "Uninfected",
         decision="Uninfected",
         probabilities={"Parasitized": probability, "Uninfected": 1 - probability},
         raw_probability_parasitized=float(scaled(odds * metadata.temperature, 1.0)),

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from malaria_detect.app.widgets import OperatingPointChoice
+from malaria_detect.app.widgets import OperatingPointChoice, check
 from malaria_detect.app.widgets.check import MAX_KEPT, CheckCells
-from malaria_detect.app.widgets.upload import MAX_PICTURES, Upload
+from malaria_detect.app.widgets.upload import MAX_IMAGES, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE
 from malaria_detect.inference.metadata import ModelMetadata
@@ -28,8 +28,8 @@ def view(detector: BrightnessDetector) -> CheckCells:
     return CheckCells(detector)  # type: ignore[arg-type]  # quacks like a Detector
 
 
-def greys(number: int) -> list[Upload]:
-    return [Upload(f"{index}.png", grey_png(index)) for index in range(number)]
+def greys(number: int) -> list[UploadedFile]:
+    return [UploadedFile(f"{index}.png", grey_png(index)) for index in range(number)]
 
 
 def names(view: CheckCells) -> list[str]:
@@ -37,8 +37,8 @@ def names(view: CheckCells) -> list[str]:
 
 
 def test_every_upload_gets_its_card_in_order(view: CheckCells) -> None:
-    view.upload.take(greys(MAX_PICTURES))
-    assert names(view) == [f"{index}.png" for index in range(MAX_PICTURES)]
+    view.upload.take(greys(MAX_IMAGES))
+    assert names(view) == [f"{index}.png" for index in range(MAX_IMAGES)]
 
 
 def test_each_card_comes_as_soon_as_its_picture_is_checked(
@@ -52,15 +52,15 @@ def test_each_card_comes_as_soon_as_its_picture_is_checked(
 
 
 def test_the_same_name_twice_is_two_pictures(view: CheckCells) -> None:
-    view.upload.take([Upload("a.png", grey_png(0)), Upload("a.png", grey_png(255))])
-    view.upload.take([Upload("a.png", grey_png(0))])
+    view.upload.take([UploadedFile("a.png", grey_png(0)), UploadedFile("a.png", grey_png(255))])
+    view.upload.take([UploadedFile("a.png", grey_png(0))])
     assert names(view) == ["a.png"] * 3
 
 
 def test_a_second_upload_while_the_first_is_checked_waits_its_turn(view: CheckCells) -> None:
     async def visit() -> None:
         view.upload.take(greys(2))
-        view.upload.take([Upload("late.png", grey_png(9))])
+        view.upload.take([UploadedFile("late.png", grey_png(9))])
         assert names(view) == []  # the kernel has not been kept from hearing the second
         await all_done(view)
 
@@ -70,33 +70,44 @@ def test_a_second_upload_while_the_first_is_checked_waits_its_turn(view: CheckCe
 
 def test_no_more_than_one_full_upload_waits(view: CheckCells, told: list[dict[str, Any]]) -> None:
     async def visit() -> None:
-        view.upload.take(greys(MAX_PICTURES))
+        view.upload.take(greys(MAX_IMAGES))
         view.upload.take(greys(1))
         assert told[-1]["type"] == "refused"
         assert "still being checked" in told[-1]["message"]
         await all_done(view)
 
     asyncio.run(visit())
-    assert len(view.cards.results) == MAX_PICTURES
+    assert len(view.cards.results) == MAX_IMAGES
 
 
 def test_no_visitor_fills_the_memory(view: CheckCells) -> None:
-    for _ in range(MAX_KEPT // MAX_PICTURES):
-        view.upload.take(greys(MAX_PICTURES))
+    for _ in range(MAX_KEPT // MAX_IMAGES):
+        view.upload.take(greys(MAX_IMAGES))
     assert len(names(view)) == MAX_KEPT
-    assert "keeps at most 300 pictures" in (view._receive(greys(1)) or "")
+    assert "keeps at most 300 images" in (view._receive(greys(1)) or "")
     assert len(names(view)) == MAX_KEPT
+
+
+def test_the_files_that_are_kept_are_limited_in_size_until_they_are_cleared(
+    view: CheckCells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(grey_png(1))
+    monkeypatch.setattr(check, "MAX_KEPT_BYTES", 2 * size)
+    view.upload.take([UploadedFile("a.png", grey_png(1)), UploadedFile("b.png", grey_png(1))])
+    assert view._receive([UploadedFile("c.png", grey_png(1))]) is not None
+    view.cards.clear()
+    assert view._receive([UploadedFile("c.png", grey_png(1))]) is None
 
 
 def test_clear_stops_the_work_and_the_next_upload_starts_anew(view: CheckCells) -> None:
     async def visit() -> None:
-        view.upload.take(greys(MAX_PICTURES))
+        view.upload.take(greys(MAX_IMAGES))
         while not view.cards.results:
             await asyncio.sleep(0)
         view.cards.clear()
         await all_done(view)
         assert view.cards.results == []
-        view.upload.take([Upload("new.png", grey_png(3))])
+        view.upload.take([UploadedFile("new.png", grey_png(3))])
         await all_done(view)
 
     asyncio.run(visit())
@@ -120,7 +131,7 @@ def test_a_failure_is_told_in_a_sentence_and_logged_and_the_view_works_on(
             broken.setattr(detector, "predict", fail)
             view.upload.take(greys(1))
             await all_done(view)
-        assert told[-1]["problem"].startswith("The pictures could not all be checked")
+        assert told[-1]["problem"].startswith("Not all images could be checked")
         assert told[-1]["done"] == told[-1]["total"]
         view.upload.take(greys(1))
         await all_done(view)
@@ -142,14 +153,16 @@ def test_outside_a_kernel_a_failure_is_raised_and_the_next_upload_is_checked(
         broken.setattr(detector, "predict", fail)
         with pytest.raises(MalariaDetectError, match="No answer"):
             view.upload.take(greys(2))
-    view.upload.take([Upload("next.png", grey_png(9))])
+    view.upload.take([UploadedFile("next.png", grey_png(9))])
     assert names(view) == ["next.png"]
 
 
 def test_the_operating_point_decides_anew_without_asking_the_network(
     view: CheckCells, detector: BrightnessDetector, told: list[dict[str, Any]]
 ) -> None:
-    view.upload.take([Upload("a.png", grey_png(77)), Upload("b.png", grey_png(255))])  # 0.30 and 1
+    view.upload.take(
+        [UploadedFile("a.png", grey_png(77)), UploadedFile("b.png", grey_png(255))]
+    )  # 0.30 and 1
     for point, kinds in {
         "screening": ["parasitized", "parasitized"],
         "counting": ["uninfected", "parasitized"],
@@ -165,7 +178,7 @@ def test_the_operating_point_decides_anew_without_asking_the_network(
 
 def test_pictures_that_are_checked_while_the_operating_point_changes_follow_it(view: CheckCells) -> None:
     async def visit() -> None:
-        view.upload.take([Upload(f"{index}.png", grey_png(77)) for index in range(4)])
+        view.upload.take([UploadedFile(f"{index}.png", grey_png(77)) for index in range(4)])
         while not view.cards.results:
             await asyncio.sleep(0)
         view.choice.chosen = "screening"

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from malaria_detect.app.widgets import explanation
+from malaria_detect.app.widgets import CheckCells, UploadedFile, explanation
 from malaria_detect.app.widgets.cards import CellCards
-from malaria_detect.app.widgets.explanation import ResultExplainer, Shown, explains_itself
+from malaria_detect.app.widgets.explanation import ResultExplainer, Shown, explainer_of
 from malaria_detect.app.widgets.results import Result
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.explain import Explanation
+from malaria_detect.explain.explainer import Finding
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Refusal
-from tests.app.widgets.fakes import grey_png, prediction
+from tests.app.widgets.fakes import BrightnessDetector, grey_png, prediction
 
 
 def ask(cards: CellCards, number: object) -> None:
@@ -111,16 +113,8 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], list[str]]:
                     marked = np.zeros(image.size[::-1], dtype=bool)
                 asked.append("explained")
                 marked[10:20, 10:20] = True
-                return Explanation(
-                    "Parasitized",
-                    marked.astype(np.float32),
-                    marked,
-                    1.0,
-                    1.0,
-                    (),
-                    reliable,
-                    "What was found.",
-                )
+                finding: Finding = "reliable" if reliable else "not_confirmed"
+                return Explanation("Parasitized", finding, marked.astype(np.float32), marked)
 
         monkeypatch.setattr(explanation, "Explainer", Fake)
         return asked
@@ -132,10 +126,10 @@ def test_the_network_is_copied_at_the_first_question_only(
     looked: Callable[[bool], list[str]], detector: Detector, metadata: ModelMetadata
 ) -> None:
     asked = looked(True)
-    explain = ResultExplainer(explains_itself(detector))
+    explain = ResultExplainer(explainer_of(detector))
     assert asked == []
     for _ in range(2):
-        shown = explain(Result("a.png", prediction(0.9, metadata), grey_png(100)))
+        shown = explain(Result("a.png", prediction(0.9, metadata), b"", original=grey_png(100)))
     assert asked == ["copied the network", "explained", "explained"]
     with Image.open(io.BytesIO(shown.layer)) as layer:
         assert (layer.mode, layer.size) == ("RGBA", (60, 60))
@@ -147,14 +141,31 @@ def test_an_unreliable_mark_does_not_reach_the_browser(
     looked: Callable[[bool], list[str]], detector: Detector, metadata: ModelMetadata
 ) -> None:
     looked(False)
-    shown = ResultExplainer(explains_itself(detector))(
-        Result("a.png", prediction(0.9, metadata), grey_png(100))
+    shown = ResultExplainer(explainer_of(detector))(
+        Result("a.png", prediction(0.9, metadata), b"", original=grey_png(100))
     )
-    assert shown == Shown("What was found.")
+    assert shown.sentence.startswith("No reliable explanation")
+    assert shown.layer == b""
 
 
 def test_a_refused_picture_has_nothing_to_explain(detector: Detector) -> None:
     assert (
         "not checked"
-        in ResultExplainer(explains_itself(detector))(Result("a.png", Refusal("Empty."), b"")).sentence
+        in ResultExplainer(explainer_of(detector))(Result("a.png", Refusal("Empty."), b"")).sentence
     )
+
+
+def test_the_image_is_explained_as_it_was_uploaded_by_a_detector_that_can(metadata: ModelMetadata) -> None:
+    asked: list[bytes] = []
+
+    class Remote(BrightnessDetector):
+        def explain(self, image: bytes, answer: object) -> Explanation:
+            asked.append(image)
+            raise MalariaDetectError("The server is busy.")
+
+    view = CheckCells(Remote(metadata))  # type: ignore[arg-type]  # quacks like a Detector
+    large = grey_png(100, side=1000)
+    view.upload.take([UploadedFile("a.png", memoryview(large))])
+    shown = ResultExplainer(explainer_of(Remote(metadata)))(view.cards.results[0])  # type: ignore[arg-type]
+    assert asked == [large]
+    assert shown == Shown("The server is busy.")

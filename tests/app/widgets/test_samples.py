@@ -8,7 +8,7 @@ import pytest
 
 from malaria_detect.app.widgets import CheckCells
 from malaria_detect.app.widgets.samples import HANDFUL, CellSamples, handful
-from malaria_detect.app.widgets.upload import Upload
+from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE, find_cells
 from tests.app.widgets.fakes import BrightnessDetector
 
@@ -16,9 +16,9 @@ from tests.app.widgets.fakes import BrightnessDetector
 class Receiver:
     def __init__(self, answer: str | None = None) -> None:
         self.answer = answer
-        self.uploads: list[Upload] = []
+        self.uploads: list[UploadedFile] = []
 
-    def __call__(self, uploads: Sequence[Upload]) -> str | None:
+    def __call__(self, uploads: Sequence[UploadedFile]) -> str | None:
         self.uploads.extend(uploads)
         return self.answer
 
@@ -49,7 +49,7 @@ def test_cells_of_test_patients_are_preferred_and_called_so(cells_folder: Path) 
 def test_without_enough_of_them_the_page_says_that_the_model_may_know_the_cells(cells_folder: Path) -> None:
     samples = CellSamples(Receiver(), {"C100P61ThinF"}, seed=1)
     samples.draw()
-    assert "may have been trained on these very cells" in samples.note
+    assert "may have been trained on these cells" in samples.note
 
 
 def test_a_handful_is_random_and_repeatable(cells_folder: Path) -> None:
