@@ -179,7 +179,9 @@ def _limit(cells: int, patients: tuple[PatientCounts, ...]) -> str:
 
 # Simulated, and needed again whenever a visitor changes the operating point.
 @lru_cache(maxsize=256)
-def correction(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]) -> ParasitemiaEstimate | None:
+def correction(
+    parasitized: int, cells: int, patients: tuple[PatientCounts, ...]
+) -> ParasitemiaEstimate | None:
     """Cached :func:`~malaria_detect.metrics.parasitemia.corrected_parasitemia`; None if the counts say nothing."""
     try:
         return corrected_parasitemia(parasitized, cells, patients)

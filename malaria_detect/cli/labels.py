@@ -42,7 +42,7 @@ def _labels(options: argparse.Namespace) -> int:
     write_candidates(candidates, options.out)
     contradicted = sum(candidate.contradicted for candidate in candidates)
     print(
-        f"{options.out} written: {len(candidates)} labels, the least plausible first. For {contradicted} of them the "
+        f"{options.out} written: {len(candidates)} labels, the least plausible first. For {contradicted} the "
         "other class is more probable. Review them in notebooks/labels.ipynb: only a person can decide that a label is wrong."
     )
     if options.corrections:

@@ -23,6 +23,7 @@ from malaria_detect.evaluation.label_issues import (
     candidates_from,
     mixed,
     rank_label_errors,
+    with_corrections,
     write_candidates,
 )
 

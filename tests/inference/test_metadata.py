@@ -10,8 +10,8 @@ import pytest
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.corrections import Correction, Corrections
 from malaria_detect.data.nlm_cells import find_cells
-from malaria_detect.inference.model_files import PIN_VARIABLE, metadata_path, read_metadata, sha256_of
 from malaria_detect.inference.metadata import MetadataError
+from malaria_detect.inference.model_files import PIN_VARIABLE, metadata_path, read_metadata, sha256_of
 from malaria_detect.training.run import labelled_cells
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tools.model_card.render import BLOCKS
+from tools.model_card.serving import SERVE_SPEED
 
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.nlm_cells import CLASSES
@@ -25,7 +27,6 @@ from malaria_detect.inference.metadata import SCHEMA_VERSION, Epoch, ModelMetada
 from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.metrics import difference, scaled, score
 from malaria_detect.training.reported import Reported
-from tools.model_card.render import BLOCKS
 from tools.model_card.results import (
     BOOTSTRAP_SPEED,
     EXPLAIN_SPEED,
@@ -35,7 +36,6 @@ from tools.model_card.results import (
     TRAIN_SPEED,
     WAYS_SPEED,
 )
-from tools.model_card.serving import SERVE_SPEED
 
 PROJECT = Path(__file__).resolve().parents[2]
 START = StartWeights("file", "trunk.pth", "0" * 64, loaded=90, missing=12, identity_blocks=())
