@@ -160,7 +160,7 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
             apart: facts.range_of(published.on_these_cells, "accuracy", patients_apart=apart)
             for apart in (True, False)
         },
-        "speed": results.speed,
+        "speed": {name: results.speed.get(name) for name in SPEED},
         "commands": {name: command for name, (_, command) in SPEED.items()},
         "visitors_by_memory": facts.visitors_by_memory,
         "megabytes_per_visitor": facts.megabytes_per_visitor,
