@@ -7,7 +7,13 @@ from functools import lru_cache
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Refusal
-from malaria_detect.metrics import PatientCounts, formatting
+from malaria_detect.metrics import Estimate, PatientCounts
+from malaria_detect.metrics.formatting import (
+    format_count,
+    format_estimate,
+    format_percent,
+    format_threshold_percent,
+)
 from malaria_detect.metrics.parasitemia import (
     DetectionLimit,
     SlideError,
@@ -29,54 +35,6 @@ FLATTERED = (
     "only labels that networks of this kind doubted were looked at again, so that this flatters them and is no score "
     "to compare with others"
 )
-NO_BREAK = "\N{NO-BREAK SPACE}"
-
-
-def percent(share: float, decimals: int = 1) -> str:
-    """:func:`malaria_detect.metrics.formatting.percent` in one unbreakable word.
-
-    Examples
-    --------
-    >>> percent(0.9731) == f"97.3{NO_BREAK}%"
-    True
-    """
-    return formatting.percent(share, decimals).replace(" ", NO_BREAK)
-
-
-def with_interval(value: float, low: float, high: float, decimals: int = 1) -> str:
-    """A share and, in brackets, its 95 % interval where there is one.
-
-    Examples
-    --------
-    >>> with_interval(0.021, 0.014, 0.032).replace(NO_BREAK, " ")
-    '2.1 % (1.4 % to 3.2 %)'
-    """
-    share = percent(value, decimals)
-    return share if math.isnan(low) else f"{share} ({percent(low, decimals)} to {percent(high, decimals)})"
-
-
-def threshold(point: OperatingPoint) -> str:
-    """An operating point's threshold as per cent, with as many decimals as it takes to be neither 0 nor 100.
-
-    A threshold is exact, so that unlike in :func:`percent` nothing is said by "less than".
-    """
-    per_cent = 100 * point.threshold
-    for decimals in range(1, 6):
-        text = f"{per_cent:.{decimals}f}"
-        if 0 < float(text) < 100:
-            return f"{text}{NO_BREAK}%"
-    return f"{per_cent:g}{NO_BREAK}%"
-
-
-def count(number: int, noun: str) -> str:
-    """A number and what is counted.
-
-    Examples
-    --------
-    >>> count(1, "cell"), count(1200, "cell")
-    ('1 cell', '1,200 cells')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def summary(answers: Sequence[Prediction | Refusal]) -> str:
@@ -94,9 +52,9 @@ def summary(answers: Sequence[Prediction | Refusal]) -> str:
     parts = []
     if cells:
         look = "looks" if 1 in (parasitized, cells) else "look"
-        parts.append(f"{parasitized} of {count(cells, 'cell')} {look} parasitized.")
+        parts.append(f"{parasitized} of {format_count(cells, 'cell')} {look} parasitized.")
     if refused:
-        parts.append(f"{count(refused, 'picture')} could not be checked.")
+        parts.append(f"{format_count(refused, 'picture')} could not be checked.")
     return " ".join(parts)
 
 
@@ -113,14 +71,15 @@ def caution(point: OperatingPoint) -> str:
     alarms, healthy = scores.false_positive, scores.false_positive + scores.true_negative
     return (
         f"Read with care: on test patients the model, set to “{point.name}”, missed {missed:,} of {infected:,} "
-        f"parasitized cells ({percent(missed / infected)}) and called {alarms:,} of {healthy:,} uninfected ones "
-        f"parasitized ({percent(alarms / healthy)}). “No parasite found” never rules malaria out."
+        f"parasitized cells ({format_percent(missed / infected)}) and called {alarms:,} of {healthy:,} uninfected ones "
+        f"parasitized ({format_percent(alarms / healthy)}). “No parasite found” never rules malaria out."
     )
 
 
 def rule(point: OperatingPoint) -> str:
     """How an operating point's threshold was chosen, and what it is."""
-    return f"{point.rule.rstrip('.')}. Parasitized is called from a probability of {threshold(point)} on."
+    threshold = format_threshold_percent(point.threshold)
+    return f"{point.rule.rstrip('.')}. Parasitized is called from a probability of {threshold} on."
 
 
 def notes(answer: Prediction) -> list[str]:
@@ -135,7 +94,7 @@ def notes(answer: Prediction) -> list[str]:
     elif answer.uncertain:
         found.insert(
             0,
-            f"The model is less than {percent(answer.uncertain_below)} sure: look at this cell yourself.",
+            f"The model is less than {format_percent(answer.uncertain_below)} sure: look at this cell yourself.",
         )
     return found
 
@@ -160,13 +119,14 @@ def slide_sentences(answers: Sequence[Prediction | Refusal], point: OperatingPoi
     few = cells < FEW_CELLS
     were = "was" if parasitized == 1 else "were"
     return [
-        f"Of {count(cells, 'cell')}, {parasitized:,} {were} called parasitized: {percent(parasitized / cells)}.",
+        f"Of {format_count(cells, 'cell')}, {parasitized:,} {were} called parasitized: "
+        f"{format_percent(parasitized / cells)}.",
         _corrected(parasitized, cells, point.patients),
         _healthy(point.patients),
         _limit(cells, point.patients, few),
         (
-            f"{count(cells, 'cell')} {'is' if cells == 1 else 'are'} few: on a thin smear {FEW_CELLS:,} and more are "
-            "counted. "
+            f"{format_count(cells, 'cell')} {'is' if cells == 1 else 'are'} few: on a thin smear {FEW_CELLS:,} and "
+            "more are counted. "
             if few
             else ""
         )
@@ -179,16 +139,17 @@ def _corrected(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]
     estimate = correction(parasitized, cells, patients)
     if estimate is None:
         return "At this operating point it cannot be corrected for what the model misses and over-calls."
+    corrected = Estimate(estimate.estimate, estimate.low, estimate.high)
     return (
         "Corrected for what the model misses and over-calls, that is about "
-        f"{with_interval(estimate.estimate, estimate.low, estimate.high)}."
+        f"{format_estimate(corrected, format_percent)}."
     )
 
 
 def _healthy(patients: tuple[PatientCounts, ...]) -> str:
     reading = healthy_reading(patients)
     return (
-        f"A person without parasites would read about {with_interval(reading.value, reading.low, reading.high)} at "
+        f"A person without parasites would read about {format_estimate(reading, format_percent)} at "
         "this operating point, to go by the uninfected cells of the test patients, infected ones among them."
     )
 
@@ -199,7 +160,7 @@ def _limit(cells: int, patients: tuple[PatientCounts, ...], few: bool) -> str:
     if math.isnan(limit):
         return f"{with_these} no slide is told from one without parasites in 95 of 100 cases."
     return (
-        f"{with_these} a slide is told from one without parasites in 95 of 100 cases from {percent(limit)} on; "
+        f"{with_these} a slide is told from one without parasites in 95 of 100 cases from {format_percent(limit)} on; "
         "below that it is often missed."
     )
 

@@ -4,14 +4,15 @@ from malaria_detect.designs.comparison import OURS, Comparison, Row, Trained
 from malaria_detect.metrics import Estimate, Scores
 from malaria_detect.metrics.formatting import (
     MISSING,
-    count,
-    duration,
-    joined,
-    megabytes,
-    points,
-    rate,
-    score,
-    signed,
+    format_count,
+    format_duration,
+    format_estimate,
+    format_list,
+    format_megabytes,
+    format_points,
+    format_rate,
+    format_score,
+    format_signed,
 )
 
 _SCORE_NAMES = {
@@ -78,11 +79,11 @@ def lead(comparison: Comparison, shipped: Scores) -> str:
     ours = comparison.ours
     stale = ours is not None and ours.scores.estimates["accuracy"] != shipped.estimates["accuracy"]
     return (
-        f"{count(len(found))} networks, ours {'' if ours else 'not '}among them, on the same split by patient: trained "
-        "on the same patients, "
+        f"{format_count(len(found))} networks, ours {'' if ours else 'not '}among them, on the same split by patient: "
+        "trained on the same patients, "
         f"called parasitized from a threshold that was chosen on the same validation patients, and scored on the same "
-        f"{count(scores.cells)} cells of {count(scores.patients)} test patients, over whom the 95 % intervals are."
-        + (f" {NOT_SHIPPED}" if stale else "")
+        f"{format_count(scores.cells)} cells of {format_count(scores.patients)} test patients, over whom the 95 % "
+        "intervals are." + (f" {NOT_SHIPPED}" if stale else "")
     )
 
 
@@ -103,10 +104,11 @@ def differences(comparison: Comparison) -> str:
         "accuracy is higher than ours by more than differing patients explain": higher,
         "the difference from ours may be chance among these patients": open_,
     }
-    parts = [f"{what} for {joined(networks)}" for what, networks in kinds.items() if networks]
+    parts = [f"{what} for {format_list(networks)}" for what, networks in kinds.items() if networks]
     said = f"On the same cells, with the same patients drawn anew for both, {'; '.join(parts)}."
     if len(by_how_much) > 1:
-        said += f" With {count(len(by_how_much))} of them, about one in twenty would seem to differ by chance alone."
+        number = format_count(len(by_how_much))
+        said += f" With {number} of them, about one in twenty would seem to differ by chance alone."
     return f"{said} {overlaps(comparison)} {TRAINED_ONCE}"
 
 
@@ -124,8 +126,8 @@ def overlaps(comparison: Comparison) -> str:
         return "Nobody’s interval of accuracy overlaps ours."
     whose, overlap = ("intervals", "overlap") if len(found) > 1 else ("interval", "overlaps")
     return (
-        f"Taken alone, the {whose} of accuracy of {joined(found)} {overlap} ours; the difference on the same patients "
-        "says more."
+        f"Taken alone, the {whose} of accuracy of {format_list(found)} {overlap} ours; the difference on the same "
+        "patients says more."
     )
 
 
@@ -135,8 +137,8 @@ def training(comparison: Comparison) -> str:
     if ours is None or not others:
         return ""
     times = [trained.training_seconds for _, trained in others]
-    spread = _ends(duration(min(times)), duration(max(times)))
-    said = f"Ours was trained for {duration(ours.training_seconds)}, the others for {spread}"
+    spread = _ends(format_duration(min(times)), format_duration(max(times)))
+    said = f"Ours was trained for {format_duration(ours.training_seconds)}, the others for {spread}"
     said += (
         ": a part of any difference may be longer training, not a better design."
         if ours.training_seconds > max(times)
@@ -146,8 +148,8 @@ def training(comparison: Comparison) -> str:
     if cut:
         were = "was" if len(cut) == 1 else "were"
         said += (
-            f" {count(len(cut))} of the {count(len(others))} others {were} not trained quite as designed, as is told "
-            "of each below; with their own training they might do better."
+            f" {format_count(len(cut))} of the {format_count(len(others))} others {were} not trained quite as "
+            "designed, as is told of each below; with their own training they might do better."
         )
     return said
 
@@ -184,7 +186,7 @@ def printed(row: Row) -> str:
     """What is in print of a network, with how the cells were split for it."""
     if row.reported is None:
         return MISSING
-    numbers = [f"{score_name(name)} {score(value)}" for name, value in row.reported.scores.items()]
+    numbers = [f"{score_name(name)} {format_score(value)}" for name, value in row.reported.scores.items()]
     return f"{', '.join(numbers)} ({row.reported.protocol})" if numbers else MISSING
 
 
@@ -193,7 +195,9 @@ def less_ours(trained: Trained, name: str) -> str:
     less = trained.minus_ours.get(name)
     if less is None:
         return MISSING
-    return points(less) if name == "accuracy" else signed(less)
+    return (
+        format_estimate(less, format_points) if name == "accuracy" else format_estimate(less, format_signed)
+    )
 
 
 def less_ours_head(name: str) -> str:
@@ -204,11 +208,11 @@ def less_ours_head(name: str) -> str:
 def costs(trained: Trained) -> tuple[str, str, str, str, str]:
     """What a network costs, under :data:`COSTS`."""
     return (
-        f"{count(trained.input_size)} px",
-        count(trained.parameters),
-        megabytes(trained.file_bytes),
-        duration(trained.training_seconds),
-        rate(trained.pictures_per_second),
+        f"{format_count(trained.input_size)} px",
+        format_count(trained.parameters),
+        format_megabytes(trained.file_bytes),
+        format_duration(trained.training_seconds),
+        format_rate(trained.pictures_per_second),
     )
 
 

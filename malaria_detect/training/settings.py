@@ -11,7 +11,7 @@ from typing import Any
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.preprocessing import check_preprocess
 from malaria_detect.inference.metadata import Epoch
-from malaria_detect.metrics.formatting import joined
+from malaria_detect.metrics.formatting import format_list
 
 # Networks that may start from ImageNet's weights, as they are named with their files.
 TRUNKS = ("resnet34", "vgg16", "resnet50v2", "mobilenetv2")
@@ -150,7 +150,7 @@ def recorded(settings: TrainSettings) -> dict[str, Any]:
 def recipe(history: Sequence[Epoch], settings: Mapping[str, Any]) -> str:
     """The epochs of a training run in words: how many at each size of the pictures, and how many were averaged."""
     runs = [(size, len(list(epochs))) for size, epochs in groupby(history, key=lambda epoch: epoch.size)]
-    sizes = joined([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
+    sizes = format_list([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
     averaged = settings.get("average_epochs", 0)
     return f"{sizes}, the weights averaged over the last {averaged} of them" if averaged else sizes
 

@@ -36,7 +36,7 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
     metadata, evaluation = results.metadata, results.evaluation
     test, grouped = metadata.point().test, evaluation.grouped
     rates = {point.name: _rates(point) for point in metadata.operating_points}
-    threshold = formatting.threshold(grouped.scores.threshold)
+    threshold = formatting.format_threshold(grouped.scores.threshold)
     figures = {
         "reports/confusion.svg": plots.confusion_matrix(test),
         "reports/roc.svg": plots.roc_curve(test, metadata.roc, rates),

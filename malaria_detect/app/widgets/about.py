@@ -9,10 +9,15 @@ from typing import Any
 
 import malaria_detect
 from malaria_detect.app.widgets.base import Text
-from malaria_detect.app.wording import NOT_CALIBRATED, count, percent, threshold
+from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.evaluation.literature import LiteratureError, read_published
 from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.metrics.formatting import megabytes
+from malaria_detect.metrics.formatting import (
+    format_count,
+    format_megabytes,
+    format_percent,
+    format_threshold_percent,
+)
 from malaria_detect.training.settings import recipe
 
 TEXT = Path(__file__).parent / "texts" / "about.html"
@@ -48,19 +53,20 @@ def about(metadata: ModelMetadata, published: str | os.PathLike[str] = "reports/
         "Labels learnt": f"as {metadata.labels_learnt}",
         "Temperature": f"{metadata.temperature:.3f}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
-        "Model file": f"{metadata.file_name}, {megabytes(metadata.size_bytes)}",
+        "Model file": f"{metadata.file_name}, {format_megabytes(metadata.size_bytes)}",
         "SHA-256": metadata.sha256,
         "Licence": metadata.licence,
     }
     healthy = [point.test.estimates["specificity"].value for point in metadata.operating_points]
     return Template(TEXT.read_text(encoding="utf-8")).substitute(
         intended_use=escape(metadata.intended_use),
-        false_alarms=f"{percent(1 - max(healthy))} to {percent(1 - min(healthy))}",
+        false_alarms=f"{format_percent(1 - max(healthy))} to {format_percent(1 - min(healthy))}",
         elsewhere=elsewhere,
         doubted=doubted,
         calibration=_calibration(metadata),
         points="".join(
-            f"<li><b>{escape(point.name.capitalize())}</b>, from {threshold(point)} on. {escape(point.rule)}</li>"
+            f"<li><b>{escape(point.name.capitalize())}</b>, from {format_threshold_percent(point.threshold)} on. "
+            f"{escape(point.rule)}</li>"
             for point in metadata.operating_points
         ),
         default=escape(metadata.default_point),
@@ -90,11 +96,11 @@ def _calibration(metadata: ModelMetadata) -> str:
     scores = metadata.point().test
     return (
         "Its probabilities are calibrated: the network’s log-odds are divided by one number, fitted on validation "
-        f"patients (temperature scaling, {metadata.temperature:.3f}). On {count(scores.patients, 'test patient')} a "
-        f"probability then lies {scores.estimates['ece'].value:.4f} on average from the share of cells that turn out "
-        f"so, where the network’s own lies {metadata.ece_raw:.4f}. The order of the cells stays as it is. The "
-        "network’s own probability, which <code>learn.predict</code> of plain fastai gives, stands under “Details” on "
-        "every card."
+        f"patients (temperature scaling, {metadata.temperature:.3f}). On "
+        f"{format_count(scores.patients, 'test patient')} a probability then lies {scores.estimates['ece'].value:.4f} "
+        f"on average from the share of cells that turn out so, where the network’s own lies {metadata.ece_raw:.4f}. "
+        "The order of the cells stays as it is. The network’s own probability, which <code>learn.predict</code> of "
+        "plain fastai gives, stands under “Details” on every card."
     )
 
 
@@ -103,11 +109,12 @@ def _uncertainty(metadata: ModelMetadata) -> str:
     caught = (
         ""
         if math.isnan(uncertainty.test_caught)
-        else f", and {percent(uncertainty.test_caught)} of the wrong calls are among them"
+        else f", and {format_percent(uncertainty.test_caught)} of the wrong calls are among them"
     )
     return (
-        f"A call is marked uncertain if its probability is under {percent(uncertainty.below)}. On test patients, at "
-        f"“{escape(metadata.default_point)}”, {percent(uncertainty.test_share)} of the cells are uncertain{caught}."
+        f"A call is marked uncertain if its probability is under {format_percent(uncertainty.below)}. On test "
+        f"patients, at “{escape(metadata.default_point)}”, {format_percent(uncertainty.test_share)} of the cells are "
+        f"uncertain{caught}."
     )
 
 

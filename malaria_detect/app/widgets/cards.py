@@ -8,17 +8,10 @@ import traitlets
 from malaria_detect.app.widgets.base import SCRIPTS, Part, script
 from malaria_detect.app.widgets.explanation import Shown
 from malaria_detect.app.widgets.results import Result, results_csv, results_report
-from malaria_detect.app.wording import (
-    VERDICTS,
-    caution,
-    notes,
-    slide_sentences,
-    summary,
-    threshold,
-)
+from malaria_detect.app.wording import VERDICTS, caution, notes, slide_sentences, summary
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Refusal
-from malaria_detect.metrics.formatting import likelihood
+from malaria_detect.metrics.formatting import format_probability, format_threshold_percent
 
 CSV_NAME = "malaria_detect_results.csv"
 REPORT_NAME = "malaria_detect_report.html"
@@ -189,13 +182,16 @@ def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
         "kind": answer.decision.lower(),
         "verdict": VERDICTS[answer.decision],
         "bars": [
-            (name, round(100 * share, 2), likelihood(share), round(share, 6))
+            (name, round(100 * share, 2), format_probability(share), round(share, 6))
             for name, share in answer.probabilities.items()
         ],
         "notes": notes(answer),
         "details": [
             ("Picture", f"{width} × {height} px"),
-            ("Operating point", f"{point.name}, parasitized from {threshold(point)} on"),
+            (
+                "Operating point",
+                f"{point.name}, parasitized from {format_threshold_percent(point.threshold)} on",
+            ),
             ("Probability of parasitized, calibrated", f"{answer.probability_parasitized:.6f}"),
             (
                 "The network’s own softmax, which learn.predict gives",

@@ -7,7 +7,7 @@ from pathlib import Path
 from malaria_detect import plots
 from malaria_detect.app.widgets.base import figure
 from malaria_detect.app.widgets.scores import NAMES, SHARES, interval, value
-from malaria_detect.app.wording import FLATTERED, count, percent
+from malaria_detect.app.wording import FLATTERED
 from malaria_detect.evaluation.cross_validation import (
     CrossValidation,
     CrossValidationError,
@@ -15,7 +15,14 @@ from malaria_detect.evaluation.cross_validation import (
     read_evaluation,
 )
 from malaria_detect.metrics import Estimate, worst_patients
-from malaria_detect.metrics.formatting import joined, points, signed
+from malaria_detect.metrics.formatting import (
+    format_count,
+    format_estimate,
+    format_list,
+    format_percent,
+    format_points,
+    format_signed,
+)
 from malaria_detect.training.settings import recipe
 
 COMPARED = ("accuracy", "sensitivity", "specificity", "f1", "mcc", "roc_auc")
@@ -48,9 +55,9 @@ def _lead(grouped: CrossValidation) -> str:
     scores, run = grouped.scores, grouped.run
     return (
         f"<p class='md-lead'>{run.folds} further networks, {escape(recipe(run.histories[0], run.settings))}, each "
-        f"trained without a part of the patients and scored on just these: {count(scores.cells, 'cell')} of "
-        f"{count(scores.patients, 'patient')} in all. Beside them a network whose cells were split at random, as most "
-        "published ones are.</p>"
+        f"trained without a part of the patients and scored on just these: {format_count(scores.cells, 'cell')} of "
+        f"{format_count(scores.patients, 'patient')} in all. Beside them a network whose cells were split at random, "
+        "as most published ones are.</p>"
     )
 
 
@@ -79,13 +86,18 @@ def _table(evaluation: Evaluation) -> str:
         f"<th scope='col'>Random split{stamp}</th><th scope='col'>Leak: random less apart</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"
         f"<p class='md-aside'>All with 95 % intervals over patients, called parasitized from "
-        f"{percent(evaluation.grouped.scores.threshold)} on. {STAMP.capitalize()}, a network is asked about people it "
-        f"has already seen; leakage is the difference on the {evaluation.leakage_cells:,} cells held out by both.</p>"
+        f"{format_percent(evaluation.grouped.scores.threshold)} on. {STAMP.capitalize()}, a network is asked about "
+        f"people it has already seen; leakage is the difference on the {evaluation.leakage_cells:,} cells held out by "
+        "both.</p>"
     )
 
 
 def _leakage(name: str, leakage: Estimate) -> str:
-    return f"{points(leakage)} points" if name in SHARES else signed(leakage)
+    return (
+        f"{format_estimate(leakage, format_points)} points"
+        if name in SHARES
+        else format_estimate(leakage, format_signed)
+    )
 
 
 def _corrected(grouped: CrossValidation) -> str:
@@ -95,7 +107,7 @@ def _corrected(grouped: CrossValidation) -> str:
     return (
         f"<p class='md-aside'>On corrected labels, with patients kept apart, accuracy is "
         f"{value('accuracy', accuracy.value)} ({interval('accuracy', accuracy)}) over the "
-        f"{count(grouped.corrected_scores.cells, 'cell')} whose corrected label is certain; {FLATTERED}.</p>"
+        f"{format_count(grouped.corrected_scores.cells, 'cell')} whose corrected label is certain; {FLATTERED}.</p>"
     )
 
 
@@ -117,12 +129,16 @@ def _figures(evaluation: Evaluation) -> str:
 
 def _read_dots(grouped: CrossValidation) -> str:
     within = grouped.within
-    worst = joined(
-        [f"{patient.group} {percent(patient.accuracy)}" for patient in worst_patients(grouped.patients)]
+    worst = format_list(
+        [
+            f"{patient.group} {format_percent(patient.accuracy)}"
+            for patient in worst_patients(grouped.patients)
+        ]
     )
     return (
-        f"Patients differ: in {within.hits:,} of {within.total:,} ({percent(within.value)}) the share of parasitized "
-        f"cells is called within 5 points of the labelled share; the fewest cells are called as labelled in {worst}."
+        f"Patients differ: in {within.hits:,} of {within.total:,} ({format_percent(within.value)}) the share of "
+        "parasitized cells is called within 5 points of the labelled share; the fewest cells are called as labelled "
+        f"in {worst}."
     )
 
 
@@ -135,6 +151,6 @@ def _read_leakage(evaluation: Evaluation) -> str:
     else:
         found = "which may be chance"
     return (
-        f"On the same cells accuracy on the random split differs by {points(leakage)} points, {found}: for a "
-        "new patient the number with patients kept apart holds."
+        f"On the same cells accuracy on the random split differs by {format_estimate(leakage, format_points)} points, "
+        f"{found}: for a new patient the number with patients kept apart holds."
     )

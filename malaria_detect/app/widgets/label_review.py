@@ -27,7 +27,7 @@ from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.evaluation.label_issues import CandidateError
 from malaria_detect.inference.metadata import RESEARCH_USE
-from malaria_detect.metrics.formatting import likelihood
+from malaria_detect.metrics.formatting import format_probability
 
 PAGE = 12
 SHOWN_SIDE = 480  # px; a cell takes about 300 px of the page, on screens with up to two pixels for one
@@ -208,7 +208,7 @@ class LabelReview(Part):
         if known is not None or not self.blind:
             card["facts"] = [
                 ("Published", candidate.label),
-                ("Believed", likelihood(candidate.believed)),
+                ("Believed", format_probability(candidate.believed)),
                 ("Patient", candidate.patient_group),
                 ("File", candidate.file),
             ]

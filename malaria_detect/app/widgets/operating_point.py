@@ -5,8 +5,8 @@ from typing import Any
 import traitlets
 
 from malaria_detect.app.widgets.base import Part, script
-from malaria_detect.app.wording import percent, threshold
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
+from malaria_detect.metrics.formatting import format_percent, format_threshold_percent
 
 
 class OperatingPointChoice(Part):
@@ -69,8 +69,8 @@ def _shown(point: OperatingPoint) -> dict[str, str]:
     return {
         "name": point.name,
         "title": point.name.capitalize(),
-        "threshold": threshold(point),
+        "threshold": format_threshold_percent(point.threshold),
         "rule": point.rule,
-        "missed": percent(1 - sensitivity),
-        "alarms": percent(1 - specificity),
+        "missed": format_percent(1 - sensitivity),
+        "alarms": format_percent(1 - specificity),
     }

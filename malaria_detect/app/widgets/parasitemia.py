@@ -1,12 +1,14 @@
 """What a slide would read at each operating point, as HTML."""
 
 import math
+from functools import partial
 from html import escape
 
 from malaria_detect import plots
 from malaria_detect.app.widgets.base import figure
-from malaria_detect.app.wording import detection_limit, percent, threshold, with_interval
+from malaria_detect.app.wording import detection_limit
 from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.metrics.formatting import format_estimate, format_percent, format_threshold_percent
 from malaria_detect.metrics.parasitemia import healthy_reading
 
 # What guidelines let a microscopist count: CDC, BSH, WHO (Malar J 2021, s12936-021-03889-7).
@@ -29,9 +31,9 @@ def slide_table(metadata: ModelMetadata) -> str:
         )
         rows.append(
             f"<tr role='row'><th scope='row' role='rowheader'>{escape(point.name.capitalize())}</th>"
-            f"<td role='cell' data-name='Called parasitized'>from {threshold(point)}</td>"
+            f"<td role='cell' data-name='Called parasitized'>from {format_threshold_percent(point.threshold)}</td>"
             f"<td role='cell' data-name='Without parasites reads'>"
-            f"{with_interval(reading.value, reading.low, reading.high, 2)}</td>{limits}</tr>"
+            f"{format_estimate(reading, partial(format_percent, decimals=2))}</td>{limits}</tr>"
         )
     return (
         "<table class='md-table' role='table'><caption class='md-hidden'>What a slide would read</caption><thead><tr>"
@@ -49,7 +51,7 @@ def slide_view(metadata: ModelMetadata) -> str:
         "share of false alarms counts.</p>"
         + slide_table(metadata)
         + "<p class='md-aside'>How to read it: even the cells of a person without parasites do not read "
-        f"{percent(0.0)}, with “{escape(lowest.name)}” they come closest. From the limit of detection on "
+        f"{format_percent(0.0)}, with “{escape(lowest.name)}” they come closest. From the limit of detection on "
         "a slide is told from one without parasites in 95 of 100 cases when so many cells are counted; below it is "
         "often missed, because patients differ in how many of their cells are called by mistake. All of it goes by "
         "the uninfected cells of the test patients, infected ones among them.</p><div class='md-figures'>"
@@ -83,4 +85,4 @@ def slide_view(metadata: ModelMetadata) -> str:
 
 
 def _limit(share: float) -> str:
-    return "none" if math.isnan(share) else percent(share, 2)
+    return "none" if math.isnan(share) else format_percent(share, 2)

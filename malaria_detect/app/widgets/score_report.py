@@ -12,9 +12,10 @@ from malaria_detect.app.widgets.designs import designs_view
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.parasitemia import slide_view
 from malaria_detect.app.widgets.scores import point_figures, point_scores
-from malaria_detect.app.wording import NOT_CALIBRATED, percent
+from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.designs.comparison import DESIGNS
 from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.metrics.formatting import format_percent
 
 
 class ScoreReport(Column):
@@ -108,13 +109,14 @@ def _read_accuracy(metadata: ModelMetadata) -> str:
     best = max(history, key=lambda epoch: epoch.accuracy)
     read = (
         "Share of the validation patients' cells that were called as labelled, after each epoch: "
-        f"{percent(history[-1].accuracy)} at the end, {percent(best.accuracy)} at best (epoch {best.epoch})."
+        f"{format_percent(history[-1].accuracy)} at the end, {format_percent(best.accuracy)} at best (epoch "
+        f"{best.epoch})."
     )
     if averaged:
         accuracy = metadata.point().validation.estimates["accuracy"].value
         read += (
             f" The model is none of these: its weights are the average over the last {averaged} epochs. Called at "
-            f"“{metadata.default_point}”, whose threshold was chosen on these very cells, {percent(accuracy)} are as "
-            "labelled."
+            f"“{metadata.default_point}”, whose threshold was chosen on these very cells, {format_percent(accuracy)} "
+            "are as labelled."
         )
     return read

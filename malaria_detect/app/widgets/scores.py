@@ -1,13 +1,20 @@
 """Scores as HTML: the table with intervals and how to read each, and the figures of one operating point."""
 
-import math
+from functools import partial
 from html import escape
 
 from malaria_detect import plots
 from malaria_detect.app.widgets.base import figure
-from malaria_detect.app.wording import FLATTERED, count, percent, threshold
+from malaria_detect.app.wording import FLATTERED
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.metrics import Estimate, Scores
+from malaria_detect.metrics.formatting import (
+    format_count,
+    format_interval,
+    format_percent,
+    format_score,
+    format_threshold_percent,
+)
 
 NAMES = {
     "accuracy": "Accuracy",
@@ -30,13 +37,14 @@ def point_scores(metadata: ModelMetadata, point: OperatingPoint) -> str:
     """The scores of an operating point on test patients: a sentence and a table."""
     scores = point.test
     return (
-        f"<p class='md-lead'>At “{escape(point.name)}” ({threshold(point)} and more is called parasitized), on "
-        f"{count(scores.cells, 'cell')} of {count(scores.patients, 'patient')} whom the model never saw:</p>"
+        f"<p class='md-lead'>At “{escape(point.name)}” ({format_threshold_percent(point.threshold)} and more is called "
+        f"parasitized), on {format_count(scores.cells, 'cell')} of {format_count(scores.patients, 'patient')} whom the "
+        "model never saw:</p>"
         + score_table(scores)
         + "<p class='md-aside'>The intervals come from drawing the patients anew many times: they show how much a "
         "score depends on who happened to be among them. They say nothing of another laboratory. "
         "The labels themselves are in part wrong, so that no honest score can be "
-        f"{percent(1.0)}.{_corrected(metadata)}</p>"
+        f"{format_percent(1.0)}.{_corrected(metadata)}</p>"
     )
 
 
@@ -47,8 +55,8 @@ def _corrected(metadata: ModelMetadata) -> str:
     accuracy = scores.estimates["accuracy"]
     return (
         f" On corrected labels accuracy at “{escape(metadata.default_point)}” is {value('accuracy', accuracy.value)} "
-        f"({interval('accuracy', accuracy)}) over the {count(scores.cells, 'cell')} whose corrected label is certain; "
-        f"{FLATTERED}."
+        f"({interval('accuracy', accuracy)}) over the {format_count(scores.cells, 'cell')} whose corrected label is "
+        f"certain; {FLATTERED}."
     )
 
 
@@ -102,16 +110,12 @@ def score_table(scores: Scores) -> str:
 
 def value(name: str, number: float) -> str:
     """A score's value: shares of cells as per cent, all others as plain numbers; a dash where it is not defined."""
-    if math.isnan(number):
-        return "–"
-    return percent(number) if name in SHARES else f"{number:.4f}"
+    return format_percent(number) if name in SHARES else format_score(number, 4)
 
 
 def interval(name: str, estimate: Estimate) -> str:
     """A score's 95 % interval."""
-    if math.isnan(estimate.low):
-        return "–"
-    return f"{value(name, estimate.low)} to {value(name, estimate.high)}"
+    return format_interval(estimate, partial(value, name))
 
 
 def _counts(estimate: Estimate) -> str:
@@ -158,8 +162,8 @@ def _few(scores: Scores) -> str:
     alarms = (1 - FEW) * (1 - scores.estimates["specificity"].value)
     if not found + alarms > 0:
         return ""
-    right = percent(found / (found + alarms))
-    return f"On a slide with {percent(FEW)} of the cells infected it would be about {right}."
+    right = format_percent(found / (found + alarms))
+    return f"On a slide with {format_percent(FEW)} of the cells infected it would be about {right}."
 
 
 def _read_matrix(scores: Scores) -> str:
@@ -174,5 +178,5 @@ def _read_roc(scores: Scores) -> str:
     return (
         "Each point is one threshold: the further up, the more parasitized cells are found; the further right, the "
         "more uninfected ones are called parasitized. The chosen operating point finds "
-        f"{percent(sensitivity)} and gives {percent(1 - specificity)} false alarms."
+        f"{format_percent(sensitivity)} and gives {format_percent(1 - specificity)} false alarms."
     )
