@@ -364,7 +364,7 @@ def test_a_saved_notebook_would_hold_neither_names_nor_pictures(
 def test_the_notebook_runs_and_ends_in_a_review(
     drawn_cells: Path, cells: tuple[Cell, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    notebook = nbformat.read(PROJECT / "labels.ipynb", as_version=4)
+    notebook = nbformat.read(PROJECT / "notebooks" / "labels.ipynb", as_version=4)
     write_held_out(predictions(cells), tmp_path / "predictions.csv")
     names: dict[str, Any] = {}
     *sources, review = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -387,7 +387,7 @@ def test_the_notebook_runs_and_ends_in_a_review(
 
 
 def test_the_notebook_is_committed_without_outputs_and_widget_state() -> None:
-    notebook = nbformat.read(PROJECT / "labels.ipynb", as_version=4)
+    notebook = nbformat.read(PROJECT / "notebooks" / "labels.ipynb", as_version=4)
     nbformat.validate(notebook)
     assert "widgets" not in notebook.metadata
     for cell in notebook.cells:
