@@ -1,0 +1,119 @@
+"""Metadata of a model and a comparison of designs, computed from drawn probabilities."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.designs.comparison import Comparison, Row, Trained
+from malaria_detect.inference.calibrate import Logits, assess
+from malaria_detect.inference.metadata import SCHEMA_VERSION, Epoch, ModelMetadata, Side, StartWeights
+from malaria_detect.metrics import difference, scaled, score
+from malaria_detect.training.reported import Reported
+
+START = StartWeights("file", "trunk.pth", "0" * 64, loaded=90, missing=12, identity_blocks=())
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of drawn patients; every third patient is healthy."""
+
+    files: list[str]
+    groups: list[str]
+    labels: np.ndarray
+    logits: np.ndarray
+
+
+def made_up_cells(seed: int, patients: int = 18, cells: int = 20, apart: float = 4.0) -> Cells:
+    """Log-odds that differ by ``apart`` between the classes, with an offset for each patient."""
+    rng = np.random.default_rng(seed)
+    groups = [f"C{100 + patient}P{60 + patient}ThinF" for patient in range(patients) for _ in range(cells)]
+    files = [f"{group}_IMG_20150918_144104_cell_{place % cells}.png" for place, group in enumerate(groups)]
+    infected = np.repeat(np.arange(patients) % 3 > 0, cells)
+    labels = infected & (rng.random(len(files)) < 0.6)
+    offset = np.repeat(rng.normal(0, 1, patients), cells)
+    return Cells(files, groups, labels, apart * (labels - 0.5) + offset + rng.normal(0, 1, len(files)))
+
+
+def made_up_metadata(seed: int = 0) -> ModelMetadata:
+    train, valid, test = (made_up_cells(seed + number) for number in (3, 1, 2))
+    assessment = assess(_logits(valid), _logits(test))
+    history = tuple(
+        Epoch(number, size, 0.6 / number, 0.5 / number, 1 - 0.2 / number, 0.9, 0.9, 0.9, 0.97, 60.0)
+        for number, size in enumerate((64, 64, 96), start=1)
+    )
+    return ModelMetadata(
+        schema_version=SCHEMA_VERSION,
+        file_name="export.pkl",
+        sha256="0123456789abcdef" * 4,
+        size_bytes=43_800_000,
+        architecture="resnet34",
+        classes=("Parasitized", "Uninfected"),
+        resize=460,
+        input_size=224,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.2, 0.2, 0.2),
+        weights=START,
+        data_fingerprint="0" * 64,
+        split="grouped",
+        seed=0,
+        train=_side(train),
+        valid=_side(valid),
+        test=_side(test),
+        versions={"torch": "2.14.1"},
+        settings={"sizes": [64, 64, 96], "batch_size": 64, "seed": 13},
+        history=history,
+        logits_sha256="b" * 64,
+        **vars(assessment),
+        created="2026-01-31",
+        licence="Apache-2.0",
+        intended_use="For research on single cells.",
+    )
+
+
+def made_up_comparison(protocol: str = "grouped") -> Comparison:
+    """The shipped design, a much worse one, one that differs by a little noise, and one that was not run."""
+    cells = made_up_cells(7)
+    rng = np.random.default_rng(8)
+    ours = scaled(cells.logits, 1.0)
+
+    def trained(noise: float, seconds: float, changed: tuple[str, ...]) -> Trained:
+        probability = scaled(cells.logits + rng.normal(0, noise, len(cells.logits)), 1.0)
+        compared = noise > 0 and protocol == "grouped"
+        return Trained(
+            scores=score(cells.labels, probability, cells.groups, resamples=50),
+            minus_ours=difference(cells.labels, probability, ours, cells.groups, resamples=50)
+            if compared
+            else {},
+            parameters=8_452_130,
+            file_bytes=33_900_000,
+            training_seconds=seconds,
+            pictures_per_second=310.3,
+            input_size=128,
+            created="2026-01-31",
+            settings={},
+            start=START,
+            changed=changed,
+        )
+
+    random = Reported("random 70/30", {"accuracy": 0.9598}, "loss 0.1214", "a public repository")
+    cut_short = trained(6, 600, ("2 epochs instead of 30",))
+    rows = (
+        Row("resnet34", "The shipped model", "this project", "", None, trained(0, 20_000, ()), ""),
+        Row("keras-cnn", "Three convolutions", "a tutorial", "the rate", random, cut_short, ""),
+        Row("resnet18", "Four stages", "a repository", "", None, trained(0.01, 1200, ()), ""),
+        Row("vgg16-frozen", "A frozen trunk.", "", "", random, None, "Its weights were not at hand."),
+    )
+    return Comparison(protocol, "0" * 64, rows, "an abacus", {"torch": "2.14.1"}, "2026-01-31")
+
+
+def _logits(cells: Cells) -> Logits:
+    labels = tuple(CLASSES[0] if label else CLASSES[1] for label in cells.labels)
+    return Logits(tuple(cells.files), tuple(cells.groups), labels, labels, tuple(cells.logits.tolist()))
+
+
+def _side(cells: Cells) -> Side:
+    parasitized = int(cells.labels.sum())
+    return Side(
+        len(cells.files), parasitized, len(cells.files) - parasitized, tuple(sorted(set(cells.groups)))
+    )
