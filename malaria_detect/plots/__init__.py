@@ -3,7 +3,7 @@
 One style everywhere: the colour-blind-safe palette of Okabe and Ito [1]_ (parasitized vermillion, uninfected blue),
 labels beside what they name instead of legends, and type that can still be read when a figure is 360 px wide. What a
 figure is called stands where it is shown: above it in the notebook or on the page.
-A notebook shows a figure after ``%matplotlib inline``; a page takes :func:`to_svg`.
+A notebook shows a figure after ``%matplotlib inline``; a page uses :func:`as_img`.
 
 References
 ----------
@@ -27,7 +27,7 @@ from malaria_detect.plots.leakage import ComparedScore, patient_leakage, score_c
 from malaria_detect.plots.parasitemia import apparent_parasitemia, detection_limits
 from malaria_detect.plots.patients import patient_dots
 from malaria_detect.plots.style import CLASS_COLORS
-from malaria_detect.plots.svg import to_svg
+from malaria_detect.plots.svg import as_img, to_svg_bytes
 from malaria_detect.plots.training import accuracy_curves, loss_curves, lr_curve
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "accuracy_curves",
     "activation_grid",
     "apparent_parasitemia",
+    "as_img",
     "cell_grid",
     "class_counts",
     "class_images",
@@ -54,6 +55,6 @@ __all__ = [
     "roc_curve",
     "score_comparison",
     "size_histogram",
-    "to_svg",
+    "to_svg_bytes",
     "top_losses",
 ]

@@ -94,7 +94,7 @@ def test_how_good_is_it_shows_the_metadata_figures_and_scores(page: Page, metada
         expect(
             view.get_by_role("figure").filter(has=page.get_by_role("heading", name=figure))
         ).to_be_visible()
-    expect(view.locator("svg[role=img]")).to_have_count(len(FIGURES))
+    expect(view.locator("figure img")).to_have_count(len(FIGURES))
     accuracy = metadata.point().test.estimates["accuracy"]
     table = view.get_by_role("table", name="Scores on test patients")
     expect(table.get_by_role("row", name="Accuracy")).to_contain_text(

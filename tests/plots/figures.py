@@ -199,15 +199,6 @@ def figure_of(name: str) -> Figure:
     return FIGURES[name]()
 
 
-@cache
-def svg_of(name: str) -> str:
-    return plots.to_svg(figure_of(name), description_of(name))
-
-
-def description_of(name: str) -> str:
-    return f'The figure {name} of <some> "cells" & more.'
-
-
 def written(figure: Figure) -> list[Text]:
     """Everything that stands written in a figure: not the numbers of ticks beyond an axis, or of axes left out."""
     figure.draw_without_rendering()

@@ -50,7 +50,7 @@ def test_drawing_leaves_the_global_settings_and_pyplot_alone() -> None:
 import sys, matplotlib
 before = matplotlib.rcParams.copy()
 from malaria_detect import plots
-plots.to_svg(plots.class_counts({"all": {"Parasitized": 1, "Uninfected": 2}}), "Three cells.")
+plots.to_svg_bytes(plots.class_counts({"all": {"Parasitized": 1, "Uninfected": 2}}))
 print(before == matplotlib.rcParams.copy(), "matplotlib.pyplot" in sys.modules, "torch" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

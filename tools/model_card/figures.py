@@ -26,10 +26,7 @@ FIGURES = {
 
 def draw(results: Results, readings: Sequence[SlideReading]) -> dict[str, str]:
     """SVG documents by file name; without a comparison of designs its figure is left out."""
-    return {
-        name: plots.to_svg(figure, FIGURES[name]) + "\n"
-        for name, figure in _figures(results, readings).items()
-    }
+    return {name: plots.to_svg_bytes(figure).decode() for name, figure in _figures(results, readings).items()}
 
 
 def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Figure]:

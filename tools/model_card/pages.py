@@ -123,16 +123,9 @@ def _environment() -> Environment:
         megabytes=formatting.format_megabytes,
         listed=formatting.format_list,
         score_name=description.score_name,
-        figure=_image,
+        figure=lambda name: f"![{FIGURES[name]}]({name.removeprefix('docs/')})",
     )
     return templates
-
-
-def _image(name: str) -> str:
-    """Figure in Markdown: MkDocs rewrites the link of its own syntax; GitHub needs an element with a width."""
-    if name.startswith("docs/"):
-        return f"![{FIGURES[name]}]({Path(name).name})"
-    return f'<img src="{name}" width="560" alt="{FIGURES[name]}">'
 
 
 def _whole_percent(share: float) -> str:

@@ -9,7 +9,7 @@ import anywidget
 import traitlets
 from matplotlib.figure import Figure
 
-from malaria_detect.plots import to_svg
+from malaria_detect.plots import as_img
 
 STYLE = Path(__file__).parent / "style"
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -27,9 +27,9 @@ def as_references(parts: Sequence[anywidget.AnyWidget], _: object) -> list[str]:
 
 def figure(title: str, drawing: Figure, sentence: str) -> str:
     """A drawing as HTML, under its title and over the sentence that says how to read it."""
-    svg = to_svg(drawing, f"{title}. {sentence}")
+    image = as_img(drawing, f"{title}. {sentence}")
     caption = f"<figcaption>{escape(sentence)}</figcaption>"
-    return f"<figure class='md-figure'><h3>{escape(title)}</h3>{svg}{caption}</figure>"
+    return f"<figure class='md-figure'><h3>{escape(title)}</h3>{image}{caption}</figure>"
 
 
 class Part(anywidget.AnyWidget):
