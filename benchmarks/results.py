@@ -1,4 +1,4 @@
-"""Where benchmarks write their numbers, and on what machine they were measured."""
+"""Write the reports of benchmarks, with the machine that they were measured on."""
 
 import datetime
 import json
@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
+from malaria_detect.core.atomic import write_text
+
 REPORTS = Path(__file__).parent.parent / "reports"
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and versions that the numbers belong to."""
+    """Processor, number of cores, torch version and date of a measurement."""
     capabilities = torch.cpu.get_capabilities()
     return {
         "processor": capabilities.get("cpu_name") or platform.processor() or platform.machine(),
@@ -25,7 +27,7 @@ def machine() -> dict[str, Any]:
 
 
 def write(name: str, numbers: dict[str, Any]) -> None:
-    """Write a report to ``reports/``; ``make report`` puts its numbers into the README."""
+    """Write a JSON report to ``reports/``; ``make report`` puts its numbers into docs/performance.md."""
     REPORTS.mkdir(exist_ok=True)
     text = json.dumps({**numbers, "machine": machine()}, indent=1) + "\n"
-    (REPORTS / name).write_text(text, encoding="utf-8")
+    write_text(REPORTS / name, text)

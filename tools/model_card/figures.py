@@ -26,17 +26,14 @@ FIGURES = {
 
 def draw(results: Results, readings: Sequence[SlideReading]) -> dict[str, str]:
     """SVG documents by file name; without a comparison of designs its figure is left out."""
-    return {
-        name: plots.to_svg(figure, FIGURES[name]) + "\n"
-        for name, figure in _figures(results, readings).items()
-    }
+    return {name: plots.to_svg_bytes(figure).decode() for name, figure in _figures(results, readings).items()}
 
 
 def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Figure]:
     metadata, evaluation = results.metadata, results.evaluation
     test, grouped = metadata.point().test, evaluation.grouped
     rates = {point.name: _rates(point) for point in metadata.operating_points}
-    threshold = formatting.threshold(grouped.scores.threshold)
+    threshold = formatting.format_threshold(grouped.scores.threshold)
     figures = {
         "reports/confusion.svg": plots.confusion_matrix(test),
         "reports/roc.svg": plots.roc_curve(test, metadata.roc, rates),

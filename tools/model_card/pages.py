@@ -105,25 +105,31 @@ def _environment() -> Environment:
         autoescape=False,  # Markdown, from files of the repository
     )
     templates.filters.update(
-        count=formatting.count,
-        score=formatting.score,
-        interval=formatting.interval,
-        threshold=formatting.threshold,
-        with_interval=formatting.with_interval,
-        signed=formatting.signed,
-        points=formatting.points,
-        percent=formatting.percent,
-        percent_whole=lambda share: formatting.percent(share, 0),
-        small_percent=formatting.small_percent,
-        share_with_interval=formatting.share_with_interval,
-        per_thousand=formatting.per_thousand,
-        per_thousand_with_interval=formatting.per_thousand_with_interval,
-        megabytes=formatting.megabytes,
-        listed=formatting.joined,
+        count=formatting.format_count,
+        score=formatting.format_score,
+        interval=formatting.format_interval,
+        threshold=formatting.format_threshold,
+        with_interval=formatting.format_estimate,
+        signed=lambda difference: formatting.format_estimate(difference, formatting.format_signed),
+        points=lambda difference: formatting.format_estimate(difference, formatting.format_points),
+        percent=formatting.format_percent,
+        percent_whole=_whole_percent,
+        share_with_interval=lambda share: formatting.format_estimate(share, _whole_percent),
+        parasitemia=formatting.format_parasitemia,
+        per_thousand=formatting.format_per_thousand,
+        per_thousand_with_interval=lambda share: formatting.format_estimate(
+            share, formatting.format_per_thousand
+        ),
+        megabytes=formatting.format_megabytes,
+        listed=formatting.format_list,
         score_name=description.score_name,
-        figure=lambda name: f"![{FIGURES[name]}]({Path(name).name if name.startswith('docs/') else name})",
+        figure=lambda name: f"![{FIGURES[name]}]({name.removeprefix('docs/')})",
     )
     return templates
+
+
+def _whole_percent(share: float) -> str:
+    return formatting.format_percent(share, 0)
 
 
 def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, Any]:
@@ -160,7 +166,7 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
             apart: facts.range_of(published.on_these_cells, "accuracy", patients_apart=apart)
             for apart in (True, False)
         },
-        "speed": results.speed,
+        "speed": {name: results.speed.get(name) for name in SPEED},
         "commands": {name: command for name, (_, command) in SPEED.items()},
         "visitors_by_memory": facts.visitors_by_memory,
         "megabytes_per_visitor": facts.megabytes_per_visitor,

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from malaria_detect import read_metadata
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.designs.comparison import BY_AUTHOR, DESIGNS, Comparison, read_comparison
 from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare_splits, read_run
 from malaria_detect.evaluation.literature import PUBLISHED, Published, read_published
 from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.inference.model_files import read_metadata
 
 EVALUATION = "evaluation.json"
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"

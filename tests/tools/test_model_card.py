@@ -1,0 +1,171 @@
+"""The generated pages show what the result files say."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from shutil import copy
+from typing import Any
+
+import pytest
+
+from malaria_detect.designs.comparison import BY_AUTHOR, DESIGNS
+from malaria_detect.evaluation.cross_validation import EVALUATION, read_evaluation
+from malaria_detect.evaluation.literature import PUBLISHED
+from malaria_detect.metrics import Estimate
+from tools.model_card.__main__ import main
+from tools.model_card.facts import slide_readings
+from tools.model_card.pages import CARD, PAGES, README, build, render, with_table
+from tools.model_card.results import GROUPED, RANDOM, SPEED, ReportError, Results, read_results
+
+PROJECT = Path(__file__).resolve().parents[2]
+PERFORMANCE, DESIGNS_PAGE = "docs/performance.md", "docs/designs.md"
+TABLE = "# Cells\n<!-- results:begin -->\n<!-- results:end -->\n"
+
+
+@pytest.fixture(scope="module")
+def committed() -> Results:
+    return read_results(PROJECT)
+
+
+@pytest.fixture(scope="module")
+def built(committed: Results) -> dict[str, str]:
+    return build(PROJECT, committed)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the result files, with a part of the cross-validated cells."""
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (tmp_path / "docs").mkdir()
+    copy(PROJECT / "export.json", tmp_path)
+    (tmp_path / "export.pkl").symlink_to(PROJECT / "export.pkl")
+    (tmp_path / README).write_text(TABLE, encoding="utf-8")
+    for path in (PROJECT / "reports").glob("*.json"):
+        copy(path, reports)
+    for name in (GROUPED, RANDOM):
+        head, *rows = (PROJECT / "reports" / name).read_text(encoding="utf-8").splitlines()
+        kept = [row for row in rows if row.startswith(("C15", "C16", "C4", "C5"))]
+        (reports / name).write_text("\n".join([head, *kept]) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def change(path: Path, edit: Callable[[Any], object]) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    edit(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def lower_sensitivity(metadata: Any) -> None:
+    for point in metadata["operating_points"]:
+        point["test"]["estimates"]["sensitivity"]["value"] = 0.1234
+
+
+@pytest.mark.parametrize("name", [README, *PAGES])
+def test_committed_page_shows_the_committed_results(name: str, built: dict[str, str]) -> None:
+    assert (PROJECT / name).read_text(encoding="utf-8") == built[name], "run `make report`"
+
+
+def test_committed_summary_is_that_of_the_committed_cross_validations(committed: Results) -> None:
+    summary = read_evaluation(PROJECT / "reports" / EVALUATION)
+    assert summary.grouped.patients == committed.evaluation.grouped.patients
+    for name, difference in committed.evaluation.leakage.items():
+        assert summary.leakage[name].value == pytest.approx(difference.value)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_linked_file_exists(name: str, built: dict[str, str]) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", built[name])
+    assert [link for link in links if not (PROJECT / name).parent.joinpath(link).is_file()] == []
+
+
+def test_a_changed_number_appears_on_the_pages_that_show_it(folder: Path) -> None:
+    before = build(folder, read_results(folder))
+    reports = folder / "reports"
+    change(folder / "export.json", lower_sensitivity)
+    change(reports / DESIGNS, lambda content: content["rows"][1]["trained"].update(parameters=123_456_789))
+    change(reports / SPEED["explain"][0], lambda content: content["seconds_per_cell"].update(explain=0.4321))
+    change(reports / SPEED["serve"][0], lambda content: content.update(without_visitors_mb=1399))
+    rows = (reports / GROUPED).read_text(encoding="utf-8").splitlines()
+    (reports / GROUPED).write_text("\n".join(rows[:-1]) + "\n", encoding="utf-8")
+    cells = f"{len(rows) - 2:,}"
+
+    after = build(folder, read_results(folder))
+    expected = {
+        README: ["| 0.123 (", f" {cells} |"],
+        CARD: ["| sensitivity | 0.123 |", f"with {cells} cells"],
+        PERFORMANCE: ["| 0.123 (", "0.4321 s", "uses 1,399 MB"],
+        DESIGNS_PAGE: ["123,456,789"],
+    }
+    for name, parts in expected.items():
+        assert [part for part in parts if part in before[name]] == [], name
+        assert [part for part in parts if part not in after[name]] == [], name
+    for name in ("reports/roc.svg", f"reports/{EVALUATION}"):
+        assert before[name] != after[name]
+
+
+def test_a_section_without_its_result_file_is_left_out(folder: Path) -> None:
+    for name in (DESIGNS, BY_AUTHOR, *(file for file, _ in SPEED.values())):
+        (folder / "reports" / name).unlink(missing_ok=True)
+    assert main(["--root", str(folder)]) == 0
+    performance = (folder / PERFORMANCE).read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)", performance, re.MULTILINE) == ["Accuracy", "Operating points"]
+    assert "|" not in (folder / DESIGNS_PAGE).read_text(encoding="utf-8")
+    assert not (folder / "docs/designs.svg").exists()
+    assert "docs/designs.md" not in (folder / CARD).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["export.json", f"reports/{GROUPED}", f"reports/{PUBLISHED}"])
+def test_a_missing_file_is_reported_in_one_line_and_nothing_is_written(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / name).unlink()
+    assert main(["--root", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert Path(name).name in line
+    assert (folder / README).read_text(encoding="utf-8") == TABLE
+    assert not (folder / CARD).exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+@pytest.mark.parametrize("name", [DESIGNS, SPEED["train"][0], "crossval-random.json"])
+def test_a_damaged_file_is_reported_in_one_line(
+    name: str, content: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "reports" / name).write_text(content, encoding="utf-8")
+    assert main(["--root", str(folder)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
+
+
+def test_a_benchmark_without_a_value_is_reported(committed: Results) -> None:
+    readings = slide_readings(committed.metadata, committed.evaluation.grouped, (1000,))
+    with pytest.raises(ReportError, match="make bench"):
+        render(replace(committed, speed={"explain": {"cells": 3}}), readings, TABLE)
+
+
+@pytest.mark.parametrize(("low", "high", "larger"), [(0.002, 0.02, True), (-0.002, 0.02, False)])
+def test_a_difference_is_within_sampling_error_if_its_interval_includes_zero(
+    low: float, high: float, larger: bool, committed: Results
+) -> None:
+    leakage = committed.evaluation.leakage | {"accuracy": Estimate(0.01, low, high)}
+    changed = replace(committed, evaluation=replace(committed.evaluation, leakage=leakage))
+    readings = slide_readings(committed.metadata, committed.evaluation.grouped, (1000,))
+    pages = render(changed, readings, TABLE)
+    for text in (pages[README], pages[CARD]):
+        assert ("more than sampling error" in text, "within sampling error" in text) == (larger, not larger)
+
+
+@pytest.mark.parametrize("text", ["", "<!-- results:begin -->", TABLE * 2])
+def test_a_readme_without_exactly_one_place_for_the_table_is_refused(text: str) -> None:
+    with pytest.raises(ReportError):
+        with_table(text, "table")
+
+
+def test_a_second_run_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--root", str(folder)]) == 0
+    assert capsys.readouterr().out != ""
+    assert main(["--root", str(folder)]) == 0
+    assert capsys.readouterr().out == ""
