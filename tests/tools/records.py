@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from tools.model_card.render import BLOCKS
-from tools.model_card.serving import SERVE_SPEED
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.designs.comparison import Comparison, Row, Trained
