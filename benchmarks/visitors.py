@@ -36,7 +36,7 @@ from malaria_detect.data.nlm_cells import CLASSES
 
 PROTOCOL = Subprotocol("v1.kernel.websocket.jupyter.org")
 # What hangs is an error: a page that never comes, an answer that never comes.
-PATIENCE = 120.0
+PATIENCE = 300.0
 _CONFIG = re.compile(r'<script id="jupyter-config-data"[^>]*>\s*(\{.*?\})\s*</script>', re.DOTALL)
 
 

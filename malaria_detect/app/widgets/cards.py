@@ -1,6 +1,8 @@
 """A card for each picture that was checked, with summary, what it means for a slide, filter, progress and downloads."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import traitlets
@@ -40,6 +42,8 @@ class CellCards(Part):
         Called when the visitor clears the cards, before they are forgotten.
     explain : callable, optional
         Explains a result when the visitor asks for it; without one the cards have no button for that.
+    in_threads : bool
+        Whether results are explained in threads, so that the kernel's event loop is not blocked.
     """
 
     _esm = "\n".join((script("explanation.js"), (SCRIPTS / "cards.js").read_text(encoding="utf-8")))
@@ -51,6 +55,7 @@ class CellCards(Part):
         point: OperatingPoint | None = None,
         clear: Callable[[], None] | None = None,
         explain: Callable[[Result], Shown] | None = None,
+        in_threads: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(explains=explain is not None, **kwargs)
@@ -59,6 +64,8 @@ class CellCards(Part):
         self._metadata = metadata
         self._on_clear = clear
         self._explain = explain
+        self._in_threads = in_threads
+        self._explaining: set[asyncio.Task[None]] = set()
         self._first = 0
         self._state: dict[str, Any] = {}
         self.progress(0, 0)
@@ -132,15 +139,21 @@ class CellCards(Part):
         shown = range(self._first, self._first + len(self.results))
         if self._explain is None or not isinstance(number, int) or number not in shown:
             return
-        result = self.results[number - self._first]
-        explained = self._explain(result)
+        work = partial(self._explain, self.results[number - self._first])
+        if self._in_threads:
+            task = asyncio.get_running_loop().create_task(self._explain_later(number, work))
+            self._explaining.add(task)
+            task.add_done_callback(self._explaining.discard)
+        else:
+            self._show_explanation(number, self.point, work())
+
+    async def _explain_later(self, number: int, work: Callable[[], Shown]) -> None:
+        point = self.point
+        self._show_explanation(number, point, await asyncio.to_thread(work))
+
+    def _show_explanation(self, number: int, point: OperatingPoint, explained: Shown) -> None:
         self.send(
-            {
-                "type": "explained",
-                "id": number,
-                "point": self.point.name,
-                "sentence": explained.sentence,
-            },
+            {"type": "explained", "id": number, "point": point.name, "sentence": explained.sentence},
             buffers=[explained.layer] if explained.layer else [],
         )
 

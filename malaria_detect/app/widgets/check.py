@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from malaria_detect.app.widgets.base import Column, Part
@@ -29,6 +30,9 @@ class CheckCells(Column):
         The page's; alone in a notebook the view has one of its own.
     explains : callable, optional
         Explains a picture, given as a file, and what was predicted of it; without one it is done here.
+    in_threads : bool
+        Whether pictures are checked and explained in threads, so that a detector that waits for a server does not
+        block the kernel's event loop.
 
     Examples
     --------
@@ -44,9 +48,11 @@ class CheckCells(Column):
         detector: Detector,
         choice: OperatingPointChoice | None = None,
         explains: Explains | None = None,
+        in_threads: bool = False,
         **kwargs: Any,
     ) -> None:
         self._detector = detector
+        self._in_threads = in_threads
         self._waiting: deque[Upload] = deque()
         self._done = 0
         self._task: asyncio.Task[None] | None = None
@@ -57,6 +63,7 @@ class CheckCells(Column):
             self.choice.point,
             clear=self._stop,
             explain=ResultExplainer(explains or explains_itself(detector)),
+            in_threads=in_threads,
         )
         self.samples: CellSamples | None = None
         parts: list[Part] = [self.upload, self.choice, self.cards]
@@ -99,7 +106,8 @@ class CheckCells(Column):
         while self._waiting:
             # So that the messages that came meanwhile are heard, and the cards so far are sent.
             await asyncio.sleep(0)
-            self.cards.add(check(self._detector, self._waiting[0], self.cards.point))
+            work = partial(check, self._detector, self._waiting[0], self.cards.point)
+            self.cards.add(await asyncio.to_thread(work) if self._in_threads else work())
             self._waiting.popleft()
             self._done += 1
             self._tell()

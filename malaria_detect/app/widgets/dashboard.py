@@ -8,7 +8,7 @@ from typing import Any
 
 import traitlets
 
-from malaria_detect.app.server.remote import RemoteDetector
+from malaria_detect.app.remote import RemoteDetector
 from malaria_detect.app.widgets.about import About
 from malaria_detect.app.widgets.base import Part, Text, as_references, script
 from malaria_detect.app.widgets.check import CheckCells
@@ -65,7 +65,12 @@ def build_dashboard(model_path: str | os.PathLike[str] = "export.pkl") -> Page:
     reports = Path(model_path).parent / "reports"
     return Page(
         {
-            "Check cells": CheckCells(remote or detector, choice, remote.explain if remote else None),
+            "Check cells": CheckCells(
+                remote or detector,
+                choice,
+                remote.explain if remote else None,
+                in_threads=remote is not None,
+            ),
             "How good is it": ScoreReport(detector.metadata, choice, reports / EVALUATION),
             "About": About(detector.metadata, reports / PUBLISHED),
         }
