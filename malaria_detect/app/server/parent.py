@@ -161,12 +161,12 @@ async def keep_parent() -> None:
     while True:
         try:
             pid = await asyncio.to_thread(_parent)
-            _LOG.info("the fork parent is process %s", pid)
+            _LOG.info("The fork parent is process %s.", pid)
             await _ended(os.pidfd_open(pid))
         except (OSError, EOFError) as error:
-            _LOG.error("the fork parent cannot be watched: %s", error)
+            _LOG.error("Cannot watch the fork parent: %s", error)
             await asyncio.sleep(RETRY_SECONDS)
-        _LOG.warning("the fork parent ended; another one is started")
+        _LOG.warning("The fork parent ended. Starting another one.")
 
 
 def _parent() -> int:

@@ -23,7 +23,7 @@ def cell_files(sample_cells: Path) -> list[bytes]:
     ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def interface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The interface of a running server that asks for a token."""
     token = "s3cret-token"

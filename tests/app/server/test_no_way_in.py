@@ -651,6 +651,7 @@ def test_headers_that_are_too_long_end_the_connection(port: int, head: bytes) ->
     assert 200 not in statuses(send_raw(port, head, b"\r\n\r\n"))
 
 
+@pytest.mark.slow
 def test_slow_clients_are_not_waited_for(tmp_path: Path) -> None:
     folder = page_folder(tmp_path, Server={"header_seconds": 1, "body_seconds": 1})
     beginnings = (
@@ -667,6 +668,7 @@ def test_slow_clients_are_not_waited_for(tmp_path: Path) -> None:
             assert statuses(answer) in ([], [404])
 
 
+@pytest.mark.slow
 def test_a_real_visitor_is_served_while_idle_connections_pile_up(
     port: int, server: Server, connection: ClientConnection
 ) -> None:

@@ -25,6 +25,7 @@ def described(interface: Running) -> dict[str, object]:
     return content
 
 
+@pytest.mark.slow
 def test_the_server_does_what_its_description_says(interface: Running, tmp_path: Path) -> None:
     run = subprocess.run(
         [
@@ -41,7 +42,7 @@ def test_the_server_does_what_its_description_says(interface: Running, tmp_path:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=2 * SECONDS,
+        timeout=4 * SECONDS,
         check=False,
     )
     assert run.returncode == 0, run.stdout

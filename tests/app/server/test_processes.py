@@ -25,6 +25,9 @@ from tests.waiting import SECONDS, until
 FEW = ("--pool", "1", "--workers", "1")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def picture(sample_cells: Path) -> dict[str, bytes]:
     path = next(iter(sorted(sample_cells.rglob("*.png"))))
