@@ -156,7 +156,7 @@ class GuardedServer(HTTPServer):
             connections.pop(stream, None)
 
     def _open(self) -> int:
-        return sum(map(len, (self._silent, self._resting, self._asking, self._websockets)))
+        return len(self._silent) + len(self._resting) + len(self._asking) + len(self._websockets)
 
     def _make_room(self) -> bool:
         self._websockets = {stream for stream in self._websockets if not stream.closed()}
