@@ -1,4 +1,4 @@
-# Needs make and Python 3.11 or newer, nothing else; PYTHON=/path/to/python names another one.
+# Needs make and Python 3.11 or newer; PYTHON=/path/to/python selects another one.
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8866
@@ -7,46 +7,54 @@ BIN := .venv/bin
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-dashboard: .venv/installed  ## serve page and HTTP interface, on http://127.0.0.1:8866 unless HOST or PORT say otherwise
+dashboard: .venv/installed  ## serve the page and the HTTP interface on http://127.0.0.1:8866 (HOST=... PORT=... to change)
 	@$(BIN)/malaria-detect serve --host $(HOST) --port $(PORT) $(ARGS)
 
-# Two tests at a time, each with one thread: two that share two cores with two threads each wait for one another.
-test: .venv/installed-test  ## lint, check the types, run the tests
-	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy \
-	    && OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+# Two tests at a time, with one thread each: two tests with two threads each would slow each other down.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-train: .venv/installed  ## train on the cells and write export.pkl with its passport (ARGS="--help" lists the options)
+test: check  ## check style, types and imports, and run all tests
+	$(PYTEST) $(ARGS)
+
+test-quick: check  ## the same without the slow tests
+	$(PYTEST) -m "not slow" $(ARGS)
+
+check: .venv/installed-test  ## check style, types and imports
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
+
+docs: .venv/installed-test  ## build the documentation site in build/site (ARGS=serve to view it)
+	$(BIN)/python -m tools.docs.tutorials
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build)
+
+train: .venv/installed  ## train a model: writes export.pkl and export.json (ARGS="--help" lists the options)
 	$(BIN)/malaria-detect train $(ARGS)
 
-evaluate: .venv/installed  ## cross-validate the recipe (ARGS="--split random" for the split that others use)
+evaluate: .venv/installed  ## cross-validate the training recipe (ARGS="--split random" for a random split)
 	$(BIN)/malaria-detect evaluate $(ARGS)
 
-compare: .venv/installed  ## train other people's designs on the same patients (ARGS="--help" lists the options)
+compare: .venv/installed  ## train other designs on the same patients (ARGS="--help" lists the options)
 	$(BIN)/malaria-detect compare $(ARGS)
 
-report: .venv/installed  ## write README's numbers, MODEL_CARD.md and the figures in reports/ from result files
+report: .venv/installed  ## write the README's table, MODEL_CARD.md and the figures from the result files
 	$(BIN)/python -m tools.model_card
 
-bench: .venv/installed  ## time training, predicting, explaining and intervals against the plain way
+bench: .venv/installed  ## measure the speed of training, prediction, explanations and intervals
 	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap \
 	    && $(BIN)/python -m benchmarks.explain
 
-bench-ways: .venv/installed-test  ## hold number formats and runtimes together (ARGS="--sample DIR"); installs two more runtimes
-	$(BIN)/pip install --quiet -r requirements.txt -e '.[ways]'
-	$(BIN)/python -m benchmarks.precision $(ARGS)
-
-bench-serve: .venv/installed-test  ## measure the page against the plain way: memory, start, answers, many visitors
+bench-serve: .venv/installed-test  ## measure the memory, start and response times of the page
 	$(BIN)/python -m benchmarks.serve $(ARGS)
 
-audit: .venv/installed  ## look the installed versions up among known vulnerabilities; needs the network
+audit: .venv/installed  ## check the installed versions for known vulnerabilities (needs a network connection)
 	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1
 	.venv-audit/bin/pip-audit --strict --skip-editable \
 	    --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
-clean:  ## remove the environment and the caches
-	rm -rf .venv .venv-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis && find . -name __pycache__ -prune -exec rm -rf {} +
+clean:  ## remove the environment, the caches and the built site
+	rm -rf .venv .venv-audit .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build docs/tutorials
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The files named installed* stand for a finished installation: it is repeated when a pin or a range changes.
+# The files named installed* mark a finished installation, which is repeated when the requirements change.
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "malaria_detect needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -55,7 +63,7 @@ clean:  ## remove the environment and the caches
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/pip install -r requirements.txt -e '.[test]'
+	$(BIN)/pip install -r requirements.txt -e '.[test,docs]'
 	@touch $@
 
-.PHONY: help dashboard test train evaluate compare report bench bench-ways bench-serve audit clean
+.PHONY: help dashboard test test-quick check docs train evaluate compare report bench bench-serve audit clean

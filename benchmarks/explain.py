@@ -25,13 +25,13 @@ from malaria_detect.explain import Explainer
 from malaria_detect.explain.attribution import last_map
 from malaria_detect.explain.explainer import RANDOM_PARTS
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.input import RESIZE, network_input, square
+from malaria_detect.inference.input import InputTransform
 
 
 def plain(detector: Detector, paths: Sequence[Path]) -> None:
     """Grad-CAM, and a forward pass for the whole picture, for the mark and for each random part."""
     network = detector.network
-    layer = last_map(network, network_input([square(read_image(paths[0]), RESIZE)]))
+    layer = last_map(network, InputTransform()([read_image(paths[0])]))
 
     def log_odds(pictures: torch.Tensor) -> torch.Tensor:
         logits = network(pictures)
@@ -39,7 +39,7 @@ def plain(detector: Detector, paths: Sequence[Path]) -> None:
         return odds
 
     for path in paths:
-        picture = network_input([square(read_image(path), RESIZE)])
+        picture = InputTransform()([read_image(path)])
         LayerGradCam(log_odds, layer).attribute(picture)
         with torch.inference_mode():
             for _ in range(RANDOM_PARTS + 2):

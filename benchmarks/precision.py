@@ -36,9 +36,9 @@ from benchmarks.results import write
 from benchmarks.ways import EXACT, ROUNDED, SHIPPED, WAYS, Answers
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell, find_cells
-from malaria_detect.data.preprocessing import preprocess
+from malaria_detect.data.preprocessing import pad_to_square, preprocess
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.input import RESIZE, network_input, square
+from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.network import UNSURE, log_odds
 from malaria_detect.inference.packed import packed
 
@@ -56,8 +56,10 @@ _TOGETHER = 8
 def seen(detector: Detector, cells: Sequence[Cell]) -> torch.Tensor:
     """What the network sees of some cells: float32, (cells, 3, size, size), channels last."""
     metadata = detector.metadata
-    squares = [square(preprocess(read_image(cell.path), metadata.preprocess), RESIZE) for cell in cells]
-    return network_input(squares, metadata.input_size, metadata.mean, metadata.std)
+    squares = [
+        pad_to_square(preprocess(read_image(cell.path), metadata.preprocess), RESIZE) for cell in cells
+    ]
+    return metadata.input_transform.tensor(squares)
 
 
 def answers(way: Answers, pictures: torch.Tensor) -> np.ndarray:

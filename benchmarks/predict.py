@@ -114,7 +114,7 @@ def main() -> None:
     few = paths[::_FEW]
     files = [[path.read_bytes()] for path in few]
     parts = [paths[first : first + _PART] for first in range(0, len(paths), _PART)]
-    pictures = [torch.cat([detector.seen(read_image(path)) for path in part]) for part in parts]
+    pictures = [torch.cat([detector.metadata.input_transform([read_image(path)]) for path in part]) for part in parts]
     plain = WAYS["bfloat16, channels last"](detector.network, detector.metadata, pictures[0])
     ways: Ways = {
         "predict": (lambda part: one_by_one(detector, part), files),

@@ -1,11 +1,13 @@
-"""What all tests share: cells to work on, and the rule that CI skips nothing."""
+"""Fixtures for all tests: cells and the shipped model; and the rule that CI skips nothing."""
 
 import os
+import shutil
 import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, find_cells
@@ -19,13 +21,13 @@ NO_SKIP_VARIABLE = "MALARIA_DETECT_NO_SKIP"
 
 @pytest.fixture(scope="session")
 def drawn_cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in NLM's layout with 60 drawn cells of 15 patients; read only, tests share it."""
+    """A folder in NLM's layout with 60 drawn cells of 15 patients; shared, so tests must not change it."""
     return draw_cells(tmp_path_factory.mktemp("drawn_cells"))
 
 
 @pytest.fixture(scope="session")
 def real_cells() -> Path:
-    """The folder of real cells that the environment names; tests that need it are skipped without one."""
+    """The folder of real cells in MALARIA_DETECT_CELLS; without it, tests that need real cells are skipped."""
     if not os.environ.get(CELLS_VARIABLE):
         pytest.skip(f"needs real cells: set {CELLS_VARIABLE} to a folder in NLM's layout")
     return Path(os.environ[CELLS_VARIABLE])
@@ -33,7 +35,7 @@ def real_cells() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_cells(request: pytest.FixtureRequest) -> Path:
-    """Real cells where the environment names some, drawn ones elsewhere."""
+    """Real cells if MALARIA_DETECT_CELLS is set, drawn cells otherwise."""
     real = bool(os.environ.get(CELLS_VARIABLE))
     folder: Path = request.getfixturevalue("real_cells" if real else "drawn_cells")
     return folder
@@ -41,14 +43,14 @@ def sample_cells(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def few_cells(sample_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """At most 48 cells of each class, spread over the patients, as links: enough to train on in seconds."""
+    """At most 48 cells of each class from many patients: enough for a short training run."""
     root = tmp_path_factory.mktemp("few_cells") / "cell_images"
     folder = find_cells(sample_cells)
     for label in CLASSES:
         (root / label).mkdir(parents=True)
         cells = [cell for cell in folder.cells if cell.label == label]
         for cell in cells[:: -(-len(cells) // 48)]:
-            (root / label / cell.path.name).symlink_to(cell.path)
+            shutil.copy(cell.path, root / label)
     return root
 
 
@@ -61,13 +63,20 @@ def shipped_model() -> Path:
 @pytest.fixture(scope="session")
 def detector(shipped_model: Path) -> "Detector":
     """The shipped model, loaded once."""
-    from malaria_detect.inference.detector import load_detector  # torch, only for the tests that need it
+    from malaria_detect.inference.detector import load_detector  # imports torch: only if it is needed
 
     return load_detector(shipped_model)
 
 
+# A property test fails because of a wrong result, never because the machine is slow.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+
+
 def pytest_configure() -> None:
-    # What a shell starts in the background ignores Ctrl-C, and so would the processes that tests interrupt.
+    # Processes that a shell starts in the background ignore Ctrl-C, and so would the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -86,8 +95,8 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Turn a skip into a failure where a machine is set up to run everything; an expected failure stays one."""
+    """Turn a skipped test into a failure if MALARIA_DETECT_NO_SKIP=1; expected failures are not affected."""
     if os.environ.get(NO_SKIP_VARIABLE) == "1" and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"{reason} ({NO_SKIP_VARIABLE}=1 takes a skipped test for a failed one)"
+        report.longrepr = f"{reason} ({NO_SKIP_VARIABLE}=1 makes a skipped test fail)"

@@ -1,7 +1,7 @@
-"""Drawn red blood cells in NLM's layout, for tests on machines without the real ones and for the README's picture.
+"""Drawn red blood cells in NLM's folder layout, for tests without real cells, the README's picture and the tutorials.
 
-A drawn cell has what the code reads from a real one: a stained disc on black, cut out tightly, of its patient's
-colour, with a purple ring and its dot where it is parasitized, and a file name that names slide and patient.
+A drawn cell resembles a real one as far as the code is concerned: a stained disc in the patient's colour, cropped
+tightly on black, with a purple ring and a dot if it is parasitized, and a file name with slide and patient.
 """
 
 from pathlib import Path
@@ -50,7 +50,7 @@ def draw_cell(
 def _with_parasite(
     rng: np.random.Generator, colour: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float
 ) -> np.ndarray:
-    """Lay a ring form over the cell: a thin purple ring and one dark dot of chromatin on it."""
+    """Draw a ring form: a thin purple ring with one dark dot of chromatin."""
     where, turn = rng.uniform(0, 2 * np.pi, 2)
     centre = rng.uniform(0.1, 0.6) * radius
     across = rng.uniform(0.11, 0.16) * radius
@@ -65,12 +65,12 @@ def _with_parasite(
 
 
 def draw_cells(root: Path, seed: int = 0) -> Path:
-    """Write 60 drawn cells of 15 patients below ``root`` in NLM's layout; the same seed draws the same bytes.
+    """Write 60 drawn cells of 15 patients to ``root`` in NLM's layout; the same seed gives the same files.
 
     Returns
     -------
     Path
-        ``root``, which now holds ``cell_images/Parasitized`` and ``cell_images/Uninfected`` with 30 PNG each.
+        ``root``, which now contains ``cell_images/Parasitized`` and ``cell_images/Uninfected`` with 30 PNG each.
     """
     rng = np.random.default_rng(seed)
     for label in CLASSES:

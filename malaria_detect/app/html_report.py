@@ -22,7 +22,7 @@ from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Refusal
-from malaria_detect.metrics.formatting import likelihood
+from malaria_detect.metrics.formatting import format_percent, format_probability
 
 HERE = Path(__file__).parent
 TEMPLATE, STYLE = "html_report.html.j2", "html_report.css"
@@ -101,7 +101,7 @@ def visit_report(
     pages = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    pages.filters["percent"] = wording.percent
+    pages.filters["percent"] = format_percent
     return pages.get_template(TEMPLATE).generate(
         research_use=RESEARCH_USE,
         style=style,
@@ -200,7 +200,9 @@ def _card(one: Checked) -> dict[str, Any]:
         "notes": wording.notes(answer),
         "picture": _inline(one.picture()),
         "answer": answer,
-        "probabilities": [(name, share, likelihood(share)) for name, share in answer.probabilities.items()],
+        "probabilities": [
+            (name, share, format_probability(share)) for name, share in answer.probabilities.items()
+        ],
     }
 
 

@@ -1,4 +1,4 @@
-"""What is said of results: the same sentences on the page and in the report of a visit, never of a patient."""
+"""Sentences about results, shared by the page and the HTML report; about cells and slides, never about a patient."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,13 @@ from functools import lru_cache
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Refusal
-from malaria_detect.metrics import PatientCounts, formatting
+from malaria_detect.metrics import Estimate, PatientCounts
+from malaria_detect.metrics.formatting import (
+    format_count,
+    format_estimate,
+    format_percent,
+    format_threshold_percent,
+)
 from malaria_detect.metrics.parasitemia import (
     DetectionLimit,
     SlideError,
@@ -18,69 +24,25 @@ from malaria_detect.metrics.parasitemia import (
 )
 
 VERDICTS = {"Parasitized": "Looks parasitized", "Uninfected": "No parasite found by the model"}
-# Fewer cells than the least that a microscopist counts on a thin smear (CDC) are few.
+# The smallest number of cells that a guideline asks for on a thin smear (CDC).
 FEW_CELLS = 500
 NOT_CALIBRATED = (
-    "No temperature could be fitted on the validation patients: the probabilities are those of the network itself, "
-    "not calibrated."
+    "The probabilities are not calibrated: no temperature could be fitted on the validation patients."
 )
-# Stands beside every score on corrected labels.
+# Follows every score on corrected labels.
 FLATTERED = (
-    "only labels that networks of this kind doubted were looked at again, so that this flatters them and is no score "
-    "to compare with others"
+    "only labels that similar networks contradicted were reviewed, so this score is too high and cannot be compared "
+    "with other scores"
 )
-NO_BREAK = "\N{NO-BREAK SPACE}"
-
-
-def percent(share: float, decimals: int = 1) -> str:
-    """:func:`malaria_detect.metrics.formatting.percent` in one unbreakable word.
-
-    Examples
-    --------
-    >>> percent(0.9731) == f"97.3{NO_BREAK}%"
-    True
-    """
-    return formatting.percent(share, decimals).replace(" ", NO_BREAK)
-
-
-def with_interval(value: float, low: float, high: float, decimals: int = 1) -> str:
-    """A share and, in brackets, its 95 % interval where there is one.
-
-    Examples
-    --------
-    >>> with_interval(0.021, 0.014, 0.032).replace(NO_BREAK, " ")
-    '2.1 % (1.4 % to 3.2 %)'
-    """
-    share = percent(value, decimals)
-    return share if math.isnan(low) else f"{share} ({percent(low, decimals)} to {percent(high, decimals)})"
-
-
-def threshold(point: OperatingPoint) -> str:
-    """An operating point's threshold as per cent, with as many decimals as it takes to be neither 0 nor 100.
-
-    A threshold is exact, so that unlike in :func:`percent` nothing is said by "less than".
-    """
-    per_cent = 100 * point.threshold
-    for decimals in range(1, 6):
-        text = f"{per_cent:.{decimals}f}"
-        if 0 < float(text) < 100:
-            return f"{text}{NO_BREAK}%"
-    return f"{per_cent:g}{NO_BREAK}%"
-
-
-def count(number: int, noun: str) -> str:
-    """A number and what is counted.
-
-    Examples
-    --------
-    >>> count(1, "cell"), count(1200, "cell")
-    ('1 cell', '1,200 cells')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+PURPOSES = {
+    "screening": "Misses few parasitized cells, but gives more false alarms.",
+    "balanced": "Keeps both missed cells and false alarms low.",
+    "counting": "Gives few false alarms, for estimating parasitemia, but misses more parasitized cells.",
+}
 
 
 def summary(answers: Sequence[Prediction | Refusal]) -> str:
-    """One sentence for all answers.
+    """One sentence about all answers; empty without answers.
 
     Examples
     --------
@@ -94,120 +56,126 @@ def summary(answers: Sequence[Prediction | Refusal]) -> str:
     parts = []
     if cells:
         look = "looks" if 1 in (parasitized, cells) else "look"
-        parts.append(f"{parasitized} of {count(cells, 'cell')} {look} parasitized.")
+        parts.append(f"{parasitized} of {format_count(cells, 'cell')} {look} parasitized.")
     if refused:
-        parts.append(f"{count(refused, 'picture')} could not be checked.")
+        parts.append(f"{format_count(refused, 'image')} could not be checked.")
     return " ".join(parts)
 
 
 def called(answers: Sequence[Prediction | Refusal]) -> tuple[int, int]:
-    """How many cells were called parasitized, and how many were checked at all."""
+    """Number of cells called parasitized, and number of cells checked."""
     predictions = [answer for answer in answers if isinstance(answer, Prediction)]
     return sum(prediction.decision == CLASSES[0] for prediction in predictions), len(predictions)
 
 
 def caution(point: OperatingPoint) -> str:
-    """What the model misses at an operating point, counted on test patients: stands wherever results stand."""
+    """The errors of the model on test patients at an operating point; shown with all results."""
     scores = point.test
     missed, infected = scores.false_negative, scores.true_positive + scores.false_negative
     alarms, healthy = scores.false_positive, scores.false_positive + scores.true_negative
     return (
-        f"Read with care: on test patients the model, set to “{point.name}”, missed {missed:,} of {infected:,} "
-        f"parasitized cells ({percent(missed / infected)}) and called {alarms:,} of {healthy:,} uninfected ones "
-        f"parasitized ({percent(alarms / healthy)}). “No parasite found” never rules malaria out."
+        f"The model makes mistakes. On test patients, at the operating point “{point.name}”, it missed {missed:,} of "
+        f"{infected:,} parasitized cells ({format_percent(missed / infected)}) and called {alarms:,} of {healthy:,} "
+        f"uninfected cells parasitized ({format_percent(alarms / healthy)}). “No parasite found” does not rule out "
+        "malaria."
     )
 
 
+def purpose(point: OperatingPoint) -> str:
+    """What an operating point is for, in plain words; its rule if it is not one of the usual three."""
+    return PURPOSES.get(point.name, point.rule)
+
+
 def rule(point: OperatingPoint) -> str:
-    """How an operating point's threshold was chosen, and what it is."""
-    return f"{point.rule.rstrip('.')}. Parasitized is called from a probability of {threshold(point)} on."
+    """What an operating point is for, and its threshold."""
+    threshold = format_threshold_percent(point.threshold)
+    return f"{purpose(point)} A cell is called parasitized if its probability is at least {threshold}."
 
 
 def notes(answer: Prediction) -> list[str]:
-    """Why a person should look at a cell, or why its answer may be worth less than usual; most cells have none."""
+    """Reasons to look at a cell yourself; most cells have none."""
     found = list(answer.warnings)
-    if answer.decision != answer.label:
+    other = next(name for name in CLASSES if name != answer.decision)
+    if answer.probabilities[answer.decision] < answer.probabilities[other]:
         found.insert(
             0,
-            f"Called {answer.decision.lower()} by the rule of “{answer.operating_point}”, though the other class is "
-            "more probable: look at this cell yourself.",
+            f"Called {answer.decision.lower()} at the operating point “{answer.operating_point}”, although "
+            f"{other.lower()} is more probable. Look at this cell yourself.",
         )
     elif answer.uncertain:
         found.insert(
             0,
-            f"The model is less than {percent(answer.uncertain_below)} sure: look at this cell yourself.",
+            f"The model is less than {format_percent(answer.uncertain_below)} sure. Look at this cell yourself.",
         )
     return found
 
 
 def slide_sentences(answers: Sequence[Prediction | Refusal], point: OperatingPoint) -> list[str]:
-    """What the checked cells mean for a slide: share called, corrected share, a healthy person's reading, the limit.
+    """What the checked cells mean for a slide.
 
     Parameters
     ----------
     answers : sequence of Prediction or Refusal
-        Decided at the operating point.
+        At the operating point.
     point : OperatingPoint
 
     Returns
     -------
     list of str
-        Sentences to be read one after the other; none where no cell was checked. The last one says what they rest on.
+        Five sentences: share called parasitized, corrected share, reading without parasites, limit of detection, and
+        what these assume. Empty if no cell was checked.
     """
     parasitized, cells = called(answers)
     if not cells:
         return []
-    few = cells < FEW_CELLS
     were = "was" if parasitized == 1 else "were"
+    few = (
+        f" {format_count(cells, 'cell')} {'is' if cells == 1 else 'are'} few: guidelines ask for {FEW_CELLS:,} or more on "
+        "a thin smear."
+        if cells < FEW_CELLS
+        else ""
+    )
     return [
-        f"Of {count(cells, 'cell')}, {parasitized:,} {were} called parasitized: {percent(parasitized / cells)}.",
+        f"{parasitized:,} of {format_count(cells, 'cell')} {were} called parasitized: "
+        f"{format_percent(parasitized / cells)}.",
         _corrected(parasitized, cells, point.patients),
-        _healthy(point.patients),
-        _limit(cells, point.patients, few),
-        (
-            f"{count(cells, 'cell')} {'is' if cells == 1 else 'are'} few: on a thin smear {FEW_CELLS:,} and more are "
-            "counted. "
-            if few
-            else ""
-        )
-        + "This takes them for cells of one slide, all that were counted and none chosen, from a slide like those of "
-        "the test patients.",
+        _without_parasites(point.patients),
+        _limit(cells, point.patients),
+        "This assumes that all cells come from one slide, that none were selected, and that the slide resembles those "
+        f"of the test patients.{few}",
     ]
 
 
 def _corrected(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]) -> str:
     estimate = correction(parasitized, cells, patients)
     if estimate is None:
-        return "At this operating point it cannot be corrected for what the model misses and over-calls."
-    return (
-        "Corrected for what the model misses and over-calls, that is about "
-        f"{with_interval(estimate.estimate, estimate.low, estimate.high)}."
-    )
+        return "At this operating point the share cannot be corrected for classifier error."
+    corrected = Estimate(estimate.estimate, estimate.low, estimate.high)
+    return f"Corrected for classifier error (Rogan-Gladen): {format_estimate(corrected, format_percent)}."
 
 
-def _healthy(patients: tuple[PatientCounts, ...]) -> str:
+def _without_parasites(patients: tuple[PatientCounts, ...]) -> str:
     reading = healthy_reading(patients)
     return (
-        f"A person without parasites would read about {with_interval(reading.value, reading.low, reading.high)} at "
-        "this operating point, to go by the uninfected cells of the test patients, infected ones among them."
+        f"On a slide without parasites, about {format_estimate(reading, format_percent)} of the cells "
+        "would be called parasitized, estimated from the uninfected cells of the test patients."
     )
 
 
-def _limit(cells: int, patients: tuple[PatientCounts, ...], few: bool) -> str:
+def _limit(cells: int, patients: tuple[PatientCounts, ...]) -> str:
     limit = detection_limit(cells, patients).limit
-    with_these = f"With {'so few' if few else f'{cells:,}'} cells"
     if math.isnan(limit):
-        return f"{with_these} no slide is told from one without parasites in 95 of 100 cases."
+        return f"With {format_count(cells, 'cell')}, no parasitemia can be distinguished from zero on 95 % of slides."
     return (
-        f"{with_these} a slide is told from one without parasites in 95 of 100 cases from {percent(limit)} on; "
-        "below that it is often missed."
+        f"With {format_count(cells, 'cell')}, the lowest parasitemia distinguishable from zero on 95 % of slides is "
+        f"{format_percent(limit)}."
     )
 
 
-# Simulated: the same slides are asked for with every look, and there are three operating points.
+# Simulated, and needed again whenever a visitor changes the operating point.
 @lru_cache(maxsize=256)
 def correction(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]) -> SlideEstimate | None:
-    """Cached :func:`~malaria_detect.metrics.parasitemia.corrected_parasitemia`; None if the counts say nothing."""
+    """Cached :func:`~malaria_detect.metrics.parasitemia.corrected_parasitemia`; None if it is not defined."""
     try:
         return corrected_parasitemia(parasitized, cells, patients)
     except SlideError:
@@ -216,7 +184,7 @@ def correction(parasitized: int, cells: int, patients: tuple[PatientCounts, ...]
 
 @lru_cache(maxsize=256)
 def detection_limit(cells: int, patients: tuple[PatientCounts, ...]) -> DetectionLimit:
-    """:func:`malaria_detect.metrics.parasitemia.limit_of_detection`, remembered; NaN where the calls say nothing."""
+    """Cached :func:`~malaria_detect.metrics.parasitemia.limit_of_detection`; NaN if there is none."""
     try:
         return limit_of_detection(cells, patients)
     except SlideError:

@@ -1,4 +1,4 @@
-"""The command ``malaria-detect``: arguments in, sentences out."""
+"""The command ``malaria-detect``: one module per subcommand, which parses arguments and prints results."""
 
 import argparse
 import os
@@ -15,8 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0; 1 where some pictures were refused; 2 for wrong usage or an error that the user can mend;
-        130 after Ctrl-C.
+        Exit status: 0 for success; 1 if some images were rejected; 2 for wrong usage or an error that the user can
+        fix; 130 after Ctrl-C.
     """
     options = parser().parse_args(arguments)
     try:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"malaria-detect: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Who read the output has gone, as head does; Python must not try to write the rest at its end.
+        # The reader of the output has closed it, as `head` does. Python must not try to write the rest when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -35,14 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+    """Parser of all subcommands; each sets ``run``, a function of the parsed options that returns the exit status."""
     commands_parser = argparse.ArgumentParser(
         prog="malaria-detect",
-        description="Tell parasitized from uninfected red blood cells. "
+        description="Classify images of single stained red blood cells as parasitized or uninfected. "
         "For Research Use Only. Not for use in diagnostic procedures.",
+        epilog="Use `malaria-detect COMMAND --help` for the options of a command.",
     )
     commands_parser.set_defaults(after_interrupt="")
-    commands = commands_parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = commands_parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (predict, explain, serve, train, compare, labels, cells):
         module.add_commands(commands)
     return commands_parser

@@ -37,7 +37,7 @@ def _labels(options: argparse.Namespace) -> int:
     contradicted = sum(candidate.contradicted for candidate in candidates)
     print(
         f"{options.out} written: {len(candidates)} labels, least believable first; for {contradicted} the other class "
-        "is the more probable one. Look at them in labels.ipynb: a label is wrong where a person says so, not here."
+        "is the more probable one. Review them in notebooks/labels.ipynb: only a person can say that a label is wrong."
     )
     if options.corrections:
         held_out, run = read_run(options.predictions)

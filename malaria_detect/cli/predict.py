@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.metrics.formatting import format_megabytes
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 
@@ -99,13 +100,12 @@ def _write_file(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 def _info(options: argparse.Namespace) -> int:
     from malaria_detect.inference.metadata import read_metadata
-    from malaria_detect.metrics.formatting import megabytes
 
     metadata = read_metadata(options.model)
     print(
         f"{metadata.file_name}: {metadata.architecture}, {' or '.join(metadata.classes)}, made {metadata.created}"
     )
-    print(f"  SHA-256          {metadata.sha256} ({megabytes(metadata.size_bytes)})")
+    print(f"  SHA-256          {metadata.sha256} ({format_megabytes(metadata.size_bytes)})")
     print(f"  input            padded to {metadata.resize} px, scaled to {metadata.input_size} px")
     print(f"  started from     {metadata.weights}")
     print(f"  cells            {metadata.split}, seed {metadata.seed}")

@@ -1,19 +1,19 @@
-"""Write files so that a reader never sees half of one and an old file is never lost."""
+"""Write files so that readers never see half a file and a failure keeps the old one."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
 def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Path of a new file in the same folder, which replaces `path` if the block ends without an error.
+    """Path of a new file in the same folder, which replaces `path` when the block ends without an error.
 
-    Links are followed; an existing file keeps its mode and owner. What is no regular file (a device, a pipe) cannot
-    be replaced: the block then writes to it directly.
+    Links are followed. An existing file keeps its mode, and its owner where the system allows it. A path that is not a
+    regular file (a device or a pipe) cannot be replaced: the block then writes to it directly.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     Yields
     ------
     Path
-        Write the complete content there and close it before the block ends.
+        Write the complete content to this path and close it before the block ends.
 
     Raises
     ------
@@ -32,57 +32,50 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Examples
     --------
+    >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "scores.txt"
     >>> with replaced(target) as new:
     ...     _ = new.write_text("0.977")
     >>> target.read_text()
     '0.977'
     """
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():
-        yield Path(path)
+    given = Path(path)
+    # The links of /dev/stdout lead to a name that does not exist if it is a pipe.
+    if given.exists() and not given.is_file():
+        yield given
         return
+    target = Path(os.path.realpath(given))
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(13, "Permission denied", str(path))
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    os.close(descriptor)
-    new = Path(name)
+    new = target.with_name(f".{secrets.token_hex(8)}.part")
+    new.touch(exist_ok=False)
     try:
-        _take_mode_and_owner(new, target)
+        if target.exists():
+            _copy_owner_and_mode(target, new)
         yield new
-        _flush(new)
+        with new.open("rb+") as written:
+            os.fsync(written.fileno())
         new.replace(target)
     finally:
         new.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    r"""Write a UTF-8 text file through :func:`replaced`; line ends are written as they are.
+    r"""Write a UTF-8 text file through :func:`replaced`; line ends are written unchanged.
 
     Raises
     ------
     OSError
-        As :func:`replaced`.
+        As in :func:`replaced`.
     """
     with replaced(path) as new:
         new.write_text(text, encoding="utf-8", newline="")
 
 
-def _take_mode_and_owner(new: Path, target: Path) -> None:
-    if target.exists():
-        shutil.copymode(target, new)
-        if hasattr(os, "chown") and (new.stat().st_uid, new.stat().st_gid) != (
-            target.stat().st_uid,
-            target.stat().st_gid,
-        ):
+def _copy_owner_and_mode(target: Path, new: Path) -> None:
+    if hasattr(os, "chown"):
+        # Only root may give a file away; otherwise the writer owns the new one.
+        with suppress(PermissionError):
             os.chown(new, target.stat().st_uid, target.stat().st_gid)
-    else:
-        # mkstemp makes files private; others follow the process's umask.
-        mask = os.umask(0)
-        os.umask(mask)
-        new.chmod(0o666 & ~mask)
-
-
-def _flush(file: Path) -> None:
-    with file.open("rb+") as written:
-        os.fsync(written.fileno())
+    # The mode follows the owner, because a change of owner clears parts of it.
+    shutil.copymode(target, new)

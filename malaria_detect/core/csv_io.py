@@ -1,71 +1,72 @@
-"""CSV files with known columns: read with the line that is wrong, written so that an old file is never lost."""
+"""CSV files with known columns: errors name the line, and writing never loses an old file."""
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
 
 
 class CsvError(MalariaDetectError):
-    """A CSV file cannot be read or written, or has other columns than are wanted."""
+    """A CSV file cannot be read or written, or does not have the expected columns.
+
+    ``reason`` is ``unreadable``, ``unwritable``, ``bad_columns`` or ``bad_row``.
+    """
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Rows of a CSV file with exactly these columns; empty lines are passed over.
+    """Rows of a CSV file with exactly these columns, without empty lines.
 
     Yields
     ------
     place : str
-        ``file, line n``, for what is said of the row.
+        ``file, line n``, for error messages about the row.
     values : list of str
-        One for each column.
+        One value per column.
 
     Raises
     ------
     CsvError
-        Where the file is missing or unreadable, or the columns or the number of values differ.
+        If the file is missing or unreadable, or has other columns or another number of values in a row.
     """
-    wanted = f"wanted is a CSV file with the columns {','.join(columns)}"
+    expected = f"Expected a CSV file with the columns {','.join(columns)}."
     try:
-        # Excel puts a byte order mark in front, which utf-8-sig takes away.
+        # utf-8-sig removes the byte order mark that Excel writes.
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(file, strict=True)
             if (found := next(lines, [])) != list(columns):
-                raise CsvError(f"{path} has the columns {','.join(found)!r}; {wanted}.")
+                raise CsvError(
+                    f"{path} has the columns {','.join(found)!r}. {expected}", reason="bad_columns"
+                )
             for values in lines:
                 place = f"{path}, line {lines.line_num}"
                 if len(values) not in (0, len(columns)):
-                    raise CsvError(f"{place} has {len(values)} values; {wanted}.")
+                    raise CsvError(f"{place} has {len(values)} values. {expected}", reason="bad_row")
                 if values:
                     yield place, values
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise CsvError(f"{path} cannot be read ({reason}); {wanted}.") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise CsvError(f"{path} cannot be read ({why}). {expected}", reason="unreadable") from error
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file beside its place and move it there when it is complete.
+    """Write a CSV file; an old file is replaced only when the new one is complete.
 
     Raises
     ------
     CsvError
-        Where it cannot be written; an old file stays as it was.
+        If the file cannot be written; an old file stays as it was.
     """
-    part = path.with_name(f"{path.name}.part")
     try:
-        # A file name that is no text is written with escapes: it must not cost the other rows.
-        with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            # Lines end as RFC 4180 wants it: with a bare line feed a carriage return in a name would not be quoted.
+        # A file name that is not valid Unicode is written with escapes instead of failing.
+        with (
+            replaced(path) as new,
+            new.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+        ):
+            # Line ends as in RFC 4180: otherwise a carriage return in a name would not be quoted.
             table = csv.writer(file)
             table.writerow(columns)
             table.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
     except OSError as error:
-        raise CsvError(f"{path} cannot be written ({error.strerror}).") from error
-    finally:
-        if part.is_file():
-            part.unlink()
+        raise CsvError(f"{path} cannot be written ({error.strerror}).", reason="unwritable") from error

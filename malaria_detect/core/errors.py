@@ -1,17 +1,17 @@
-"""The family of errors that a user can cause and mend."""
+"""The base class of errors that a user can correct."""
 
 
 class MalariaDetectError(Exception):
-    """A problem that the user can mend, in one sentence for a microscopist.
+    """A problem that the user can correct, with a message for a microscopist.
 
-    The command line prints the sentence and exits with status 2; the page shows it.
+    The command line prints the message and exits with status 2; the page shows it.
 
     Parameters
     ----------
     message : str
-        What is wrong, and what to do.
+        What is wrong and what to do, in one or two short sentences.
     reason : str
-        A short code for programs and tests, such as ``too_large``; it stays the same if the sentence is reworded.
+        A short code for programs and tests, such as ``too_large``; it stays the same if the message is reworded.
 
     Examples
     --------

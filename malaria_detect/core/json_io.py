@@ -1,10 +1,12 @@
-"""Frozen dataclasses as JSON files, and back."""
+"""Frozen dataclasses as JSON, and back."""
 
 import json
 import math
+from functools import cache
 from typing import Any, TypeVar
 
-import cattrs
+import pydantic
+import pydantic_core
 
 from malaria_detect.core.errors import MalariaDetectError
 
@@ -12,16 +14,17 @@ Record = TypeVar("Record")
 
 
 class RecordError(MalariaDetectError):
-    """A file's content is not the record that was wanted."""
+    """JSON that does not hold the expected record."""
 
 
 def to_json(record: object) -> str:
-    """A record as text; nested records, tuples and dictionaries included.
+    """Record as JSON text.
 
     Parameters
     ----------
     record : dataclass instance
-        JSON knows no NaN and no infinity: a number that is not defined stands as null, and is read as NaN.
+        May hold other records, tuples and dictionaries. JSON has no NaN and no infinity: they are written as null,
+        and :func:`from_json` reads null as NaN.
 
     Examples
     --------
@@ -34,57 +37,59 @@ def to_json(record: object) -> str:
      "value": null
     }
     """
-    plain = _without_nan(_CONVERTER.unstructure(record))
-    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    plain = json.loads(pydantic_core.to_json(record, inf_nan_mode="null"))
+    return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
 
 
 def from_json(kind: type[Record], content: object) -> Record:
-    """A record from what ``json.loads`` gave.
+    """Record of a dataclass from the result of ``json.loads``.
 
     Parameters
     ----------
     kind : dataclass type
+        Types are checked strictly: a float may be written as a whole number or null, but not as text or true.
     content : object
-        A dictionary with the record's fields.
+        A dictionary with the fields of the record, and no others.
 
     Raises
     ------
     RecordError
-        Where a field is missing, unknown, or holds something else than a record of that kind can.
+        If a field is missing, unknown or of another type. The message names the field.
     """
     try:
-        return _CONVERTER.structure(content, kind)
-    except (cattrs.BaseValidationError, cattrs.ForbiddenExtraKeysError) as error:
-        raise RecordError(f"{kind.__name__}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RecordError(f"{kind.__name__}: {error!r}") from error
+        try:
+            return _validated(kind, content)
+        except pydantic.ValidationError as error:
+            # A null is NaN wherever a number is required.
+            nulls = [
+                fault["loc"]
+                for fault in error.errors()
+                if (fault["type"], fault["input"]) == ("float_type", None)
+            ]
+            if not nulls:
+                raise
+        content = json.loads(json.dumps(content))
+        for _, *path, last in nulls:
+            parent: Any = content
+            for step in path:
+                parent = parent[step]
+            parent[last] = math.nan
+        return _validated(kind, content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"][1:])
+        raise RecordError(
+            f"{kind.__name__}: {place or 'record'}: {first['msg']}.", reason="bad_record"
+        ) from error
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _validated(kind: type[Record], content: object) -> Record:
+    # Only in JSON does strict validation take a list for a tuple.
+    (record,) = _adapter(kind).validate_json(json.dumps([content]))  # type: ignore[arg-type]
+    return record
 
 
-def _number(value: object, _: type) -> float:
-    """A float; cattrs would also take the text "0.5" and true for one."""
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"a number was wanted, not {value!r}")
-    return float(value)
-
-
-def _exact(value: object, kind: type) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"{kind.__name__} was wanted, not {value!r}")
-    return value
-
-
-# One plain error at the first fault serves a reader better than a tree of them; unknown fields are faults.
-_CONVERTER = cattrs.Converter(detailed_validation=False, forbid_extra_keys=True)
-_CONVERTER.register_structure_hook(float, _number)
-for _kind in (int, str, bool):
-    _CONVERTER.register_structure_hook(_kind, _exact)
+@cache
+def _adapter(kind: type) -> "pydantic.TypeAdapter[list[Any]]":
+    # A list around the record, because an adapter of a plain dataclass accepts no configuration of its own.
+    return pydantic.TypeAdapter(list[kind], config=pydantic.ConfigDict(strict=True, extra="forbid"))  # type: ignore[valid-type]

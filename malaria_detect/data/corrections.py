@@ -1,71 +1,88 @@
-"""What people decided about published labels: the corrections file, and what it does to cells and scores.
+"""Corrections: what reviewers decided about published labels, and what it changes.
 
-A CSV with the columns ``file,label,verdict,corrected``, one line a cell. The verdict is about the published label:
-``agree`` keeps it, ``disagree`` turns it into the other class, ``unsure`` leaves the cell out of training and out of
-the scores on corrected labels.
+A corrections file is a CSV with the columns ``file,label,verdict,corrected`` to which lines are only appended; the
+last line about a cell counts. The verdict is about the published label: ``agree`` keeps it, ``disagree`` turns it into
+the other class, ``unsure`` leaves the cell out of training and of the scores on corrected labels, and ``withdrawn``
+takes an earlier verdict back.
 
-Only what networks doubted is ever looked at, so that corrected labels flatter these networks: scores on them belong
-beside the scores on published labels, never in their place.
+Reviewers only see cells that networks doubt, so corrected labels favour these networks: report scores on them next to
+the scores on published labels, never instead of them.
 """
 
+import csv
+import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from malaria_detect.core.csv_io import read_rows, write_rows
+from malaria_detect.core.csv_io import read_rows
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import CLASSES
 
 AGREE, DISAGREE, UNSURE = VERDICTS = ("agree", "disagree", "unsure")
+WITHDRAWN = "withdrawn"
 COLUMNS = ("file", "label", "verdict", "corrected")
 
-_LOCK_SECONDS = 10
 _OTHER = {CLASSES[0]: CLASSES[1], CLASSES[1]: CLASSES[0]}
 
 
 class LabelsError(MalariaDetectError):
-    """Candidates or corrections are not what they should be, or do not fit the cells."""
+    """Candidate label errors or corrections that are malformed or do not fit the cells.
+
+    Among the ``reason`` codes are ``unknown_verdict``, ``unknown_class``, ``wrong_corrected``, ``other_cells``,
+    ``other_labels`` and ``unwritable``.
+    """
 
 
 @dataclass(frozen=True)
 class Correction:
-    """One verdict of `VERDICTS` about the published label of the cell with this file name."""
+    """One verdict about the published label of one cell.
+
+    Attributes
+    ----------
+    file : str
+        File name of the cell.
+    label : str
+        Published class of the cell.
+    verdict : str
+        One of `VERDICTS`, or `WITHDRAWN`.
+    """
 
     file: str
     label: str
     verdict: str
 
     def __post_init__(self) -> None:
-        """Refuse what no verdict can be."""
-        if self.verdict not in VERDICTS:
+        """Check verdict and class."""
+        if self.verdict not in (*VERDICTS, WITHDRAWN):
             raise LabelsError(
-                f"The verdict on {self.file} is {self.verdict!r}; wanted is {any_of(VERDICTS)}."
+                f"The verdict on {self.file} is {self.verdict!r}. Use {any_of(VERDICTS)}.",
+                reason="unknown_verdict",
             )
         if self.label not in CLASSES:
-            raise LabelsError(f"The label of {self.file} is {self.label!r}; wanted is {any_of(CLASSES)}.")
+            raise LabelsError(
+                f"The label of {self.file} is {self.label!r}. Use {any_of(CLASSES)}.", reason="unknown_class"
+            )
 
     @property
     def corrected(self) -> str | None:
-        """The class that the cell has by this verdict; None where it is left out."""
-        return {AGREE: self.label, DISAGREE: _OTHER[self.label], UNSURE: None}[self.verdict]
+        """The class of the cell according to this verdict; None if the cell is left out."""
+        return {DISAGREE: _OTHER[self.label], UNSURE: None}.get(self.verdict, self.label)
 
 
 @dataclass(frozen=True)
 class Corrections:
-    """Verdicts on cells, at most one on each, in the order in which they were first given."""
+    """The verdicts that count: the last one on each cell, unless it was withdrawn."""
 
     verdicts: tuple[Correction, ...] = ()
 
-    def __post_init__(self) -> None:
-        """Refuse two verdicts on one cell."""
-        for file, times in Counter(one.file for one in self.verdicts).items():
-            if times > 1:
-                raise LabelsError(f"{file} has {times} verdicts; wanted is one: take out the others.")
+    @classmethod
+    def of(cls, given: Iterable[Correction]) -> "Corrections":
+        """Corrections from all verdicts in the order in which they were given."""
+        last = {one.file: one for one in given}
+        return cls(tuple(one for one in last.values() if one.verdict != WITHDRAWN))
 
     def by_file(self) -> dict[str, Correction]:
         """The verdicts by file name."""
@@ -78,110 +95,106 @@ def read_corrections(path: str | os.PathLike[str]) -> Corrections:
     Raises
     ------
     MalariaDetectError
-        Where the file is missing, has other columns, an unknown verdict or class, two verdicts on one cell, or a
-        corrected label that does not follow from label and verdict. The message names the line.
+        If the file is missing, has other columns, an unknown verdict or class, or a corrected label that does not
+        follow from label and verdict. The message names the line.
     """
-    verdicts = []
+    given = []
     for place, (file, label, verdict, corrected) in read_rows(Path(path), COLUMNS):
+        # Two programs that start a file at the same time may both write the header.
+        if (file, label, verdict, corrected) == COLUMNS:
+            continue
         try:
-            correction = Correction(file, label, verdict)
+            one = Correction(file, label, verdict)
         except LabelsError as error:
-            raise LabelsError(f"{place}: {error}") from error
-        if corrected != (correction.corrected or ""):
+            raise LabelsError(f"{place}: {error}", reason=error.reason) from error
+        if corrected != (one.corrected or ""):
             raise LabelsError(
-                f"{place}: {verdict} about {label} makes it {correction.corrected or 'no label at all'}, "
-                f"and not {corrected!r}."
+                f"{place}: {verdict!r} about {label} gives the corrected label {one.corrected or ''!r}, "
+                f"not {corrected!r}.",
+                reason="wrong_corrected",
             )
-        verdicts.append(correction)
-    try:
-        return Corrections(tuple(verdicts))
-    except LabelsError as error:
-        raise LabelsError(f"{path}: {error}") from error
+        given.append(one)
+    return Corrections.of(given)
 
 
-def write_corrections(corrections: Corrections, path: str | os.PathLike[str]) -> Corrections:
-    """Put verdicts into a corrections file, beside those that are there; on the same cell the new one stands.
+def append_corrections(path: str | os.PathLike[str], given: Sequence[Correction]) -> Corrections:
+    """Append verdicts to a corrections file, which is created if missing.
 
-    The file is read again, changed and replaced while it is locked, so that several programs may write to it. One that
-    cannot be read is left as it is.
+    Several programs may append to the same file: each call writes its lines at once and waits until they are on the
+    disk.
 
     Returns
     -------
     Corrections
-        All that the file holds now.
-    """
-    with _locked(Path(path)):
-        known = _on_disk(Path(path)).by_file() | corrections.by_file()
-        return _replace_file(Path(path), known.values())
-
-
-def change_verdict(
-    path: str | os.PathLike[str], file: str, new: Correction | None, old: Correction | None
-) -> Corrections:
-    """Give, change or take back the verdict on one cell, unless somebody else has changed it meanwhile.
-
-    Parameters
-    ----------
-    path : path
-        The corrections file; it need not be there yet.
-    file : str
-        The cell's file name.
-    new : Correction or None
-        None takes the verdict back.
-    old : Correction or None
-        The verdict that is known to the caller, None for none.
-
-    Returns
-    -------
-    Corrections
-        All that the file holds now.
+        All that count in the file now.
 
     Raises
     ------
     MalariaDetectError
-        Where the file has another verdict on the cell than `old`, or cannot be read or written; it stays as it was.
+        If an existing file is not a corrections file, or cannot be written. It stays as it was.
     """
-    with _locked(Path(path)):
-        known = _on_disk(Path(path)).by_file()
-        if (found := known.get(file)) != old:
-            raise LabelsError(
-                f"{Path(path).name} was changed by somebody else: {file} has "
-                f"{f'the verdict {found.verdict} there' if found else 'no verdict there any more'}. "
-                "Nothing was written: look again."
-            )
-        known.pop(file, None) if new is None else known.update({file: new})
-        return _replace_file(Path(path), known.values())
+    path = Path(path)
+    if path.exists() and path.stat().st_size:
+        read_corrections(path)
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerows((one.file, one.label, one.verdict, one.corrected or "") for one in given)
+    try:
+        with path.open("ab+", buffering=0) as file:
+            _append(file, text.getvalue().encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise LabelsError(f"{path} cannot be written ({error.strerror}).", reason="unwritable") from error
+    return read_corrections(path)
+
+
+def _append(file: io.FileIO, lines: bytes) -> None:
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        lines = ",".join(COLUMNS).encode() + b"\r\n" + lines
+    else:
+        file.seek(-1, os.SEEK_END)
+        # An editor may have left out the last line end.
+        lines = lines if file.read() == b"\n" else b"\r\n" + lines
+    try:
+        if file.write(lines) != len(lines):
+            raise OSError(28, "No space left on device")
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(size)
+        raise
 
 
 def corrected_labels(
     files: Sequence[str], labels: Sequence[str], corrections: Corrections
 ) -> tuple[str | None, ...]:
-    """The label that each cell has by the verdicts: the published one, the other one, or None where it is left out.
+    """Label of each cell after the corrections; None if the cell is left out.
 
     Parameters
     ----------
     files, labels : sequence of str
-        File names and published labels, one for one.
+        File names and published labels, in the same order.
     corrections : Corrections
-        Verdicts on cells that are not among `files` are passed over; :func:`account` counts them.
+        Verdicts on other cells are ignored; :func:`account` counts them.
 
     Raises
     ------
     LabelsError
-        Where no verdict is on any of these cells, or a verdict's label is not the published one.
+        If no verdict is about any of these cells, or a verdict is about another label than the published one.
     """
     known = corrections.by_file()
     published = dict(zip(files, labels, strict=True))
     if known and not known.keys() & published.keys():
         raise LabelsError(
-            f"None of the {len(known)} verdicts is on any of these {len(published)} cells; the first one is on "
-            f"{corrections.verdicts[0].file}: do the corrections belong to other cells?"
+            f"None of the {len(known)} verdicts is about any of these {len(published)} cells; the first one is about "
+            f"{corrections.verdicts[0].file}. Choose the corrections file of these cells.",
+            reason="other_cells",
         )
     for one in corrections.verdicts:
         if published.get(one.file, one.label) != one.label:
             raise LabelsError(
-                f"The verdict on {one.file} is about the label {one.label}, but it is published as "
-                f"{published[one.file]}: does the corrections file belong to these cells?"
+                f"The verdict on {one.file} is about the label {one.label}, but the published label is "
+                f"{published[one.file]}. Choose the corrections file of these cells.",
+                reason="other_labels",
             )
     return tuple(
         known[file].corrected if file in known else label for file, label in zip(files, labels, strict=True)
@@ -189,46 +202,21 @@ def corrected_labels(
 
 
 def account(files: Iterable[str], corrections: Corrections) -> str:
-    """What corrections do to these cells, in a sentence.
+    """One sentence on what the corrections change for these cells.
 
     Examples
     --------
     >>> account(["a"], Corrections((Correction("a", "Parasitized", "disagree"),)))
-    '1 verdict: 0 kept, 1 turned over, 0 left out as unsure.'
+    '1 verdict: 0 kept, 1 changed, 0 left out as unsure.'
     """
     here = set(files)
     times = Counter(one.verdict for one in corrections.verdicts if one.file in here)
     elsewhere = len(corrections.verdicts) - times.total()
     return (
         f"{times.total()} verdict{'' if times.total() == 1 else 's'}: {times[AGREE]} kept, "
-        f"{times[DISAGREE]} turned over, {times[UNSURE]} left out as unsure."
-        + (f" There are {elsewhere} more, on cells that are not here." if elsewhere else "")
+        f"{times[DISAGREE]} changed, {times[UNSURE]} left out as unsure."
+        + (f" {elsewhere} more are about other cells." if elsewhere else "")
     )
-
-
-def _on_disk(path: Path) -> Corrections:
-    return read_corrections(path) if path.exists() else Corrections()
-
-
-def _replace_file(path: Path, verdicts: Iterable[Correction]) -> Corrections:
-    corrections = Corrections(tuple(verdicts))
-    rows = ((one.file, one.label, one.verdict, one.corrected or "") for one in corrections.verdicts)
-    write_rows(path, COLUMNS, rows)
-    return corrections
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other programs from writing the file inside the block."""
-    if not path.parent.is_dir():  # else the lock would make the folder
-        raise LabelsError(f"{path} cannot be written: there is no folder {path.parent}.")
-    try:
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=_LOCK_SECONDS):
-            yield
-    except Timeout as error:
-        raise LabelsError(f"{path} is being written by another program: try again.") from error
-    except OSError as error:
-        raise LabelsError(f"{path} cannot be written ({error.strerror}).") from error
 
 
 def any_of(words: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
-"""The only door for pictures: a path, bytes, a PIL image or an array becomes an RGB image, or is refused.
+"""Reading images: a path, bytes, a PIL image or an array becomes an RGB image, or is refused.
 
-Pictures come from strangers, so that a file is judged by its size and its header before a pixel is decoded.
+The package reads all images here, because they may come from anybody: size and header of a file are checked before a
+pixel is decoded.
 """
 
 import io
@@ -19,52 +20,53 @@ ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Im
 
 MAX_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 25_000_000
-MAX_SIDE = (
-    5_000  # px: the network sees a square around the picture, which shall not be larger than MAX_PIXELS
-)
+MAX_SIDE = 5_000  # px: an image is padded to a square, which may not exceed MAX_PIXELS
 MIN_SIDE = 16  # px
 TRAINED_SIDES = (40, 394)  # px, shortest and longest side of the NIH/NLM cells
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
-_WANTED = "a PNG, JPEG, TIFF, BMP, WebP or GIF picture of one cell"
+_USE = "Use a PNG, JPEG, TIFF, BMP, WebP or GIF image of one cell."
 
-# A progressive JPEG has about ten scans; 5 MB can hold 100,000 that take a quarter of an hour.
+# A progressive JPEG has about ten scans; 5 MB can hold 100,000, which take a quarter of an hour.
 _MAX_JPEG_SCANS = 200
 _JPEG_SCAN = b"\xff\xda"
 
-# Pillow's names for pixels that turn into RGB without guessing their range; 16-bit grey ("I;16...") is one more.
+# Pillow's modes that become RGB without guessing their range; 16-bit grey ("I;16...") is one more.
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV")
 
-# What Pillow's readers raise on files that are cut off or broken.
+# What Pillow's readers raise for truncated or broken files.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error)
 
 
-class ImageRefused(MalariaDetectError):  # noqa: N818 - a refusal is one of two proper answers
-    """The picture cannot be used; the message says what came and what was wanted."""
+class ImageRefused(MalariaDetectError):  # noqa: N818 - a refusal is a proper answer, not a fault
+    """An image that cannot be used; the message says why and what to do.
+
+    ``reason`` is ``no_file``, ``unreadable``, ``empty``, ``too_large`` (bytes, pixels or a side), ``too_small``,
+    ``unknown_format``, ``damaged``, ``several_images``, ``unsupported_pixels`` or ``unsupported_type``.
+    """
 
 
 def read_image(source: ImageSource) -> Image.Image:
-    """Read a picture of a cell as 8-bit RGB.
+    """Image of a cell as 8-bit RGB.
 
     Parameters
     ----------
     source : path, bytes, PIL image or numpy array
-        A file of at most `MAX_BYTES` in one of `FORMATS`, by path or as bytes (its content counts, not its name);
+        A file of at most `MAX_BYTES` in one of `FORMATS`, as path or bytes (its content counts, not its name);
         a PIL image; or a uint8 array of shape (height, width) grey, (height, width, 3) RGB or
         (height, width, 4) RGBA.
 
     Returns
     -------
     PIL.Image.Image
-        Mode RGB, at least `MIN_SIDE` px a side and at most `MAX_PIXELS` in all, turned as the EXIF orientation
-        says, transparent parts over black (as the training cells are), 16-bit values scaled to 8 bit over their
-        whole range. It carries no metadata and shares nothing with `source`.
+        Mode RGB, each side `MIN_SIDE` to `MAX_SIDE` px, at most `MAX_PIXELS` in all. It is rotated according to the
+        EXIF orientation, transparent parts are black (as around the training cells), and 16-bit values are scaled to
+        8 bit over their whole range. It carries no metadata and shares no memory with `source`.
 
     Raises
     ------
     ImageRefused
-        Where the picture is missing, of another format, damaged, animated, of several pages, too large or too
-        small. The message is one sentence that says what came and what was wanted.
+        If the image is missing, of another format, damaged, animated, of several pages, too large or too small.
 
     Examples
     --------
@@ -81,13 +83,13 @@ def read_image(source: ImageSource) -> Image.Image:
     if isinstance(source, str | os.PathLike):
         return _read_bytes(_bytes_of_file(Path(source)))
     raise ImageRefused(
-        f"This is a Python {type(source).__name__}; "
-        "wanted is a picture of one cell as a path, bytes, a PIL image or a uint8 array."
+        f"A Python {type(source).__name__} is not an image. Use a path, bytes, a PIL image or a uint8 array.",
+        reason="unsupported_type",
     )
 
 
 def size_warnings(width: int, height: int) -> tuple[str, ...]:
-    """Say where a picture's size differs from that of the cells the model has learned from.
+    """Warnings about an image whose size differs from the training cells.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def size_warnings(width: int, height: int) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        One sentence for each uncertainty; empty for sides that the training cells have (`TRAINED_SIDES`).
+        One sentence per warning; empty if both sides are within `TRAINED_SIDES`.
 
     Examples
     --------
@@ -107,16 +109,16 @@ def size_warnings(width: int, height: int) -> tuple[str, ...]:
     1
     """
     shortest, longest = TRAINED_SIDES
-    learned = f"the model has learned from single cells of {shortest} to {longest} px a side"
     sentences = []
     if max(width, height) > longest:
         sentences.append(
-            f"This picture is large ({width} x {height} px), and {learned}: "
-            "if it shows a whole field, cut out one cell at a time."
+            f"This image is large ({width} x {height} px; the training cells have {shortest} to {longest} px a side). "
+            "If it shows a whole field, crop it to one cell."
         )
     if min(width, height) < shortest:
         sentences.append(
-            f"This picture is small ({width} x {height} px), and {learned}: the answer may not hold for it."
+            f"This image is small ({width} x {height} px; the training cells have {shortest} to {longest} px a side). "
+            "The result may be wrong."
         )
     return tuple(sentences)
 
@@ -126,26 +128,24 @@ def _bytes_of_file(path: Path) -> bytes:
     name = repr(str(path))
     try:
         if path.is_dir():
-            raise ImageRefused(f"{name} is a folder; wanted is {_WANTED}.")
+            raise ImageRefused(f"{name} is a folder. {_USE}", reason="no_file")
         if not path.is_file():
-            raise ImageRefused(f"There is no file {name}; wanted is {_WANTED}.")
+            raise ImageRefused(f"There is no file {name}. {_USE}", reason="no_file")
         with path.open("rb") as file:
             _check_bytes(os.fstat(file.fileno()).st_size)
             return file.read(MAX_BYTES)
     except OSError as error:
         raise ImageRefused(
-            f"The file {name} cannot be opened ({error.strerror}); wanted is {_WANTED}."
+            f"{name} cannot be opened ({error.strerror}). {_USE}", reason="unreadable"
         ) from error
 
 
 def _check_bytes(size: int) -> None:
     if size == 0:
-        raise ImageRefused(f"The file is empty; wanted is {_WANTED}.")
+        raise ImageRefused(f"The file is empty. {_USE}", reason="empty")
     if size > MAX_BYTES:
         megabytes = math.ceil(10 * size / 2**20) / 10
-        raise ImageRefused(
-            f"The file has {megabytes} MB; wanted are at most {MAX_BYTES // 2**20} MB: cut out the cell."
-        )
+        raise _too_large(f"The file is {megabytes} MB; the limit is {MAX_BYTES // 2**20} MB.")
 
 
 def _read_bytes(data: bytes) -> Image.Image:
@@ -154,32 +154,32 @@ def _read_bytes(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.format in ("JPEG", "MPO") and data.count(_JPEG_SCAN) > _MAX_JPEG_SCANS:
                 raise ImageRefused(
-                    f"The JPEG picture is built of more than {_MAX_JPEG_SCANS} layers; "
-                    "wanted is an ordinary one: save it again."
+                    f"The JPEG file has more than {_MAX_JPEG_SCANS} scans. Save it again as an ordinary JPEG.",
+                    reason="damaged",
                 )
             return _as_rgb(image)
-    # The warning is an exception only where the caller has made it one.
+    # The warning is only raised if the caller has made it an error.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels("an absurd number of pixels") from error
+        raise _too_large(f"The image has more than {MAX_PIXELS // 1_000_000} million pixels.") from error
     except UnidentifiedImageError as error:
-        raise ImageRefused(f"This is {_kind(data)}; wanted is {_WANTED}.") from error
+        raise ImageRefused(f"This is {_kind(data)}. {_USE}", reason="unknown_format") from error
     except _DAMAGE as error:
         raise _damaged() from error
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    """RGB copy of an image, which need not be decoded yet; all checks of the content stand here."""
+    """RGB copy of an image, after all checks of its header and content."""
     _check_size(image.width, image.height)
-    # A phone's MPO is a JPEG whose further pictures are previews or depth maps.
+    # The further images in the MPO of a phone are previews or depth maps.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise ImageRefused(
-            f"The {image.format} file holds several pictures (pages or an animation); "
-            "wanted is a single one: save the cell as a file of its own."
+            f"The {image.format} file has several pages or is animated. Save the cell as a single image.",
+            reason="several_images",
         )
     if image.mode not in _MODES and not image.mode.startswith("I;16"):
         raise ImageRefused(
-            f"The pixels of this picture are of the kind {image.mode!r} (for example 32-bit numbers); "
-            "wanted are grey or colours of 8 or 16 bits each."
+            f"The pixels of this image have the unsupported type {image.mode!r}. Save it with 8 bits per channel.",
+            reason="unsupported_pixels",
         )
     try:
         image.load()
@@ -208,45 +208,44 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _image_of_array(array: np.ndarray) -> Image.Image:
-    wanted = "wanted is uint8 of shape (height, width), (height, width, 3) or (height, width, 4)"
-    if array.dtype != np.uint8:
-        raise ImageRefused(f"The array is of {array.dtype}; {wanted}.")
-    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
-        raise ImageRefused(f"The array has the shape {array.shape}; {wanted}.")
+    fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype != np.uint8 or not fits:
+        raise ImageRefused(
+            f"The array is {array.dtype} of shape {array.shape}. "
+            "Use uint8 of shape (height, width), (height, width, 3) or (height, width, 4).",
+            reason="unsupported_pixels",
+        )
     _check_size(array.shape[1], array.shape[0])
     return Image.fromarray(array)
 
 
 def _check_size(width: int, height: int) -> None:
+    size = f"The image is {width} x {height} px"
     if width * height > MAX_PIXELS:
-        raise _too_many_pixels(f"{width} x {height} px ({width * height / 1e6:.1f} million in all)")
+        raise _too_large(f"{size}; the limit is {MAX_PIXELS // 1_000_000} million pixels.")
     if max(width, height) > MAX_SIDE:
-        raise ImageRefused(
-            f"The picture is {width} x {height} px; wanted are at most {MAX_SIDE:,} px a side: cut out the cell."
-        )
+        raise _too_large(f"{size}; the limit is {MAX_SIDE:,} px per side.")
     if min(width, height) < MIN_SIDE:
         raise ImageRefused(
-            f"The picture is {width} x {height} px; wanted are at least {MIN_SIDE} px a side to see a cell."
+            f"{size}; a cell needs at least {MIN_SIDE} px per side. Use a larger image.", reason="too_small"
         )
 
 
-def _too_many_pixels(size: str) -> ImageRefused:
-    return ImageRefused(
-        f"The picture has {size}; wanted are at most {MAX_PIXELS // 1_000_000} million: cut out the cell."
-    )
+def _too_large(sentence: str) -> ImageRefused:
+    return ImageRefused(f"{sentence} Crop the image to one cell.", reason="too_large")
 
 
 def _damaged() -> ImageRefused:
-    return ImageRefused("The picture is damaged or cut off; wanted is a whole one: copy it or save it again.")
+    return ImageRefused("The image is damaged or incomplete. Copy or save it again.", reason="damaged")
 
 
 def _kind(data: bytes) -> str:
-    """Name a file that is no picture of an accepted format, with its article."""
+    """What a file is that has none of the accepted formats, with its article."""
     start = data[:1024]
     if start[4:8] == b"ftyp":
         if start[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
             return "an HEIC photo (save it as JPEG)"
-        return "an AVIF picture (save it as PNG)" if start[8:12] in (b"avif", b"avis") else "a film"
+        return "an AVIF image (save it as PNG)" if start[8:12] in (b"avif", b"avis") else "a video"
     if b"%PDF-" in start:
         return "a PDF document"
     if b"<svg" in start.lower():
@@ -254,8 +253,8 @@ def _kind(data: bytes) -> str:
     if start[128:132] == b"DICM":
         return "a DICOM file (save it as PNG)"
     if start.startswith((b"\x89PNG", b"\xff\xd8", b"II*\0", b"MM\0*", b"BM", b"RIFF", b"GIF8")):
-        return "a picture whose beginning is damaged or cut off"
-    # All control characters but tab and line ends, none of which a text holds.
+        return "an image whose first bytes are damaged"
+    # A text has no control characters except tabs and line ends.
     if not set(start) & (set(range(32)) - set(b"\t\n\r\f")):
-        return "a text"
+        return "a text file"
     return "a file of an unknown kind"

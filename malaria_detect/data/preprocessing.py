@@ -125,6 +125,36 @@ def preprocess(image: Image.Image, names: Sequence[str]) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def pad_to_square(image: Image.Image, side: int) -> np.ndarray:
+    """RGB image padded with black to a square and scaled, as fastai's ``Resize(side, "pad", "zeros")`` does it.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        RGB, as :func:`malaria_detect.data.images.read_image` returns it.
+    side : int
+        Side of the square in px.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (side, side, 3).
+
+    Examples
+    --------
+    >>> padded = pad_to_square(Image.new("RGB", (40, 20), "white"), 40)
+    >>> padded[:, 20, 0].tolist() == 10 * [0] + 20 * [255] + 10 * [0]
+    True
+    """
+    width, height = image.size
+    # fastai rounds in this way, which loses a pixel now and then.
+    longer = int(max(width, height) / side * side)
+    left, top = int(0.5 * (width - longer)), int(0.5 * (height - longer))
+    # crop() fills with black outside the image.
+    square = image.crop((left, top, left + longer, top + longer))
+    return np.asarray(square.resize((side, side), Image.Resampling.BILINEAR))
+
+
 def _checked(name: str) -> str:
     kind, colon, number = name.partition(":")
     if kind not in PREPROCESSINGS or (colon and kind != "blur"):

@@ -10,9 +10,8 @@ from scipy.ndimage import binary_erosion, sobel
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
-from malaria_detect.data.preprocessing import preprocess
+from malaria_detect.data.preprocessing import pad_to_square, preprocess
 from malaria_detect.data.stain import cell_mask
-from malaria_detect.inference.input import square
 
 # Pictures that lie in memory at the same time.
 _BATCH = 256
@@ -127,7 +126,7 @@ def _seen(cell: Cell, side: int) -> tuple[int, np.ndarray, np.ndarray]:
     pixels = np.asarray(image)
     inside = pixels[cell_mask(pixels)]
     colour = inside.mean(axis=0) if len(inside) else np.zeros(3)
-    return max(image.size), colour, square(image, side) / 255
+    return max(image.size), colour, pad_to_square(image, side) / 255
 
 
 def _edges(pixels: np.ndarray, cell: np.ndarray) -> np.ndarray:

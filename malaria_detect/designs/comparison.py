@@ -14,6 +14,8 @@ from malaria_detect.metrics import Estimate, Scores
 from malaria_detect.training.reported import Reported
 
 GROUPED, AUTHOR = "grouped", "author"
+# The files in reports/, by protocol.
+DESIGNS, BY_AUTHOR = "compare.json", "compare-author.json"
 # The network that the others are held against.
 OURS = "resnet34"
 # Those that authors print, too, and that hold at the threshold of each network.

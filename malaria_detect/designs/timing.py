@@ -9,10 +9,9 @@ from tqdm.auto import tqdm
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
-from malaria_detect.data.preprocessing import preprocess
-from malaria_detect.inference.input import RESIZE, square
+from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.metadata import ModelMetadata, read_model
-from malaria_detect.inference.network import open_learner, parasitized_logits, prepared
+from malaria_detect.inference.network import log_odds, open_learner, prepared
 
 _CELLS, _BATCH, _ROUNDS = 96, 32, 5
 
@@ -41,9 +40,9 @@ def pictures_per_second(
     read = {name: read_model(model) for name, model in models.items()}
     described: dict[str, ModelMetadata] = {name: metadata for name, (metadata, _) in read.items()}
     networks = {name: prepared(open_learner(data).model) for name, (_, data) in read.items()}
-    # Once for each preprocessing: squares are large.
-    squares = {
-        names: [square(preprocess(picture, names), RESIZE) for picture in pictures]
+    # Once for each preprocessing: padded images are large.
+    padded = {
+        names: [InputTransform(preprocess=names).pad(picture) for picture in pictures]
         for names in {metadata.preprocess for metadata in described.values()}
     }
     seconds: dict[str, list[float]] = {name: [] for name in models}
@@ -51,7 +50,7 @@ def pictures_per_second(
         for name, metadata in described.items():
             began = time.perf_counter()
             for begin in range(0, len(chosen), _BATCH):
-                batch = squares[metadata.preprocess][begin : begin + _BATCH]
-                parasitized_logits(networks[name], batch, metadata.input_size, metadata.mean, metadata.std)
+                batch = padded[metadata.preprocess][begin : begin + _BATCH]
+                log_odds(networks[name], metadata.input_transform.tensor(batch))
             seconds[name].append(time.perf_counter() - began)
     return {name: round(len(chosen) / median(times[1:]), 1) for name, times in seconds.items()}

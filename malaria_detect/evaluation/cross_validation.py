@@ -26,6 +26,7 @@ from malaria_detect.metrics import (
     share_within,
 )
 
+EVALUATION = "evaluation.json"  # the summary in reports/
 THRESHOLD = 0.5
 COLUMNS = ("file", "patient_group", "fold", "label", "probability", "corrected")
 

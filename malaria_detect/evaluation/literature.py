@@ -5,8 +5,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import RecordError, from_json
-from tools.model_card import ReportError
+
+PUBLISHED = "published.json"  # the file in reports/
+
+
+class LiteratureError(MalariaDetectError):
+    """The file of published results is missing or damaged."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +114,14 @@ def read_published(path: str | os.PathLike[str] = "reports/published.json") -> P
 
     Raises
     ------
-    ReportError
+    LiteratureError
         Where the file is missing or cannot be understood.
     """
     try:
         return from_json(Published, json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
-        raise ReportError(
+        raise LiteratureError(
             f"{path} cannot be read ({error.strerror}); take it from the repository."
         ) from error
     except (ValueError, RecordError) as error:
-        raise ReportError(f"{path} does not hold published results as expected ({error}).") from error
+        raise LiteratureError(f"{path} does not hold published results as expected ({error}).") from error

@@ -48,7 +48,7 @@ def activations(network: nn.Module, picture: torch.Tensor) -> list[Activation]:
         Any that takes (N, 3, height, width); it is neither changed nor switched to training.
     picture : torch.Tensor
         float32, (1, 3, height, width), as the network sees it: see
-        :func:`malaria_detect.inference.input.network_input`.
+        :class:`malaria_detect.inference.input.InputTransform`.
 
     Returns
     -------

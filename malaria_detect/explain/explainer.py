@@ -11,15 +11,15 @@ from torch.nn import functional
 
 from malaria_detect.data.images import ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.stain import cell_mask
 from malaria_detect.explain.attribution import ExplainError, evidence, last_map
 from malaria_detect.explain.regions import GRID, hidden, marked_part, random_parts
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.input import RESIZE, square
 from malaria_detect.inference.packed import PackedBlock
 from malaria_detect.inference.precision import bfloat16_is_fast
 from malaria_detect.inference.prediction import Prediction
-from malaria_detect.metrics.formatting import likelihood
+from malaria_detect.metrics.formatting import format_probability
 
 # Of parts that mean nothing the mark would be the best of twenty in 5 % of cells.
 RANDOM_PARTS = 19
@@ -143,9 +143,13 @@ class Explainer:
 
         if called != CLASSES[0]:
             return unreliable(NOTHING_TO_POINT_AT)
-        seen = self._detector.seen(picture)
+        transform = self._detector.metadata.input_transform
+        seen = transform([picture])
         heat = _resized(evidence(self._network, self._layer, seen.to(self._type)), (GRID, GRID))
-        cell = _resized(cell_mask(square(picture, RESIZE)).astype(np.float32), (GRID, GRID)) > 0.5
+        cell = (
+            _resized(cell_mask(pad_to_square(picture, transform.resize)).astype(np.float32), (GRID, GRID))
+            > 0.5
+        )
         part = marked_part(heat, cell)
         if not part.any():
             return unreliable(
@@ -227,12 +231,13 @@ def _sentence(reliable: bool, before: float, after: float, threshold: float) -> 
     if after >= threshold:
         return (
             f"The model looked at the marked part more than at any of {RANDOM_PARTS} random parts of the same size, "
-            f"but at others, too: without it, it would still give parasitized about {likelihood(after)}. {uncertainty}"
+            f"but at others, too: without it, it would still give parasitized about {format_probability(after)}. "
+            f"{uncertainty}"
         )
     return (
         "The model looked at the marked part: hiding it lowers the probability of parasitized from "
-        f"{likelihood(before)} to about {likelihood(after)}, more than hiding any of {RANDOM_PARTS} random parts of "
-        f"the same size. {uncertainty}"
+        f"{format_probability(before)} to about {format_probability(after)}, more than hiding any of {RANDOM_PARTS} "
+        f"random parts of the same size. {uncertainty}"
     )
 
 

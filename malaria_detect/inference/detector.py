@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
-from PIL import Image
 from scipy.special import logit
 from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.data.images import ImageRefused, ImageSource, read_image, size_warnings
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.data.preprocessing import preprocess
-from malaria_detect.inference.input import RESIZE, network_input, side_by_side, square
+from malaria_detect.inference.input import InputTransform, run_threaded
 from malaria_detect.inference.metadata import (
     PIN_VARIABLE,
     MetadataError,
@@ -26,7 +23,7 @@ from malaria_detect.inference.metadata import (
     metadata_path,
     read_model,
 )
-from malaria_detect.inference.network import Light, lightened, open_learner, parasitized_logits, prepared
+from malaria_detect.inference.network import Light, lightened, log_odds, open_learner, prepared
 from malaria_detect.inference.prediction import Prediction, Refusal, called
 from malaria_detect.metrics import scaled
 
@@ -62,9 +59,9 @@ class _Picture:
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, image: ImageSource, names: Sequence[str]) -> Self:
+    def of(cls, image: ImageSource, transform: InputTransform) -> Self:
         picture = read_image(image)
-        return cls(square(preprocess(picture, names), RESIZE), picture.size)
+        return cls(transform.pad(picture), picture.size)
 
 
 class Detector:
@@ -130,7 +127,7 @@ class Detector:
         >>> load_detector("export.pkl").predict(nothing).image_size
         (120, 130)
         """
-        picture = _Picture.of(image, self.metadata.preprocess)
+        picture = _Picture.of(image, self.metadata.input_transform)
         return self._prediction(picture, self._logits([picture.square])[0])
 
     def predict_many(
@@ -159,7 +156,7 @@ class Detector:
         source = iter(images)
         with tqdm(total=total, unit="cell", disable=not progress) as bar:
             while batch := list(itertools.islice(source, batch_size)):
-                pictures = side_by_side(self._read, batch)
+                pictures = run_threaded(self._read, batch)
                 squares = [picture.square for picture in pictures if isinstance(picture, _Picture)]
                 logits = iter(self._logits(squares))
                 for picture in pictures:
@@ -171,32 +168,14 @@ class Detector:
 
     def _read(self, image: ImageSource) -> _Picture | Refusal:
         try:
-            return _Picture.of(image, self.metadata.preprocess)
+            return _Picture.of(image, self.metadata.input_transform)
         except ImageRefused as refusal:
             return Refusal(str(refusal))
 
-    def seen(self, picture: Image.Image) -> torch.Tensor:
-        """What the network sees of a picture.
-
-        Parameters
-        ----------
-        picture : PIL.Image.Image
-            RGB, as :func:`malaria_detect.data.images.read_image` gives it.
-
-        Returns
-        -------
-        torch.Tensor
-            float32, (1, 3, size, size), at the network's own size and scale.
-        """
-        metadata = self.metadata
-        pixels = square(preprocess(picture, metadata.preprocess), RESIZE)
-        return network_input([pixels], metadata.input_size, metadata.mean, metadata.std)
-
     def _logits(self, squares: Sequence[np.ndarray]) -> list[float]:
-        metadata = self.metadata
-        return parasitized_logits(
-            self.network, squares, metadata.input_size, metadata.mean, metadata.std, self.light
-        )
+        if not squares:
+            return []
+        return log_odds(self.network, self.metadata.input_transform.tensor(squares), self.light)
 
     def _prediction(self, picture: _Picture, logit: float) -> Prediction:
         calibrated, raw = (

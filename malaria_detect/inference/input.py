@@ -1,12 +1,12 @@
-"""Cells as square pictures, and the tensor that the network sees.
+"""The one way from an image of a cell to the tensor that a network takes.
 
-Cells have all sizes. The recipe pads each to a square with black (cells already lie on black) and scales it, so that
-no cell loses its edge. Training decodes and scales every cell once and keeps the squares in a file that is mapped into
-memory; prediction goes from the 460 px square straight to the network's 224 px.
+Cells have all sizes. Each is padded to a square with black (the cells already lie on black) and scaled, so that no
+cell loses its edge.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 from scipy.sparse import csc_array, csr_array, identity, kron
 from torch.nn import functional
+
+from malaria_detect.data.preprocessing import pad_to_square, preprocess
 
 RESIZE = 460  # px: the item transform Resize(460)
 INPUT_SIZE = 224  # px: the batch transform aug_transforms(size=224)
@@ -26,120 +28,120 @@ _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")
 
 
-def square(image: Image.Image, side: int) -> np.ndarray:
-    """Pad an RGB picture with black to a square and scale it, as fastai's ``Resize(side, "pad", "zeros")`` does.
+@dataclass(frozen=True)
+class InputTransform:
+    """What happens to an image before the network sees it; the same in validation, prediction and explanation.
 
-    Parameters
+    It equals the learner's own validation transforms ``Resize(460, "pad", "zeros")``, ``IntToFloatTensor``,
+    ``aug_transforms(size=224)``, ``Normalize``: pixel for pixel after padding, to 1e-5 as a tensor.
+
+    Attributes
     ----------
-    image : PIL.Image.Image
-        RGB, as :func:`malaria_detect.data.images.read_image` gives it.
-    side : int
-        Side of the square in pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, (side, side, 3).
+    resize : int
+        Side of the padded image in px.
+    size : int
+        Side of the network's input in px.
+    mean, std : tuple of float
+        RGB in 0 to 1: the mean is subtracted, the result divided by the standard deviation. The default is ImageNet's.
+    preprocess : tuple of str
+        Applied to the image first, see :func:`malaria_detect.data.preprocessing.preprocess`.
 
     Examples
     --------
-    >>> picture = square(Image.new("RGB", (40, 20), "white"), 40)
-    >>> picture[:, 20, 0].tolist() == 10 * [0] + 20 * [255] + 10 * [0]
-    True
+    >>> transform = InputTransform(size=110)
+    >>> transform([Image.new("RGB", (130, 120))]).shape
+    torch.Size([1, 3, 110, 110])
     """
-    width, height = image.size
-    # int() after the round trip through a float loses a pixel now and then; fastai does so, hence we do.
-    padded = int(max(width, height) / side * side)
-    left, top = int(0.5 * (width - padded)), int(0.5 * (height - padded))
-    box = (left, top, left + padded, top + padded)
-    # Outside the picture crop() fills with black.
-    return np.asarray(image.crop(box).resize((side, side), Image.Resampling.BILINEAR))
+
+    resize: int = RESIZE
+    size: int = INPUT_SIZE
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    preprocess: tuple[str, ...] = ()
+
+    def __call__(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Network input for RGB images: :meth:`pad`, then :meth:`tensor`."""
+        return self.tensor(run_threaded(self.pad, images))
+
+    def pad(self, image: Image.Image) -> np.ndarray:
+        """Preprocess an RGB image and pad it with black to a square: uint8, (resize, resize, 3)."""
+        return pad_to_square(preprocess(image, self.preprocess), self.resize)
+
+    def tensor(self, padded: Sequence[np.ndarray]) -> torch.Tensor:
+        """Scale and normalise padded images.
+
+        The learner's transforms are linear after padding. They are applied as one sparse matrix, which is taken from
+        the functions that fastai calls.
+
+        Parameters
+        ----------
+        padded : sequence of numpy.ndarray
+            uint8, each (resize, resize, 3), from :meth:`pad`.
+
+        Returns
+        -------
+        torch.Tensor
+            float32, (N, 3, size, size), channels last.
+        """
+        size = self.size
+        rows, columns = _downscaling(self.resize, size), _downscaling_columns(self.resize, size)
+        # One number for each channel of each pixel in a line.
+        scale = np.tile(1 / (255 * np.array(self.std, dtype=np.float32)), size)
+        shift = np.tile(-np.array(self.mean, dtype=np.float32) / np.array(self.std, dtype=np.float32), size)
+        out = np.empty((len(padded), size, size, 3), dtype=np.float32)
+
+        def fill(index: int) -> None:
+            pixels = padded[index].reshape(self.resize, self.resize * 3).astype(np.float32)
+            line = out[index].reshape(size, size * 3)
+            np.multiply((rows @ pixels) @ columns, scale, out=line)
+            line += shift
+
+        run_threaded(fill, range(len(padded)))
+        return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
-def network_input(
-    squares: Sequence[np.ndarray],
-    size: int = INPUT_SIZE,
-    mean: Sequence[float] = MEAN,
-    std: Sequence[float] = STD,
-) -> torch.Tensor:
-    """Squares as a network sees them: the learner's own validation transforms, without fastai's pipeline.
-
-    After ``Resize(460)`` the chain ``IntToFloatTensor``, ``aug_transforms(size=224)``, ``Normalize`` is linear, so it
-    is one small matrix, taken from the very functions that fastai calls; a test holds the two together.
+def run_threaded(function: Callable[[_Item], _Done], items: Sequence[_Item]) -> list[_Done]:
+    """Results of a function for each item, in order, computed in as many threads as torch may use.
 
     Parameters
     ----------
-    squares : sequence of numpy.ndarray
-        uint8, each (460, 460, 3), from :func:`square`.
-    size : int
-        Side of the network's pictures in px.
-    mean, std : sequence of float
-        RGB in 0 to 1 minus the one, divided by the other; ImageNet's where nothing else is said.
-
-    Returns
-    -------
-    torch.Tensor
-        float32, (squares, 3, size, size), channels last.
-    """
-    rows, columns = _downscaling(size), _downscaling_columns(size)
-    # Of one line of the picture, a number for each channel of each pixel.
-    scale = np.tile(1 / (255 * np.array(std, dtype=np.float32)), size)
-    shift = np.tile(-np.array(mean, dtype=np.float32) / np.array(std, dtype=np.float32), size)
-    out = np.empty((len(squares), size, size, 3), dtype=np.float32)
-
-    def fill(index: int) -> None:
-        pixels = squares[index].reshape(RESIZE, RESIZE * 3).astype(np.float32)
-        line = out[index].reshape(size, size * 3)
-        np.multiply((rows @ pixels) @ columns, scale, out=line)
-        line += shift
-
-    side_by_side(fill, range(len(squares)))
-    return torch.from_numpy(out).permute(0, 3, 1, 2)
-
-
-def side_by_side(work: Callable[[_Item], _Done], items: Sequence[_Item]) -> list[_Done]:
-    """Do the same to each of some items, in as many threads as torch may use; in none of its own for one item.
-
-    Parameters
-    ----------
-    work : callable
-        Takes an item; it should spend its time where Python lets others run, as Pillow and SciPy do.
+    function : callable
+        Takes an item. It should spend its time in code that releases Python's lock, as Pillow and SciPy do.
     items : sequence
 
     Returns
     -------
     list
-        What came of the items, in their order; the error of one is raised.
+        An exception of any call is raised.
 
     Examples
     --------
-    >>> side_by_side(abs, [-1, 2])
+    >>> run_threaded(abs, [-1, 2])
     [1, 2]
     """
     threads = min(len(items), torch.get_num_threads())
     if threads < 2:
-        return [work(item) for item in items]
+        return [function(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:
-        # list() lets an error of any thread through.
-        return list(pool.map(work, items))
+        return list(pool.map(function, items))
 
 
 @cache
-def _downscaling(size: int) -> csr_array:
-    """The (size, 460) matrix that fastai's ``affine_coord`` applies to rows and to columns: a few numbers a row."""
+def _downscaling(resize: int, size: int) -> csr_array:
+    """The sparse (size, resize) matrix that fastai's ``affine_coord`` applies to rows and to columns."""
     # One channel for each pixel of a line; two equal lines, because a grid of one has no direction.
-    line = torch.eye(RESIZE)[None, :, None, :].expand(1, RESIZE, 2, RESIZE)
-    # fastai first averages areas where it shrinks to less than half (vision.augment._grid_sample).
-    shrunk = RESIZE / size / 2
+    line = torch.eye(resize)[None, :, None, :].expand(1, resize, 2, resize)
+    # If fastai shrinks to less than half, it first averages areas (vision.augment._grid_sample).
+    shrunk = resize / size / 2
     if shrunk > 1:
         line = functional.interpolate(
             line, scale_factor=(1.0, 1 / shrunk), mode="area", recompute_scale_factor=True
         )
-    grid = functional.affine_grid(torch.eye(3)[None, :2], [1, RESIZE, 2, size], align_corners=True)
+    grid = functional.affine_grid(torch.eye(3)[None, :2], [1, resize, 2, size], align_corners=True)
     return csr_array(functional.grid_sample(line, grid, align_corners=True)[0, :, 0, :].T.numpy())
 
 
 @cache
-def _downscaling_columns(size: int) -> csc_array:
+def _downscaling_columns(resize: int, size: int) -> csc_array:
     """The same for a line of pixels with three channels each, to be multiplied from the right."""
-    return csc_array(kron(_downscaling(size), identity(3, dtype=np.float32)).T)
+    return csc_array(kron(_downscaling(resize, size), identity(3, dtype=np.float32)).T)

@@ -10,11 +10,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import RecordError, from_json
 from malaria_detect.metrics import PatientCounts, ReliabilityBin, Scores
+
+if TYPE_CHECKING:
+    from malaria_detect.inference.input import InputTransform
 
 # In the fingerprint of cells whose labels were corrected, before that of the corrections.
 CORRECTED = " corrected "
@@ -219,6 +222,14 @@ class ModelMetadata:
     def calibrated(self) -> bool:
         """Whether a temperature could be fitted; a fitted one is never exactly 1."""
         return self.temperature != 1
+
+    @property
+    def input_transform(self) -> "InputTransform":
+        """How an image becomes the network's input."""
+        # torch takes seconds to import, and reading metadata needs none of it.
+        from malaria_detect.inference.input import InputTransform
+
+        return InputTransform(self.resize, self.input_size, self.mean, self.std, self.preprocess)
 
     def point(self, name: str | None = None) -> OperatingPoint:
         """One of the operating points; without a name the default one.

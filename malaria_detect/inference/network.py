@@ -5,14 +5,12 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from fastai.learner import Learner
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from malaria_detect.inference.input import INPUT_SIZE, MEAN, STD, network_input
 from malaria_detect.inference.packed import packed
 from malaria_detect.inference.precision import bfloat16_is_fast
 
@@ -126,38 +124,22 @@ def _fold(parent: nn.Module, convolution: str, norm: str) -> None:
     parent.set_submodule(norm, nn.Identity())
 
 
-def parasitized_logits(
-    network: nn.Module,
-    squares: Sequence[np.ndarray],
-    size: int = INPUT_SIZE,
-    mean: Sequence[float] = MEAN,
-    std: Sequence[float] = STD,
-    light: Light | None = None,
-) -> list[float]:
-    """Log-odds of ``Parasitized`` for each square, from a network that :func:`prepared` made.
+def log_odds(network: nn.Module, pictures: torch.Tensor, light: Light | None = None) -> list[float]:
+    """Log-odds of ``Parasitized``, not calibrated, from a network that :func:`prepared` made.
 
     Parameters
     ----------
     network : torch.nn.Module
-    squares : sequence of numpy.ndarray
-        uint8, each (460, 460, 3), from :func:`malaria_detect.inference.input.square`.
-    size, mean, std
-        The network's input, as in :func:`malaria_detect.inference.input.network_input`.
+    pictures : torch.Tensor
+        float32, (N, 3, size, size), from :class:`malaria_detect.inference.input.InputTransform`.
     light : Light, optional
         Its faster copy, whose clear answers are taken.
 
     Returns
     -------
     list of float
-        Not calibrated: their logistic function is the softmax of ``learn.predict``, to 1e-3.
+        Their logistic function is the softmax of ``learn.predict``.
     """
-    if not squares:
-        return []
-    return log_odds(network, network_input(squares, size, mean, std), light)
-
-
-def log_odds(network: nn.Module, pictures: torch.Tensor, light: Light | None = None) -> list[float]:
-    """The same, for pictures as the network sees them: float32, (pictures, 3, size, size)."""
     with torch.inference_mode():
         if light is None:
             return _difference(network(pictures)).tolist()

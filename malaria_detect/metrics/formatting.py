@@ -1,261 +1,267 @@
-"""How numbers and tables are written."""
+"""How numbers are written on the page, in reports, figures and tables: one function for each kind of number."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from malaria_detect.metrics import Estimate
+from malaria_detect.metrics.types import Estimate
 
 MISSING = "–"
-# What a healthy person's cells and a patient's missed ones are told of.
+# Small rates of cells are given per so many cells.
 PER = 1000
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def count(number: int) -> str:
-    """A number of cells or patients, with commas.
+def format_count(number: int, noun: str = "") -> str:
+    """A number with thousands separators, followed by what is counted.
 
-    Examples
-    --------
-    >>> count(22609)
-    '22,609'
-    """
-    return f"{number:,}"
-
-
-def score(value: float | Estimate) -> str:
-    """A score with three decimals; the dash of the tables where it is not defined.
+    Parameters
+    ----------
+    number : int
+    noun : str
+        In the singular; empty for the number alone.
 
     Examples
     --------
-    >>> score(0.97649), score(float("nan"))
-    ('0.976', '–')
+    >>> format_count(22609), format_count(1, "cell"), format_count(1200, "cell")
+    ('22,609', '1 cell', '1,200 cells')
     """
-    number = value.value if isinstance(value, Estimate) else value
-    return MISSING if math.isnan(number) else f"{number:.3f}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}" if noun else f"{number:,}"
 
 
-def threshold(value: float) -> str:
-    """A threshold or a temperature: three digits, and near 1 three of what is missing to it, so that it decides alike.
+def format_score(value: float, decimals: int = 3) -> str:
+    """A score; a dash if it is undefined (NaN).
 
     Examples
     --------
-    >>> threshold(0.5), threshold(0.41273), threshold(0.98577018), threshold(0.99987), threshold(1.2345)
-    ('0.5', '0.413', '0.9858', '0.99987', '1.23')
+    >>> format_score(0.97649), format_score(0.97649, 4), format_score(float("nan"))
+    ('0.976', '0.9765', '–')
     """
-    if not 0.9 < value < 1:
-        return f"{value:.3g}"
-    return f"{value:.{2 - math.floor(math.log10(1 - value))}f}".rstrip("0")
+    return MISSING if math.isnan(value) else f"{value:.{decimals}f}"
 
 
-def interval(estimate: Estimate) -> str:
-    """The interval of a score.
-
-    Examples
-    --------
-    >>> interval(Estimate(0.976, 0.966, 0.985))
-    '0.966 to 0.985'
-    """
-    return MISSING if math.isnan(estimate.low) else f"{score(estimate.low)} to {score(estimate.high)}"
-
-
-def with_interval(estimate: Estimate) -> str:
-    """A score and, in brackets, its interval.
-
-    Examples
-    --------
-    >>> with_interval(Estimate(0.976, 0.966, 0.985)), with_interval(Estimate(0.976, math.nan, math.nan))
-    ('0.976 (0.966 to 0.985)', '0.976')
-    """
-    return score(estimate) if math.isnan(estimate.low) else f"{score(estimate)} ({interval(estimate)})"
-
-
-def percent(share: float, decimals: int = 1) -> str:
-    """A share as a percentage; never "0.0 %" or "100.0 %" for what is not quite that.
+def format_percent(share: float, decimals: int = 1) -> str:
+    """A share as a percentage, never rounded to 0 % or 100 % unless it is exactly that.
 
     Parameters
     ----------
     share : float
-        0 to 1.
+        0 to 1, or NaN.
     decimals : int
 
+    Returns
+    -------
+    str
+        With a no-break space before the percent sign; a dash for NaN.
+
     Examples
     --------
-    >>> percent(0.0213), percent(0.5, 0), percent(0.99997), percent(1.0), percent(math.nan)
-    ('2.1 %', '50 %', '> 99.9 %', '100 %', '–')
-    >>> percent(0.005, 0), percent(0.995, 0)
-    ('< 1 %', '> 99 %')
+    >>> [format_percent(share).replace(NO_BREAK, " ") for share in (0.0213, 0.99997, 0.0001, 1.0, math.nan)]
+    ['2.1 %', '> 99.9 %', '< 0.1 %', '100 %', '–']
     """
     if math.isnan(share):
         return MISSING
+    if share in (0.0, 1.0):
+        return f"{100 * share:.0f}{NO_BREAK}%"
     number = f"{100 * share:.{decimals}f}"
     least = 10.0**-decimals
-    if share in (0.0, 1.0):
-        return f"{100 * share:.0f} %"
     if float(number) == 0:
-        return f"< {least:.{decimals}f} %"
-    if float(number) == 100:
-        return f"> {100 - least:.{decimals}f} %"
-    return f"{number} %"
+        number = f"<{NO_BREAK}{least:.{decimals}f}"
+    elif float(number) == 100:
+        number = f">{NO_BREAK}{100 - least:.{decimals}f}"
+    return f"{number}{NO_BREAK}%"
 
 
-def share_with_interval(estimate: Estimate) -> str:
-    """A share in whole per cent with its interval.
+def format_probability(probability: float) -> str:
+    """A predicted probability as a percentage; never "0 %" or "100 %", because a network is never certain.
 
     Examples
     --------
-    >>> share_with_interval(Estimate(0.85, 0.787, 0.9))
-    '85 %, 79 to 90 %'
+    >>> format_probability(0.9731).replace(NO_BREAK, " "), format_probability(1.0).replace(NO_BREAK, " ")
+    ('97.3 %', '> 99.9 %')
     """
-    value = percent(estimate.value, 0)
-    return (
-        value
-        if math.isnan(estimate.low)
-        else f"{value}, {percent(estimate.low, 0).removesuffix(' %')} to {percent(estimate.high, 0)}"
-    )
+    return format_percent(min(max(probability, 1e-6), 1 - 1e-6))
 
 
-def small_percent(share: float) -> str:
-    """A parasitemia as a percentage: two digits that say something, at most two decimals.
+def format_parasitemia(share: float) -> str:
+    """A parasitemia as a percentage with two significant digits and at most two decimals.
 
     Examples
     --------
-    >>> small_percent(0.0038), small_percent(0.0213), small_percent(0.123), small_percent(0)
-    ('0.38 %', '2.1 %', '12 %', '0 %')
+    >>> [format_parasitemia(share).replace(NO_BREAK, " ") for share in (0.0038, 0.0213, 0.123, 0)]
+    ['0.38 %', '2.1 %', '12 %', '0 %']
     """
-    if math.isnan(share):
-        return MISSING
-    per_cent = 100 * share
-    decimals = 0 if per_cent == 0 or per_cent >= 9.95 else 1 if per_cent >= 0.995 else 2
-    return percent(share, decimals)
+    decimals = 0 if share == 0 or share >= 0.0995 else 1 if share >= 0.00995 else 2
+    return format_percent(share, decimals)
 
 
-def per_thousand(share: float) -> str:
-    """Of how many among a thousand cells a share speaks.
+def format_per_thousand(share: float) -> str:
+    """A share of cells as a number of cells per thousand.
 
     Examples
     --------
-    >>> per_thousand(0.0213), per_thousand(0.00324)
+    >>> format_per_thousand(0.0213), format_per_thousand(0.00324)
     ('21', '3.2')
     """
     cells = PER * share
     return MISSING if math.isnan(share) else f"{cells:.0f}" if cells == 0 or cells >= 9.95 else f"{cells:.1f}"
 
 
-def per_thousand_with_interval(estimate: Estimate) -> str:
-    """The same with its interval.
+def format_threshold(value: float) -> str:
+    """A threshold or temperature with three significant digits, counted from 1 for values close below 1.
 
     Examples
     --------
-    >>> per_thousand_with_interval(Estimate(0.0213, 0.012, 0.034))
-    '21 (12 to 34)'
+    >>> (
+    ...     format_threshold(0.5),
+    ...     format_threshold(0.41273),
+    ...     format_threshold(0.98577018),
+    ...     format_threshold(1.2345),
+    ... )
+    ('0.5', '0.413', '0.9858', '1.23')
     """
-    value = per_thousand(estimate.value)
-    if math.isnan(estimate.low):
-        return value
-    return f"{value} ({per_thousand(estimate.low)} to {per_thousand(estimate.high)})"
+    if not 0.9 < value < 1:
+        return f"{value:.3g}"
+    return f"{value:.{2 - math.floor(math.log10(1 - value))}f}".rstrip("0")
 
 
-def points(estimate: Estimate) -> str:
-    """A difference of two shares in percentage points, signed.
+def format_threshold_percent(value: float) -> str:
+    """A threshold as a percentage, with as many decimals as keep it apart from 0 and 100.
 
     Examples
     --------
-    >>> points(Estimate(0.0081, 0.002, 0.0141)), points(Estimate(-0.001, -0.003, 0.002))
-    ('+0.8 (+0.2 to +1.4)', '−0.1 (−0.3 to +0.2)')
+    >>> [format_threshold_percent(value).replace(NO_BREAK, " ") for value in (0.5, 0.99961, 0.0003, 0.0)]
+    ['50.0 %', '99.96 %', '0.03 %', '0 %']
     """
-    value, low, high = (_signed(100 * number, 1) for number in (estimate.value, estimate.low, estimate.high))
-    return value if math.isnan(estimate.low) else f"{value} ({low} to {high})"
+    per_cent = 100 * value
+    decimals = next((digits for digits in range(1, 6) if 0 < float(f"{per_cent:.{digits}f}") < 100), 0)
+    return f"{per_cent:.{decimals}f}{NO_BREAK}%"
 
 
-def signed(estimate: Estimate) -> str:
-    """A difference of two scores with three decimals, signed, with its interval.
+def format_signed(difference: float, decimals: int = 3) -> str:
+    """A difference with its sign; without one if it rounds to zero.
 
     Examples
     --------
-    >>> signed(Estimate(0.0081, 0.002, 0.0141))
-    '+0.008 (+0.002 to +0.014)'
+    >>> format_signed(0.0081), format_signed(-0.1234, 1), format_signed(-0.0001)
+    ('+0.008', '−0.1', '0.000')
     """
-    value, low, high = (_signed(number, 3) for number in (estimate.value, estimate.low, estimate.high))
-    return value if math.isnan(estimate.low) else f"{value} ({low} to {high})"
+    if math.isnan(difference):
+        return MISSING
+    rounded = round(difference, decimals)
+    sign = "+" if rounded > 0 else "−" if rounded < 0 else ""
+    return f"{sign}{abs(rounded):.{decimals}f}"
 
 
-def megabytes(size: int) -> str:
-    """The size of a file in bytes, in millions of them.
+def format_points(difference: float) -> str:
+    """A difference of two shares in percentage points, with its sign.
 
     Examples
     --------
-    >>> megabytes(43_218_765)
+    >>> format_points(0.0081), format_points(-0.001)
+    ('+0.8', '−0.1')
+    """
+    return format_signed(100 * difference, 1)
+
+
+def format_interval(estimate: Estimate, write: Callable[[float], str] = format_score) -> str:
+    """The ends of an interval; a dash if there is none.
+
+    Examples
+    --------
+    >>> format_interval(Estimate(0.976, 0.966, 0.985))
+    '0.966 to 0.985'
+    """
+    return MISSING if math.isnan(estimate.low) else f"{write(estimate.low)} to {write(estimate.high)}"
+
+
+def format_estimate(estimate: Estimate, write: Callable[[float], str] = format_score) -> str:
+    """A value, followed by its interval in brackets if it has one.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    write : callable
+        One of the functions above, which writes a single number.
+
+    Examples
+    --------
+    >>> format_estimate(Estimate(0.976, 0.966, 0.985)), format_estimate(Estimate(0.976, math.nan, math.nan))
+    ('0.976 (0.966 to 0.985)', '0.976')
+    >>> format_estimate(Estimate(0.0081, 0.002, 0.0141), format_points)
+    '+0.8 (+0.2 to +1.4)'
+    """
+    value = write(estimate.value)
+    return value if math.isnan(estimate.low) else f"{value} ({format_interval(estimate, write)})"
+
+
+def format_megabytes(size: int) -> str:
+    """A file size in megabytes (10^6 bytes).
+
+    Examples
+    --------
+    >>> format_megabytes(43_218_765)
     '43.2 MB'
     """
     return f"{size / 1e6:.1f} MB"
 
 
-def duration(seconds: float) -> str:
-    """How long something took, in the unit that a reader would choose.
+def format_duration(seconds: float) -> str:
+    """A duration in seconds, minutes or hours.
 
     Examples
     --------
-    >>> duration(8.4), duration(1500), duration(20000), duration(float("nan"))
+    >>> format_duration(8.4), format_duration(1500), format_duration(20000), format_duration(float("nan"))
     ('8 s', '25 min', '5 h 33 min', '–')
     """
     if math.isnan(seconds):
         return MISSING
     minutes = round(seconds / 60)
     if seconds < 100:
-        return f"{count(round(seconds))} s"
+        return f"{round(seconds)} s"
     hours, rest = divmod(minutes, 60)
-    return f"{count(minutes)} min" if minutes < 120 else f"{count(hours)} h {count(rest)} min"
+    return f"{minutes} min" if minutes < 120 else f"{hours:,} h {rest} min"
 
 
-def rate(each_second: float) -> str:
-    """How many in a second; with a decimal where they are few.
+def format_rate(per_second: float) -> str:
+    """A rate per second, with one decimal below 10.
 
     Examples
     --------
-    >>> rate(1234.5), rate(98.2), rate(3.14)
+    >>> format_rate(1234.5), format_rate(98.2), format_rate(3.14)
     ('1,234', '98', '3.1')
     """
-    if math.isnan(each_second):
+    if math.isnan(per_second):
         return MISSING
-    return count(round(each_second)) if each_second >= 10 else f"{each_second:.1f}"
+    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"
 
 
-def joined(items: Sequence[str]) -> str:
-    """Several things in one sentence.
+def format_list(items: Sequence[str]) -> str:
+    """Several items as a list in a sentence.
 
     Examples
     --------
-    >>> joined(["64 px", "96 px", "128 px"])
+    >>> format_list(["64 px", "96 px", "128 px"])
     '64 px, 96 px and 128 px'
     """
     return " and ".join(filter(None, (", ".join(items[:-1]), items[-1]))) if items else ""
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown.
+
+    Raises
+    ------
+    ValueError
+        If a row has more or fewer entries than the head.
 
     Examples
     --------
-    >>> print(table(["score", "value"], [["accuracy", "0.976"]]))
+    >>> print(format_table(["score", "value"], [["accuracy", "0.976"]]))
     | score | value |
     |---|---|
     | accuracy | 0.976 |
     """
-    lines = [head, *rows]
-    if any(len(line) != len(head) for line in lines):
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows) if len(row) == len(head)]
+    if len(lines) <= len(rows):
         raise ValueError(f"Every row of this table needs {len(head)} entries.")
-    written = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([written[0], "|" + "---|" * len(head), *written[1:]])
-
-
-def _signed(number: float, decimals: int) -> str:
-    if math.isnan(number):
-        return MISSING
-    # A difference that rounds to nothing carries no sign.
-    rounded = round(number, decimals) + 0.0
-    sign = "+" if rounded > 0 else "−" if rounded < 0 else ""
-    return f"{sign}{abs(rounded):.{decimals}f}"
-
-
-def likelihood(probability: float) -> str:
-    """A network's probability in per cent; it is never certain, so 0 and 1 are shown as "< 0.1 %" and "> 99.9 %"."""
-    return percent(min(max(probability, 1e-6), 1 - 1e-6)).replace(" ", "\N{NO-BREAK SPACE}")
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])

@@ -27,7 +27,7 @@ from malaria_detect.plots.leakage import ComparedScore, patient_leakage, score_c
 from malaria_detect.plots.parasitemia import apparent_parasitemia, detection_limits
 from malaria_detect.plots.patients import patient_dots
 from malaria_detect.plots.style import CLASS_COLORS
-from malaria_detect.plots.svg import to_svg
+from malaria_detect.plots.svg import as_img, to_svg
 from malaria_detect.plots.training import accuracy_curves, loss_curves, lr_curve
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "accuracy_curves",
     "activation_grid",
     "apparent_parasitemia",
+    "as_img",
     "cell_grid",
     "class_counts",
     "class_images",

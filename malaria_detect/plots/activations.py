@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from malaria_detect.metrics.formatting import count
+from malaria_detect.metrics.formatting import format_count
 from malaria_detect.plots.style import INK, TEXT, drawn, new_figure
 
 COLUMNS = 8
@@ -35,7 +35,7 @@ def activation_grid(maps: NDArray[np.floating], shown: int = 32) -> Figure:
     columns = min(COLUMNS, len(chosen))
     rows = -(-len(chosen) // columns)
     figure = new_figure(0.45 + rows * 5.4 / COLUMNS)
-    told = f"{count(len(chosen))} of {count(len(maps))} channels, {maps.shape[1]} × {maps.shape[2]}"
+    told = f"{format_count(len(chosen))} of {format_count(len(maps))} channels, {maps.shape[1]} × {maps.shape[2]}"
     figure.suptitle(told, fontsize=TEXT, color=INK, x=0.01, ha="left")
     # Always eight places, so that a channel is drawn alike whatever the layer has.
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()

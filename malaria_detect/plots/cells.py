@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from malaria_detect.metrics.formatting import percent
+from malaria_detect.metrics.formatting import format_percent
 from malaria_detect.plots.style import (
     CLASS_COLORS,
     GRID,
@@ -124,7 +124,7 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         total = sum(classes.values())
         for line, (label, count) in enumerate(classes.items(), start=3 * row + 1):
             axes.barh(line, count, height=0.86, color=CLASS_COLORS[label])
-            note(axes, f"{label} {count:,} ({percent(count / total, 0)})", (count, line), (6, -4))
+            note(axes, f"{label} {count:,} ({format_percent(count / total, 0)})", (count, line), (6, -4))
     return figure
 
 

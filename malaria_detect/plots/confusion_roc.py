@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from malaria_detect.metrics import Scores
-from malaria_detect.metrics.formatting import percent
+from malaria_detect.metrics.formatting import format_percent
 from malaria_detect.plots.style import (
     CLASS_COLORS,
     GRID,
@@ -58,7 +58,7 @@ def confusion_matrix(scores: Scores) -> Figure:
             axes.add_patch(Rectangle((column + 0.02, row + 0.02), 0.96, 0.96, facecolor=fill, edgecolor=GRID))
             middle = column + 0.5
             axes.text(middle, row + 0.42, f"{count:,}", ha="center", fontsize=20, weight="bold", color=INK)
-            axes.text(middle, row + 0.64, percent(share), ha="center", fontsize=TEXT, color=INK)
+            axes.text(middle, row + 0.64, format_percent(share), ha="center", fontsize=TEXT, color=INK)
             axes.text(middle, row + 0.84, meaning, ha="center", fontsize=TEXT, color=INK)
     figure.supxlabel(
         f"{scores.patients:,} patients; threshold {scores.threshold:.3g}; shares of each label",
@@ -129,8 +129,8 @@ def roc_curve(
     for line, text in enumerate(
         [
             f"threshold {scores.threshold:.3g}:",
-            f"sensitivity {percent(sensitivity)},",
-            f"specificity {percent(specificity)}",
+            f"sensitivity {format_percent(sensitivity)},",
+            f"specificity {format_percent(specificity)}",
         ]
     ):
         note(labelled, text, (1 - specificity, sensitivity), (10, -18 - 16 * line))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from malaria_detect.designs.comparison import OURS, Row, Trained
-from malaria_detect.metrics.formatting import score
+from malaria_detect.metrics.formatting import format_score
 from malaria_detect.plots.cells import fold
 from malaria_detect.plots.style import (
     GREEN,
@@ -91,10 +91,10 @@ def _panel(axes: Axes, name: str, label: str, ran: Sequence[tuple[Row, Trained]]
                 shade = estimate.low, estimate.high
             axes.hlines(level, estimate.low, estimate.high, color=GREEN, linewidth=2.2)
         axes.plot(estimate.value, level, markersize=8, **_HERE)
-        _write(axes, 1.03, level, score(estimate), weight=weight)
+        _write(axes, 1.03, level, format_score(estimate.value), weight=weight)
         if author is not None:
             axes.plot(author, middle + 0.5, markersize=8, **_AUTHORS)
-            _write(axes, 1.03, middle + 0.5, score(author), color=QUIET_INK)
+            _write(axes, 1.03, middle + 0.5, format_score(author), color=QUIET_INK)
         height += lines + 0.35
     if not isnan(shade[0]):
         axes.fill_betweenx([-0.8, height - 0.6], *shade, color=_SHADE, linewidth=0, zorder=0)

@@ -8,7 +8,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from malaria_detect.metrics import parasitemia as slide
-from malaria_detect.metrics.formatting import percent
+from malaria_detect.metrics.formatting import format_percent
 from malaria_detect.metrics.parasitemia import DetectionLimit
 from malaria_detect.plots.style import GREEN, GRID, INK, QUIET_INK, TEXT, drawn, new_figure, style_axes
 
@@ -118,4 +118,4 @@ def _percent_ticks(axis: Axis) -> None:
 
 def _share(share: float) -> str:
     """Write a share in percent with two digits that count."""
-    return percent(share, max(0, 1 - floor(log10(100 * share))) if share > 0 else 0)
+    return format_percent(share, max(0, 1 - floor(log10(100 * share))) if share > 0 else 0)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from malaria_detect.metrics import PatientCounts
-from malaria_detect.metrics.formatting import percent
+from malaria_detect.metrics.formatting import format_percent
 from malaria_detect.plots.style import BAND, CLASS_COLORS, INK, QUIET_INK, TEXT, WIDTH, drawn, note
 from malaria_detect.plots.swarm import heights, rows
 
@@ -208,7 +208,7 @@ def _draw_panel(axes: Axes, panel: _Panel, swarms: Sequence[_Swarm]) -> None:
     axes.plot([x, x], [0, bottom], color=INK, linewidth=1.2, label="pooled", zorder=1)
     value = 1 - panel.pooled if panel.mirrored else panel.pooled
     beside = (-2, "right") if x > _ROOM / 2 else (2, "left")
-    note(axes, f"all cells: {percent(value)}", (x, 0), (beside[0], 4), beside[1])
+    note(axes, f"all cells: {format_percent(value)}", (x, 0), (beside[0], 4), beside[1])
     top = 0.0
     for lane, swarm in zip(panel.lanes, swarms, strict=True):
         line = top + 0.75 * _LINE
@@ -223,7 +223,7 @@ def _draw_panel(axes: Axes, panel: _Panel, swarms: Sequence[_Swarm]) -> None:
         top += _LINE + swarm.height + 6
     axes.plot([0, _ROOM], [bottom, bottom], color=QUIET_INK, linewidth=0.8, clip_on=False)
     for share, place in [(0.0, float(band.mean())), *_ticks(panel)]:
-        text = percent(1 - share if panel.mirrored else share, 0)
+        text = format_percent(1 - share if panel.mirrored else share, 0)
         axes.plot([place, place], [bottom, bottom + 4], color=QUIET_INK, linewidth=0.8, clip_on=False)
         axes.text(place, bottom + _LINE, text, ha="center", fontsize=TEXT, color=QUIET_INK)
 

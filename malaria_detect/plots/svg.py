@@ -1,9 +1,11 @@
 """Figures as SVG for a page."""
 
+import base64
 import hashlib
 import io
 import re
 import xml.etree.ElementTree as ElementTree
+from html import escape
 
 import matplotlib.style
 from matplotlib.figure import Figure
@@ -108,3 +110,16 @@ def _for_page(svg: ElementTree.Element, description: str) -> str:
 def _rounded(number: re.Match[str]) -> str:
     # Adding 0 makes a minus zero plain.
     return f"{round(float(number[0]), 2) + 0:g}"
+
+
+def as_img(figure: Figure, alt: str) -> str:
+    """A figure as an HTML ``<img>`` element that contains it.
+
+    Parameters
+    ----------
+    figure : Figure
+    alt : str
+        What the figure shows, for those who cannot see it.
+    """
+    data = base64.b64encode(to_svg(figure, alt).encode()).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}">'

@@ -15,11 +15,10 @@ from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.corrections import Corrections, corrected_labels
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder, check_cells
-from malaria_detect.data.preprocessing import preprocess
 from malaria_detect.data.splits import Split, grouped_split
 from malaria_detect.designs.registry import find_network
 from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
-from malaria_detect.inference.input import RESIZE, square
+from malaria_detect.inference.input import RESIZE, InputTransform
 from malaria_detect.inference.metadata import (
     CORRECTED,
     RESEARCH_USE,
@@ -31,7 +30,7 @@ from malaria_detect.inference.metadata import (
     read_metadata,
     sha256_of,
 )
-from malaria_detect.inference.network import open_learner, parasitized_logits, prepared
+from malaria_detect.inference.network import log_odds, open_learner, prepared
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import Design
 from malaria_detect.training.fit import Fitted, fit
@@ -293,11 +292,13 @@ def _logits(
     progress: bool,
 ) -> Logits:
     values: list[float] = []
+    transform = InputTransform(
+        size=design.input_size, mean=design.mean, std=design.std, preprocess=tuple(names)
+    )
     with tqdm(total=len(cells), desc=f"scoring {name} patients", unit="cell", disable=not progress) as bar:
         for begin in range(0, len(cells), _SCORE_BATCH):
             batch = cells[begin : begin + _SCORE_BATCH]
-            squares = [square(preprocess(read_image(cell.path), names), RESIZE) for cell in batch]
-            values += parasitized_logits(network, squares, design.input_size, design.mean, design.std)
+            values += log_odds(network, transform([read_image(cell.path) for cell in batch]))
             bar.update(len(batch))
     return Logits(
         files=tuple(cell.path.name for cell in cells),

@@ -14,9 +14,8 @@ from tqdm.auto import tqdm
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
-from malaria_detect.data.preprocessing import preprocess
 from malaria_detect.data.stain import stain_targets
-from malaria_detect.inference.input import RESIZE, network_input, square
+from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.network import prepared
 from malaria_detect.inference.precision import bfloat16_is_fast, in_bfloat16
 from malaria_detect.training.design import Design
@@ -79,12 +78,14 @@ def _features(
         return np.array(array), _seconds(took)
     # A copy: what is exported keeps its batch norms, as plain fastai opens it.
     network = prepared(copy.deepcopy(trunk)).to(device)
+    transform = InputTransform(
+        size=design.input_size, mean=design.mean, std=design.std, preprocess=tuple(names)
+    )
     part = file.with_suffix(".part")
     began = time.monotonic() - _seconds(took)
 
     def batch_of(chosen: Sequence[Cell]) -> np.ndarray:
-        squares = [square(preprocess(read_image(cell.path), names), RESIZE) for cell in chosen]
-        pictures = network_input(squares, design.input_size, design.mean, design.std)
+        pictures = transform([read_image(cell.path) for cell in chosen])
         with torch.inference_mode():
             return np.asarray(network(pictures.to(device)).float().cpu())
 

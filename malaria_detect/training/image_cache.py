@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from malaria_detect.data.images import read_image
+from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.preprocessing import preprocess as preprocessed
-from malaria_detect.inference.input import square
 
 
 def make_squares(
@@ -47,7 +47,7 @@ def make_squares(
             os.posix_fallocate(allocated.fileno(), 0, part.stat().st_size)
 
     def write(index: int) -> None:
-        squares[index] = square(preprocessed(read_image(paths[index]), preprocess), side)
+        squares[index] = pad_to_square(preprocessed(read_image(paths[index]), preprocess), side)
         if progress is not None:
             progress(1)
 

@@ -2,13 +2,16 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.preprocessing import check_preprocess
+from malaria_detect.inference.metadata import Epoch
+from malaria_detect.metrics.formatting import format_list
 
 # Networks that may start from ImageNet's weights, as they are named with their files.
 TRUNKS = ("resnet34", "vgg16", "resnet50v2", "mobilenetv2")
@@ -142,6 +145,14 @@ def recorded(settings: TrainSettings) -> dict[str, Any]:
         f"{trunk}={Path(source).name}" if trunk else Path(source).name for trunk, source in pairs.items()
     ]
     return {**asdict(settings), "weights": ",".join(names)}
+
+
+def recipe(history: Sequence[Epoch], settings: Mapping[str, Any]) -> str:
+    """The epochs of a training run in words: how many at each size of the pictures, and how many were averaged."""
+    runs = [(size, len(list(epochs))) for size, epochs in groupby(history, key=lambda epoch: epoch.size)]
+    sizes = format_list([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
+    averaged = settings.get("average_epochs", 0)
+    return f"{sizes}, the weights averaged over the last {averaged} of them" if averaged else sizes
 
 
 def parse_weights(text: str) -> dict[str, str]:

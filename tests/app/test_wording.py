@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from malaria_detect.app import wording
-from malaria_detect.app.wording import NO_BREAK, caution, percent, slide_sentences, summary, threshold
+from malaria_detect.app.wording import caution, slide_sentences, summary
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Refusal
 from malaria_detect.metrics import PatientCounts
+from malaria_detect.metrics.formatting import NO_BREAK, format_percent
 from tests.app.widgets.fakes import made_up_metadata, prediction
 
 
@@ -58,38 +59,6 @@ def test_caution_tells_what_was_counted_at_the_operating_point(point: OperatingP
     assert "called 1 of 5 uninfected ones parasitized (20.0 %)" in text
 
 
-@pytest.mark.parametrize(
-    ("share", "words"),
-    [
-        (0.0, "0 %"),
-        (1e-9, "< 0.1 %"),
-        (0.0005, "0.1 %"),
-        (0.5, "50.0 %"),
-        (0.9994, "99.9 %"),
-        (0.9996, "> 99.9 %"),
-    ],
-)
-def test_percent_claims_no_certainty_that_is_not_there(share: float, words: str) -> None:
-    assert plain(percent(share)) == words
-
-
-@pytest.mark.parametrize(
-    ("share", "words"),
-    [(1e-6, "< 0.01 %"), (0.00731, "0.73 %"), (0.99994, "99.99 %"), (0.99996, "> 99.99 %")],
-)
-def test_percent_with_more_decimals_keeps_its_word(share: float, words: str) -> None:
-    assert plain(percent(share, 2)) == words
-
-
-@pytest.mark.parametrize(
-    ("value", "words"), [(0.5, "50.0 %"), (0.99961, "99.96 %"), (0.0003, "0.03 %"), (0.0, "0 %")]
-)
-def test_a_threshold_is_printed_as_neither_0_nor_100_where_it_is_not(
-    value: float, words: str, point: OperatingPoint
-) -> None:
-    assert plain(threshold(replace(point, threshold=value))) == words
-
-
 def test_a_slide_is_told_called_corrected_healthy_and_limit(
     metadata: ModelMetadata, point: OperatingPoint
 ) -> None:
@@ -97,7 +66,10 @@ def test_a_slide_is_told_called_corrected_healthy_and_limit(
     assert called == "Of 40 cells, 3 were called parasitized: 7.5 %."
     estimate = wording.correction(3, 40, point.patients)
     assert estimate is not None
-    assert f"about {plain(percent(estimate.estimate))} ({plain(percent(estimate.low))} to " in corrected
+    assert (
+        f"about {plain(format_percent(estimate.estimate))} ({plain(format_percent(estimate.low))} to "
+        in corrected
+    )
     assert healthy.startswith("A person without parasites would read about 1.1 % (")
     assert limit.startswith(
         "With so few cells a slide is told from one without parasites in 95 of 100 cases from "

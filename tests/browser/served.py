@@ -133,7 +133,7 @@ def leave(page: Page) -> None:
 
 
 def upload(page: Page, *files: Path) -> None:
-    """Choose files in the dialogue of the button "Upload pictures"."""
+    """Choose files in the dialogue of the button "Upload images"."""
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload pictures").click()
+        page.get_by_role("button", name="Upload images").click()
     chooser.value.set_files(files)

@@ -127,7 +127,7 @@ def test_a_refused_picture_gets_a_card_with_the_reason_and_the_others_their_answ
     expect(cards(page)).to_have_count(2)
     refused, checked = cards(page).all()
     expect(refused).to_contain_text("Not checked")
-    expect(refused).to_contain_text("wanted is a PNG")
+    expect(refused).to_contain_text("PNG")
     assert 0 <= probability(checked) <= 1
     expect(page.locator(".md-sentence")).to_contain_text("1 picture could not be checked.")
 
@@ -388,7 +388,7 @@ def test_everything_can_be_done_with_the_keyboard(page: Page, cells: list[Path])
         page.keyboard.press(key)
         expect(page.get_by_role("tabpanel", name=view)).to_be_visible()
         expect(page.get_by_role("tab", name=view)).to_be_focused()
-    focus_on("button", "Upload pictures")
+    focus_on("button", "Upload images")
     page.keyboard.press("Enter")
     expect(cards(page)).to_have_count(2)
     focus_on("radio", "Balanced")

@@ -1,3 +1,4 @@
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,40 +21,48 @@ def test_rows_come_back_with_their_line(file: Path) -> None:
     ]
 
 
-def test_a_byte_order_mark_and_empty_lines_are_passed_over(file: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "read"), [("\udcff.png", r"\udcff.png"), ("a\rb.png", "a\rb.png"), ('"', '"')]
+)
+def test_odd_file_names_do_not_break_the_table(file: Path, name: str, read: str) -> None:
+    write_rows(file, COLUMNS, [(name, "1")])
+    assert [values for _, values in read_rows(file, COLUMNS)] == [[read, "1"]]
+
+
+def test_a_byte_order_mark_and_empty_lines_are_skipped(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbffile,label\r\n\r\na,b\r\n")
     assert [values for _, values in read_rows(file, COLUMNS)] == [["a", "b"]]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
-        (b"", "has the columns ''"),
-        (b"label,file\n", "has the columns 'label,file'"),
-        (b"file,label\na\n", "line 2 has 1 values"),
-        (b'file,label\n"a,b\n', "cannot be read"),
-        (b"file,label\n\xff\xfe,b\n", "cannot be read"),
+        (b"", "bad_columns"),
+        (b"label,file\n", "bad_columns"),
+        (b"file,label\na\n", "bad_row"),
+        (b'file,label\n"a,b\n', "unreadable"),
+        (b"file,label\n\xff\xfe,b\n", "unreadable"),
+        (None, "unreadable"),
     ],
 )
-def test_what_is_no_such_table_is_refused_with_its_place(file: Path, content: bytes, said: str) -> None:
-    file.write_bytes(content)
-    with pytest.raises(CsvError, match=rf"{said}.*the columns file,label"):
+def test_other_files_are_refused_by_name(file: Path, content: bytes | None, reason: str) -> None:
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(CsvError) as refused:
         list(read_rows(file, COLUMNS))
+    assert refused.value.reason == reason
+    assert str(file) in str(refused.value)
 
 
-def test_a_missing_file_is_refused(file: Path) -> None:
-    with pytest.raises(CsvError, match=r"cannot be read \(No such file"):
-        list(read_rows(file, COLUMNS))
-
-
-def test_an_old_table_stays_where_a_new_one_cannot_be_finished(file: Path) -> None:
+def test_an_old_table_stays_if_the_new_one_cannot_be_finished(file: Path) -> None:
     write_rows(file, COLUMNS, [("old", "1")])
 
-    def rows() -> object:
+    def rows() -> Iterator[Sequence[object]]:
         yield "new", "1"
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(CsvError, match=r"cannot be written \(No space left"):
-        write_rows(file, COLUMNS, rows())  # type: ignore[arg-type]
+    with pytest.raises(CsvError) as refused:
+        write_rows(file, COLUMNS, rows())
+    assert refused.value.reason == "unwritable"
     assert [values for _, values in read_rows(file, COLUMNS)] == [["old", "1"]]
     assert [path.name for path in file.parent.iterdir()] == ["table.csv"]

@@ -14,48 +14,63 @@ class Inner:
     count: int | None
     anything: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        if self.value > 1:
+            raise ValueError("value is more than 1")
+
 
 @dataclass(frozen=True)
 class Outer:
     parts: tuple[Inner, ...]
     name: str
+    scores: dict[str, float]
+    optional: float | None = None
 
 
-RECORD = Outer((Inner(0.5, ((0.0, 1.0),), None, {"sizes": [1, 2]}),), "é")
+RECORD = Outer((Inner(0.5, ((0.0, 1.0),), None, {"sizes": [1, None]}),), "é", {"a": 1e-9})
 
 
 def test_a_record_comes_back_as_it_was() -> None:
     assert from_json(Outer, json.loads(to_json(RECORD))) == RECORD
 
 
-def test_an_undefined_number_stands_as_null() -> None:
-    text = to_json(Outer((Inner(float("nan"), (), 1, {}),), ""))
-    assert json.loads(text)["parts"][0]["value"] is None
-    value = from_json(Outer, json.loads(text)).parts[0].value
-    assert value != value
+def test_nan_and_infinity_are_written_as_null_and_read_as_nan() -> None:
+    nan = float("nan")
+    content = json.loads(to_json(Outer((Inner(nan, ((nan, 1.0),), 1, {}),), "", {"b": float("inf")})))
+    assert (content["parts"][0]["value"], content["scores"]) == (None, {"b": None})
+    read = from_json(Outer, content)
+    assert repr(read.parts[0]) == "Inner(value=nan, pairs=((nan, 1.0),), count=1, anything={})"
+    assert repr(read.scores) == "{'b': nan}"
+    assert read.optional is None
+
+
+INNER = {"value": 1, "pairs": [], "count": 1, "anything": {}}
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "place"),
     [
-        {"name": 1},
-        {"name": None},
-        {"parts": 3},
-        {"parts": [3]},
-        {"more": 1},
-        {"parts": [{"value": "0.5", "pairs": [], "count": 1, "anything": {}}]},
-        {"parts": [{"value": True, "pairs": [], "count": 1, "anything": {}}]},
-        {"parts": [{"value": 1, "pairs": [[1, 2, 3]], "count": 1, "anything": {}}]},
-        {"parts": [{"value": 1, "pairs": [], "count": 1.5, "anything": {}}]},
-        {"parts": [{"value": 1, "pairs": [], "count": 1}]},
+        ({"name": 1}, "name"),
+        ({"name": None}, "name"),
+        ({"parts": 3}, "parts"),
+        ({"parts": [3]}, "parts.0"),
+        ({"more": 1}, "more"),
+        ({"scores": {"a": "0.5"}}, "scores.a"),
+        ({"parts": [INNER | {"value": "0.5"}]}, "parts.0.value"),
+        ({"parts": [INNER | {"value": True}]}, "parts.0.value"),
+        ({"parts": [INNER | {"value": 2}]}, "parts.0"),
+        ({"parts": [INNER | {"pairs": [[1, 2, 3]]}]}, "parts.0.pairs.0"),
+        ({"parts": [INNER | {"count": 1.5}]}, "parts.0.count"),
+        ({"parts": [INNER, {"value": None, "pairs": []}]}, "parts.1.count"),
     ],
 )
-def test_what_is_no_such_record_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(RecordError, match="Outer: "):
+def test_another_record_is_refused_by_field(change: dict[str, Any], place: str) -> None:
+    with pytest.raises(RecordError, match=f"^Outer: {place}: ") as refused:
         from_json(Outer, json.loads(to_json(RECORD)) | change)
+    assert refused.value.reason == "bad_record"
 
 
 @pytest.mark.parametrize("content", [None, [], "text", {}])
-def test_what_is_no_record_at_all_is_refused(content: object) -> None:
+def test_what_is_not_a_record_is_refused(content: object) -> None:
     with pytest.raises(RecordError):
         from_json(Outer, content)

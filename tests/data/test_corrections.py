@@ -1,55 +1,37 @@
 """Corrections: what verdicts do to cells and scores, and a file that loses none of them."""
 
-from collections.abc import Sequence
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data import corrections as module
 from malaria_detect.data.corrections import (
+    WITHDRAWN,
     Correction,
     Corrections,
     LabelsError,
     account,
-    change_verdict,
+    append_corrections,
     corrected_labels,
     read_corrections,
-    write_corrections,
 )
-from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
-from malaria_detect.evaluation.cross_validation import HeldOut
-from malaria_detect.evaluation.label_issues import with_corrections
+from malaria_detect.data.nlm_cells import CLASSES
 
 PARASITIZED, UNINFECTED = CLASSES
-HEAD = "file,label,verdict,corrected\n"
-THREE = Corrections(
-    (
-        Correction("a.png", PARASITIZED, "disagree"),
-        Correction("b.png", UNINFECTED, "agree"),
-        Correction("c.png", UNINFECTED, "unsure"),
-    )
+HEAD = "file,label,verdict,corrected\r\n"
+THREE = (
+    Correction("a.png", PARASITIZED, "disagree"),
+    Correction("b.png", UNINFECTED, "agree"),
+    Correction("c.png", UNINFECTED, "unsure"),
 )
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "corrections.csv"
-
-
-def verdicts_of(cells: Sequence[Cell], *verdicts: str) -> Corrections:
-    """The verdicts on the first cells, in this order."""
-    return Corrections(
-        tuple(
-            Correction(cell.path.name, cell.label, verdict)
-            for cell, verdict in zip(cells, verdicts, strict=False)
-        )
-    )
-
-
-# What a verdict means
 
 
 @pytest.mark.parametrize(
@@ -59,6 +41,7 @@ def verdicts_of(cells: Sequence[Cell], *verdicts: str) -> Corrections:
         (PARASITIZED, "disagree", UNINFECTED),
         (UNINFECTED, "disagree", PARASITIZED),
         (UNINFECTED, "unsure", None),
+        (UNINFECTED, WITHDRAWN, UNINFECTED),
     ],
 )
 def test_a_verdict_is_about_the_published_label(label: str, verdict: str, corrected: str | None) -> None:
@@ -66,177 +49,119 @@ def test_a_verdict_is_about_the_published_label(label: str, verdict: str, correc
 
 
 @pytest.mark.parametrize(
-    ("label", "verdict", "words"),
-    [
-        (PARASITIZED, "yes", "'yes'; wanted is agree, disagree or unsure"),
-        ("infected", "agree", "'infected'; wanted is Para"),
-    ],
+    ("label", "verdict", "reason"),
+    [(PARASITIZED, "yes", "unknown_verdict"), ("infected", "agree", "unknown_class")],
 )
-def test_what_is_no_verdict_or_no_class_is_refused(label: str, verdict: str, words: str) -> None:
-    with pytest.raises(LabelsError, match=words):
+def test_unknown_verdicts_and_classes_are_refused(label: str, verdict: str, reason: str) -> None:
+    with pytest.raises(LabelsError) as refused:
         Correction("a.png", label, verdict)
+    assert refused.value.reason == reason
 
 
-def test_two_verdicts_on_one_cell_are_refused() -> None:
-    with pytest.raises(LabelsError, match=r"a\.png has 2 verdicts"):
-        Corrections((Correction("a.png", PARASITIZED, "agree"), Correction("a.png", PARASITIZED, "unsure")))
+def test_labels_are_changed_left_out_or_kept_as_the_verdicts_say() -> None:
+    files, labels = ["d.png", "c.png", "b.png", "a.png"], [PARASITIZED, UNINFECTED, UNINFECTED, PARASITIZED]
+    assert corrected_labels(files, labels, Corrections(THREE)) == (PARASITIZED, None, UNINFECTED, UNINFECTED)
+    assert corrected_labels(files, labels, Corrections()) == tuple(labels)
 
 
-# What corrections do
+@pytest.mark.parametrize(("file", "reason"), [("x.png", "other_cells"), ("b.png", "other_labels")])
+def test_corrections_of_other_cells_or_labels_are_refused(file: str, reason: str) -> None:
+    with pytest.raises(LabelsError) as refused:
+        corrected_labels([file], [PARASITIZED], Corrections(THREE))
+    assert refused.value.reason == reason
 
 
-def test_labels_are_turned_over_left_out_or_kept_as_the_verdicts_say(drawn_cells: Path) -> None:
-    cells = find_cells(drawn_cells).cells
-    files, labels = [cell.path.name for cell in cells], [cell.label for cell in cells]
-    corrected = corrected_labels(files, labels, verdicts_of(cells, "disagree", "unsure", "agree"))
-    assert corrected == (UNINFECTED, None, *labels[2:])
-
-
-def test_held_out_predictions_get_the_corrected_labels_beside_the_published_ones() -> None:
-    labels = (PARASITIZED, UNINFECTED, UNINFECTED, PARASITIZED)
-    held_out = HeldOut(
-        ("a.png", "b.png", "c.png", "d.png"), ("P",) * 4, (1,) * 4, labels, (0.1, 0.2, 0.3, 0.4), labels
-    )
-    corrected = with_corrections(held_out, THREE)
-    assert corrected.corrected == (UNINFECTED, UNINFECTED, "", PARASITIZED)
-    assert (corrected.labels, corrected.probability) == (labels, held_out.probability)
-
-
-def test_no_corrections_change_nothing() -> None:
-    assert corrected_labels(["x.png"], [PARASITIZED], Corrections()) == (PARASITIZED,)
-
-
-def test_corrections_of_other_cells_are_refused_and_one_is_named() -> None:
-    with pytest.raises(LabelsError, match=r"None of the 3 verdicts is on any of these 1 cells.*a\.png"):
-        corrected_labels(["x.png"], [PARASITIZED], THREE)
-
-
-def test_a_verdict_about_another_label_than_the_published_one_is_refused() -> None:
-    with pytest.raises(LabelsError, match=r"b\.png is about the label Uninfected.*published as Parasitized"):
-        corrected_labels(["b.png"], [PARASITIZED], THREE)
-
-
-def test_verdicts_on_cells_that_are_not_here_change_nothing_and_are_counted() -> None:
-    files, labels = ["b.png", "c.png", "d.png"], [UNINFECTED, UNINFECTED, PARASITIZED]
-    assert corrected_labels(files, labels, THREE) == (UNINFECTED, None, PARASITIZED)
-    assert account(files, THREE) == (
-        "2 verdicts: 1 kept, 0 turned over, 1 left out as unsure. There are 1 more, on cells that are not here."
+def test_verdicts_on_other_cells_are_counted() -> None:
+    assert account(["b.png", "c.png", "d.png"], Corrections(THREE)) == (
+        "2 verdicts: 1 kept, 0 changed, 1 left out as unsure. 1 more are about other cells."
     )
 
 
-# The file
-
-
-def test_the_file_has_the_four_columns_and_is_read_again(path: Path) -> None:
-    assert write_corrections(THREE, path) == THREE == read_corrections(path)
-    assert path.read_text(encoding="utf-8") == (
-        HEAD
-        + "a.png,Parasitized,disagree,Uninfected\n"
-        + "b.png,Uninfected,agree,Uninfected\n"
-        + "c.png,Uninfected,unsure,\n"
+def test_verdicts_are_appended_and_read_again(path: Path) -> None:
+    assert append_corrections(path, THREE) == Corrections(THREE) == read_corrections(path)
+    start = path.read_bytes()
+    assert start.decode() == (
+        HEAD + "a.png,Parasitized,disagree,Uninfected\r\nb.png,Uninfected,agree,Uninfected\r\n"
+        "c.png,Uninfected,unsure,\r\n"
     )
+    more = Correction("d, é\n.png", PARASITIZED, "agree")
+    assert append_corrections(path, [more]).verdicts == (*THREE, more)
+    assert path.read_bytes().startswith(start)
 
 
-def test_a_file_that_a_spreadsheet_has_saved_is_read(path: Path) -> None:
-    path.write_bytes(b"\xef\xbb\xbf" + HEAD.strip().encode() + b"\r\na.png,Parasitized,unsure,\r\n\r\n")
-    assert read_corrections(path) == Corrections((Correction("a.png", PARASITIZED, "unsure"),))
+def test_the_last_verdict_counts_and_can_be_withdrawn(path: Path) -> None:
+    first, second, undo = (Correction("a.png", PARASITIZED, word) for word in ("agree", "unsure", WITHDRAWN))
+    assert append_corrections(path, [first]).verdicts == (first,)
+    assert append_corrections(path, [second]).verdicts == (second,)
+    assert append_corrections(path, [undo]).verdicts == ()
+    assert append_corrections(path, [first]).verdicts == (first,)
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 5
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    "content",
     [
-        ("", "has the columns ''"),
-        ("file;label;verdict;corrected\n", "has the columns 'file;label"),
-        (HEAD + "a.png,Parasitized\n", "line 2 has 2 values"),
-        (HEAD + "a.png,Parasitized,maybe,\n", "line 2: The verdict on a.png is 'maybe'"),
-        (HEAD + "a.png,infected,agree,infected\n", "line 2: The label of a.png is 'infected'"),
-        (
-            HEAD + "a.png,Parasitized,disagree,Parasitized\n",
-            "line 2: disagree about Parasitized makes it Uninfected, and not 'Parasitized'",
-        ),
-        (HEAD + "a.png,Parasitized,unsure,Uninfected\n", "makes it no label at all"),
-        (HEAD + "a.png,Parasitized,unsure,\na.png,Parasitized,unsure,\n", "a.png has 2 verdicts"),
-        (HEAD + '"a.png,Parasitized\n', "cannot be read"),
+        b"\xef\xbb\xbf" + HEAD.encode() + b"b.png,Uninfected,agree,Uninfected\r\n\r\n",
+        HEAD.replace("\r", "").encode() + b"b.png,Uninfected,agree,Uninfected",
+        HEAD.encode() + HEAD.encode() + b"b.png,Uninfected,agree,Uninfected\r\n",
+        HEAD.encode() + b"b.png,Uninfected,unsure,\r\nb.png,Uninfected,agree,Uninfected\r\n",
+    ],
+    ids=["saved by a spreadsheet", "no last line end", "two headers", "two verdicts"],
+)
+def test_files_that_others_have_written_are_read_and_continued(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert read_corrections(path).verdicts == THREE[1:2]
+    assert append_corrections(path, THREE[:1]).verdicts == (THREE[1], THREE[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("file;label;verdict;corrected\n", "bad_columns"),
+        (HEAD + "a.png,Parasitized\n", "bad_row"),
+        (HEAD + "a.png,Parasitized,maybe,\n", "unknown_verdict"),
+        (HEAD + "a.png,infected,agree,infected\n", "unknown_class"),
+        (HEAD + "a.png,Parasitized,disagree,Parasitized\n", "wrong_corrected"),
+        (HEAD + '"a.png,Parasitized\n', "unreadable"),
     ],
 )
-def test_a_broken_file_is_refused_by_line_and_never_written_over(
-    content: str, words: str, path: Path
-) -> None:
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(MalariaDetectError, match=words) as refusal:
-        read_corrections(path)
-    assert "\n" not in str(refusal.value)
-    with pytest.raises(MalariaDetectError, match=words):
-        write_corrections(THREE, path)
-    with pytest.raises(MalariaDetectError, match=words):
-        change_verdict(path, "z.png", Correction("z.png", PARASITIZED, "agree"), None)
-    assert path.read_text(encoding="utf-8") == content
-
-
-def test_a_missing_file_is_told_when_it_is_read(path: Path) -> None:
-    with pytest.raises(MalariaDetectError, match="cannot be read"):
-        read_corrections(path)
-
-
-def test_writing_keeps_the_verdicts_that_are_there_and_the_new_one_stands(path: Path) -> None:
-    write_corrections(THREE, path)
-    more = Corrections((Correction("d.png", PARASITIZED, "agree"), Correction("a.png", PARASITIZED, "agree")))
-    found = write_corrections(more, path)
-    assert [(one.file, one.verdict) for one in found.verdicts] == [
-        ("a.png", "agree"),
-        ("b.png", "agree"),
-        ("c.png", "unsure"),
-        ("d.png", "agree"),
-    ]
-    assert read_corrections(path) == found
-
-
-def test_a_verdict_is_given_changed_and_taken_back(path: Path) -> None:
-    first, second = (Correction("a.png", PARASITIZED, verdict) for verdict in ("agree", "unsure"))
-    assert change_verdict(path, "a.png", first, None).verdicts == (first,)
-    assert change_verdict(path, "a.png", second, first).verdicts == (second,)
-    assert change_verdict(path, "a.png", None, second).verdicts == ()
-    assert path.read_text(encoding="utf-8") == HEAD
-
-
-@pytest.mark.parametrize("theirs", ["disagree", None])
-def test_a_verdict_that_somebody_else_changed_meanwhile_is_not_written_over(
-    theirs: str | None, path: Path
-) -> None:
-    ours = Correction("a.png", PARASITIZED, "agree")
-    write_corrections(Corrections((Correction("a.png", PARASITIZED, theirs),) if theirs else ()), path)
-    before = path.read_bytes()
-    with pytest.raises(LabelsError, match="changed by somebody else"):
-        change_verdict(path, "a.png", Correction("a.png", PARASITIZED, "unsure"), ours)
-    assert path.read_bytes() == before
+def test_a_broken_file_is_refused_by_name_and_left_alone(content: str, reason: str, path: Path) -> None:
+    path.write_text(content, encoding="utf-8", newline="")
+    for use in (lambda: read_corrections(path), lambda: append_corrections(path, THREE)):
+        with pytest.raises(MalariaDetectError) as refused:
+            use()
+        assert refused.value.reason == reason
+        assert str(path) in str(refused.value)
+    assert path.read_bytes().decode() == content
 
 
 def test_many_writers_at_once_lose_nothing(path: Path) -> None:
     def write(number: int) -> None:
-        change_verdict(path, f"{number}.png", Correction(f"{number}.png", PARASITIZED, "agree"), None)
+        append_corrections(path, [Correction(f"{number}.png", PARASITIZED, "agree")])
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(40)))
     assert {one.file for one in read_corrections(path).verdicts} == {f"{number}.png" for number in range(40)}
 
 
-def test_a_file_that_another_program_holds_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LOCK_SECONDS", 0)
-    with (
-        FileLock(path.with_name(f".{path.name}.lock")),
-        pytest.raises(LabelsError, match="being written by another program"),
-    ):
-        write_corrections(THREE, path)
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LabelsError) as refused:
+        append_corrections(tmp_path / "nowhere" / "corrections.csv", THREE)
+    assert refused.value.reason == "unwritable"
 
 
-def test_a_failed_write_leaves_the_old_file(path: Path) -> None:
-    write_corrections(THREE, path)
-    path.with_name("corrections.csv.part").mkdir()  # stands in the way of the new file
-    with pytest.raises(MalariaDetectError, match="cannot be written"):
-        write_corrections(Corrections((Correction("d.png", PARASITIZED, "agree"),)), path)
-    assert read_corrections(path) == THREE
-
-
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(MalariaDetectError, match="cannot be written"):
-        write_corrections(THREE, tmp_path / "nowhere" / "corrections.csv")
+def test_a_full_disk_leaves_the_file_as_it_was(path: Path) -> None:
+    append_corrections(path, THREE)
+    before = path.read_bytes()
+    program = f"""
+import resource
+from malaria_detect.data.corrections import Correction, LabelsError, append_corrections
+resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 10}, {len(before) + 10}))
+try:
+    append_corrections({str(path)!r}, [Correction("d.png", "Parasitized", "agree")])
+except LabelsError as error:
+    print(error.reason)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "unwritable\n"
+    assert path.read_bytes() == before

@@ -139,7 +139,7 @@ def test_preprocessing_costs_no_torch() -> None:
     program = """
 import sys
 from PIL import Image
-from malaria_detect.preprocess import preprocess
+from malaria_detect.data.preprocessing import preprocess
 preprocess(Image.effect_noise((30, 30), 90).convert("RGB"), ["macenko", "reinhard"])
 print(sorted({"torch", "fastai", "tensorflow"} & set(sys.modules)))
 """

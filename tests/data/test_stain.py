@@ -1,17 +1,13 @@
 """Stain normalisation: cells get the colours of the training cells, and the targets are those patients' alone."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNormalizer
 
-from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data import stain
-from malaria_detect.data.images import read_image
-from malaria_detect.data.nlm_cells import CLASSES, find_cells
-from malaria_detect.data.stain import cell_mask, macenko, main, measure_targets, reinhard, stain_targets
+from malaria_detect.data.stain import macenko, reinhard, stain_targets
 from malaria_detect.inference.metadata import read_metadata
 
 
@@ -60,43 +56,3 @@ def test_the_targets_come_from_training_patients_only(shipped_model: Path) -> No
     assert targets.stain_patient in metadata.train.groups
     assert targets.patients == len(metadata.train.groups)
     assert targets.seed == metadata.seed
-
-
-def test_measuring_again_gives_the_same_targets_and_writes_them(
-    drawn_cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(stain, "TARGETS_FILE", tmp_path / "targets.json")
-    assert main([str(drawn_cells)]) == 0
-    written = json.loads((tmp_path / "targets.json").read_text(encoding="utf-8"))
-    assert f"{written['cells']} cells of {written['patients']} training patients" in capsys.readouterr().out
-    groups = {cell.group for cell in find_cells(drawn_cells).cells}
-    assert written["patients"] < len(groups)  # validation and test patients gave nothing
-    assert main([str(drawn_cells)]) == 0
-    assert json.loads((tmp_path / "targets.json").read_text(encoding="utf-8")) == written
-
-
-def test_targets_of_cells_lie_among_those_of_the_cells(drawn_cells: Path) -> None:
-    cells = find_cells(drawn_cells).cells
-    targets = measure_targets(cells, seed=0)
-    pixels = [np.asarray(read_image(cell.path)) for cell in cells]
-    fitted = []
-    for picture in pixels:
-        normalizer = NumpyReinhardNormalizer()
-        normalizer.fit(picture[cell_mask(picture)][None])
-        fitted.append(normalizer.target_means)
-    assert (np.min(fitted, axis=0) <= targets.lab_mean).all()
-    assert (np.max(fitted, axis=0) >= targets.lab_mean).all()
-    infected = {cell.group for cell in cells if cell.label == CLASSES[0]}
-    assert targets.stain_patient in infected
-    assert np.linalg.norm(targets.stains, axis=1) == pytest.approx([1, 1], abs=1e-3)
-
-
-def test_cells_without_a_parasite_give_no_targets(drawn_cells: Path) -> None:
-    uninfected = [cell for cell in find_cells(drawn_cells).cells if cell.label == CLASSES[1]]
-    with pytest.raises(MalariaDetectError, match="No parasitized cells show two stains"):
-        measure_targets(uninfected, seed=0)
-
-
-def test_measuring_without_cells_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("No cells in ")

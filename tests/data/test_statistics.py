@@ -9,9 +9,9 @@ from PIL import Image
 from malaria_detect.data import statistics
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
+from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.stain import cell_mask
 from malaria_detect.data.statistics import cell_views, survey
-from malaria_detect.inference.input import square
 from tests.drawn import draw_cell
 
 
@@ -26,7 +26,7 @@ def test_survey_sums_up_each_class_as_all_its_cells_at_once_would(
     assert sum(done) == len(cells)
     for label, of_class in found.items():
         images = [read_image(cell.path) for cell in cells if cell.label == label]
-        stack = np.array([square(image, 32) for image in images]) / 255
+        stack = np.array([pad_to_square(image, 32) for image in images]) / 255
         assert of_class.mean == pytest.approx(stack.mean(axis=0))
         assert of_class.std == pytest.approx(stack.std(axis=0), abs=1e-6)
         assert of_class.sides.tolist() == [max(image.size) for image in images]

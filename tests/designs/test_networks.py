@@ -141,7 +141,7 @@ def test_every_network_goes_through_export_detector_and_activations(
         _, _, probabilities = learner.predict(paths[0])
     prediction = detector.predict(paths[0])
     assert prediction.raw_probability_parasitized == pytest.approx(float(probabilities[0]), abs=1e-3)
-    layers = activations(detector.network, detector.seen(read_image(paths[0])))
+    layers = activations(detector.network, detector.metadata.input_transform([read_image(paths[0])]))
     assert len(layers) >= 4
     assert all(np.isfinite(layer.maps).all() for layer in layers)
 

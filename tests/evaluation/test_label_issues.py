@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.corrections import LabelsError
+from malaria_detect.data.corrections import Correction, Corrections, LabelsError
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.evaluation.cross_validation import HeldOut, write_held_out
 from malaria_detect.evaluation.label_issues import (
@@ -24,6 +24,7 @@ from malaria_detect.evaluation.label_issues import (
     mixed,
     rank_label_errors,
     read_candidates,
+    with_corrections,
     write_candidates,
 )
 
@@ -256,3 +257,13 @@ def test_ranking_and_corrections_cost_no_torch() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "[]\n")
+
+
+def test_held_out_predictions_keep_the_published_labels_next_to_the_corrected_ones() -> None:
+    labels = ("Parasitized", "Uninfected", "Uninfected", "Parasitized")
+    files = ("a.png", "b.png", "c.png", "d.png")
+    held_out = HeldOut(files, ("P",) * 4, (1,) * 4, labels, (0.1, 0.2, 0.3, 0.4), labels)
+    verdicts = (Correction("a.png", "Parasitized", "disagree"), Correction("c.png", "Uninfected", "unsure"))
+    corrected = with_corrections(held_out, Corrections(verdicts))
+    assert corrected.corrected == ("Uninfected", "Uninfected", "", "Parasitized")
+    assert (corrected.labels, corrected.probability) == (labels, held_out.probability)

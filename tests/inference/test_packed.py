@@ -17,7 +17,7 @@ from malaria_detect.explain import Explainer
 from malaria_detect.inference import network as inference
 from malaria_detect.inference import packed as packing
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.input import INPUT_SIZE, RESIZE, network_input, side_by_side, square
+from malaria_detect.inference.input import INPUT_SIZE, RESIZE, InputTransform, run_threaded
 from malaria_detect.inference.network import ROUNDING, UNSURE, Light, lightened, log_odds, prepared
 from malaria_detect.inference.packed import packed
 from malaria_detect.inference.precision import bfloat16_is_fast
@@ -30,7 +30,7 @@ def pictures(sample_cells: Path) -> torch.Tensor:
     """At most 64 cells, as the network sees them."""
     cells = find_cells(sample_cells).cells
     paths = [cell.path for cell in cells[:: -(-len(cells) // 64)]]
-    return network_input([square(read_image(path), RESIZE) for path in paths])
+    return InputTransform()([read_image(path) for path in paths])
 
 
 @pytest.fixture(scope="module")
@@ -239,18 +239,18 @@ def test_an_explainer_shares_the_fast_network(
     assert Explainer(detector).explain(cell).sentence
 
 
-def test_work_side_by_side_keeps_its_order_and_lets_errors_through() -> None:
-    assert side_by_side(lambda number: number**2, range(5)) == [0, 1, 4, 9, 16]
-    assert side_by_side(str, []) == []
+def test_work_run_threaded_keeps_its_order_and_lets_errors_through() -> None:
+    assert run_threaded(lambda number: number**2, range(5)) == [0, 1, 4, 9, 16]
+    assert run_threaded(str, []) == []
     with pytest.raises(ZeroDivisionError):
-        side_by_side(lambda number: 1 / number, [1, 0, 2])
+        run_threaded(lambda number: 1 / number, [1, 0, 2])
 
 
 def test_one_picture_is_prepared_as_it_is_among_others() -> None:
     rng = np.random.default_rng(0)
     squares = [rng.integers(0, 256, (RESIZE, RESIZE, 3), dtype=np.uint8) for _ in range(3)]
-    whole = network_input(squares)
+    whole = InputTransform().tensor(squares)
     assert whole.shape == (3, 3, INPUT_SIZE, INPUT_SIZE)
     assert whole.is_contiguous(memory_format=torch.channels_last)
     for one, picture in zip(squares, whole, strict=True):
-        assert torch.equal(network_input([one])[0], picture)
+        assert torch.equal(InputTransform().tensor([one])[0], picture)

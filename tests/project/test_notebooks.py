@@ -1,4 +1,4 @@
-"""train.ipynb and explore.ipynb run from top to bottom; what notebooks may hold is in test_setup."""
+"""train.ipynb and explore.ipynb run from top to bottom. See test_setup for what notebooks may contain."""
 
 import ast
 from pathlib import Path
@@ -13,23 +13,22 @@ from malaria_detect.inference.metadata import read_metadata
 from malaria_detect.training.settings import TrainSettings, parse_sizes
 
 PROJECT = Path(__file__).resolve().parents[2]
-TINY = """
-CELLS = {cells!r}
-CORRECTIONS = None
-WEIGHTS = "none"
-SIZES = "32x1,48x1"
-FREEZE_EPOCHS = 1
-AVERAGE_EPOCHS = 1
-BATCH_SIZE = 16
-SEED = 13
-WORK = "work"
-RESUME = True
-OUTPUT = "export.pkl"
-"""
+TINY: dict[str, object] = {
+    "CORRECTIONS": None,
+    "WEIGHTS": "none",
+    "SIZES": "32x1,48x1",
+    "FREEZE_EPOCHS": 1,
+    "AVERAGE_EPOCHS": 1,
+    "BATCH_SIZE": 16,
+    "SEED": 13,
+    "WORK": "work",
+    "RESUME": True,
+    "OUTPUT": "export.pkl",
+}
 
 
 def with_picture(notebook: nbformat.NotebookNode) -> set[str]:
-    """The cells that show a figure."""
+    """Ids of the cells whose output has a figure."""
     return {
         cell.id
         for cell in notebook.cells
@@ -39,23 +38,32 @@ def with_picture(notebook: nbformat.NotebookNode) -> set[str]:
 
 
 def drawing(notebook: nbformat.NotebookNode) -> set[str]:
-    """The cells that should."""
+    """Ids of the cells that draw a figure."""
     return {cell.id for cell in notebook.cells if cell.cell_type == "code" and "plots." in cell.source}
+
+
+def parameters(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    (found,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    return found
+
+
+def set_parameters(notebook: nbformat.NotebookNode, values: dict[str, object]) -> None:
+    """Replace all parameters, which must be those that the notebook has."""
+    cell = parameters(notebook)
+    assert list(values) == [line.split(" = ")[0] for line in cell.source.splitlines()]
+    cell.source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
 
 
 @pytest.fixture(scope="module")
 def executed(few_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[nbformat.NotebookNode, Path]:
     folder = tmp_path_factory.mktemp("notebook")
     notebook = nbformat.read(PROJECT / "train.ipynb", as_version=4)
-    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    names = {line.split(" = ")[0] for line in parameters.source.splitlines()}
-    tiny = TINY.format(cells=str(few_cells)).strip()
-    assert names == {line.split(" = ")[0] for line in tiny.splitlines()}
-    parameters.source = tiny
+    set_parameters(notebook, {"CELLS": str(few_cells), **TINY})
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
     return notebook, folder
 
 
+@pytest.mark.slow
 def test_train_notebook_writes_a_new_model_with_its_metadata(
     executed: tuple[nbformat.NotebookNode, Path],
 ) -> None:
@@ -67,10 +75,9 @@ def test_train_notebook_writes_a_new_model_with_its_metadata(
 
 def test_train_notebook_begins_with_the_settings_that_the_command_has() -> None:
     notebook = nbformat.read(PROJECT / "train.ipynb", as_version=4)
-    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     given = {
         target.id: ast.literal_eval(line.value)
-        for line in ast.parse(parameters.source).body
+        for line in ast.parse(parameters(notebook).source).body
         if isinstance(line, ast.Assign)
         for target in line.targets
         if isinstance(target, ast.Name)
@@ -81,26 +88,33 @@ def test_train_notebook_begins_with_the_settings_that_the_command_has() -> None:
         assert given[name.upper()] == getattr(settings, name), name
 
 
+@pytest.mark.slow
 def test_train_notebook_shows_every_figure(executed: tuple[nbformat.NotebookNode, Path]) -> None:
     notebook, _ = executed
     assert with_picture(notebook) == drawing(notebook)
     assert len(drawing(notebook)) >= 15
 
 
+@pytest.mark.slow
 def test_explore_notebook_shows_every_figure(few_cells: Path, shipped_model: Path, tmp_path: Path) -> None:
     cells = find_cells(few_cells).cells
     labels = tuple(cell.label for cell in cells)
-    # Of a cross-validation of other cells, too: only those that are there can be shown.
+    # The predictions may include cells that are not in the folder.
     files = ("elsewhere.png", *(cell.path.name for cell in cells[1:]))
     groups = tuple(cell.group for cell in cells)
     held_out = HeldOut(files, groups, (1,) * len(cells), labels, (0.3,) * len(cells), labels)
     write_held_out(held_out, tmp_path / "held-out.csv")
-    notebook = nbformat.read(PROJECT / "explore.ipynb", as_version=4)
-    (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    wanted = {"CELLS": str(few_cells), "AT_MOST": 60, "PREDICTIONS": "held-out.csv"}
-    wanted |= {"MODEL": str(shipped_model), "SEED": 5}
-    assert list(wanted) == [line.split(" = ")[0] for line in parameters.source.splitlines()]
-    parameters.source = "\n".join(f"{name} = {value!r}" for name, value in wanted.items())
+    notebook = nbformat.read(PROJECT / "notebooks" / "explore.ipynb", as_version=4)
+    set_parameters(
+        notebook,
+        {
+            "CELLS": str(few_cells),
+            "AT_MOST": 60,
+            "PREDICTIONS": "held-out.csv",
+            "MODEL": str(shipped_model),
+            "SEED": 5,
+        },
+    )
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert with_picture(notebook) == drawing(notebook)
     assert len(drawing(notebook)) >= 15

@@ -1,4 +1,4 @@
-"""The way in: package, pins, Makefile, notebooks as they are committed."""
+"""What a fresh clone offers: the package, pins, the Makefile, notebooks, and the rule that CI skips nothing."""
 
 import ast
 import os
@@ -20,24 +20,11 @@ import malaria_detect
 
 PROJECT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-COMMANDS = (
-    "dashboard",
-    "test",
-    "train",
-    "evaluate",
-    "compare",
-    "report",
-    "bench",
-    "bench-ways",
-    "bench-serve",
-    "audit",
-    "clean",
-)
-NOTEBOOKS = ("dashboard.ipynb", "explore.ipynb", "labels.ipynb", "train.ipynb")
+NOTEBOOKS = sorted([*PROJECT.glob("*.ipynb"), *(PROJECT / "notebooks").glob("*.ipynb")])
 
 
 def pins() -> dict[str, Requirement]:
-    """What requirements.txt pins, by canonical name."""
+    """The requirements in requirements.txt, by canonical name."""
     lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     found = [Requirement(line) for line in lines if line and not line.startswith(("#", "-e"))]
     return {canonicalize_name(requirement.name): requirement for requirement in found}
@@ -59,20 +46,31 @@ def test_importing_the_package_costs_no_torch() -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "[]\n", "")
 
 
-def test_every_exported_name_is_there_and_they_are_few() -> None:
-    assert len(malaria_detect.__all__) <= 10
+def test_every_exported_name_exists() -> None:
     assert all(getattr(malaria_detect, name) is not None for name in malaria_detect.__all__)
     assert set(dir(malaria_detect)) == set(malaria_detect.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'diagnose'"):
-        malaria_detect.diagnose  # noqa: B018 - the look-up is the test
+    with pytest.raises(AttributeError):
+        malaria_detect.diagnose  # noqa: B018 - the access is the test
 
 
-def test_installed_command_and_citation_carry_the_package_version() -> None:
+def test_commands_start_without_modules_that_only_posix_has() -> None:
+    # A module that is None in sys.modules cannot be imported, as on Windows.
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["fcntl", "resource", "pwd", "grp", "termios"]))
+import malaria_detect.app.html_report, malaria_detect.app.results_table, malaria_detect.inference.prediction
+from malaria_detect.cli import main
+main(["info", "--model", "nothing.pkl"])
+"""
+    result = run(sys.executable, "-c", code)
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr.startswith("malaria-detect: ")
+
+
+def test_installed_command_citation_and_changelog_have_the_version_of_the_package() -> None:
     assert metadata.version("malaria-detect") == malaria_detect.__version__
-    assert f"version: {malaria_detect.__version__}\n" in (PROJECT / "CITATION.cff").read_text(
-        encoding="utf-8"
-    )
-    assert f"## {malaria_detect.__version__}" in (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for name, line in (("CITATION.cff", "version: {}\n"), ("CHANGELOG.md", "## {}")):
+        assert line.format(malaria_detect.__version__) in (PROJECT / name).read_text(encoding="utf-8"), name
 
 
 # Pins and ranges
@@ -86,16 +84,16 @@ def test_every_dependency_is_pinned_inside_its_range() -> None:
         assert dependency.specifier.contains(version), f"{pin} is outside {dependency}"
 
 
-def test_the_pinned_versions_are_the_installed_ones() -> None:
-    tools = [Requirement(line) for line in PYPROJECT["optional-dependencies"]["test"]]
+def test_the_pinned_versions_are_installed() -> None:
+    extras = PYPROJECT["optional-dependencies"]
+    tools = [Requirement(line) for line in (*extras["test"], *extras["docs"])]
     for pin in [*pins().values(), *tools]:
-        assert str(pin.specifier).startswith("=="), f"{pin} is no pin"
-        assert pin.specifier.contains(metadata.version(pin.name)), (
-            f"{metadata.version(pin.name)} is not {pin}"
-        )
+        assert str(pin.specifier).startswith("=="), f"{pin} is not pinned"
+        installed = metadata.version(pin.name)
+        assert pin.specifier.contains(installed), f"{installed} is installed instead of {pin}"
 
 
-def test_the_package_imports_what_it_declares_and_no_more() -> None:
+def test_the_package_imports_exactly_what_it_declares() -> None:
     owners = metadata.packages_distributions()
     imported = set()
     for source in (PROJECT / "malaria_detect").rglob("*.py"):
@@ -105,42 +103,33 @@ def test_the_package_imports_what_it_declares_and_no_more() -> None:
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 imported.add(node.module.split(".")[0])
     outside = imported - set(sys.stdlib_module_names) - {"malaria_detect"}
-    needed = {canonicalize_name(owners[name][0]) for name in outside}
+    needed = {canonicalize_name(owners.get(name, [name])[0]) for name in outside}
     declared = {canonicalize_name(Requirement(line).name) for line in PYPROJECT["dependencies"]}
-    assert needed == declared
+    assert {"not declared": needed - declared, "not imported": declared - needed} == {
+        "not declared": set(),
+        "not imported": set(),
+    }
 
 
 # Makefile
 
 
 def make(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    # Set by an outer `make test`, they would add lines of their own to what is read here.
+    # The variables of an outer `make test` would change the output.
     quiet = {
         name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
     }
     return run("make", *arguments, env={**quiet, **settings.pop("env", {})}, **settings)
 
 
-def test_make_alone_lists_all_targets() -> None:
+def test_make_lists_targets_that_exist() -> None:
     listed = re.findall(r"^make ([\w-]+) +\S", make().stdout, re.MULTILINE)
-    assert listed == ["help", *COMMANDS]
+    assert {"dashboard", "test", "train"} <= set(listed)
+    for target in listed:
+        assert make("--dry-run", target).returncode == 0, target
 
 
-@pytest.mark.parametrize("target", COMMANDS)
-def test_target_exists(target: str) -> None:
-    assert make("--dry-run", target).returncode == 0
-
-
-def test_host_and_port_can_be_chosen() -> None:
-    usual, chosen = (
-        make("--dry-run", "dashboard").stdout,
-        make("-n", "dashboard", "HOST=::1", "PORT=9999").stdout,
-    )
-    assert "--host 127.0.0.1 --port 8866" in usual
-    assert "--host ::1 --port 9999" in chosen
-
-
-def test_an_old_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_make_refuses_an_old_python(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.version_info = (3, 10, 14)\n", encoding="utf-8"
     )
@@ -151,18 +140,16 @@ def test_an_old_python_is_refused_in_a_sentence(tmp_path: Path) -> None:
         "-C", str(tmp_path), "dashboard", f"PYTHON={sys.executable}", env={"PYTHONPATH": str(tmp_path)}
     )
     assert old.returncode != 0
-    assert (
-        "malaria_detect needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 dashboard" in old.stdout
-    )
+    assert "Python 3.11" in old.stdout
     assert not (tmp_path / ".venv").exists()
 
 
 # Notebooks as they are committed
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_is_committed_without_outputs_and_widget_state(name: str) -> None:
-    notebook = nbformat.read(PROJECT / name, as_version=4)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_is_committed_without_outputs_and_widget_state(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert "widgets" not in notebook.metadata
     for cell in notebook.cells:
@@ -171,19 +158,13 @@ def test_notebook_is_committed_without_outputs_and_widget_state(name: str) -> No
         assert "attachments" not in cell
 
 
-def test_dashboard_is_three_cells() -> None:
-    assert len(nbformat.read(PROJECT / "dashboard.ipynb", as_version=4).cells) == 3
-
-
-# The rule that CI skips nothing
+# CI skips nothing
 
 
 @pytest.mark.parametrize(
     ("forbidden", "closing"), [("", "1 passed, 2 skipped"), ("1", "1 failed, 1 passed, 1 error")]
 )
-def test_a_skipped_test_fails_where_skipping_is_forbidden(
-    forbidden: str, closing: str, tmp_path: Path
-) -> None:
+def test_a_skipped_test_fails_if_skipping_is_forbidden(forbidden: str, closing: str, tmp_path: Path) -> None:
     for name, source in {
         "passing": "def test_passing(): pass",
         "skipping": "import pytest\ndef test_cells(): pytest.skip('no cells')",

@@ -2,9 +2,9 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+from tools.model_card.write import main
 
 from tests.tools.records import write_made_up_files
-from tools.model_card.write import main
 
 
 @pytest.fixture(scope="session")

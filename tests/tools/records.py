@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tools.model_card.render import BLOCKS
+from tools.model_card.serving import SERVE_SPEED
 
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.designs.comparison import AUTHOR, Comparison, Row, Trained
+from malaria_detect.designs.comparison import AUTHOR, BY_AUTHOR, DESIGNS, Comparison, Row, Trained
 from malaria_detect.designs.comparison import GROUPED as BY_PATIENT
 from malaria_detect.evaluation.cross_validation import HeldOut, Run, write_held_out
+from malaria_detect.evaluation.literature import PUBLISHED
 from malaria_detect.inference.calibrate import Logits, assess
 from malaria_detect.inference.metadata import (
     SCHEMA_VERSION,
@@ -24,20 +27,15 @@ from malaria_detect.inference.metadata import (
 )
 from malaria_detect.metrics import difference, scaled, score
 from malaria_detect.training.reported import Reported
-from tools.model_card.render import BLOCKS
 from tools.model_card.results import (
     BOOTSTRAP_SPEED,
-    BY_AUTHOR,
-    DESIGNS,
     EXPLAIN_SPEED,
     GROUPED,
     PREDICT_SPEED,
-    PUBLISHED,
     RANDOM,
     TRAIN_SPEED,
     WAYS_SPEED,
 )
-from tools.model_card.serving import SERVE_SPEED
 
 PROJECT = Path(__file__).resolve().parents[2]
 START = StartWeights("file", "trunk.pth", "0" * 64, loaded=90, missing=12, identity_blocks=())

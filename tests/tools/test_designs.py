@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from malaria_detect.designs.comparison import Comparison, Row, Trained
+from malaria_detect.designs.comparison import DESIGNS, Comparison, Row, Trained
 from malaria_detect.metrics import Estimate
 from tests.tools.conftest import run
 from tests.tools.records import made_up_comparison
 from tools.model_card import designs
-from tools.model_card.results import DESIGNS
 
 OURS, WORSE, ALIKE, NOT_RUN = range(4)
 

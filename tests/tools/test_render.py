@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tools.model_card.render import TEMPLATES, render
 
 import tools.model_card
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
@@ -13,7 +14,6 @@ from malaria_detect.metrics import Estimate
 from malaria_detect.metrics.parasitemia import DetectionLimit
 from tools.model_card.facts import slide_readings
 from tools.model_card.figures import FIGURES
-from tools.model_card.render import TEMPLATES, render
 from tools.model_card.results import Results, read_results
 
 # All that templates and code may say in digits: names, and the confidence that every interval has.
@@ -194,7 +194,7 @@ def test_ways_that_were_tried_stand_in_rows_with_the_shipped_one_marked(results:
     block = texts_of(results)[0]["ways"]
     assert "| by hand | 40.0 | 50.0 | 55.0 | 0.0 | 0 | 99 | 1.25 |" in block
     assert "| **slide rule** | 80.0 | 100.0 | 110.0 | 0.00042 | 1 | 99 | 1.25 |" in block
-    assert "12.5 % of these cells were answered again" in block
+    assert "12.5\N{NO-BREAK SPACE}% of these cells were answered again" in block
     assert "beyond log-odds of 2.25 bfloat16 moved no probability by more than 0.00052" in block
     assert "no log-odds anywhere by more than 0.014" in block
 

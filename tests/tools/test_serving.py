@@ -5,10 +5,10 @@ import re
 from typing import Any
 
 import pytest
+from tools.model_card.serving import beside_plain, sizing, visitors_in
 
 from tests.tools.records import SERVE_REPORT as REPORT
 from tools.model_card import ReportError
-from tools.model_card.serving import beside_plain, sizing, visitors_in
 
 
 def changed(part: str, figure: str, value: float) -> dict[str, Any]:

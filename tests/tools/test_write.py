@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from tools.model_card.render import BLOCKS
 
+from malaria_detect.evaluation.cross_validation import EVALUATION
+from malaria_detect.evaluation.literature import PUBLISHED
 from tests.tools.conftest import run
 from tests.tools.records import PREDICT_REPORT, PROJECT, write_made_up_files
 from tools.model_card.figures import FIGURES
-from tools.model_card.render import BLOCKS
-from tools.model_card.results import EVALUATION, GROUPED, PREDICT_SPEED, PUBLISHED
+from tools.model_card.results import GROUPED, PREDICT_SPEED
 
 BEGIN, END = "<!-- numbers:begin -->", "<!-- numbers:end -->"
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
-from malaria_detect.data.preprocessing import preprocess
+from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.splits import fastai_splitter, grouped_split
 from malaria_detect.designs.registry import find_network
-from malaria_detect.inference.input import RESIZE, network_input, square
+from malaria_detect.inference.input import RESIZE, InputTransform
 from malaria_detect.training.datablock import cell_block, design_dataloaders
 from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.image_cache import make_squares
@@ -25,7 +25,7 @@ def test_a_square_is_fastais_padded_resize_pixel_for_pixel(sample_cells: Path) -
     resize = Resize(RESIZE, method="pad", pad_mode="zeros")
     for cell in find_cells(sample_cells).cells[::4]:
         fastai = np.asarray(resize(PILImage.create(cell.path), split_idx=1))
-        assert np.array_equal(square(read_image(cell.path), RESIZE), fastai), cell.path.name
+        assert np.array_equal(pad_to_square(read_image(cell.path), RESIZE), fastai), cell.path.name
 
 
 @pytest.mark.parametrize("size", [(40, 394), (394, 40), (131, 130), (460, 460), (900, 700), (17, 16)])
@@ -33,11 +33,11 @@ def test_a_square_of_any_shape_is_fastais(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(size[0])
     image = PILImage.create(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
     fastai = Resize(RESIZE, method="pad", pad_mode="zeros")(image, split_idx=1)
-    assert np.array_equal(square(image, RESIZE), np.asarray(fastai))
+    assert np.array_equal(pad_to_square(image, RESIZE), np.asarray(fastai))
 
 
 def test_no_cell_loses_its_edge() -> None:
-    picture = square(Image.new("RGB", (60, 30), "white"), 60)
+    picture = pad_to_square(Image.new("RGB", (60, 30), "white"), 60)
     assert picture.any(axis=(1, 2)).sum() == 30
     assert picture.any(axis=(0, 2)).all()
 
@@ -51,7 +51,7 @@ def test_a_networks_input_is_its_learners_own_transforms(name: str, sample_cells
     size, mean, std = design.input_size, design.mean, design.std
     dls = design_dataloaders(paths, size=size, batch_tfms=design.augmentations(size), mean=mean, std=std)
     (batch,) = dls.test_dl(paths, bs=len(paths)).one_batch()
-    ours = network_input([square(read_image(path), RESIZE) for path in paths], size, mean, std)
+    ours = InputTransform(size=size, mean=mean, std=std)([read_image(path) for path in paths])
     assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
 
 
@@ -59,7 +59,7 @@ def test_a_preprocessing_is_a_part_of_the_learner(sample_cells: Path) -> None:
     paths = [cell.path for cell in find_cells(sample_cells).cells[::80]]
     names = ("blur:2", "hsv")
     (batch,) = design_dataloaders(paths, preprocess=names).test_dl(paths, bs=len(paths)).one_batch()
-    ours = network_input([square(preprocess(read_image(path), names), RESIZE) for path in paths])
+    ours = InputTransform(preprocess=names)([read_image(path) for path in paths])
     assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
 
 
@@ -69,7 +69,7 @@ def test_squares_on_disk_are_the_squares(sample_cells: Path, tmp_path: Path) -> 
     squares = make_squares(paths, 64, tmp_path / "squares.npy", done.append)
     assert sum(done) == len(paths)
     for path, picture in zip(paths, squares, strict=True):
-        assert np.array_equal(picture, square(read_image(path), 64))
+        assert np.array_equal(picture, pad_to_square(read_image(path), 64))
     assert [path.name for path in tmp_path.iterdir()] == ["squares.npy"]
 
 
@@ -139,7 +139,9 @@ def test_an_export_normalises_exactly_as_the_recipe_does(exported: Path, sample_
         learner = load_learner(exported)
     (batch,) = learner.dls.test_dl(paths, bs=len(paths)).one_batch()
     assert torch.allclose(
-        network_input([square(read_image(path), RESIZE) for path in paths]), torch.Tensor(batch), atol=1e-5
+        InputTransform()([read_image(path) for path in paths]),
+        torch.Tensor(batch),
+        atol=1e-5,
     )
 
 

@@ -1,18 +1,6 @@
-"""Write README's numbers, the model card and the reports' figures from result files; no number in them is typed.
+"""Write the generated pages from the result files: ``make report``, or ``python -m tools.model_card``.
 
-``python -m tools.model_card`` (``make report``) reads the metadata, ``reports/evaluation.json``, the cells that
-the cross-validation held out, the benchmarks' reports and what others published, and writes
-
-- README.md, between marks like ``<!-- numbers:begin -->`` and ``<!-- numbers:end -->``,
-- MODEL_CARD.md,
-- reports/*.svg.
-
-With ``--check`` it writes nothing and exits with 1 where one of them says something else than the files. The prose is
-in ``templates/``, which hold no results.
+Read: ``export.json``, the cross-validations, published results, and, if they exist, comparisons of designs and
+benchmark reports. Written: ``reports/evaluation.json``, ``MODEL_CARD.md``, the table in ``README.md``,
+``docs/performance.md``, ``docs/designs.md`` and the figures. The text of each page is in ``templates/``.
 """
-
-from malaria_detect.core.errors import MalariaDetectError
-
-
-class ReportError(MalariaDetectError):
-    """A result file is missing or damaged, or a text has no place for the numbers."""

@@ -1,39 +1,33 @@
-"""What the report says that stands in no result file as such: groups of patients, slides, ranges of others' scores."""
+"""Numbers of the pages that are computed from the result files: groups of patients, slides, memory for visitors."""
 
-import re
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
-from malaria_detect.evaluation.cross_validation import CrossValidation, Evaluation, HeldOut
+from malaria_detect.evaluation.cross_validation import CrossValidation, HeldOut
 from malaria_detect.evaluation.literature import Work
-from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
-from malaria_detect.metrics import Estimate, PatientCounts, Scores, count_patients
-from malaria_detect.metrics.parasitemia import (
-    DetectionLimit,
-    SlideEstimate,
-    corrected_parasitemia,
-    healthy_reading,
-    limit_of_detection,
-)
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.metrics import Estimate, PatientCounts, count_patients
+from malaria_detect.metrics.parasitemia import DetectionLimit, healthy_reading, limit_of_detection
 
-_SLIDE = re.compile(r"C\d+[A-Z]?(?=P\d)|C\d+")
-# Of the example of a corrected count.
-EXAMPLE_CALLED, EXAMPLE_COUNTED = 50, 1000
+# Memory of common machines, in MiB; a tenth is kept free for the operating system and for large requests.
+MACHINES, KEPT_FREE = (512, 1024, 2048, 4096), 0.1
 
 
 @dataclass(frozen=True)
 class SlideReading:
-    """What some patients' error rates mean for a slide.
+    """What error rates mean for a slide.
 
     Attributes
     ----------
     name : str
-        Of the operating point, or of what else called the cells.
+        Operating point, or "cross-validation".
     healthy : Estimate
-        Share of a healthy person's cells that is called parasitized.
+        Share of a healthy person's cells that are called parasitized, 0 to 1.
     limits : tuple of DetectionLimit
-        One for each number of counted cells.
+        Limit of detection for each number of counted cells.
     """
 
     name: str
@@ -42,148 +36,106 @@ class SlideReading:
 
 
 @dataclass(frozen=True)
-class Slides:
-    """How many slides and patient groups the file names of some cells name."""
-
-    slides: int
-    patients: int
-
-
-@dataclass(frozen=True)
 class PatientGroup:
-    """Cells of some patients; all shares in 0 to 1, NaN where undefined.
+    """Scores of a group of patients; shares are 0 to 1, NaN if undefined.
 
     Attributes
     ----------
-    sensitivity, false_positive_rate : float
-        Of all cells together.
-    middle_sensitivity, middle_false_positive_rate : float
+    pooled : PatientCounts
+        All cells of the group together.
+    median_sensitivity, median_false_positive_rate : float
         Of the median patient.
-    least_sensitive, most_alarming : PatientCounts or None
-        The worst patient, of several the one with the most cells; None where none has cells of that label.
+    lowest_sensitivity, highest_false_positive_rate : PatientCounts or None
+        The worst patient; None if no patient has cells with that label.
     """
 
     name: str
     patients: int
-    cells: int
-    sensitivity: float
-    middle_sensitivity: float
-    least_sensitive: PatientCounts | None
-    false_positive_rate: float
-    middle_false_positive_rate: float
-    most_alarming: PatientCounts | None
-
-
-@dataclass(frozen=True)
-class Ours:
-    """One of our own rows among published results."""
-
-    name: str
-    patients_apart: bool
-    protocol: str
-    scores: Scores
+    pooled: PatientCounts
+    median_sensitivity: float
+    lowest_sensitivity: PatientCounts | None
+    median_false_positive_rate: float
+    highest_false_positive_rate: PatientCounts | None
 
 
 def slide_readings(
     metadata: ModelMetadata, grouped: CrossValidation, counted: Sequence[int]
 ) -> tuple[SlideReading, ...]:
-    """What the operating points mean for slides of so many counted cells, and last what the cross-validation does."""
+    """One reading for each operating point, and one for the cross-validation by patient."""
     patients = {point.name: point.patients for point in metadata.operating_points}
     patients["cross-validation"] = grouped.patients
     return tuple(
         SlideReading(
-            name, healthy_reading(those), tuple(limit_of_detection(cells, those) for cells in counted)
+            name, healthy_reading(group), tuple(limit_of_detection(cells, group) for cells in counted)
         )
-        for name, those in patients.items()
+        for name, group in patients.items()
     )
 
 
-def example(point: OperatingPoint) -> SlideEstimate:
-    """A count corrected for what the operating point misses and over-calls."""
-    return corrected_parasitemia(EXAMPLE_CALLED, EXAMPLE_COUNTED, point.patients)
-
-
-def slides_of(held_out: HeldOut) -> Slides:
-    """Count slides and patient groups: a file name begins with its slide, as C100 in C100P61ThinF, C37B in C37BP2."""
-    ids = {file.partition("_IMG_")[0] for file in held_out.files}
-    found = ((_SLIDE.match(name), name) for name in ids)
-    return Slides(len({slide.group() if slide else name for slide, name in found}), len(set(held_out.groups)))
-
-
 def by_infection(patients: Sequence[PatientCounts]) -> tuple[PatientGroup, ...]:
-    """Patients with parasitized cells, and those without any; a kind that is not there is left out."""
-    kinds = {
+    """Patients with and without parasitized cells; a group without patients is left out."""
+    groups = {
         "infected patients": [patient for patient in patients if patient.parasitized],
         "healthy patients": [patient for patient in patients if not patient.parasitized],
     }
-    return tuple(_group(name, members) for name, members in kinds.items() if members)
+    return tuple(_group(name, members) for name, members in groups.items() if members)
 
 
 def by_microscope(held_out: HeldOut, threshold: float) -> tuple[PatientCounts, ...]:
-    """The patients whose cells carry two ids, because they were photographed twice: the counts of each id."""
+    """Counts per microscope of patients whose file names carry two ids, because they were photographed twice."""
     ids = [file.partition("_IMG_")[0] for file in held_out.files]
-    known: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
     for group, name in zip(held_out.groups, ids, strict=True):
-        known.setdefault(group, set()).add(name)
-    twice = {name for names in known.values() if len(names) > 1 for name in names}
-    chosen = [place for place, name in enumerate(ids) if name in twice]
+        names.setdefault(group, set()).add(name)
+    chosen = [place for place, group in enumerate(held_out.groups) if len(names[group]) > 1]
     if not chosen:
         return ()
     called = held_out.p[chosen] >= threshold
     return count_patients(held_out.parasitized[chosen], called, [ids[place] for place in chosen])
 
 
-def ours(metadata: ModelMetadata, evaluation: Evaluation) -> tuple[Ours, ...]:
-    """What stands beside published results: the shipped model's test, and both cross-validations."""
-    test = metadata.point().test
-    tested = f"{test.cells:,} cells of {test.patients} test patients, `{metadata.default_point}`"
-    return (
-        Ours("ours, shipped model", True, tested, test),
-        *(
-            Ours(name, not one.run.patients_on_both_sides, protocol(one), one.scores)
-            for name, one in (
-                ("ours, cross-validation", evaluation.grouped),
-                ("ours, random split", evaluation.random),
-            )
-        ),
-    )
-
-
-def protocol(cross_validation: CrossValidation) -> str:
-    """How a cross-validation cut the cells."""
-    folds, cells = cross_validation.run.folds, cross_validation.scores.cells
-    if not cross_validation.run.patients_on_both_sides:
-        return f"{folds} folds, grouped by patient"
-    return f"{folds} random folds" if folds > 1 else f"one random cut, {cells:,} cells held out"
-
-
 def range_of(works: Iterable[Work], name: str, patients_apart: bool) -> tuple[float, float] | None:
-    """Least and greatest of a score among works of one kind of split, or None where nobody gives it."""
+    """Lowest and highest value of a score among works with one kind of split; None if no work reports it."""
     values = [
         work.scores[name] for work in works if work.patients_apart == patients_apart and name in work.scores
     ]
     return (min(values), max(values)) if values else None
 
 
+def megabytes_per_visitor(serve: Mapping[str, Any]) -> float:
+    """Memory of one visitor: the larger of an idle session and one while all visitors upload, in 10⁶ bytes."""
+    crowd = serve["crowd"]
+    busy = (crowd["memory_mb"] - serve["without_visitors_mb"]) / crowd["visitors"]
+    return float(max(serve["private_mb"]["ours"], busy))
+
+
+def visitors_by_memory(serve: Mapping[str, Any]) -> dict[int, int]:
+    """Number of simultaneous visitors by memory of the machine in MiB, from a report of ``make bench-serve``."""
+    each = megabytes_per_visitor(serve)
+    free = {size: size * 2**20 / 1e6 * (1 - KEPT_FREE) - serve["without_visitors_mb"] for size in MACHINES}
+    return {size: max(0, math.floor(left / each)) for size, left in free.items()}
+
+
 def _group(name: str, patients: Sequence[PatientCounts]) -> PatientGroup:
     infected = [patient for patient in patients if patient.parasitized]
-    clear = [patient for patient in patients if patient.uninfected]
-    nothing = float("nan")
+    uninfected = [patient for patient in patients if patient.uninfected]
+    totals = {
+        field: sum(getattr(patient, field) for patient in patients)
+        for field in ("parasitized", "uninfected", "true_positive", "false_positive")
+    }
     return PatientGroup(
         name=name,
         patients=len(patients),
-        cells=sum(patient.cells for patient in patients),
-        sensitivity=_share(patients, "true_positive", "parasitized"),
-        middle_sensitivity=median(patient.sensitivity for patient in infected) if infected else nothing,
-        least_sensitive=min(infected, key=lambda one: (one.sensitivity, -one.parasitized), default=None),
-        false_positive_rate=_share(patients, "false_positive", "uninfected"),
-        middle_false_positive_rate=median(patient.false_positive_rate for patient in clear)
-        if clear
-        else nothing,
-        most_alarming=max(clear, key=lambda one: (one.false_positive_rate, one.uninfected), default=None),
+        pooled=PatientCounts(name, **totals),
+        median_sensitivity=_median(patient.sensitivity for patient in infected),
+        lowest_sensitivity=min(infected, key=lambda one: (one.sensitivity, -one.parasitized), default=None),
+        median_false_positive_rate=_median(patient.false_positive_rate for patient in uninfected),
+        highest_false_positive_rate=max(
+            uninfected, key=lambda one: (one.false_positive_rate, one.uninfected), default=None
+        ),
     )
 
 
-def _share(patients: Sequence[PatientCounts], part: str, whole: str) -> float:
-    total = sum(getattr(patient, whole) for patient in patients)
-    return sum(getattr(patient, part) for patient in patients) / total if total else float("nan")
+def _median(values: Iterable[float]) -> float:
+    known = list(values)
+    return median(known) if known else math.nan

@@ -1,4 +1,4 @@
-"""The report's figures, drawn from result files, as SVG."""
+"""Figures of the pages, as SVG files."""
 
 from collections.abc import Sequence
 
@@ -7,86 +7,71 @@ from matplotlib.figure import Figure
 from malaria_detect import plots
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.metrics import formatting
-from tools.model_card.facts import SlideReading, ours
+from tools.model_card.facts import SlideReading
 from tools.model_card.results import Results
 
-# What each shows, for those who do not see it; figures show numbers, so these name none.
+# Alternative texts by file name. They describe the figure; the numbers are in the tables.
 FIGURES = {
-    "confusion": "How many test cells of each label the model calls parasitized and uninfected.",
-    "roc": "Sensitivity against false positive rate on test patients, with the operating points.",
-    "reliability": "Observed share of parasitized cells against the probability given, before and after calibration.",
-    "patients": "Sensitivity and false alarms of every patient in cross-validation, one dot each.",
-    "leakage": "Scores with patients apart beside those of a random split, and their difference.",
-    "apparent-parasitemia": "Share of cells called parasitized against the true share, at each operating point.",
-    "detection-limits": "Limits of blank and of detection for each number of counted cells, at each operating point.",
-    "designs": "Accuracy and ROC AUC of the networks that were trained here, with what is in print of them.",
-    "published": "Our scores beside published ones, grouped by whether patients were kept apart.",
+    "reports/confusion.svg": "Number of test cells by label and by decision.",
+    "reports/roc.svg": "ROC curve on test patients, with the operating points.",
+    "reports/reliability.svg": "Share of parasitized cells by predicted probability, before and after calibration.",
+    "reports/patients.svg": "Sensitivity and false positive rate of every patient in cross-validation.",
+    "reports/leakage.svg": "Scores with a split by patient and with a random split, and their difference.",
+    "reports/apparent-parasitemia.svg": "Share of cells called parasitized by true parasitemia and operating point.",
+    "reports/detection-limits.svg": "Limits of blank and of detection by number of counted cells and operating point.",
+    "reports/published.svg": "Accuracy of this model and of published ones, grouped by kind of split.",
+    "docs/designs.svg": "Accuracy and ROC AUC of the designs, with published values.",
 }
-# Of a figure on the card, in px: as wide as a page on a telephone allows, no wider than it needs.
-WIDTH = 560
 
 
 def draw(results: Results, readings: Sequence[SlideReading]) -> dict[str, str]:
-    """All figures by name that there are results for, each an SVG document that needs nothing else.
-
-    Parameters
-    ----------
-    results : Results
-    readings : sequence of SlideReading
-        What the operating points mean for a slide.
-    """
-    figures = _figures(results, readings)
+    """SVG documents by file name; without a comparison of designs its figure is left out."""
     return {
-        name: plots.to_svg(figures[name], description) + "\n"
-        for name, description in FIGURES.items()
-        if name in figures
+        name: plots.to_svg(figure, FIGURES[name]) + "\n"
+        for name, figure in _figures(results, readings).items()
     }
-
-
-def shown(name: str, address: str) -> str:
-    """A figure in Markdown; as an element, because Markdown's own picture knows no width."""
-    return f'<img src="{address}" width="{WIDTH}" alt="{FIGURES[name]}">'
 
 
 def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Figure]:
     metadata, evaluation = results.metadata, results.evaluation
-    point, points = metadata.point(), metadata.operating_points
-    grouped, random = evaluation.grouped, evaluation.random
-    drawn = {
-        "confusion": plots.confusion_matrix(point.test),
-        "roc": plots.roc_curve(point.test, metadata.roc, {one.name: _rates(one) for one in points}),
-        "reliability": plots.reliability_diagram(metadata.reliability_raw, metadata.reliability),
-        "patients": plots.patient_dots(
-            grouped.patients, f"called parasitized from {formatting.threshold(grouped.scores.threshold)} on"
+    test, grouped = metadata.point().test, evaluation.grouped
+    rates = {point.name: _rates(point) for point in metadata.operating_points}
+    threshold = formatting.threshold(grouped.scores.threshold)
+    figures = {
+        "reports/confusion.svg": plots.confusion_matrix(test),
+        "reports/roc.svg": plots.roc_curve(test, metadata.roc, rates),
+        "reports/reliability.svg": plots.reliability_diagram(metadata.reliability_raw, metadata.reliability),
+        "reports/patients.svg": plots.patient_dots(grouped.patients, f"threshold {threshold}"),
+        "reports/leakage.svg": plots.patient_leakage(
+            grouped.scores.estimates, evaluation.random.scores.estimates, evaluation.leakage
         ),
-        "leakage": plots.patient_leakage(
-            grouped.scores.estimates, random.scores.estimates, evaluation.leakage
+        "reports/apparent-parasitemia.svg": plots.apparent_parasitemia(rates),
+        "reports/detection-limits.svg": plots.detection_limits(
+            {reading.name: reading.limits for reading in readings}
         ),
-        "apparent-parasitemia": plots.apparent_parasitemia({one.name: _rates(one) for one in points}),
-        "detection-limits": plots.detection_limits({reading.name: reading.limits for reading in readings}),
-        "published": plots.score_comparison(_compared(results)),
+        "reports/published.svg": plots.score_comparison(_compared(results)),
     }
     if results.designs is not None and results.designs.trained:
-        drawn["designs"] = plots.design_comparison(results.designs.rows)
-    return drawn
+        figures["docs/designs.svg"] = plots.design_comparison(results.designs.rows)
+    return figures
 
 
 def _compared(results: Results) -> list[plots.ComparedScore]:
-    """Accuracies of ours and others'; works that print none are left to the table."""
+    ours = (
+        ("this model, test", "grouped", results.metadata.point().test),
+        ("cross-validation", "grouped", results.evaluation.grouped.scores),
+        ("random split", "random", results.evaluation.random.scores),
+    )
     rows = []
-    for own in ours(results.metadata, results.evaluation):
-        accuracy = own.scores.estimates["accuracy"]
-        protocol = "grouped" if own.patients_apart else "random"
+    for name, protocol, scores in ours:
+        accuracy = scores.estimates["accuracy"]
         rows.append(
-            plots.ComparedScore(own.name, protocol, accuracy.value, accuracy.low, accuracy.high, ours=True)
+            plots.ComparedScore(name, protocol, accuracy.value, accuracy.low, accuracy.high, ours=True)
         )
-    rows += [
-        plots.ComparedScore(
-            work.work, "grouped" if work.patients_apart else "random", work.scores["accuracy"]
-        )
-        for work in results.published.on_these_cells
-        if "accuracy" in work.scores
-    ]
+    for work in results.published.on_these_cells:
+        if "accuracy" in work.scores:
+            protocol = "grouped" if work.patients_apart else "random"
+            rows.append(plots.ComparedScore(work.work, protocol, work.scores["accuracy"]))
     return rows
 
 

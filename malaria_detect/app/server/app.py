@@ -18,11 +18,11 @@ from traitlets import Integer, Type, Unicode, default
 from voila.app import Voila
 from voila.static_file_handler import MultiStaticFileHandler
 
-from malaria_detect.app.messages import WORKERS_VARIABLE
 from malaria_detect.app.server.api import Limits, api_rules
 from malaria_detect.app.server.connections import ConnectionLimits, GuardedServer
 from malaria_detect.app.server.guards import SecurityHeaders, page_policy, page_scripts
 from malaria_detect.app.server.kernel_handlers import KERNEL_ID, KernelEnd, KernelSocket, KernelStatus
+from malaria_detect.app.server.messages import WORKERS_VARIABLE
 from malaria_detect.app.server.page import Anybody, PageHandler
 from malaria_detect.app.server.parent import forks_here, keep_parent, start_parent
 from malaria_detect.app.server.telemetry import LogsFailures, Telemetry, log_to

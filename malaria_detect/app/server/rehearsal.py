@@ -10,8 +10,8 @@ from typing import Self
 from ipywidgets import Widget
 from PIL import Image
 
-from malaria_detect.app.messages import answer_of, answered, framed, unframed
-from malaria_detect.app.widgets import CheckCells, Upload, build_dashboard
+from malaria_detect.app.server.messages import answer_of, answered, framed, unframed
+from malaria_detect.app.widgets import CheckCells, UploadedFile, build_dashboard
 from malaria_detect.data.images import ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.detector import Detector, load_detector
@@ -65,6 +65,6 @@ def rehearse(model: str | os.PathLike[str]) -> None:
     Image.new("RGB", (_SIDE, _SIDE)).save(file, "PNG")
     try:
         build_dashboard(model)
-        CheckCells(detector).upload.take([Upload("nothing.png", file.getvalue())])
+        CheckCells(detector).upload.take([UploadedFile("nothing.png", file.getvalue())])
     finally:
         Widget.close_all()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from malaria_detect.app.messages import EXPLAIN, Frames, answered, framed, receive, send, unframed
+from malaria_detect.app.server.messages import EXPLAIN, Frames, answered, framed, receive, send, unframed
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import from_json
 from malaria_detect.explain import Explainer

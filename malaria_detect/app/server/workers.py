@@ -14,8 +14,8 @@ from pathlib import Path
 import zmq
 import zmq.asyncio
 
-from malaria_detect.app.messages import PREDICT, Frames, answer_of, framed, receive, send, unframed
 from malaria_detect.app.server.errors import Overloaded, WorkerLost
+from malaria_detect.app.server.messages import PREDICT, Frames, answer_of, framed, receive, send, unframed
 from malaria_detect.app.server.parent import Forked, fork
 from malaria_detect.app.server.reception import RETRY_SECONDS
 from malaria_detect.core.errors import MalariaDetectError

@@ -1,4 +1,4 @@
-"""The page's parts, each of them usable in any notebook: ``build_dashboard()`` puts them together."""
+"""Widgets of the page. Each can be used alone in a notebook; ``build_dashboard()`` combines them."""
 
 from malaria_detect.app.widgets.about import About
 from malaria_detect.app.widgets.cards import CellCards
@@ -7,7 +7,7 @@ from malaria_detect.app.widgets.dashboard import Page, build_dashboard
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.samples import CellSamples
 from malaria_detect.app.widgets.score_report import ScoreReport
-from malaria_detect.app.widgets.upload import CellUpload, Upload
+from malaria_detect.app.widgets.upload import CellUpload, UploadedFile
 
 __all__ = [
     "About",
@@ -18,6 +18,6 @@ __all__ = [
     "OperatingPointChoice",
     "Page",
     "ScoreReport",
-    "Upload",
+    "UploadedFile",
     "build_dashboard",
 ]

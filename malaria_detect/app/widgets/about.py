@@ -1,4 +1,4 @@
-"""The view "About": what the model was trained on, what it cannot do, where it comes from."""
+"""The tab "About": what the model cannot do, how it decides, and where it comes from."""
 
 import math
 import os
@@ -9,24 +9,28 @@ from typing import Any
 
 import malaria_detect
 from malaria_detect.app.widgets.base import Text
-from malaria_detect.app.wording import NOT_CALIBRATED, count, percent, threshold
+from malaria_detect.app.wording import NOT_CALIBRATED
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.evaluation.literature import read_published
-from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.metrics.formatting import megabytes
-from tools.model_card import ReportError
-from tools.model_card.tables import recipe
+from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
+from malaria_detect.metrics.formatting import (
+    format_megabytes,
+    format_percent,
+    format_threshold_percent,
+)
+from malaria_detect.training.settings import recipe
 
 TEXT = Path(__file__).parent / "texts" / "about.html"
 
 
 class About(Text):
-    """What the model is and is not.
+    """Facts about a model and its limitations.
 
     Parameters
     ----------
     metadata : ModelMetadata
     published : path
-        What others published, quoted as it stands there; where it is missing, nothing is quoted.
+        Published results to quote; without the file, nothing is quoted.
     """
 
     def __init__(
@@ -35,35 +39,32 @@ class About(Text):
         published: str | os.PathLike[str] = "reports/published.json",
         **kwargs: Any,
     ) -> None:
-        super().__init__(lambda: about(metadata, published), **kwargs)
+        super().__init__(lambda: about(metadata, published), at_once=True, **kwargs)
 
 
 def about(metadata: ModelMetadata, published: str | os.PathLike[str] = "reports/published.json") -> str:
-    """Write the view as HTML: what is known of the data in general, and the metadata's facts."""
+    """The tab as HTML."""
     elsewhere, doubted = _quoted(Path(published))
     facts = {
         "Version": malaria_detect.__version__,
         "Network": f"{metadata.architecture}, {metadata.input_size} px",
         "Started from": str(metadata.weights),
         "Trained": f"{metadata.created}, {recipe(metadata.history, metadata.settings)}",
-        "Labels learnt": f"as {metadata.labels_learnt}",
+        "Labels": f"as {metadata.labels_learnt}",
         "Temperature": f"{metadata.temperature:.3f}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
-        "Model file": f"{metadata.file_name}, {megabytes(metadata.size_bytes)}",
+        "Model file": f"{metadata.file_name}, {format_megabytes(metadata.size_bytes)}",
         "SHA-256": metadata.sha256,
         "Licence": metadata.licence,
     }
-    healthy = [point.test.estimates["specificity"].value for point in metadata.operating_points]
+    specificity = [point.test.estimates["specificity"].value for point in metadata.operating_points]
     return Template(TEXT.read_text(encoding="utf-8")).substitute(
         intended_use=escape(metadata.intended_use),
-        false_alarms=f"{percent(1 - max(healthy))} to {percent(1 - min(healthy))}",
+        false_alarms=f"{format_percent(1 - max(specificity))} to {format_percent(1 - min(specificity))}",
         elsewhere=elsewhere,
         doubted=doubted,
         calibration=_calibration(metadata),
-        points="".join(
-            f"<li><b>{escape(point.name.capitalize())}</b>, from {threshold(point)} on. {escape(point.rule)}</li>"
-            for point in metadata.operating_points
-        ),
+        points="".join(map(_point, metadata.operating_points)),
         default=escape(metadata.default_point),
         uncertainty=_uncertainty(metadata),
         sides=_sides(metadata),
@@ -71,31 +72,36 @@ def about(metadata: ModelMetadata, published: str | os.PathLike[str] = "reports/
     )
 
 
+def _point(point: OperatingPoint) -> str:
+    threshold = format_threshold_percent(point.threshold)
+    return f"<li><b>{escape(point.name.capitalize())}</b> (threshold {threshold}): {escape(point.rule)}</li>"
+
+
 def _quoted(path: Path) -> tuple[str, str]:
-    """What others found elsewhere, and of the labels."""
+    """Published results from other places, and about the labels."""
     if not path.is_file():
         return "", ""
     try:
         published = read_published(path)
-    except ReportError as error:
+    except MalariaDetectError as error:
         return "", f" ({escape(str(error))})"
     return (
-        f". Others found: {escape('; '.join(map(str, published.elsewhere)))}",
-        f": an expert review set aside {escape(str(published.doubted_labels))}",
+        f" Published examples: {escape('; '.join(map(str, published.elsewhere)))}.",
+        f" An expert review set aside {escape(str(published.doubted_labels))}.",
     )
 
 
 def _calibration(metadata: ModelMetadata) -> str:
     if not metadata.calibrated:
         return escape(NOT_CALIBRATED)
-    scores = metadata.point().test
+    error = metadata.point().test.estimates["ece"].value
     return (
-        "Its probabilities are calibrated: the network’s log-odds are divided by one number, fitted on validation "
-        f"patients (temperature scaling, {metadata.temperature:.3f}). On {count(scores.patients, 'test patient')} a "
-        f"probability then lies {scores.estimates['ece'].value:.4f} on average from the share of cells that turn out "
-        f"so, where the network’s own lies {metadata.ece_raw:.4f}. The order of the cells stays as it is. The "
-        "network’s own probability, which <code>learn.predict</code> of plain fastai gives, stands under “Details” on "
-        "every card."
+        "The probabilities are calibrated: of the cells that get a probability of 80&nbsp;%, about 80&nbsp;% are "
+        "parasitized. For this, the network’s output (log-odds) is divided by a temperature of "
+        f"{metadata.temperature:.3f}, fitted on validation patients. On test patients the calibration "
+        f"error is {error:.4f}; without calibration it is {metadata.ece_raw:.4f}. "
+        "Calibration does not change the order of the cells. The probability before calibration (softmax), which "
+        "<code>learn.predict</code> of fastai returns, is under “Details” on every card."
     )
 
 
@@ -104,11 +110,12 @@ def _uncertainty(metadata: ModelMetadata) -> str:
     caught = (
         ""
         if math.isnan(uncertainty.test_caught)
-        else f", and {percent(uncertainty.test_caught)} of the wrong calls are among them"
+        else f", and they include {format_percent(uncertainty.test_caught)} of the wrong decisions"
     )
     return (
-        f"A call is marked uncertain if its probability is under {percent(uncertainty.below)}. On test patients, at "
-        f"“{escape(metadata.default_point)}”, {percent(uncertainty.test_share)} of the cells are uncertain{caught}."
+        f"A decision is marked uncertain if its probability is below {format_percent(uncertainty.below)}. At “"
+        f"{escape(metadata.default_point)}”, {format_percent(uncertainty.test_share)} of the test cells are uncertain"
+        f"{caught}."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the page's parts are made of: a widget with the page's style, a column of parts, text made when looked at."""
+"""Building blocks of the page: a styled widget, a column of widgets, and text written when it is needed."""
 
 from collections.abc import Callable, Sequence
 from html import escape
@@ -9,37 +9,77 @@ import anywidget
 import traitlets
 from matplotlib.figure import Figure
 
-from malaria_detect.plots import to_svg
+from malaria_detect.plots import as_img
 
 STYLE = Path(__file__).parent / "style"
 SCRIPTS = Path(__file__).parent / "scripts"
 
 
-def script(name: str) -> str:
-    """A part's script, after the few functions that all of them use."""
-    return "\n".join((SCRIPTS / file).read_text(encoding="utf-8") for file in ("dom.js", name))
+def script(*names: str) -> str:
+    """JavaScript of a widget: the functions that all widgets share, then the named files."""
+    return "\n".join((SCRIPTS / file).read_text(encoding="utf-8") for file in ("dom.js", *names))
 
 
 def as_references(parts: Sequence[anywidget.AnyWidget], _: object) -> list[str]:
-    """How anywidget's ``host.getWidget`` wants to be told of other widgets."""
+    """References to other widgets, as anywidget's ``host.getWidget`` expects them."""
     return [f"anywidget:{part.model_id}" for part in parts]
 
 
-def figure(title: str, drawing: Figure, sentence: str) -> str:
-    """A drawing as HTML, under its title and over the sentence that says how to read it."""
-    svg = to_svg(drawing, f"{title}. {sentence}")
-    caption = f"<figcaption>{escape(sentence)}</figcaption>"
-    return f"<figure class='md-figure'><h3>{escape(title)}</h3>{svg}{caption}</figure>"
+def figures(*drawn: tuple[str, Figure, str]) -> str:
+    """Figures as HTML, each with its title above and a caption below that says how to read it.
+
+    Parameters
+    ----------
+    drawn : (str, Figure, str)
+        Title, figure and caption.
+    """
+    shown = "".join(
+        f"<figure class='md-figure'><h3>{escape(title)}</h3>{as_img(drawing, f'{title}. {caption}')}"
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for title, drawing, caption in drawn
+    )
+    return f"<div class='md-figures'>{shown}</div>"
+
+
+def table(caption: str, head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """A table as HTML; on narrow pages each row becomes a block, in which the column names label the cells.
+
+    Parameters
+    ----------
+    caption : str
+        For screen readers.
+    head : sequence of str
+        Column names; the last one may be empty, for a column of prose without a label.
+    rows : sequence of (str, sequence of str)
+        Name of the row and its cells, as HTML.
+    """
+    # Explicit roles: laid out as blocks, a table would lose its meaning for screen readers.
+    body = "".join(
+        f"<tr role='row'><th scope='row' role='rowheader'>{name}</th>"
+        + "".join(
+            f"<td role='cell' data-name='{escape(column, quote=True)}'>{cell}</td>"
+            if column
+            else f"<td role='cell' class='md-reading'>{cell}</td>"
+            for column, cell in zip(head[1:], cells, strict=True)
+        )
+        + "</tr>"
+        for name, cells in rows
+    )
+    heads = "".join(f"<th scope='col'>{escape(column)}</th>" for column in head)
+    return (
+        f"<table class='md-table' role='table'><caption class='md-hidden'>{escape(caption)}</caption>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    )
 
 
 class Part(anywidget.AnyWidget):
-    """A piece of the page; usable alone in any notebook."""
+    """A piece of the page, which can also be used alone in a notebook."""
 
     _css = STYLE / "page.css"
 
 
 class Column(Part):
-    """Parts one below the other.
+    """Widgets one below the other.
 
     Parameters
     ----------
@@ -54,38 +94,35 @@ class Column(Part):
 
 
 class Text(Part):
-    """Text and figures that are made when somebody first looks at them.
-
-    Figures cost time and memory, and most visitors never look at them. They are sent as a message and never become
-    widget state.
+    """Text and figures as HTML.
 
     Parameters
     ----------
     write : callable
-        Gives the HTML, with everything escaped that is not markup. Called once, at the first look, and once more at
-        the first look after every :meth:`renew`.
+        Returns the HTML. It must escape everything that is not markup.
+    title : str
+        With a title, the text is folded and its title can be clicked to unfold it.
+    at_once : bool
+        Write the text now. Otherwise it is written when it is first seen, as figures take time and memory.
     """
 
     _esm = script("text.js")
+    title = traitlets.Unicode().tag(sync=True)
+    html = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, write: Callable[[], str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, write: Callable[[], str], title: str = "", at_once: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(title=title, **kwargs)
         self._write = write
-        self._html: str | None = None
-        self.on_msg(self._answer)
-
-    @property
-    def html(self) -> str:
-        """The text, as the browser gets it."""
-        if self._html is None:
-            self._html = self._write()
-        return self._html
+        self._at_once = at_once
+        self.on_msg(self._hear)
+        self.renew()
 
     def renew(self) -> None:
-        """Have the text written anew when it is next looked at, because what it tells has changed."""
-        self._html = None
-        self.send({"type": "stale"})
+        """Write the text again, now or when it is next seen."""
+        self.html = self._write() if self._at_once else ""
 
-    def _answer(self, _widget: object, content: dict[str, Any], _buffers: list[memoryview]) -> None:
-        if content.get("type") == "show":
-            self.send({"type": "html", "html": self.html})
+    def _hear(self, _widget: object, content: dict[str, Any], _buffers: list[memoryview]) -> None:
+        if content.get("type") == "show" and not self.html:
+            self.html = self._write()

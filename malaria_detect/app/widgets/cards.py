@@ -1,4 +1,4 @@
-"""A card for each picture that was checked, with summary, what it means for a slide, filter, progress and downloads."""
+"""A card for each checked image, with summary, meaning for a slide, filter, progress and downloads."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets
 
-from malaria_detect.app.widgets.base import SCRIPTS, Part, script
+from malaria_detect.app.widgets.base import Part, script
 from malaria_detect.app.widgets.explanation import Shown
 from malaria_detect.app.widgets.results import Result, results_csv, results_report
 from malaria_detect.app.wording import (
@@ -16,37 +16,36 @@ from malaria_detect.app.wording import (
     notes,
     slide_sentences,
     summary,
-    threshold,
 )
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Refusal
-from malaria_detect.metrics.formatting import likelihood
+from malaria_detect.metrics.formatting import format_probability, format_threshold_percent
 
 CSV_NAME = "malaria_detect_results.csv"
 REPORT_NAME = "malaria_detect_report.html"
 
 
 class CellCards(Part):
-    """The results, in the order of upload, decided at one operating point.
+    """The results in the order of upload, at one operating point.
 
-    Names and pictures go to the browser as messages and never become widget state, so that a saved notebook does not
-    hold them. The kernel keeps them until they are cleared: a view that is opened later gets them again.
+    Names and images go to the browser as messages and never become widget state, so a saved notebook contains none of
+    them. The kernel keeps them until they are cleared; a view that is opened later gets them again.
 
     Parameters
     ----------
     metadata : ModelMetadata
-        Of the model that answers.
+        The model's metadata.
     point : OperatingPoint, optional
-        Where the results are decided at first; without one the metadata's default.
+        The first operating point; by default the one of the metadata.
     clear : callable, optional
-        Called when the visitor clears the cards, before they are forgotten.
+        Called before the results are cleared.
     explain : callable, optional
-        Explains a result when the visitor asks for it; without one the cards have no button for that.
+        Explains a result; without it the cards have no button for that.
     in_threads : bool
-        Whether results are explained in threads, so that the kernel's event loop is not blocked.
+        Explain in threads, so that a remote detector does not block the kernel's event loop.
     """
 
-    _esm = "\n".join((script("explanation.js"), (SCRIPTS / "cards.js").read_text(encoding="utf-8")))
+    _esm = script("explanation.js", "cards.js")
     explains = traitlets.Bool().tag(sync=True)
 
     def __init__(
@@ -77,7 +76,7 @@ class CellCards(Part):
         self._send_card(len(self.results) - 1)
 
     def decide(self, point: OperatingPoint) -> None:
-        """Decide all results anew, at another operating point, and show that in one go."""
+        """Show all results at another operating point."""
         self.point = point
         self.results = [result.at(point) for result in self.results]
         self.send(
@@ -86,14 +85,14 @@ class CellCards(Part):
         self.progress(self._state["done"], self._state["total"], self._state["problem"])
 
     def progress(self, done: int, total: int, problem: str = "") -> None:
-        """Tell how far the work is; with ``done == total`` it is over and the sentences stand.
+        """Show how many images are checked; with ``done == total`` the summary is shown.
 
         Parameters
         ----------
         done, total : int
-            Pictures of this go.
+            Images of the current upload.
         problem : str
-            A sentence where something went wrong.
+            An error message.
         """
         working = done < total
         answers = [result.answer for result in self.results]
@@ -101,7 +100,7 @@ class CellCards(Part):
             "type": "state",
             "done": done,
             "total": total,
-            "sentence": "Checking the pictures …" if working else summary(answers),
+            "sentence": "Checking the images …" if working else summary(answers),
             "caution": caution(self.point),
             "slide": [] if working else slide_sentences(answers, self.point),
             "problem": problem,
@@ -109,10 +108,10 @@ class CellCards(Part):
         self.send(self._state)
 
     def clear(self) -> None:
-        """Forget all results, here and in the browser."""
+        """Remove all results, here and in the browser."""
         if self._on_clear is not None:
             self._on_clear()
-        # Numbers are never used twice: a card still on its way belongs to what was cleared.
+        # Numbers are never reused, as a message about a cleared card may still arrive.
         self._first += len(self.results)
         self.results.clear()
         self.send({"type": "clear"})
@@ -135,7 +134,7 @@ class CellCards(Part):
                 self.clear()
 
     def _send_explanation(self, number: object) -> None:
-        # A card may have been cleared since its button was pressed.
+        # The card may have been cleared since its button was pressed.
         shown = range(self._first, self._first + len(self.results))
         if self._explain is None or not isinstance(number, int) or number not in shown:
             return
@@ -166,20 +165,20 @@ class CellCards(Part):
 
 
 def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
-    """What stands on a card, as plain texts; the browser escapes them.
+    """The texts of a card, which the browser escapes.
 
     Parameters
     ----------
     result : Result
-        Decided at the operating point.
+        At the operating point.
     point : OperatingPoint
 
     Returns
     -------
     dict
-        ``kind`` is parasitized, uninfected or refused; ``point`` names the operating point; ``bars`` has name, width in
-        per cent, text and exact value of each class; ``details`` has name and text of what few will want to know;
-        ``agrees`` compares the decision with the published label, where there is one.
+        ``kind`` is parasitized, uninfected or refused. ``bars`` has name, width in percent, text and exact value of
+        each class. ``details`` has names and texts. ``agrees`` compares the decision with the published label, if
+        there is one.
     """
     answer = result.answer
     common = {
@@ -202,18 +201,15 @@ def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
         "kind": answer.decision.lower(),
         "verdict": VERDICTS[answer.decision],
         "bars": [
-            (name, round(100 * share, 2), likelihood(share), round(share, 6))
+            (name, round(100 * share, 2), format_probability(share), round(share, 6))
             for name, share in answer.probabilities.items()
         ],
         "notes": notes(answer),
         "details": [
-            ("Picture", f"{width} × {height} px"),
-            ("Operating point", f"{point.name}, parasitized from {threshold(point)} on"),
-            ("Probability of parasitized, calibrated", f"{answer.probability_parasitized:.6f}"),
-            (
-                "The network’s own softmax, which learn.predict gives",
-                f"{answer.raw_probability_parasitized:.6f}",
-            ),
+            ("Image size", f"{width} × {height} px"),
+            ("Operating point", f"{point.name} (threshold {format_threshold_percent(point.threshold)})"),
+            ("Probability of parasitized", f"{answer.probability_parasitized:.6f}"),
+            ("Before calibration", f"{answer.raw_probability_parasitized:.6f}"),
         ],
         "agrees": _agreement(answer.decision, result.label),
     }
@@ -222,8 +218,4 @@ def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
 def _agreement(decision: str, label: str | None) -> str:
     if label is None:
         return ""
-    return (
-        "The model says the same."
-        if decision == label
-        else "The model says otherwise. Labels can be wrong, too."
-    )
+    return "The model agrees." if decision == label else "The model disagrees. Labels can be wrong, too."

@@ -1,140 +1,93 @@
-"""Cross-validation as HTML: every patient held out once, beside the random split that others use."""
+"""Cross-validation as HTML: how patients differ, and the effect of patient-level leakage."""
 
 import os
 from html import escape
 from pathlib import Path
 
 from malaria_detect import plots
-from malaria_detect.app.widgets.base import figure
-from malaria_detect.app.widgets.scores import NAMES, SHARES, interval, value
-from malaria_detect.app.wording import FLATTERED, count, percent
+from malaria_detect.app.widgets.base import figures
+from malaria_detect.app.wording import FLATTERED
 from malaria_detect.evaluation.cross_validation import (
     CrossValidation,
     CrossValidationError,
     Evaluation,
     read_evaluation,
 )
-from malaria_detect.metrics import Estimate, worst_patients
-from malaria_detect.metrics.formatting import joined, points, signed
-from tools.model_card.tables import recipe
+from malaria_detect.metrics import worst_patients
+from malaria_detect.metrics.formatting import (
+    format_count,
+    format_estimate,
+    format_list,
+    format_percent,
+    format_points,
+)
 
-COMPARED = ("accuracy", "sensitivity", "specificity", "f1", "mcc", "roc_auc")
-STAMP = "patients on both sides"
 
-
-def cross_validation_view(path: str | os.PathLike[str]) -> str:
-    """The part "Every patient held out once"; one sentence where its file is not there.
-
-    Parameters
-    ----------
-    path : path
-        ``reports/evaluation.json``.
-    """
-    title = "<h2 class='md-section'>Every patient held out once</h2>"
+def open_evaluation(path: str | os.PathLike[str]) -> tuple[Evaluation | None, str]:
+    """The summary of a cross-validation, or None and a paragraph that says why there is none."""
     if not Path(path).is_file():
-        return (
-            f"{title}<p class='md-aside'>It was not done for this model yet: <code>malaria-detect evaluate</code> "
-            "holds every patient out once, and <code>make report</code> then sums it up for this page.</p>"
+        return None, (
+            "<p class='md-aside'>This model has no cross-validation yet. Run <code>malaria-detect evaluate</code> and "
+            "<code>make report</code>.</p>"
         )
     try:
-        evaluation = read_evaluation(path)
+        return read_evaluation(path), ""
     except CrossValidationError as error:
-        return f"{title}<p class='md-aside'>{escape(str(error))}</p>"
-    grouped = evaluation.grouped
-    return title + _lead(grouped) + _table(evaluation) + _corrected(grouped) + _figures(evaluation)
+        return None, f"<p class='md-aside'>{escape(str(error))}</p>"
 
 
-def _lead(grouped: CrossValidation) -> str:
-    scores, run = grouped.scores, grouped.run
-    return (
-        f"<p class='md-lead'>{run.folds} further networks, {escape(recipe(run.histories[0], run.settings))}, each "
-        f"trained without a part of the patients and scored on just these: {count(scores.cells, 'cell')} of "
-        f"{count(scores.patients, 'patient')} in all. Beside them a network whose cells were split at random, as most "
-        "published ones are.</p>"
-    )
-
-
-def _table(evaluation: Evaluation) -> str:
-    # Narrow pages show no head of the table, so that the stamp stands in the rows too.
-    stamped = evaluation.random.run.patients_on_both_sides
-    heads = {
-        "Patients kept apart": evaluation.grouped.scores,
-        f"Random split, {STAMP}" if stamped else "Random split": evaluation.random.scores,
-    }
-    stamp = f" <span class='md-stamp'>{STAMP}</span>" if stamped else ""
-    rows = []
-    for name in COMPARED:
-        cells = "".join(
-            f"<td role='cell' data-name='{head}'>{value(name, scores.estimates[name].value)} "
-            f"<span class='md-interval'>({interval(name, scores.estimates[name])})</span></td>"
-            for head, scores in heads.items()
-        )
-        rows.append(
-            f"<tr role='row'><th scope='row' role='rowheader'>{NAMES[name]}</th>{cells}"
-            f"<td role='cell' data-name='Leak'>{escape(_leakage(name, evaluation.leakage[name]))}</td></tr>"
-        )
-    return (
-        "<table class='md-table' role='table'><caption class='md-hidden'>Cross-validation</caption><thead><tr>"
-        "<th scope='col'>Score</th><th scope='col'>Patients kept apart</th>"
-        f"<th scope='col'>Random split{stamp}</th><th scope='col'>Leak: random less apart</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
-        f"<p class='md-aside'>All with 95 % intervals over patients, called parasitized from "
-        f"{percent(evaluation.grouped.scores.threshold)} on. {STAMP.capitalize()}, a network is asked about people it "
-        f"has already seen; leakage is the difference on the {evaluation.leakage_cells:,} cells held out by both.</p>"
-    )
-
-
-def _leakage(name: str, leakage: Estimate) -> str:
-    return f"{points(leakage)} points" if name in SHARES else signed(leakage)
-
-
-def _corrected(grouped: CrossValidation) -> str:
-    if grouped.corrected_scores is None:
-        return ""
-    accuracy = grouped.corrected_scores.estimates["accuracy"]
-    return (
-        f"<p class='md-aside'>On corrected labels, with patients kept apart, accuracy is "
-        f"{value('accuracy', accuracy.value)} ({interval('accuracy', accuracy)}) over the "
-        f"{count(grouped.corrected_scores.cells, 'cell')} whose corrected label is certain; {FLATTERED}.</p>"
-    )
-
-
-def _figures(evaluation: Evaluation) -> str:
-    grouped = evaluation.grouped
-    return (
-        "<div class='md-figures'>"
-        + figure("Every patient a dot", plots.patient_dots(grouped.patients), _read_dots(grouped))
-        + figure(
-            "patient-level leakage",
-            plots.patient_leakage(
-                grouped.scores.estimates, evaluation.random.scores.estimates, evaluation.leakage
-            ),
+def leakage_details(path: str | os.PathLike[str]) -> str:
+    """Figures of patients and of leakage, from ``reports/evaluation.json``; a sentence if it is missing."""
+    evaluation, problem = open_evaluation(path)
+    if evaluation is None:
+        return problem
+    grouped, random = evaluation.grouped, evaluation.random
+    return figures(
+        ("Patients", plots.patient_dots(grouped.patients), _read_patients(grouped)),
+        (
+            "Patient-level leakage",
+            plots.patient_leakage(grouped.scores.estimates, random.scores.estimates, evaluation.leakage),
             _read_leakage(evaluation),
-        )
-        + "</div>"
-    )
+        ),
+    ) + _corrected(grouped)
 
 
-def _read_dots(grouped: CrossValidation) -> str:
+def _read_patients(grouped: CrossValidation) -> str:
     within = grouped.within
-    worst = joined(
-        [f"{patient.group} {percent(patient.accuracy)}" for patient in worst_patients(grouped.patients)]
+    worst = format_list(
+        [
+            f"{patient.group} ({format_percent(patient.accuracy)})"
+            for patient in worst_patients(grouped.patients)
+        ]
     )
     return (
-        f"Patients differ: in {within.hits:,} of {within.total:,} ({percent(within.value)}) the share of parasitized "
-        f"cells is called within 5 points of the labelled share; the fewest cells are called as labelled in {worst}."
+        f"One dot per patient. For {within.hits:,} of {within.total:,} patients ({format_percent(within.value)}), the "
+        "share of cells called parasitized is within 5 percentage points of the share labelled parasitized. Accuracy "
+        f"is lowest for {worst}."
     )
 
 
 def _read_leakage(evaluation: Evaluation) -> str:
     leakage = evaluation.leakage["accuracy"]
     if leakage.low > 0:
-        found = "more than differing patients explain; the spread between trainings is not in the interval"
+        found = "more than differences between patients explain"
     elif leakage.high < 0:
-        found = "downwards, which no leakage explains"
+        found = "lower, which leakage cannot explain"
     else:
-        found = "which may be chance"
+        found = "within sampling error"
     return (
-        f"On the same cells accuracy on the random split differs by {points(leakage)} points, {found}: for a "
-        "new patient the number with patients kept apart holds."
+        f"On the {evaluation.leakage_cells:,} cells that both held out, accuracy with the random split differs by "
+        f"{format_estimate(leakage, format_points)} percentage points: {found}. For a new patient, expect the accuracy "
+        "of the cross-validation by patient."
+    )
+
+
+def _corrected(grouped: CrossValidation) -> str:
+    if grouped.corrected_scores is None:
+        return ""
+    accuracy = format_estimate(grouped.corrected_scores.estimates["accuracy"], format_percent)
+    cells = format_count(grouped.corrected_scores.cells, "cell")
+    return (
+        f"<p class='md-aside'>On corrected labels, accuracy of the cross-validation by patient is {accuracy}, {cells}; "
+        f"{FLATTERED}.</p>"
     )

@@ -1,218 +1,98 @@
-"""Other people's designs as HTML: their scores on our test patients, what they cost, what is in print of them."""
+"""Other network designs as HTML: their scores on the same test patients, their cost, and published results."""
 
-import math
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from malaria_detect import plots
-from malaria_detect.app.widgets.base import figure
-from malaria_detect.app.widgets.scores import NAMES, SHARES, interval, value
+from malaria_detect.app.widgets.base import figures, table
+from malaria_detect.app.widgets.scores import FIRST, NAMES, SHARES, score_with_interval
 from malaria_detect.designs.comparison import OURS, Comparison, ComparisonError, Row, Trained, read_comparison
+from malaria_detect.designs.description import printed
 from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.metrics import Estimate
-from tools.model_card import designs
-from tools.model_card.results import BY_AUTHOR
+from malaria_detect.metrics.formatting import (
+    format_duration,
+    format_estimate,
+    format_megabytes,
+    format_points,
+    format_rate,
+    format_signed,
+)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What a row of a table says under a head, as HTML; prose may be broken into lines on a wide page, too."""
-
-    head: str
-    text: str
-    prose: bool = False
-
-
-def designs_view(path: str | os.PathLike[str], metadata: ModelMetadata) -> str:
-    """The part "Against other designs"; one sentence where its file is not there.
-
-    Parameters
-    ----------
-    path : path
-        ``reports/compare.json``; what came out on the authors' own splits is looked for beside it.
-    metadata : ModelMetadata
-        Of the shipped model.
-    """
-    title = "<h2 class='md-section'>Against other designs</h2>"
+def designs_details(path: Path, metadata: ModelMetadata) -> str:
+    """Other designs trained on the same patients, from ``reports/compare.json``; a sentence if it is missing."""
     try:
-        found = _read(Path(path))
-        by_author = _read(Path(path).with_name(BY_AUTHOR))
+        found = read_comparison(path) if path.is_file() else None
     except ComparisonError as error:
-        return f"{title}<p class='md-aside'>{escape(str(error))}</p>"
+        return f"<p class='md-aside'>{escape(str(error))}</p>"
     if found is None or not found.trained:
         return (
-            f"{title}<p class='md-aside'>No other design was trained here yet: <code>malaria-detect compare</code> "
-            "trains them on the same patients and writes down what came out.</p>"
+            "<p class='md-aside'>No other design was trained yet. <code>malaria-detect compare</code> trains other "
+            "designs on the same patients.</p>"
         )
+    drawn = (
+        "Comparison of designs",
+        plots.design_comparison(found.rows),
+        "Published results were measured on other splits. On a random split, cells of one patient are in both training "
+        "and test, so these results are too high for a new patient.",
+    )
+    return _lead(found, metadata) + figures(drawn) + _table(found)
+
+
+def _lead(found: Comparison, metadata: ModelMetadata) -> str:
+    scores = next(iter(found.trained.values())).scores
+    shipped = metadata.point().test.estimates["accuracy"]
+    other = (
+        " The shipped model is from a later training than the row of our design."
+        if found.ours is not None and found.ours.scores.estimates["accuracy"] != shipped
+        else ""
+    )
     return (
-        f"{title}<p class='md-lead'>{escape(designs.lead(found, metadata.point().test))}</p>"
-        + _scores(found)
-        + _aside(designs.differences(found))
-        + _aside(designs.training(found))
-        + _figure(found)
-        + _more("Sensitivity, specificity, precision and F1", _at_threshold(found))
-        + _more(
-            "Parameters, size, training time and speed",
-            _costs(found) + _aside(designs.times(found)),
-        )
-        + _more("What each is, and how it was trained here", _how_trained(found))
-        + _on_authors_splits(designs.beside_authors(by_author))
+        f"<p>{len(found.trained)} designs, trained once each on the same training patients and scored on the same "
+        f"{scores.cells:,} cells of {scores.patients:,} test patients. Differences are to our design, with 95 % "
+        f"intervals over patients.{other}</p>"
     )
 
 
-def _read(path: Path) -> Comparison | None:
-    return read_comparison(path) if path.is_file() else None
-
-
-def _scores(comparison: Comparison) -> str:
+def _table(found: Comparison) -> str:
     rows = [
         (
-            _name(row) + _cut_short(trained),
+            _name(row, trained),
             [
-                *(Cell(NAMES[name], _against_ours(name, trained)) for name in designs.FIRST),
-                Cell("By another protocol", _author(row), prose=True),
+                *(_score(name, trained) for name in FIRST),
+                f"{trained.parameters:,} parameters, {format_megabytes(trained.file_bytes)}, trained for "
+                f"{format_duration(trained.training_seconds)}, {format_rate(trained.pictures_per_second)} images/s at "
+                f"{trained.input_size} px",
+                escape(printed(row)),
             ],
         )
-        for row, trained in designs.ran(comparison)
+        for row in found.rows
+        if (trained := row.trained) is not None
     ]
-    return _table("Scores of other designs", rows)
+    others = [
+        f"<li>{escape(row.network)}: {escape(row.not_run)} Published: {escape(printed(row))}</li>"
+        for row in found.rows
+        if row.trained is None
+    ]
+    head = ("Design", *(NAMES[name] for name in FIRST), "", "Published")
+    return (
+        table("Other designs", head, rows)
+        + f"<p class='md-aside'>Speed was measured on {escape(found.machine)}, {escape(found.created)}.</p>"
+        + (f"<p>Not trained here:</p><ul class='md-list'>{''.join(others)}</ul>" if others else "")
+    )
 
 
-def _against_ours(name: str, trained: Trained) -> str:
-    """A score, and in a line of its own how far it lies from ours."""
-    here = _with_interval(name, trained.scores.estimates[name])
-    if name not in trained.minus_ours:
-        return here
+def _name(row: Row, trained: Trained) -> str:
+    ours = " (ours)" if row.network == OURS else ""
+    changed = f" Trained here with {'; '.join(trained.changed)}." if trained.changed else ""
+    return f"{escape(row.network)}{ours}<div class='md-how'>{escape(f'{row.title}.{changed}')}</div>"
+
+
+def _score(name: str, trained: Trained) -> str:
+    text = score_with_interval(name, trained.scores.estimates[name])
+    less = trained.minus_ours.get(name)
+    if less is None:
+        return text
     unit = " points" if name in SHARES else ""
-    return (
-        f"{here}<div class='md-interval'>{escape(designs.less_ours(trained, name))}{unit} against ours</div>"
-    )
-
-
-def _at_threshold(comparison: Comparison) -> str:
-    rows = [
-        (
-            _name(row),
-            [
-                Cell(NAMES[name], _with_interval(name, trained.scores.estimates[name]))
-                for name in designs.SECOND
-            ],
-        )
-        for row, trained in designs.ran(comparison)
-    ]
-    return _table("Calls of other designs", rows)
-
-
-def _costs(comparison: Comparison) -> str:
-    rows = [
-        (
-            _name(row),
-            [
-                Cell(_capitalized(head), escape(cost))
-                for head, cost in zip(designs.COSTS, designs.costs(trained), strict=True)
-            ],
-        )
-        for row, trained in designs.ran(comparison)
-    ]
-    return _table("What the designs cost", rows)
-
-
-def _figure(comparison: Comparison) -> str:
-    return (
-        "<div class='md-figures'>"
-        + figure("Designs side by side", plots.design_comparison(comparison.rows), designs.IN_PRINT)
-        + "</div>"
-    )
-
-
-def _how_trained(comparison: Comparison) -> str:
-    """What each network is and how it was trained; those that were not run, with why."""
-    items = [
-        (row, f"{designs.what_it_is(row)}. Here: {designs.as_trained(trained)}.")
-        for row, trained in designs.ran(comparison)
-    ]
-    items += [
-        (row, f"{designs.what_it_is(row)}. Not run: {row.not_run} In print: {designs.printed(row)}.")
-        for row in designs.not_run(comparison)
-    ]
-    entries = "".join(f"<li><b>{escape(row.network)}</b>: {escape(text)}</li>" for row, text in items)
-    return f"<ul class='md-cannot'>{entries}</ul>" if items else ""
-
-
-def _on_authors_splits(found: Sequence[tuple[Row, Trained]]) -> str:
-    if not found:
-        return ""
-    rows = [
-        (
-            escape(row.network),
-            [
-                *(
-                    Cell(f"{NAMES[name]} here", _with_interval(name, trained.scores.estimates[name]))
-                    for name in designs.FIRST
-                ),
-                Cell("By its author", _author(row), prose=True),
-            ],
-        )
-        for row, trained in found
-    ]
-    return (
-        "<p class='md-lead'>By each author’s own split <span class='md-stamp'>patients on both sides</span></p>"
-        + _table("Designs on their authors' splits", rows)
-        + _aside(designs.ON_AUTHORS_SPLITS)
-    )
-
-
-def _table(caption: str, rows: Sequence[tuple[str, Sequence[Cell]]]) -> str:
-    """A row for each network; narrow pages show no head, so that its names stand in the cells too."""
-    heads = "".join(f"<th scope='col'>{cell.head}</th>" for cell in rows[0][1])
-    body = "".join(
-        f"<tr role='row'><th scope='row' role='rowheader'>{name}</th>{''.join(map(_cell, cells))}</tr>"
-        for name, cells in rows
-    )
-    return (
-        f"<table class='md-table' role='table'><caption class='md-hidden'>{escape(caption)}</caption><thead><tr>"
-        f"<th scope='col'>Network</th>{heads}</tr></thead><tbody>{body}</tbody></table>"
-    )
-
-
-def _cell(cell: Cell) -> str:
-    if cell.prose:
-        return f"<td role='cell' class='md-reading'>{cell.text}</td>"
-    return f"<td role='cell' data-name='{cell.head}'>{cell.text}</td>"
-
-
-def _author(row: Row) -> str:
-    return escape(f"In print: {designs.printed(row)}") if row.reported else ""
-
-
-def _with_interval(name: str, estimate: Estimate) -> str:
-    number = value(name, estimate.value)
-    if math.isnan(estimate.low):
-        return number
-    return f"{number} <span class='md-interval'>({interval(name, estimate)})</span>"
-
-
-def _name(row: Row) -> str:
-    ours = row.network == OURS
-    return f"{escape(row.network)}, ours" if ours else escape(row.network)
-
-
-def _cut_short(trained: Trained) -> str:
-    return f"<div class='md-interval'>{escape(trained.cut_short)}</div>" if trained.cut_short else ""
-
-
-def _more(summary: str, text: str) -> str:
-    """What a reader asks for: the page is long on a telephone."""
-    inside = f"<summary>{escape(summary)}</summary><div class='md-text'>{text}</div>"
-    return f"<details>{inside}</details>" if text else ""
-
-
-def _aside(text: str) -> str:
-    return f"<p class='md-aside'>{escape(text)}</p>" if text else ""
-
-
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    difference = format_estimate(less, format_points if name in SHARES else format_signed)
+    return f"{text}<div class='md-interval'>{escape(difference)}{unit}</div>"

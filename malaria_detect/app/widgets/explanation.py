@@ -1,4 +1,4 @@
-"""The answer to "Where did it look?" for one result, made when a visitor asks for it."""
+"""The answer to "Where did it look?" for one result, computed when a visitor asks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,46 +14,50 @@ from malaria_detect.inference.prediction import Prediction
 
 @dataclass(frozen=True)
 class Shown:
-    """What a card shows of an explanation.
+    """An explanation as a card shows it.
 
     Attributes
     ----------
     sentence : str
     layer : bytes
-        PNG with transparency, to lie over the card's picture; empty where no reliable explanation was found.
+        PNG with transparency, drawn over the picture of the card; empty if no reliable explanation was found.
     """
 
     sentence: str
     layer: bytes = b""
 
 
-Explains = Callable[[bytes, Prediction], Explanation]
+Explain = Callable[[bytes, Prediction], Explanation]
 
 
-def explains_itself(detector: Detector) -> Explains:
-    """An explainer of a detector, made when the first result is asked for: most visitors ask for none."""
+def explainer_of(detector: Detector) -> Explain:
+    """The detector's own ``explain`` if it has one, as a remote detector has; otherwise a local explainer.
+
+    The local one copies the network when the first explanation is requested: most visitors request none.
+    """
+    own: Explain | None = getattr(detector, "explain", None)
     explainer = cache(lambda: Explainer(detector))
-    return lambda picture, prediction: explainer().explain(picture, prediction)
+    return own or (lambda image, prediction: explainer().explain(image, prediction))
 
 
 class ResultExplainer:
-    """Explains results, as they are decided at the moment.
+    """Explains results at their current operating point.
 
     Parameters
     ----------
-    explains : callable
-        Explains a picture, given as a file, and what was predicted of it.
+    explain : callable
+        Takes an image file as bytes and its prediction, and returns an Explanation.
     """
 
-    def __init__(self, explains: Explains) -> None:
-        self._explains = explains
+    def __init__(self, explain: Explain) -> None:
+        self._explain = explain
 
     def __call__(self, result: Result) -> Shown:
-        """Explain one result, from the picture that the card shows."""
+        """Explain one result, from the image as it was uploaded."""
         if not isinstance(result.answer, Prediction):
-            return Shown("The picture was not checked.")
+            return Shown("This image was not checked.")
         try:
-            explanation = self._explains(result.picture, result.answer)
+            explanation = self._explain(result.original, result.answer)
         except MalariaDetectError as error:
             return Shown(str(error))
         layer = as_png(heat_layer(explanation), SHOWN_SIDE) if explanation.reliable else b""

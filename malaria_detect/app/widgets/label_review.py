@@ -1,10 +1,9 @@
-"""The label review: doubted labels side by side, and a verdict on each of them."""
+"""Label review: candidate label errors, a page of cells at a time, and a verdict on each."""
 
 import io
 import os
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +17,51 @@ from malaria_detect.data.corrections import (
     DISAGREE,
     UNSURE,
     VERDICTS,
+    WITHDRAWN,
     Correction,
+    Corrections,
     LabelsError,
-    change_verdict,
+    append_corrections,
     read_corrections,
 )
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.evaluation.label_issues import CandidateError
 from malaria_detect.inference.metadata import RESEARCH_USE
-from malaria_detect.metrics.formatting import likelihood
+from malaria_detect.metrics.formatting import format_probability
 
 PAGE = 12
-SHOWN_SIDE = 480  # px; a cell takes about 300 px of the page, on screens with up to two pixels for one
+SHOWN_SIDE = 480  # px; a cell is shown at about 300 px, on screens with up to two physical pixels for one
 
 
 class LabelReview(Part):
-    """Look at doubted labels, a page of cells at a time, and say of each whether the label holds.
+    """Review of candidate label errors.
 
-    Blind, as it opens, the review shows cells only and asks what they show; class, patient, file name and the networks'
-    opinion come with the answer. Who knows a label or an opinion beforehand tends to follow it, and the patients'
-    names tell healthy from infected ones. Not blind, it shows all of it and asks whether the label holds. The verdict
-    that is kept means the same: agree, disagree or unsure, about the published label.
+    In blind mode, the default, the review shows only cells and asks what they show. Label, patient, file name and the
+    model's probability appear after the answer, because reviewers who know them tend to follow them. Otherwise it shows
+    everything and asks whether the label is right. The stored verdict is the same: agree, disagree or unsure about the
+    published label.
 
-    Every verdict is in the corrections file at once, and the review goes on where the file stops. Pictures, names and
-    labels go to the browser as messages, those of the page that is shown, and never become widget state.
+    Every verdict is written to the corrections file at once, and the review continues where the file ends. Images,
+    names and labels go to the browser as messages and never become widget state.
 
     Parameters
     ----------
     candidates : sequence of CandidateError
-        In the order in which they are to be judged, such as :func:`malaria_detect.evaluation.label_issues.mixed`
-        gives. Those without a picture among `cells` are left out.
+        In the order of review, such as from :func:`malaria_detect.evaluation.label_issues.mixed`. Those without an
+        image among `cells` are left out.
     cells : sequence of Cell
     corrections : path
         The corrections file; verdicts on other cells stay in it.
     blind : bool
     page : int
-        Cells on a page, 1 or more.
+        Cells per page, 1 or more.
 
     Raises
     ------
     MalariaDetectError
-        Where no candidate has a picture, or the corrections file cannot be read or is about other labels.
+        If no candidate has an image, or the corrections file cannot be read or is about other labels. Its ``reason``
+        is ``page_size``, ``no_images``, ``other_labels``, or that of the corrections file.
 
     Examples
     --------
@@ -69,7 +71,7 @@ class LabelReview(Part):
     """
 
     _esm = script("review.js")
-    # A text, as there are two files.
+    # A text, because it combines two files.
     _css = "\n".join((STYLE / name).read_text(encoding="utf-8") for name in ("page.css", "review.css"))  # type: ignore[assignment]
     research_use = traitlets.Unicode(RESEARCH_USE).tag(sync=True)
     blind = traitlets.Bool(True).tag(sync=True)
@@ -84,21 +86,21 @@ class LabelReview(Part):
         **kwargs: Any,
     ) -> None:
         if page < 1:
-            raise LabelsError(f"A page of {page} cells was asked for; wanted is 1 or more.")
-        self._pictures = {(cell.path.name, cell.label): cell.path for cell in cells}
-        self.candidates = tuple(one for one in candidates if (one.file, one.label) in self._pictures)
+            raise LabelsError(f"A page cannot have {page} cells. Use 1 or more.", reason="page_size")
+        self._images = {(cell.path.name, cell.label): cell.path for cell in cells}
+        self.candidates = tuple(one for one in candidates if (one.file, one.label) in self._images)
         if not self.candidates:
             raise LabelsError(
-                f"None of the {len(candidates)} candidates has a picture among the {len(self._pictures)} cells: "
-                "name the folder of the cells that were ranked."
+                f"None of the {len(candidates)} candidates has an image among the {len(self._images)} cells. Use the "
+                "folder of the cells that were ranked.",
+                reason="no_images",
             )
         self.missing = len(candidates) - len(self.candidates)
         self.path = Path(corrections)
         self._size = page
         self._given: list[tuple[int, Correction | None]] = []
-        self._known: dict[str, Correction] = {}
         self._problem = ""
-        self._read()
+        self._known = self._checked(read_corrections(self.path) if self.path.exists() else Corrections())
         self.page = next((at for at in range(len(self.candidates)) if self.verdict(at) is None), 0) // page
         super().__init__(blind=blind, **kwargs)
         self.on_msg(self._hear)
@@ -106,64 +108,61 @@ class LabelReview(Part):
 
     @property
     def pages(self) -> int:
-        """How many pages there are."""
+        """Number of pages."""
         return -(-len(self.candidates) // self._size)
 
     def verdict(self, position: int) -> str | None:
-        """What was said about the candidate at this position, counted from 0; None where nothing was."""
+        """Verdict on the candidate at this position (from 0), or None."""
         known = self._known.get(self.candidates[position].file)
         return known.verdict if known else None
 
     def judge(self, position: int, answer: str) -> None:
-        """Write down what somebody says about a candidate; what hinders it is told in the browser.
+        """Store a verdict; a problem with the file is shown in the browser.
 
         Parameters
         ----------
         position : int
             In `candidates`, from 0.
         answer : str
-            ``agree``, ``disagree`` or ``unsure`` about the published label; or the class that the cell shows.
+            ``agree``, ``disagree`` or ``unsure`` about the published label, or the class that the cell shows.
         """
         candidate = self.candidates[position]
         if answer in CLASSES:
             answer = AGREE if answer == candidate.label else DISAGREE
         old, new = self._known.get(candidate.file), Correction(candidate.file, candidate.label, answer)
-        if new != old and self._change(position, new):
+        if new != old and self._append(new):
             self._given.append((position, old))
-        self._tell_card(position)
-        self._tell()
+        self._send_card(position)
+        self._send_state()
 
     def undo(self) -> None:
-        """Take back the last verdict of this session; an earlier one on the same cell holds again."""
+        """Take back the last verdict of this session; an earlier verdict on the same cell counts again."""
         if not self._given:
             return
         position, before = self._given[-1]
-        if self._change(position, before):
+        candidate = self.candidates[position]
+        if self._append(before or Correction(candidate.file, candidate.label, WITHDRAWN)):
             self._given.pop()
         if position // self._size == self.page:
-            self._tell_card(position)
-            self._tell()
+            self._send_card(position)
+            self._send_state()
         else:
             self.show(position // self._size)
 
     def show(self, page: int) -> None:
-        """Show a page, counted from 0. The corrections file is read anew, as others may write to it, too."""
+        """Show a page, counted from 0."""
         self.page = min(max(page, 0), self.pages - 1)
-        try:
-            self._read()
-        except MalariaDetectError as error:
-            self._problem = str(error)
-        cards, pictures = [], []
+        cards, images = [], []
         start = self.page * self._size
         for position in range(start, min(start + self._size, len(self.candidates))):
             candidate, refusal = self.candidates[position], ""
             try:
-                pictures.append(_png(self._pictures[candidate.file, candidate.label]))
+                images.append(_png(self._images[candidate.file, candidate.label]))
             except ImageRefused as error:
                 refusal = str(error)
             cards.append(self._card(position) | {"refusal": refusal})
-        self.send({"type": "page", "cards": cards, "page": self.page, "pages": self.pages}, buffers=pictures)
-        self._tell()
+        self.send({"type": "page", "cards": cards, "page": self.page, "pages": self.pages}, buffers=images)
+        self._send_state()
 
     def _hear(self, _widget: object, content: dict[str, Any], _buffers: list[memoryview]) -> None:
         match content:
@@ -177,29 +176,27 @@ class LabelReview(Part):
             case {"type": "undo"}:
                 self.undo()
 
-    def _read(self) -> None:
-        known = read_corrections(self.path).by_file() if self.path.exists() else {}
+    def _checked(self, corrections: Corrections) -> dict[str, Correction]:
+        known = corrections.by_file()
         for one in self.candidates:
             if one.file in known and known[one.file].label != one.label:
                 raise LabelsError(
-                    f"{self.path} is about other labels: {one.file} is {known[one.file].label} there and "
-                    f"{one.label} among the candidates."
+                    f"{self.path} is about other labels: {one.file} is {known[one.file].label} there, but {one.label} "
+                    "among the candidates. Use another corrections file.",
+                    reason="other_labels",
                 )
-        self._known = known
+        return known
 
-    def _change(self, position: int, verdict: Correction | None) -> bool:
-        file = self.candidates[position].file
+    def _append(self, verdict: Correction) -> bool:
         try:
-            self._known = change_verdict(self.path, file, verdict, self._known.get(file)).by_file()
+            self._known = self._checked(append_corrections(self.path, [verdict]))
         except MalariaDetectError as error:
             self._problem = f"Not saved. {error}"
-            with suppress(MalariaDetectError):
-                self._read()
             return False
         return True
 
     def _card(self, position: int) -> dict[str, Any]:
-        """What the browser may know of a candidate: nothing but its place, while it is to be judged blind."""
+        """What the browser may know about a candidate: in blind mode only its position, until it has a verdict."""
         candidate = self.candidates[position]
         known = self._known.get(candidate.file)
         card: dict[str, Any] = {"position": position, "verdict": "", "shows": "", "facts": []}
@@ -207,28 +204,30 @@ class LabelReview(Part):
             card |= {"verdict": known.verdict, "shows": known.corrected or UNSURE}
         if known is not None or not self.blind:
             card["facts"] = [
-                ("Published", candidate.label),
-                ("Believed", likelihood(candidate.believed)),
+                ("Label", candidate.label),
+                ("Model", f"{format_probability(candidate.believed)} for this label"),
                 ("Patient", candidate.patient_group),
                 ("File", candidate.file),
             ]
         return card
 
-    def _tell_card(self, position: int) -> None:
+    def _send_card(self, position: int) -> None:
         self.send({"type": "card", "card": self._card(position)})
 
-    def _tell(self) -> None:
-        """The sentence above the cards, and the problem that has just come up."""
+    def _send_state(self) -> None:
+        """Send the sentence above the cards, and a problem that has just occurred."""
         times = Counter(self._known[one.file].verdict for one in self.candidates if one.file in self._known)
-        said = ", ".join(f"{verdict} {times[verdict]:,}" for verdict in VERDICTS)
-        sentence = f"{times.total():,} of {len(self.candidates):,} judged: {said}."
+        verdicts = ", ".join(f"{verdict} {times[verdict]:,}" for verdict in VERDICTS)
+        sentence = f"{times.total():,} of {len(self.candidates):,} reviewed: {verdicts}."
         if self.missing:
-            sentence += f" {self.missing:,} candidates have no picture in the folder and are left out."
+            sentence += (
+                f" {self.missing:,} candidates are left out because their images are not in the folder."
+            )
         self.send(
             {
                 "type": "state",
                 "sentence": sentence,
-                "saved": f"Saved in {self.path} with every verdict.",
+                "saved": f"Every verdict is saved in {self.path} at once.",
                 "done": times.total(),
                 "total": len(self.candidates),
                 "undo": bool(self._given),
@@ -239,7 +238,7 @@ class LabelReview(Part):
 
 
 def _png(path: Path) -> bytes:
-    """The picture as PNG, enlarged or made smaller to `SHOWN_SIDE`: browsers enlarge with less care."""
+    """The image as PNG with `SHOWN_SIDE` px on its longer side: browsers enlarge less smoothly."""
     image = read_image(path)
     scale = SHOWN_SIDE / max(image.size)
     shown = image.resize(

@@ -1,23 +1,24 @@
-"""The operating point: one choice for the whole page, shown wherever decisions or scores stand."""
+"""Choice of the operating point, shared by everything on the page that shows decisions or scores."""
 
 from typing import Any
 
 import traitlets
 
 from malaria_detect.app.widgets.base import Part, script
-from malaria_detect.app.wording import percent, threshold
+from malaria_detect.app.wording import purpose
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
+from malaria_detect.metrics.formatting import format_percent, format_threshold_percent
 
 
 class OperatingPointChoice(Part):
-    """Choose from which probability on a cell is called parasitized.
+    """Choice of the probability from which a cell is called parasitized.
 
-    All its views show the same choice. Others look at it with ``choice.observe(callback, "chosen")``.
+    All views of it show the same choice. Use ``choice.observe(callback, "chosen")`` to follow it.
 
     Parameters
     ----------
     metadata : ModelMetadata
-        Whose operating points there are to choose from; its default one is chosen at first.
+        The model's metadata, with its operating points; the default one is chosen first.
 
     Examples
     --------
@@ -51,12 +52,11 @@ class OperatingPointChoice(Part):
         name: str = proposal["value"]
         if name not in self._points:
             raise traitlets.TraitError(
-                f"There is no operating point {name!r}; there are {', '.join(self._points)}."
+                f"There is no operating point {name!r}. Choose one of {', '.join(self._points)}."
             )
         return name
 
     def _hear(self, _widget: object, content: dict[str, Any], _buffers: list[memoryview]) -> None:
-        """A message from the browser: ``{"type": "choose", "name": ...}``."""
         name = content.get("name")
         if content.get("type") == "choose" and isinstance(name, str) and name in self._points:
             self.chosen = name
@@ -64,13 +64,13 @@ class OperatingPointChoice(Part):
 
 
 def _shown(point: OperatingPoint) -> dict[str, str]:
-    """What stands beside a choice, as plain texts."""
+    """Texts of one choice."""
     sensitivity, specificity = (point.test.estimates[name].value for name in ("sensitivity", "specificity"))
     return {
         "name": point.name,
         "title": point.name.capitalize(),
-        "threshold": threshold(point),
-        "rule": point.rule,
-        "missed": percent(1 - sensitivity),
-        "alarms": percent(1 - specificity),
+        "threshold": format_threshold_percent(point.threshold),
+        "purpose": purpose(point),
+        "missed": format_percent(1 - sensitivity),
+        "alarms": format_percent(1 - specificity),
     }

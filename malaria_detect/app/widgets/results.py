@@ -1,74 +1,74 @@
-"""What the model made of each picture: no widgets here, only results, and the files that a visitor takes home."""
+"""Results of the checked images, and the files with results that a visitor downloads. No widgets here."""
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from malaria_detect.app.html_report import Checked, as_png, visit_report
 from malaria_detect.app.results_table import row, write_csv
-from malaria_detect.app.widgets.upload import Upload
+from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Refusal
 
-# What is shown is no larger than this: a card is about 240 px wide, on screens with up to two pixels for one.
+# px; a card is about 240 px wide, on screens with up to two physical pixels for one.
 SHOWN_SIDE = 480
 
 
 @dataclass(frozen=True)
 class Result:
-    """One picture and what came of it.
+    """The result of one image.
 
     Attributes
     ----------
     name : str
-        File name as the visitor has it.
+        File name.
     answer : Prediction or Refusal
     picture : bytes
-        PNG of what the model saw, at most `SHOWN_SIDE` px a side; empty for a refused picture.
+        PNG for the card, at most `SHOWN_SIDE` px per side; empty for a refused image.
     label : str or None
         Published label, for cells from the cells folder.
+    original : bytes
+        The file as uploaded, which explanations need; empty for a refused image.
     """
 
     name: str
     answer: Prediction | Refusal
     picture: bytes
     label: str | None = None
+    original: bytes = field(default=b"", repr=False)
 
     @property
     def uncertain(self) -> bool:
-        """Whether the model is not sure of its decision."""
+        """Whether the decision is uncertain."""
         return isinstance(self.answer, Prediction) and self.answer.uncertain
 
     def at(self, point: OperatingPoint) -> "Result":
-        """The same picture, decided at another operating point; the network is not run again."""
+        """The same result at another operating point; the network does not run again."""
         return replace(self, answer=self.answer.at(point)) if isinstance(self.answer, Prediction) else self
 
 
-def check(detector: Detector, upload: Upload, point: OperatingPoint) -> Result:
-    """Read a picture and ask the model; one that cannot be used is a refusal.
-
-    One picture at a time: its card comes at once, and no more than one decoded picture lies in memory.
-    """
+def check(detector: Detector, file: UploadedFile, point: OperatingPoint) -> Result:
+    """Classify one image; an image that cannot be used gives a refusal."""
     try:
-        prediction = detector.predict(upload.content)
+        prediction = detector.predict(file.content)
     except ImageRefused as refusal:
-        return Result(upload.name, Refusal(str(refusal)), b"", upload.label)
-    shown = as_png(read_image(upload.content), SHOWN_SIDE)
-    return Result(upload.name, prediction.at(point), shown, upload.label)
+        return Result(file.name, Refusal(str(refusal)), b"", file.label)
+    shown = as_png(read_image(file.content), SHOWN_SIDE)
+    return Result(file.name, prediction.at(point), shown, file.label, bytes(file.content))
 
 
 def results_csv(results: Sequence[Result]) -> str:
-    """Results as CSV: the very table of ``malaria-detect predict --csv``."""
+    """Results as CSV, the same table that ``malaria-detect predict --csv`` writes."""
     text = io.StringIO(newline="")
     write_csv((row(result.name, result.answer) for result in results), text)
     return text.getvalue()
 
 
 def results_report(results: Sequence[Result], metadata: ModelMetadata, point: OperatingPoint) -> bytes:
-    """Results as HTML with the pictures inside: the very report of ``malaria-detect predict --report``."""
-    # A result's picture is bound here: the loop has gone on by the time it is asked for.
+    """Results as an HTML file with the images, the same report that ``malaria-detect predict --report`` writes."""
+    # Each picture is bound as a default, as the loop has ended when it is read.
     checked = [
         Checked(result.name, result.answer, lambda picture=result.picture: picture, result.label)  # type: ignore[misc]
         for result in results

@@ -1,34 +1,36 @@
-"""The view "How good is it": scores and figures of metadata and cross-validation, each with how to read it."""
+"""The tab "How good is it": first two figures and the accuracy table, then details that can be unfolded."""
 
 import os
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from malaria_detect import plots
-from malaria_detect.app.widgets.base import Column, Text, figure
-from malaria_detect.app.widgets.cross_validation import cross_validation_view
-from malaria_detect.app.widgets.designs import designs_view
+from malaria_detect.app.widgets.base import Column, Text, figures
+from malaria_detect.app.widgets.cross_validation import leakage_details, open_evaluation
+from malaria_detect.app.widgets.designs import designs_details
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
-from malaria_detect.app.widgets.parasitemia import slide_view
-from malaria_detect.app.widgets.scores import point_figures, point_scores
-from malaria_detect.app.wording import NOT_CALIBRATED, percent
-from malaria_detect.inference.metadata import ModelMetadata
-from tools.model_card.results import DESIGNS
+from malaria_detect.app.widgets.parasitemia import slide_details
+from malaria_detect.app.widgets.scores import accuracy_table, score_details
+from malaria_detect.app.wording import NOT_CALIBRATED
+from malaria_detect.designs.comparison import DESIGNS
+from malaria_detect.inference.metadata import Epoch, ModelMetadata, OperatingPoint
+from malaria_detect.metrics import Scores
+from malaria_detect.metrics.formatting import format_estimate, format_percent, format_score
 
 
 class ScoreReport(Column):
-    """How good the model is, at the operating point that is chosen.
+    """How good the model is at the chosen operating point.
 
     Parameters
     ----------
     metadata : ModelMetadata
     choice : OperatingPointChoice, optional
-        The page's; alone in a notebook the view has one of its own.
+        Shared with other widgets; by default the report has its own.
     evaluation : path
-        Summary of the cross-validation; where it is missing, that part says how to make it.
+        Summary of the cross-validation.
     comparison : path, optional
-        What ``malaria-detect compare`` wrote; by itself ``compare.json`` beside the summary.
+        Result of ``malaria-detect compare``; by default ``compare.json`` in the folder of `evaluation`.
     """
 
     def __init__(
@@ -40,20 +42,23 @@ class ScoreReport(Column):
         **kwargs: Any,
     ) -> None:
         self.choice = choice = choice or OperatingPointChoice(metadata)
-        # Figures are drawn once for each operating point, not with every change.
-        figures = cache(lambda name: point_figures(metadata, metadata.point(name)))
+        compared = Path(comparison or Path(evaluation).with_name(DESIGNS))
         self.at_point = (
-            Text(lambda: point_scores(metadata, choice.point)),
-            Text(lambda: figures(choice.chosen)),
+            Text(lambda: first_figures(metadata, choice.point), at_once=True),
+            Text(lambda: _accuracy(choice.point, evaluation), at_once=True),
+            Text(lambda: _scores(metadata, choice.point), title="All scores and the ROC curve"),
         )
+        figures, accuracy, scores = self.at_point
         self.always = (
-            Text(lambda: slide_view(metadata)),
-            Text(lambda: cross_validation_view(evaluation)),
-            Text(lambda: designs_view(comparison or Path(evaluation).with_name(DESIGNS), metadata)),
-            Text(lambda: model_view(metadata)),
+            Text(lambda: slide_details(metadata), title="Parasitemia: what it means for a slide"),
+            Text(
+                lambda: leakage_details(evaluation),
+                title="Differences between patients, and patient-level leakage",
+            ),
+            Text(lambda: designs_details(compared, metadata), title="Other network designs"),
+            Text(lambda: training_details(metadata), title="Calibration and training"),
         )
-        title = Text(lambda: "<h2>How good is it</h2>")
-        super().__init__([title, choice, *self.at_point, *self.always], **kwargs)
+        super().__init__([figures, choice, accuracy, scores, *self.always], **kwargs)
         choice.observe(self._renew, "chosen")
 
     def _renew(self, _change: object) -> None:
@@ -61,45 +66,86 @@ class ScoreReport(Column):
             part.renew()
 
 
-def model_view(metadata: ModelMetadata) -> str:
-    """What the probabilities are worth, and how the model learned."""
-    return (
-        "<h2 class='md-section'>Its probabilities, and how it learned</h2><div class='md-figures'>"
-        + figure(
-            "Reliability",
-            plots.reliability_diagram(metadata.reliability_raw, metadata.reliability),
-            _read_reliability(metadata),
-        )
-        + figure("Loss per epoch", plots.loss_curves(metadata.history), _read_loss(metadata))
-        + figure("Accuracy per epoch", plots.accuracy_curves(metadata.history), _read_accuracy(metadata))
-        + "</div>"
+def first_figures(metadata: ModelMetadata, point: OperatingPoint) -> str:
+    """The confusion matrix of an operating point and the loss curves."""
+    scores = point.test
+    counts = (scores.true_positive, scores.false_negative, scores.false_positive, scores.true_negative)
+    averaged = metadata.settings.get("average_epochs", 0)
+    shown = _first(point.name, (scores.threshold, scores.patients, counts), metadata.history, averaged)
+    return f"<h2>How good is it</h2>{shown}"
+
+
+# Drawing takes most of the time that the page needs; a server that forks its kernels does it once for all of them.
+@lru_cache(maxsize=16)
+def _first(
+    name: str,
+    matrix: tuple[float, int, tuple[int, int, int, int]],
+    history: tuple[Epoch, ...],
+    averaged: int,
+) -> str:
+    threshold, patients, (found, missed, alarms, passed) = matrix
+    cells = found + missed + alarms + passed
+    scores = Scores(cells, patients, found + missed, threshold, found, missed, alarms, passed, estimates={})
+    last = history[-1]
+    averages = f" The model is the average over the last {averaged} epochs." if averaged else ""
+    return figures(
+        (
+            f"Confusion matrix at “{name}”",
+            plots.confusion_matrix(scores),
+            f"Cells of test patients. The model was right about {found + passed:,} cells, missed {missed:,} "
+            f"parasitized cells, and called {alarms:,} uninfected cells parasitized.",
+        ),
+        (
+            "Loss during training",
+            plots.loss_curves(history),
+            f"Lower is better. After {len(history)} epochs the loss is {last.train_loss:.3f} on training cells and "
+            f"{last.valid_loss:.3f} on validation patients. If only the validation loss rose, the model would be "
+            f"overfitting.{averages}",
+        ),
     )
 
 
-def _read_reliability(metadata: ModelMetadata) -> str:
+def _accuracy(point: OperatingPoint, path: str | os.PathLike[str]) -> str:
+    evaluation, problem = open_evaluation(path)
+    return accuracy_table(point, evaluation) + problem
+
+
+def _scores(metadata: ModelMetadata, point: OperatingPoint) -> str:
+    rates = {
+        one.name: (one.test.estimates["sensitivity"].value, one.test.estimates["specificity"].value)
+        for one in metadata.operating_points
+    }
+    sensitivity, specificity = rates[point.name]
+    curve = (
+        "ROC curve",
+        plots.roc_curve(point.test, metadata.roc, rates),
+        "Each point of the curve is a threshold. Further up, more parasitized cells are found; further right, more "
+        f"uninfected cells are called parasitized. “{point.name}” finds {format_percent(sensitivity)} of the "
+        f"parasitized cells, with {format_percent(1 - specificity)} false alarms.",
+    )
+    return score_details(metadata, point) + figures(curve)
+
+
+def training_details(metadata: ModelMetadata) -> str:
+    """How far the probabilities can be trusted, and accuracy during training."""
+    return figures(
+        (
+            "Calibration",
+            plots.reliability_diagram(metadata.reliability_raw, metadata.reliability),
+            _read_calibration(metadata),
+        ),
+        ("Accuracy during training", plots.accuracy_curves(metadata.history), _read_accuracy(metadata)),
+    )
+
+
+def _read_calibration(metadata: ModelMetadata) -> str:
     if not metadata.calibrated:
         return NOT_CALIBRATED
     after = metadata.point().test.estimates["ece"]
     return (
-        "On test patients: the nearer the dots to the dotted line, the more a probability may be taken at its word. "
-        f"The calibration error is {after.value:.4f} ({after.low:.4f} to {after.high:.4f}), and was "
-        f"{metadata.ece_raw:.4f} before the network’s logits were divided by "
-        f"{metadata.temperature:.3f}, as fits validation patients best."
-    )
-
-
-def _read_loss(metadata: ModelMetadata) -> str:
-    history = metadata.history
-    last = history[-1]
-    return (
-        f"Lower is better. After {len(history)} epochs the loss is {last.train_loss:.3f} on training cells and "
-        f"{last.valid_loss:.3f} on validation patients; were the second to rise while the first falls, the model "
-        "would be learning by heart."
-        + (
-            " The averaged weights are not in this figure."
-            if metadata.settings.get("average_epochs", 0)
-            else ""
-        )
+        "On test patients. The closer the dots are to the dotted line, the better a probability agrees with how often "
+        f"it is right. The calibration error is {format_estimate(after, _four)}; before "
+        f"calibration it was {_four(metadata.ece_raw)}."
     )
 
 
@@ -107,14 +153,17 @@ def _read_accuracy(metadata: ModelMetadata) -> str:
     history, averaged = metadata.history, metadata.settings.get("average_epochs", 0)
     best = max(history, key=lambda epoch: epoch.accuracy)
     read = (
-        "Share of the validation patients' cells that were called as labelled, after each epoch: "
-        f"{percent(history[-1].accuracy)} at the end, {percent(best.accuracy)} at best (epoch {best.epoch})."
+        f"Accuracy on validation patients after each epoch: {format_percent(history[-1].accuracy)} after the last, "
+        f"{format_percent(best.accuracy)} after the best one (epoch {best.epoch})."
     )
     if averaged:
         accuracy = metadata.point().validation.estimates["accuracy"].value
         read += (
-            f" The model is none of these: its weights are the average over the last {averaged} epochs. Called at "
-            f"“{metadata.default_point}”, whose threshold was chosen on these very cells, {percent(accuracy)} are as "
-            "labelled."
+            f" The model, the average over the last {averaged} epochs, reaches {format_percent(accuracy)} at "
+            f"“{metadata.default_point}”; this threshold was chosen on the same patients."
         )
     return read
+
+
+def _four(value: float) -> str:
+    return format_score(value, 4)

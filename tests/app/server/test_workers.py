@@ -12,13 +12,13 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from malaria_detect.app.messages import WORKERS_VARIABLE, Frames, framed
-from malaria_detect.app.remote import RemoteDetector
 from malaria_detect.app.server import workers as module
 from malaria_detect.app.server.errors import Overloaded, WorkerLost
+from malaria_detect.app.server.messages import WORKERS_VARIABLE, Frames, framed
 from malaria_detect.app.server.parent import fork, start_parent
+from malaria_detect.app.server.remote import RemoteDetector
 from malaria_detect.app.server.workers import PAGE, Workers, _exchange, answer_kernels
-from malaria_detect.app.widgets import CheckCells, Upload
+from malaria_detect.app.widgets import CheckCells, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.explain import Explainer
@@ -382,18 +382,17 @@ def test_the_page_can_be_used_while_the_server_is_working(
     screening = detector.metadata.point("screening")
 
     async def visit() -> None:
-        remote = RemoteDetector(detector, address)
-        view = CheckCells(remote, explains=remote.explain, in_threads=True)
+        view = CheckCells(RemoteDetector(detector, address))
         async with asyncio.timeout(SECONDS):
             with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as server:
                 server.bind(address)
-                view.upload.take([Upload("one.png", pictures[0])])
+                view.upload.take([UploadedFile("one.png", pictures[0])])
                 sender, *_ = await server.recv_multipart()
                 # The server has the question. Until it answers, the event loop runs, and so does all of this.
                 view.choice.chosen = "screening"
                 assert view.cards.point == screening
                 view.cards.clear()
-                view.upload.take([Upload("two.png", pictures[1])])
+                view.upload.take([UploadedFile("two.png", pictures[1])])
                 answer = framed({"answers": [{"prediction": asdict(detector.predict(pictures[1]))}]})
                 await server.send_multipart([sender, b"", *answer])
                 sender, *_ = await server.recv_multipart()

@@ -28,12 +28,12 @@ from malaria_detect.app.widgets.designs import designs_view
 from malaria_detect.app.widgets.parasitemia import slide_table
 from malaria_detect.app.widgets.score_report import model_view
 from malaria_detect.app.widgets.scores import NAMES, point_scores, score_table
-from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit, percent
+from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit
 from malaria_detect.core.json_io import to_json
 from malaria_detect.evaluation.literature import read_published
 from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, ModelMetadata, metadata_path, sha256_of
 from malaria_detect.metrics import Estimate, Scores, worst_patients
-from malaria_detect.metrics.formatting import points
+from malaria_detect.metrics.formatting import format_estimate, format_percent, format_points
 from malaria_detect.metrics.parasitemia import DetectionLimit, healthy_reading
 from tests.app.widgets.fakes import FIGURES, BrightnessDetector, made_up_evaluation
 from tests.tools.records import made_up_comparison
@@ -178,11 +178,11 @@ def test_the_slide_table_has_a_healthy_reading_and_three_limits_for_each_operati
     for row, point in zip(rows, metadata.operating_points, strict=True):
         words = text_of(row)
         reading = healthy_reading(point.patients)
-        assert f"{text_of(percent(reading.value, 2))} (" in words
+        assert f"{text_of(format_percent(reading.value, 2))} (" in words
         for cells in (500, 1000, 5000):
             limit = detection_limit(cells, point.patients).limit
             assert f"<td role='cell' data-name='Limit of detection, {cells:,} cells'>" in row
-            assert f">{'none' if math.isnan(limit) else percent(limit, 2)}</td>" in row
+            assert f">{'none' if math.isnan(limit) else format_percent(limit, 2)}</td>" in row
 
 
 def test_no_limit_stands_as_nothing(metadata: ModelMetadata, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,11 +245,12 @@ def test_every_design_stands_with_its_score_its_distance_from_ours_and_what_is_i
     assert "3 networks, ours among them, on the same split by patient" in words
     for network, trained in made_up.trained.items():
         accuracy = trained.scores.estimates["accuracy"].value
-        assert f"{network}, ours {text_of(percent(accuracy))} (" in words or (
-            " ".join(filter(None, (network, trained.cut_short, f"{text_of(percent(accuracy))} ("))) in words
+        assert f"{network}, ours {text_of(format_percent(accuracy))} (" in words or (
+            " ".join(filter(None, (network, trained.cut_short, f"{text_of(format_percent(accuracy))} (")))
+            in words
         )
     less = made_up.trained["keras-cnn"].minus_ours["accuracy"]
-    assert f"{points(less)} points against ours" in words
+    assert f"{format_estimate(less, format_points)} points against ours" in words
     assert "In print: accuracy 0.960 (random 70/30)" in words
     assert "8,452,130 33.9 MB 10 min 310" in words
     assert "a public repository. Not run: Its weights were not at hand." in words
@@ -301,7 +302,7 @@ def test_curves_of_averaged_weights_say_that_the_model_is_none_of_their_epochs(
 ) -> None:
     assert "average" not in text_of(model_view(metadata))
     words = text_of(model_view(replace(metadata, settings=metadata.settings | {"average_epochs": 2})))
-    accuracy = text_of(percent(metadata.point().validation.estimates["accuracy"].value))
+    accuracy = text_of(format_percent(metadata.point().validation.estimates["accuracy"].value))
     assert "its weights are the average over the last 2 epochs" in words
     assert f"whose threshold was chosen on these very cells, {accuracy} are as labelled" in words
     assert "The averaged weights are not in this figure." in words

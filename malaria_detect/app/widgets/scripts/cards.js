@@ -1,5 +1,5 @@
-// A card for each picture, with summary, filter, progress, downloads and clear. Pictures and names come as messages and live
-// in this view only; a new view says hello and gets all of them again.
+// A card for each image, with summary, filter, progress, downloads and clear. Images and names come as messages and exist in
+// this view only; a new view says hello and gets them again.
 
 const KINDS = [
   ["all", "All"],
@@ -17,7 +17,7 @@ function bar(name, percent, text, exact) {
     make("dd", {}, make("span", { class: "md-track", "aria-hidden": "true" }, fill), make("data", { value: exact }, text)));
 }
 
-// The published label, hidden until it is asked for.
+// The published label, hidden until its button is pressed.
 function published(label) {
   const agrees = document.createTextNode("");
   const text = make("p", { class: "md-label", tabindex: "-1", hidden: "" }, make("strong", {}, `Published label: ${label}. `), agrees);
@@ -29,7 +29,7 @@ function published(label) {
   return [make("div", { class: "md-reveal" }, reveal, text), (words) => { agrees.data = words; }];
 }
 
-// One card. Its picture stays, and so does what was unfolded on it; what is said can change with the operating point.
+// One card. With the operating point its texts change; its picture stays, and what was unfolded stays unfolded.
 function draw(card, picture, ask, lost) {
   const verdict = make("p", { class: "md-verdict" });
   const bars = make("dl", { class: "md-bars" });
@@ -41,8 +41,8 @@ function draw(card, picture, ask, lost) {
   if (label) body.append(label);
   const frame = make("div", { class: "md-picture" });
   if (picture) {
-    const image = make("img", { src: picture, alt: `The picture ${card.name}` });
-    image.addEventListener("load", () => URL.revokeObjectURL(picture));  // the image has it by then
+    const image = make("img", { src: picture, alt: `Image ${card.name}` });
+    image.addEventListener("load", () => URL.revokeObjectURL(picture));  // no longer needed
     frame.append(image);
   }
   const looked = ask && picture ? explanation(frame, ask, lost) : null;
@@ -68,7 +68,7 @@ function draw(card, picture, ask, lost) {
 function download(content, type, name) {
   const url = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
   make("a", { href: url, download: name }).click();
-  // The browser has taken the content by then.
+  // By then the browser has the content.
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
@@ -76,8 +76,8 @@ function render({ model, el, signal }) {
   const cards = new Map();
   let filter = "all";
 
-  const empty = make("p", { class: "md-empty", tabindex: "-1" }, "No pictures yet. Each picture gets a card here, with what the model makes of it.");
-  const progress = make("progress", { max: "1", value: "0", "aria-label": "Pictures checked" });
+  const empty = make("p", { class: "md-empty", tabindex: "-1" }, "No images yet. The result for each image appears here.");
+  const progress = make("progress", { max: "1", value: "0", "aria-label": "Images checked" });
   const working = make("div", { class: "md-working", hidden: "" }, progress, make("span", {}));
   const problem = make("p", { role: "alert", class: "md-problem", hidden: "" });
   const sentence = make("p", { class: "md-sentence", role: "status", tabindex: "-1" });
@@ -88,7 +88,7 @@ function render({ model, el, signal }) {
     report,
     button("Download CSV", () => fetchFile("csv")),
     button("Clear all", () => { ask({ type: "clear" }); }));
-  const meaning = make("p", {});
+  const meaning = make("ul", { class: "md-list" });
   const basis = make("p", { class: "md-note" });
   const slide = make("section", { class: "md-slide", hidden: "" }, make("h3", {}, "What it means for a slide"), meaning, basis);
   const head = make("div", { class: "md-results", hidden: "" }, caution, slide,
@@ -111,13 +111,12 @@ function render({ model, el, signal }) {
   }
   function fetchFile(type) {
     settle();
-    // A report of many large pictures takes seconds.
+    // With many large images this takes seconds.
     if (type === "report") report.textContent = "Writing report …";
     ask({ type });
-    // A kernel that was ended on the server does not answer.
+    // A kernel that the server has ended does not answer.
     late = setTimeout(() => { settle(); trouble(ENDED); }, 60000);
   }
-  // An explanation takes a moment, and waits while pictures are checked.
   const look = (id) => () => ask({ type: "explain", id });
   const belongs = ({ item }, kind) => kind === "all" || item.dataset.kind === kind || (kind === "uncertain" && item.dataset.uncertain === "true");
   function choose(kind) {
@@ -164,17 +163,17 @@ function render({ model, el, signal }) {
       progress.value = message.done;
       working.lastChild.textContent = `${message.done} of ${message.total} checked`;
       el.setAttribute("aria-busy", String(!working.hidden));
-      // A screen reader speaks the sentence when it changes: at the start and at the end, not with every picture.
+      // A screen reader reads the sentence when it changes: at the start and at the end, not after every image.
       if (sentence.textContent !== message.sentence) sentence.textContent = message.sentence;
       caution.textContent = message.caution;
       slide.hidden = !message.slide.length;
-      meaning.textContent = message.slide.slice(0, -1).join(" ");
+      meaning.replaceChildren(...message.slide.slice(0, -1).map((sentence) => make("li", {}, sentence)));
       basis.textContent = message.slide.at(-1) ?? "";
       clearTimeout(silent);
       trouble(message.problem);
     }
     count();
-    if (message.type === "clear") empty.focus();  // the button that was pressed is gone
+    if (message.type === "clear") empty.focus();  // its button is gone
   }
   model.on("msg:custom", hear);
   settle();

@@ -1,4 +1,4 @@
-// Parts one below the other.
+// Widgets one below the other.
 
 async function render({ model, el, host, signal }) {
   el.classList.add("malaria-detect", "md-column");

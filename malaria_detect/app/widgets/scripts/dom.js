@@ -1,4 +1,4 @@
-// Stands in front of every part's script. Texts go in as text nodes, so that no name or sentence is ever read as HTML.
+// Shared by all widgets. Texts are inserted as text nodes, so no file name is ever interpreted as HTML.
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -13,15 +13,15 @@ function button(text, act, kind = "") {
   return element;
 }
 
-// JupyterLab would take letters for its own, and d pressed twice deletes a cell of the notebook: it looks for this mark
-// where the focus is, and only there.
+// Keeps JupyterLab from using typed letters as shortcuts (d twice deletes a cell): it looks for this mark on the focused
+// element.
 function keepKeys(root, signal) {
   root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"), { signal });
 }
 
-const ENDED = "The session has ended, perhaps after a long pause: reload the page and begin anew.";
+const ENDED = "The session has ended, perhaps after a long pause. Reload the page to start again.";
 
-// Once the kernel is gone, sending fails: then false comes back, and the visitor is to be told.
+// False if the kernel is gone; then the visitor has to be told.
 function send(model, message, buffers = []) {
   try {
     model.send(message, undefined, buffers);
@@ -31,7 +31,7 @@ function send(model, message, buffers = []) {
   }
 }
 
-// Puts another part into an element. On a very busy machine a part takes longer to start than anywidget waits for it.
+// Renders another widget in an element. On a busy machine a widget starts more slowly than anywidget waits, so it retries.
 async function place(host, reference, el, signal) {
   for (let left = 5; ; left--) {
     try {

@@ -1,16 +1,16 @@
-// "Where did it look?" on a card: a button, then the sentence and, where it holds up, the marked part over the picture with a
-// slider. What was found is of one decision: at another operating point the card has its button again.
+// "Where did it look?" on a card: a button, then a sentence and, if the explanation is reliable, the marked region over the
+// picture with a slider. An explanation is for one operating point; at another one the card shows the button again.
 
 function explanation(frame, ask, lost) {
   const sentence = make("p", { class: "md-looked", tabindex: "-1" });
   const slider = make("input", { type: "range", min: "0", max: "100", step: "5", value: "70" });
-  const strength = make("label", { class: "md-strength" }, make("span", {}, "Strength of the mark"), slider);
+  const strength = make("label", { class: "md-strength" }, make("span", {}, "Opacity of the mark"), slider);
   const found = make("div", { class: "md-explained", hidden: "" }, sentence, strength);
   const mark = make("img", { class: "md-mark", alt: "", hidden: "" });
   const press = button("", look, "md-small");
   let kind = "";
   let point = "";
-  let waiting = 0;  // the timer of the answer that is awaited
+  let waiting = 0;  // timer of the expected answer
   let told = null;
 
   function fade() { mark.style.opacity = slider.value / 100; }
@@ -18,14 +18,14 @@ function explanation(frame, ask, lost) {
     const holds = told !== null && told.point === point;
     press.hidden = holds || kind === "refused";
     press.textContent = waiting ? "Looking …" : "Where did it look?";
-    press.setAttribute("aria-disabled", String(waiting !== 0));  // disabled itself would lose the focus
+    press.setAttribute("aria-disabled", String(waiting !== 0));  // a disabled button would lose the focus
     found.hidden = !holds;
     mark.hidden = !holds || !told.marked;
     strength.hidden = mark.hidden;
   }
   function look() {
     if (waiting) return;
-    // A kernel that was ended on the server does not answer.
+    // A kernel that the server has ended does not answer.
     waiting = setTimeout(() => { stop(); lost(); }, 60000);
     show();
     ask();
@@ -38,11 +38,11 @@ function explanation(frame, ask, lost) {
     sentence.textContent = message.sentence;
     if (told.marked) {
       const url = URL.createObjectURL(new Blob([buffers[0]], { type: "image/png" }));
-      mark.addEventListener("load", () => URL.revokeObjectURL(url), { once: true });  // the image has it by then
+      mark.addEventListener("load", () => URL.revokeObjectURL(url), { once: true });  // no longer needed
       mark.src = url;
     }
     show();
-    if (focused && press.hidden) sentence.focus();  // the button that was pressed is gone
+    if (focused && press.hidden) sentence.focus();  // its button is gone
   }
   function decide(now) {
     kind = now.kind;

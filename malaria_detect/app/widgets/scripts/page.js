@@ -1,4 +1,4 @@
-// The page's frame: title, research-use line, tabs (WAI-ARIA tab pattern), one view each.
+// The frame of the page: title, research-use line, and tabs (WAI-ARIA tab pattern).
 
 let count = 0;
 
@@ -41,7 +41,7 @@ async function render({ model, el, host, signal }) {
     ...(tabs.length > 1 ? [make("div", { role: "tablist", "aria-label": "Views", class: "md-tabs" }, ...tabs)] : []),
     ...views,
   );
-  // A picture dropped beside the drop area would otherwise replace the page.
+  // A file dropped outside the drop area would otherwise replace the page.
   for (const kind of ["dragover", "drop"]) el.addEventListener(kind, (event) => event.preventDefault(), { signal });
 
   const parts = model.get("views");

@@ -1,4 +1,4 @@
-// The operating point: a radio for each. What is chosen is told to the kernel, and shown as chosen once it says so.
+// The operating points as radio buttons. A choice is sent to the kernel, and shown as chosen when the kernel confirms it.
 
 let groups = 0;
 
@@ -14,9 +14,9 @@ function render({ model, el, signal }) {
     radio.addEventListener("change", () => choose(point.name));
     return make("div", { class: "md-point" }, radio,
       make("label", { for: radio.id },
-        make("span", { class: "md-point-name" }, point.title, " ", make("span", { class: "md-point-from" }, `from ${point.threshold}`)),
+        make("span", { class: "md-point-name" }, point.title, " ", make("span", { class: "md-point-from" }, `threshold ${point.threshold}`)),
         make("span", { class: "md-point-more", id: `${group}-${point.name}-more` },
-          make("span", { class: "md-point-rule" }, point.rule, " "),
+          make("span", { class: "md-point-rule" }, point.purpose, " "),
           make("span", { class: "md-point-gave" }, `${point.missed} missed, ${point.alarms} false alarms`))));
   }
 
@@ -33,7 +33,7 @@ function render({ model, el, signal }) {
     clearTimeout(late);
     const fail = () => { show(); tell(ENDED); };
     if (!send(model, { type: "choose", name })) return fail();
-    // A kernel that was ended on the server does not answer.
+    // A kernel that the server has ended does not answer.
     late = setTimeout(fail, 20000);
   }
 
@@ -41,11 +41,11 @@ function render({ model, el, signal }) {
   el.replaceChildren(
     make("fieldset", {},
       make("legend", {}, "Operating point"),
-      make("p", { class: "md-points-what" }, "From which probability on a cell is called parasitized: to miss few parasitized cells, or to give few false alarms. With each stands what it gave on test patients."),
+      make("p", { class: "md-points-what" }, "A cell is called parasitized if its probability is at least the threshold. The error rates are those on test patients."),
       make("div", { class: "md-points-row" }, ...model.get("points").map(option))),
     problem);
   show();
-  // The answer comes also where nothing changed.
+  // The kernel also confirms a choice that changes nothing.
   const hear = (message) => { if (message.type === "chosen") show(); };
   model.on("change:chosen", show);
   model.on("msg:custom", hear);

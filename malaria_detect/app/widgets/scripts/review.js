@@ -1,4 +1,4 @@
-// The label review: a page of cells, an answer to each. What is not to be known before an answer is not here before it.
+// Label review: a page of cells and an answer to each. In blind mode the kernel sends labels only after an answer.
 
 const OPEN = [["a", "Agree", "agree"], ["d", "Disagree", "disagree"], ["u", "Unsure", "unsure"]];
 const BLIND = [["p", "Parasite", "Parasitized"], ["n", "No parasite", "Uninfected"], ["u", "Unsure", "unsure"]];
@@ -11,12 +11,12 @@ function render({ model, el, signal }) {
   const cards = new Map();
   let page = 0;
   let pages = 1;
-  let wanted = null;  // where the keyboard goes when the answer to a message is here
+  let wanted = null;  // where the focus goes after the next message
 
   const answers = () => (model.get("blind") ? BLIND : OPEN);
   const sentence = make("p", { class: "md-sentence", role: "status" });
   const saved = make("p", { class: "md-note" });
-  const progress = make("progress", { max: "1", value: "0", "aria-label": "Candidates judged" });
+  const progress = make("progress", { max: "1", value: "0", "aria-label": "Candidates reviewed" });
   const question = make("div");
   const problem = make("p", { role: "alert", class: "md-problem", hidden: "" });
   const check = make("input", { type: "checkbox" });
@@ -34,7 +34,7 @@ function render({ model, el, signal }) {
     make("div", { class: "md-review-head" }, make("h2", {}, "Label review"), question, sentence, progress, saved),
     problem,
     make("div", { class: "md-review-bar" },
-      make("label", { class: "md-blind" }, check, "Blind: label, patient and opinion only after my answer"), turns[0].bar),
+      make("label", { class: "md-blind" }, check, "Blind: show label, patient and model only after my answer"), turns[0].bar),
     list, turns[1].bar);
   turns[0].bar.prepend(undo);
   keepKeys(el, signal);
@@ -58,15 +58,15 @@ function render({ model, el, signal }) {
     check.checked = model.get("blind");
     question.replaceChildren(
       make("p", {}, model.get("blind")
-        ? "What does each cell show? Label, patient and the networks' opinion stay hidden until you have answered."
-        : "Does the published label hold? The networks that were trained on other patients hardly believe these."),
+        ? "What does each cell show? The published label, the patient and the model's probability stay hidden until you answer."
+        : "Is the published label right? Models trained on other patients gave these labels a low probability."),
       keys([...answers().map(([key, text]) => [key, text.toLowerCase()]), ["← →", "move"], ["z", "undo"]]));
   }
   function focus(card) {
     for (const one of cards.values()) one.item.tabIndex = one === card ? 0 : -1;
     card.item.focus();
   }
-  // The next one on this page that has no answer, after the one that was answered and then from the top; else the way on.
+  // The next candidate on this page without an answer; after the last one, the button to the next page.
   function goOnFrom(position) {
     const order = [...cards.keys()];
     const at = order.indexOf(position) + 1;
@@ -76,18 +76,18 @@ function render({ model, el, signal }) {
   }
   function fill(card, content) {
     card.item.dataset.verdict = content.verdict;
-    card.title.replaceChildren(make("span", {}, `CandidateError ${content.position + 1}`),
+    card.title.replaceChildren(make("span", {}, `Candidate ${content.position + 1}`),
       ...(content.verdict ? [make("span", { class: "md-chip" }, `You ${{ agree: "agree", disagree: "disagree", unsure: "are unsure" }[content.verdict]}`)] : []));
     card.facts.replaceChildren(content.facts.length
       ? make("dl", {}, ...content.facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]))
-      : make("p", { class: "md-hidden-facts" }, "Label, patient and opinion follow your answer."));
+      : make("p", { class: "md-hidden-facts" }, "The label appears after your answer."));
     for (const [answer, one] of card.buttons) one.setAttribute("aria-pressed", String(answer === content.verdict || answer === content.shows));
   }
   function draw(content, picture) {
     const frame = make("div", { class: "md-picture" });
     if (picture) {
       const image = make("img", { src: picture, alt: `Cell of candidate ${content.position + 1}` });
-      image.addEventListener("load", () => URL.revokeObjectURL(picture));  // the image has it by then
+      image.addEventListener("load", () => URL.revokeObjectURL(picture));  // no longer needed
       frame.append(image);
     } else frame.append(make("p", { class: "md-refusal" }, content.refusal));
     const buttons = answers().map(([, text, answer]) => [answer, button(text, () => judge(content.position, answer, false))]);

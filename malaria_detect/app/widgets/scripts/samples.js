@@ -1,4 +1,4 @@
-// "Try some cells": a button, and what is known of the cells it brings.
+// "Try some cells": a button, and a note about the cells that it loads.
 
 function render({ model, el }) {
   const note = make("p", { role: "status", class: "md-note" });

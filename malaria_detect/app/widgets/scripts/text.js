@@ -1,27 +1,30 @@
-// Text that the kernel writes when it is about to come into sight, and anew when the kernel says that it has changed.
+// Text from the kernel: shown at once if it is written already, otherwise requested when it is about to be seen.
 
 function render({ model, el, signal }) {
-  el.classList.add("malaria-detect", "md-text");
-  el.textContent = "Drawing …";
+  const body = make("div", { class: "md-text" });
+  const title = model.get("title");
+  el.classList.add("malaria-detect");
+  el.append(title ? make("details", { class: "md-fold" }, make("summary", {}, title), body) : body);
   const watch = new IntersectionObserver((entries) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     watch.disconnect();
-    if (!send(model, { type: "show" })) el.textContent = ENDED;
-  }, { rootMargin: "1500px" });  // a little before, so that who scrolls down finds it drawn
-  function look() {
-    el.setAttribute("aria-busy", "true");
-    watch.disconnect();  // so that an element that is in sight already is told of anew
-    watch.observe(el);
+    if (!send(model, { type: "show" })) body.textContent = ENDED;
+  }, { rootMargin: "800px" });
+  function show() {
+    const html = model.get("html");
+    watch.disconnect();
+    if (html) {
+      body.innerHTML = html;
+      body.removeAttribute("aria-busy");
+    } else {
+      if (!body.firstChild) body.textContent = "Loading …";
+      body.setAttribute("aria-busy", "true");
+      watch.observe(body);
+    }
   }
-  function hear(message) {
-    if (message.type === "stale") look();
-    if (message.type !== "html") return;
-    el.innerHTML = message.html;
-    el.removeAttribute("aria-busy");
-  }
-  model.on("msg:custom", hear);
-  signal.addEventListener("abort", () => { watch.disconnect(); model.off("msg:custom", hear); });
-  look();
+  model.on("change:html", show);
+  signal.addEventListener("abort", () => { watch.disconnect(); model.off("change:html", show); });
+  show();
 }
 
 export default { render };

@@ -1,16 +1,16 @@
-// Upload pictures: a button, a drop area, the limits, and a word for everything that is not taken.
+// Upload of images: a button, a drop area, the limits, and a message for everything that is not taken.
 
 const MEGABYTE = 1024 * 1024;
 
-const pictures = (n) => (n === 1 ? "1 picture" : `${n} pictures`);
+const images = (n) => (n === 1 ? "1 image" : `${n} images`);
 
 function render({ model, el, signal }) {
-  const most = model.get("max_pictures");
+  const most = model.get("max_images");
   const bytes = model.get("max_bytes");
-  const limits = `At most ${most} pictures at once, ${Math.floor(bytes / MEGABYTE)} MB each: ${model.get("formats")}. One cell per picture.`;
+  const limits = `One cell per image. Up to ${most} images at a time, ${Math.floor(bytes / MEGABYTE)} MB each: ${model.get("formats")}.`;
 
-  const input = make("input", { type: "file", multiple: "", accept: "image/*", hidden: "", "aria-label": "Pictures of cells" });
-  const choose = button("Upload pictures", () => input.click(), "md-primary");
+  const input = make("input", { type: "file", multiple: "", accept: "image/*", hidden: "", "aria-label": "Images of cells" });
+  const choose = button("Upload images", () => input.click(), "md-primary");
   const status = make("p", { role: "status", class: "md-note" });
   const problem = make("p", { role: "alert", class: "md-problem", hidden: "" });
   const area = make("div", { class: "md-drop" },
@@ -31,24 +31,24 @@ function render({ model, el, signal }) {
   async function give(chosen) {
     if (!chosen.length) return;
     if (chosen.length > most) {
-      return tell("", `You chose ${chosen.length} pictures; at most ${most} can be uploaded at once. None was sent: choose again, in several goes.`);
+      return tell("", `You chose ${chosen.length} images; the limit is ${most} at a time. Nothing was uploaded. Choose fewer images.`);
     }
     const large = chosen.filter((file) => file.size > bytes);
     const files = chosen.filter((file) => file.size <= bytes);
     const left = large.length
-      ? `Not sent, as ${large.length === 1 ? "it is" : "they are"} over ${Math.floor(bytes / MEGABYTE)} MB: ${large.map((file) => file.name).join(", ")}.`
+      ? `Not uploaded, because larger than ${Math.floor(bytes / MEGABYTE)} MB: ${large.map((file) => file.name).join(", ")}.`
       : "";
     if (!files.length) return tell("", left);
     let buffers;
     try {
       buffers = await Promise.all(files.map((file) => file.arrayBuffer()));
     } catch {
-      return tell("", "A file could not be read (is it a folder?). None was sent: choose again.");
+      return tell("", "A file could not be read (is it a folder?). Nothing was uploaded. Choose again.");
     }
-    tell(`Sending ${pictures(files.length)} …`, left);
+    tell(`Uploading ${images(files.length)} …`, left);
     if (!send(model, { type: "upload", names: files.map((file) => file.name) }, buffers)) return tell("", ENDED);
-    // What is sent to a kernel that was ended on the server vanishes silently: the answer is waited for as long as the
-    // files take at one megabit a second, and ten seconds more.
+    // A kernel that the server has ended does not answer: wait as long as the files take at one megabit per second, plus
+    // ten seconds.
     const size = files.reduce((sum, file) => sum + file.size, 0);
     late = setTimeout(() => tell("", `No answer. ${ENDED}`), 10000 + size / 125);
   }
@@ -59,7 +59,7 @@ function render({ model, el, signal }) {
   });
   input.addEventListener("change", () => {
     const chosen = [...input.files];
-    // So that the same file can be chosen again.
+    // Lets the visitor choose the same file again.
     input.value = "";
     give(chosen);
   });

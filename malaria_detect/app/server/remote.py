@@ -1,0 +1,141 @@
+"""A detector in a kernel of ``malaria-detect serve``, which lets the server's workers do the work."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any, Self
+
+import numpy as np
+import zmq
+
+from malaria_detect.app.html_report import as_png
+from malaria_detect.app.server.messages import (
+    EXPLAIN,
+    PREDICT,
+    WORKERS_VARIABLE,
+    Frames,
+    answer_of,
+    framed,
+    unframed,
+)
+from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, read_image
+from malaria_detect.explain import Explanation
+from malaria_detect.inference.detector import Detector, load_detector
+from malaria_detect.inference.prediction import Prediction, Refusal
+
+# s: longer than the server waits for a worker, including the jobs of other visitors before this one.
+ANSWER_SECONDS = 180
+
+
+class RemoteDetector(Detector):
+    """A detector whose images are classified and explained by the workers of the server that started this kernel.
+
+    A kernel then neither computes nor holds an active network: many kernels fit into a small machine, and no more
+    networks run at once than the machine has processors.
+
+    Its methods wait for the server and may be called from any thread; the page calls them in threads other than that
+    of its event loop. One question is sent at a time, however many threads call, so that a visitor who uploads and
+    clears again and again cannot fill the server's queue.
+
+    Parameters
+    ----------
+    local : Detector
+        The same model, opened in this process.
+    address : str
+        Address at which the server listens for its kernels.
+    """
+
+    # Methods wait for the server: the page calls them in threads.
+    is_remote = True
+
+    def __init__(self, local: Detector, address: str) -> None:
+        super().__init__(local.network, local.metadata, local.point.name)
+        self._address = address
+        self._one_at_a_time = threading.Lock()
+
+    @classmethod
+    def of_server(cls, local: Detector) -> Self | None:
+        """The detector for the server that started this kernel, or None in other notebooks and programs."""
+        address = os.environ.get(WORKERS_VARIABLE)
+        return cls(local, address) if address else None
+
+    def at(self, operating_point: str) -> Self:
+        """A detector that asks the same workers at another operating point."""
+        other = type(self)(super().at(operating_point), self._address)
+        other._one_at_a_time = self._one_at_a_time
+        return other
+
+    def predict(self, image: ImageSource) -> Prediction:
+        """Classify one image, as :meth:`malaria_detect.inference.detector.Detector.predict` does.
+
+        Raises
+        ------
+        ImageRefused
+            If the image cannot be read, or a worker failed on it.
+        MalariaDetectError
+            If the server does not answer, or its model was replaced.
+        """
+        content, _ = self._ask({"task": PREDICT, "operating_point": self.point.name}, image)
+        answer = answer_of(content["answers"][0])
+        if isinstance(answer, Refusal):
+            raise ImageRefused(answer.reason)
+        return answer
+
+    def predict_many(
+        self, images: Iterable[ImageSource], batch_size: int = 64, progress: bool = False
+    ) -> Iterator[Prediction | Refusal]:
+        """Classify many images one after the other, because other visitors need the workers as well."""
+        for image in images:
+            try:
+                yield self.predict(image)
+            except ImageRefused as refusal:
+                yield Refusal(str(refusal))
+
+    def explain(self, image: ImageSource, prediction: Prediction) -> Explanation:
+        """Explain an image, as :meth:`malaria_detect.explain.Explainer.explain` does; raises as :meth:`predict`."""
+        content, (heat, marked) = self._ask({"task": EXPLAIN, "prediction": asdict(prediction)}, image)
+        scalars = content["explanation"]
+        return Explanation(
+            **scalars | {"random_falls": tuple(scalars["random_falls"])},
+            heat=np.frombuffer(heat, "<f4").reshape(content["shape"]),
+            marked=np.frombuffer(marked, bool).reshape(content["shape"]),
+        )
+
+    def _ask(self, content: dict[str, Any], image: ImageSource) -> tuple[dict[str, Any], Frames]:
+        if isinstance(image, bytes | bytearray | memoryview):
+            file = bytes(image)
+        else:
+            file = as_png(read_image(image), MAX_SIDE)
+        question = framed(content | {"model": self.metadata.sha256}, [file])
+        # A socket for each question, because a socket whose question was interrupted cannot be used again.
+        socket: zmq.Socket[bytes]
+        with self._one_at_a_time, zmq.Context.instance().socket(zmq.REQ) as socket:
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.RCVTIMEO, 1000 * ANSWER_SECONDS)
+            socket.connect(self._address)
+            try:
+                socket.send_multipart(question)
+                answer, blobs = unframed(socket.recv_multipart())
+            except zmq.Again as error:
+                raise MalariaDetectError(
+                    "The server did not answer. Try again later.", reason="no_answer"
+                ) from error
+        if "error" in answer:
+            # An image on which a worker failed must not be sent again automatically.
+            refused = answer["kind"] in ("ImageRefused", "WorkerLost")
+            raise (ImageRefused if refused else MalariaDetectError)(answer["error"])
+        return answer, blobs
+
+
+def open_detector(model_path: str | os.PathLike[str]) -> Detector:
+    """A detector that predicts in the workers of the server that runs this kernel; elsewhere, one that predicts here.
+
+    Raises
+    ------
+    MetadataError
+        If the model cannot be opened.
+    """
+    local = load_detector(model_path)
+    return RemoteDetector.of_server(local) or local

@@ -1,0 +1,1 @@
+"""Tools that build the documentation site: tutorials from notebooks, docstrings and formulas as HTML."""

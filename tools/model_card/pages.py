@@ -1,0 +1,171 @@
+"""Render the templates: one for each page, and one for the README's table."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+
+from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
+from malaria_detect.core.json_io import to_json
+from malaria_detect.designs import description
+from malaria_detect.evaluation.cross_validation import EVALUATION
+from malaria_detect.inference.metadata import RESEARCH_USE
+from malaria_detect.metrics import formatting, share_within, worst_patients
+from malaria_detect.metrics.parasitemia import SlideError, corrected_parasitemia
+from malaria_detect.training.settings import recipe
+from tools.model_card import facts
+from tools.model_card.facts import SlideReading
+from tools.model_card.figures import FIGURES, draw
+from tools.model_card.results import SPEED, ReportError, Results
+
+TEMPLATES = Path(__file__).parent / "templates"
+README, CARD = "README.md", "MODEL_CARD.md"
+PAGES = {
+    CARD: "card.md.j2",
+    "docs/performance.md": "performance.md.j2",
+    "docs/designs.md": "designs.md.j2",
+}
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+# Example of a corrected count: cells called parasitized, cells counted.
+EXAMPLE = (50, 1000)
+
+
+def build(root: Path, results: Results) -> dict[str, str]:
+    """Contents of all generated files by name, relative to `root`.
+
+    Raises
+    ------
+    ReportError
+        If a benchmark report lacks a value, or the README has no place for its table.
+    """
+    counted = tuple(results.published.counting.cells.values())
+    readings = facts.slide_readings(results.metadata, results.evaluation.grouped, counted)
+    readme = (root / README).read_text(encoding="utf-8")
+    return {
+        **render(results, readings, readme),
+        f"reports/{EVALUATION}": to_json(results.evaluation),
+        **draw(results, readings),
+    }
+
+
+def render(results: Results, readings: Sequence[SlideReading], readme: str) -> dict[str, str]:
+    """Contents of the README and of all pages by name.
+
+    Raises
+    ------
+    ReportError
+        If a benchmark report lacks a value, or the README has no place for its table.
+    """
+    templates, context = _environment(), _context(results, readings)
+    try:
+        table = _rendered(templates, "readme.md.j2", context)
+        pages = {name: _rendered(templates, template, context) + "\n" for name, template in PAGES.items()}
+    except (UndefinedError, KeyError) as error:
+        raise ReportError(
+            f"A benchmark report in reports/ lacks a value ({error}). Run `make bench` or `make bench-serve` again."
+        ) from error
+    return {README: with_table(readme, table), **pages}
+
+
+def with_table(text: str, table: str) -> str:
+    """Text with the table between its two markers.
+
+    Raises
+    ------
+    ReportError
+        If the markers are not there exactly once.
+
+    Examples
+    --------
+    >>> print(with_table("Results: <!-- results:begin -->old<!-- results:end -->", "new"))
+    Results: <!-- results:begin -->
+    new
+    <!-- results:end -->
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or BEGIN in after or END in after:
+        raise ReportError(f"The README needs {BEGIN} and {END} exactly once, around its table.")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def _rendered(templates: Environment, name: str, context: dict[str, Any]) -> str:
+    text = re.sub(r" +$", "", templates.get_template(name).render(context), flags=re.MULTILINE)
+    return re.sub(r"\n{3,}", "\n\n", text.strip())
+
+
+def _environment() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # Markdown, from files of the repository
+    )
+    templates.filters.update(
+        count=formatting.count,
+        score=formatting.score,
+        interval=formatting.interval,
+        threshold=formatting.threshold,
+        with_interval=formatting.with_interval,
+        signed=formatting.signed,
+        points=formatting.points,
+        percent=formatting.percent,
+        percent_whole=lambda share: formatting.percent(share, 0),
+        small_percent=formatting.small_percent,
+        share_with_interval=formatting.share_with_interval,
+        per_thousand=formatting.per_thousand,
+        per_thousand_with_interval=formatting.per_thousand_with_interval,
+        megabytes=formatting.megabytes,
+        listed=formatting.joined,
+        score_name=description.score_name,
+        figure=lambda name: f"![{FIGURES[name]}]({Path(name).name if name.startswith('docs/') else name})",
+    )
+    return templates
+
+
+def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, Any]:
+    metadata, evaluation, published = results.metadata, results.evaluation, results.published
+    point, grouped = metadata.point(), evaluation.grouped
+    try:
+        example = corrected_parasitemia(*EXAMPLE, point.patients)
+    except SlideError:  # too few patients, or a classifier no better than chance
+        example = None
+    return {
+        "metadata": metadata,
+        "point": point,
+        "test": point.test,
+        "evaluation": evaluation,
+        "grouped": grouped,
+        "random": evaluation.random,
+        "leakage": evaluation.leakage,
+        "published": published,
+        "comparison": results.designs,
+        "authors": description.beside_authors(results.by_author),
+        "about": description,
+        "recipe": recipe(grouped.run.histories[0], grouped.run.settings),
+        "recipe_shipped": recipe(metadata.history, metadata.settings),
+        "test_within": share_within(point.patients),
+        "worst": worst_patients(grouped.patients),
+        "test_worst": worst_patients(point.patients),
+        "test_groups": facts.by_infection(point.patients),
+        "groups": facts.by_infection(grouped.patients),
+        "microscopes": facts.by_microscope(results.held_out, grouped.scores.threshold),
+        "readings": readings,
+        "reading": readings[metadata.operating_points.index(point)],
+        "example": example,
+        "ranges": {
+            apart: facts.range_of(published.on_these_cells, "accuracy", patients_apart=apart)
+            for apart in (True, False)
+        },
+        "speed": results.speed,
+        "commands": {name: command for name, (_, command) in SPEED.items()},
+        "visitors_by_memory": facts.visitors_by_memory,
+        "megabytes_per_visitor": facts.megabytes_per_visitor,
+        "research_use": RESEARCH_USE,
+        "flattered": FLATTERED,
+        "not_calibrated": NOT_CALIBRATED,
+        "dash": formatting.MISSING,
+    }
