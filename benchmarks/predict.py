@@ -1,16 +1,12 @@
-"""Predicting cells against a loop of ``learn.predict``, ``get_preds`` and the bare network.
+"""Speed and agreement of predictions, compared with fastai's ``learn.predict`` and ``get_preds``.
 
     python -m benchmarks.predict [--cells DIR] [--model export.pkl] [--count 320] [--rounds 5]
 
-Everything in turns in one process, part by part of the same cells, after a run that does not count. Of each part the
-median of the rounds counts, so that a busy moment hits nobody alone.
+All ways run in turns in one process, after one round that is not counted; the result is the median of the rounds.
 
-- One cell after the other, from the bytes of a file to the probability: ``Detector.predict`` and ``learn.predict``, on
-  every fourth cell. The mean time of a cell, float32 where it is asked again included.
-- Many cells, from files on disk: ``Detector.predict_many``, ``learn.predict`` and ``get_preds`` with fastai's defaults:
-  batches of 64, a worker for each processor.
-- The network alone, its input ready, in predict_many's batches: as it answers there (bfloat16, and float32 for unclear
-  answers), only in bfloat16, and plainly called in bfloat16 in batches of 32 (which is not the same answer).
+- ``predict`` and ``learn.predict``: one cell at a time, from the content of a file; every fourth cell.
+- ``predict_many`` and ``get_preds``: all cells, from files; ``get_preds`` with fastai's defaults.
+- ``network``: the network alone, with its input ready.
 """
 
 import argparse
@@ -19,34 +15,32 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from fastai.vision.all import Learner, defaults, load_learner
+from scipy.special import logit
 from tqdm import tqdm
 
 from benchmarks.chosen import spread
 from benchmarks.results import write
-from benchmarks.ways import WAYS
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.inference.detector import BATCH, Detector, load_detector
 from malaria_detect.inference.network import log_odds
+from malaria_detect.inference.prediction import Prediction, decide
+from malaria_detect.metrics import scaled
 
-# Of the cells, one in so many is enough for the slow ways.
+# Every fourth cell is enough for the slow ways.
 _FEW = 4
-# Cells that a way gets at a time.
-_PART = 32
 
-# What runs, and the parts that it gets.
-Ways = Mapping[str, tuple[Callable[[Any], object], Sequence[Any]]]
+# What runs, and for how many cells.
+Ways = Mapping[str, tuple[Callable[[], object], int]]
 
 
-def loop(learner: Learner, images: Sequence[bytes | Path]) -> None:
-    """``learn.predict``, one cell after the other."""
+def learn_predict(learner: Learner, images: Sequence[bytes]) -> list[float]:
+    """Softmax of ``Parasitized`` from ``learn.predict``, one cell after the other."""
     with learner.no_bar(), learner.no_logging():
-        for image in images:
-            learner.predict(image)
+        return [float(learner.predict(image)[2][0]) for image in images]
 
 
 def get_preds(learner: Learner, paths: Sequence[Path]) -> None:
@@ -55,51 +49,44 @@ def get_preds(learner: Learner, paths: Sequence[Path]) -> None:
         learner.get_preds(dl=learner.dls.test_dl(list(paths), num_workers=defaults.cpus))
 
 
-def one_by_one(detector: Detector, images: Sequence[bytes]) -> None:
-    """Ours, one cell after the other."""
-    for image in images:
-        detector.predict(image)
-
-
-def predict_many(detector: Detector, paths: Sequence[Path]) -> None:
-    """Ours, many cells."""
-    for _ in detector.predict_many(paths):
-        pass
-
-
 def network(detector: Detector, pictures: torch.Tensor) -> None:
-    """The network as predict_many asks it, without what comes before."""
+    """The network alone, in the batches of predict_many."""
     for batch in pictures.split(BATCH):
-        log_odds(detector.network, batch, detector.light)
-
-
-def light(detector: Detector, pictures: torch.Tensor) -> None:
-    """Its faster copy, of which nothing is asked again."""
-    only = detector.network if detector.light is None else detector.light.network
-    for batch in pictures.split(BATCH):
-        log_odds(only, batch)
+        log_odds(detector.network, batch, detector.bfloat16)
 
 
 def seconds(ways: Ways, rounds: int) -> dict[str, float]:
-    """Seconds of each way for all its parts: of each part the median of the rounds, the ways in turns."""
-    times: dict[tuple[str, int], list[float]] = {}
-    most = max(len(parts) for _, parts in ways.values())
-    for round_, part in itertools.product(tqdm(range(rounds + 1)), range(most)):
-        for name, (run, parts) in ways.items():
-            if part >= len(parts):
-                continue
-            began = time.perf_counter()
-            run(parts[part])
-            if round_:
-                times.setdefault((name, part), []).append(time.perf_counter() - began)
+    """Median of the seconds of each way."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for round_, (name, (run, _)) in itertools.product(tqdm(range(rounds + 1)), ways.items()):
+        began = time.perf_counter()
+        run()
+        if round_:
+            times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def agreement(detector: Detector, learner: Learner, images: Sequence[bytes]) -> dict[str, float]:
+    """Largest difference of a probability to ``learn.predict``, and number of different decisions."""
+    largest_raw = largest = 0.0
+    changed = 0
+    answers = detector.predict_many(images)
+    for answer, raw in zip(answers, learn_predict(learner, images), strict=True):
+        assert isinstance(answer, Prediction)
+        expected = float(scaled(logit(raw), detector.metadata.temperature))
+        largest_raw = max(largest_raw, abs(answer.raw_probability_parasitized - raw))
+        largest = max(largest, abs(answer.probability_parasitized - expected))
+        for point in detector.metadata.operating_points:
+            changed += answer.at(point).decision != decide(expected, point)
     return {
-        name: sum(statistics.median(times[name, part]) for part in range(len(parts)))
-        for name, (_, parts) in ways.items()
+        "largest_difference_raw": round(largest_raw, 6),
+        "largest_difference": round(largest, 6),
+        "different_decisions": changed,
     }
 
 
 def main() -> None:
-    """Time them and print the ratios."""
+    """Measure, print and write ``reports/predict-speed.json``."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,38 +95,31 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    every = find_cells(options.cells).cells
-    paths = [cell.path for cell in spread(every, options.count)]
+    paths = [cell.path for cell in spread(find_cells(options.cells).cells, options.count)]
     detector, learner = load_detector(options.model), load_learner(options.model)
-    few = paths[::_FEW]
-    files = [[path.read_bytes()] for path in few]
-    parts = [paths[first : first + _PART] for first in range(0, len(paths), _PART)]
-    pictures = [torch.cat([detector.metadata.input_transform([read_image(path)]) for path in part]) for part in parts]
-    plain = WAYS["bfloat16, channels last"](detector.network, detector.metadata, pictures[0])
+    images = [path.read_bytes() for path in paths]
+    few = images[::_FEW]
+    pictures = detector.metadata.input_transform([read_image(path) for path in paths])
+    found = agreement(detector, learner, images)
     ways: Ways = {
-        "predict": (lambda part: one_by_one(detector, part), files),
-        "learn.predict, bytes": (lambda part: loop(learner, part), files),
-        "predict_many": (lambda part: predict_many(detector, part), parts),
-        "network": (lambda part: network(detector, part), pictures),
-        "network, bfloat16": (lambda part: light(detector, part), pictures),
-        "plain bfloat16": (plain, pictures),
-        "learn.predict": (lambda part: loop(learner, part), [few]),
-        "get_preds": (lambda part: get_preds(learner, part), [paths]),
+        "predict": (lambda: [detector.predict(image) for image in few], len(few)),
+        "learn.predict": (lambda: learn_predict(learner, few), len(few)),
+        "predict_many": (lambda: list(detector.predict_many(paths)), len(paths)),
+        "get_preds": (lambda: get_preds(learner, paths), len(paths)),
+        "network": (lambda: network(detector, pictures), len(paths)),
     }
     taken = seconds(ways, options.rounds)
-    speed = {name: sum(map(len, ways[name][1])) / spent for name, spent in taken.items()}
+    speed = {name: cells / taken[name] for name, (_, cells) in ways.items()}
     for name, value in speed.items():
-        print(f"{name:>26}: {value:6.1f} cells/s, {1000 / value:6.2f} ms a cell")
+        print(f"{name:>26}: {value:6.1f} cells/s, {1000 / value:6.2f} ms per cell")
     ratios = {
         "ratio_to_learn_predict": speed["predict_many"] / speed["learn.predict"],
         "ratio_to_get_preds": speed["predict_many"] / speed["get_preds"],
-        "single_ratio": speed["predict"] / speed["learn.predict, bytes"],
+        "single_ratio": speed["predict"] / speed["learn.predict"],
         "share_of_network": speed["predict_many"] / speed["network"],
-        "share_of_network_bfloat16": speed["predict_many"] / speed["network, bfloat16"],
-        "share_of_plain_bfloat16": speed["predict_many"] / speed["plain bfloat16"],
     }
-    for name, value in ratios.items():
-        print(f"{name:>26}: {value:6.2f}")
+    for name, value in {**ratios, **found}.items():
+        print(f"{name:>26}: {value:6.4g}")
     write(
         "predict-speed.json",
         {
@@ -147,9 +127,11 @@ def main() -> None:
             "cells_one_by_one": len(few),
             "rounds": options.rounds,
             "batch": BATCH,
+            "bfloat16": detector.bfloat16,
             "cells_per_s": {name: round(value, 1) for name, value in speed.items()},
             "milliseconds": {name: round(1000 / value, 2) for name, value in speed.items()},
             **{name: round(value, 2) for name, value in ratios.items()},
+            **found,
         },
     )
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from malaria_detect.core.errors import MalariaDetectError
     from malaria_detect.data.images import ImageRefused, read_image
     from malaria_detect.inference.detector import Detector, load_detector
-    from malaria_detect.inference.metadata import ModelMetadata, read_metadata
+    from malaria_detect.inference.metadata import ModelMetadata
+    from malaria_detect.inference.model_files import read_metadata
     from malaria_detect.inference.prediction import Prediction, Refusal
 
 __version__ = "0.1.0"

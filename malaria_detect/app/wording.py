@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import OperatingPoint
@@ -12,6 +13,7 @@ from malaria_detect.metrics.formatting import (
     format_count,
     format_estimate,
     format_percent,
+    format_probability,
     format_threshold_percent,
 )
 from malaria_detect.metrics.parasitemia import (
@@ -22,6 +24,9 @@ from malaria_detect.metrics.parasitemia import (
     healthy_reading,
     limit_of_detection,
 )
+
+if TYPE_CHECKING:
+    from malaria_detect.explain import Explanation  # imports torch
 
 VERDICTS = {"Parasitized": "Looks parasitized", "Uninfected": "No parasite found by the model"}
 # The smallest number of cells that a guideline asks for on a thin smear (CDC).
@@ -96,7 +101,7 @@ def notes(answer: Prediction) -> list[str]:
     """Reasons to look at a cell yourself; most cells have none."""
     found = list(answer.warnings)
     other = next(name for name in CLASSES if name != answer.decision)
-    if answer.probabilities[answer.decision] < answer.probabilities[other]:
+    if answer.probabilities[answer.decision] < 0.5:
         found.insert(
             0,
             f"Called {answer.decision.lower()} at the operating point “{answer.operating_point}”, although "
@@ -130,8 +135,8 @@ def slide_sentences(answers: Sequence[Prediction | Refusal], point: OperatingPoi
         return []
     were = "was" if parasitized == 1 else "were"
     few = (
-        f" {format_count(cells, 'cell')} {'is' if cells == 1 else 'are'} few: guidelines ask for {FEW_CELLS:,} or more on "
-        "a thin smear."
+        f" {format_count(cells, 'cell')} {'is' if cells == 1 else 'are'} few: guidelines ask for {FEW_CELLS:,} or more "
+        "on a thin smear."
         if cells < FEW_CELLS
         else ""
     )
@@ -189,3 +194,32 @@ def detection_limit(cells: int, patients: tuple[PatientCounts, ...]) -> Detectio
         return limit_of_detection(cells, patients)
     except SlideError:
         return DetectionLimit(cells, math.nan, math.nan)
+
+
+def explanation_sentence(explanation: "Explanation") -> str:
+    """What was found about where the model looked."""
+    found = explanation.finding
+    if found == "not_parasitized":
+        return (
+            "The model found no parasite in this cell, so there is no place to mark: it looks for signs of a parasite, "
+            "not for signs of a healthy cell."
+        )
+    if found == "reliable":
+        after = f"about {format_probability(explanation.probability_without)}"
+        if explanation.probability_without >= explanation.threshold:
+            return (
+                "The model looked mainly at the marked part, but also at others: with that part hidden, the "
+                f"probability of parasitized would still be {after}. The model can be wrong."
+            )
+        return (
+            "The model looked at the marked part: with that part hidden, the probability of parasitized falls from "
+            f"{format_probability(explanation.probability)} to {after}. Hiding random parts of the same size lowers it "
+            "less. The model can be wrong."
+        )
+    reasons = {
+        "no_mark": "no part of this cell speaks more for a parasite than the rest.",
+        "mark_too_large": "the marked part is too large a part of this cell to be checked.",
+        "not_confirmed": "hiding the part that seemed important hardly changes the answer, or no more than hiding "
+        "random parts. This also happens if a cell has several parasites.",
+    }
+    return f"No reliable explanation was found: {reasons[found]}"

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
 
 
@@ -11,29 +12,29 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     explain = commands.add_parser(
         "explain",
-        help="show where the model looked, where that can be told",
-        description="Mark the part of a cell that made the model call it parasitized, and check that by hiding it. "
-        "Where no reliable explanation is found, that is said and no picture is written.",
+        help="show which part of a cell the model used",
+        description="Mark the part of a cell that made the model call it parasitized, and check it by hiding that "
+        "part. If no reliable explanation is found, the command says so and writes no image.",
     )
-    explain.add_argument("path", metavar="PICTURE", help="a picture of one cell")
+    explain.add_argument("path", metavar="IMAGE", help="an image of one cell")
     explain.add_argument("--out", metavar="FILE", help="write the cell with the marked part to FILE, as PNG")
     explain.add_argument(
         "--even-unreliable",
         action="store_true",
-        help="write the picture even where the mark did not stand the check",
+        help="write the image even if the marked part did not pass the check",
     )
     explain.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
     explain.add_argument(
         "--operating-point",
         metavar="NAME",
-        help="screening, balanced or counting: how readily a cell is called parasitized (default: the metadata's)",
+        help="screening, balanced or counting (default: the model's own)",
     )
     explain.set_defaults(run=_explain)
 
 
 def _explain(options: argparse.Namespace) -> int:
-    # torch takes seconds to import: only when it is needed.
-    from malaria_detect.app.wording import VERDICTS
+    # torch takes seconds to import, so only commands that need it import it.
+    from malaria_detect.app.wording import VERDICTS, explanation_sentence
     from malaria_detect.data.images import read_image
     from malaria_detect.explain import explain, overlay
     from malaria_detect.inference.detector import load_detector
@@ -41,20 +42,21 @@ def _explain(options: argparse.Namespace) -> int:
 
     out = Path(options.out) if options.out else None
     if out is not None and (out.is_dir() or not os.access(out.absolute().parent, os.W_OK)):
-        raise MalariaDetectError(f"{out} cannot be written: name a file in a folder that can be written to.")
-    picture = read_image(options.path)
-    explanation = explain(load_detector(options.model, options.operating_point), picture)
-    print(f"{VERDICTS[explanation.called]}. {explanation.sentence} {RESEARCH_USE}")
+        raise MalariaDetectError(
+            f"{out} cannot be written. Name a file in a writable folder.", reason="not_writable"
+        )
+    image = read_image(options.path)
+    explanation = explain(load_detector(options.model, options.operating_point), image)
+    print(f"{VERDICTS[explanation.decision]}. {explanation_sentence(explanation)} {RESEARCH_USE}")
     if out is None or not (explanation.reliable or (options.even_unreliable and explanation.marked.any())):
         if out is not None:
             print(f"{out} was not written.")
         return 0
-    part = out.with_name(f"{out.name}.part")
     try:
-        # Beside its place and moved there, so that an old one is never lost to half a new one.
-        overlay(picture, explanation).save(part, "PNG")
-        part.replace(out)
+        with replaced(out) as new:
+            overlay(image, explanation).save(new, "PNG")
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise MalariaDetectError(f"{out} cannot be written: {error.strerror}.") from error
+        raise MalariaDetectError(
+            f"{out} cannot be written: {error.strerror}.", reason="not_writable"
+        ) from error
     return 0

@@ -1,25 +1,31 @@
 """``malaria-detect predict`` and ``info``."""
 
 import argparse
+import dataclasses
 import glob
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.metrics.formatting import format_megabytes
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
+if TYPE_CHECKING:
+    from malaria_detect.inference.prediction import Record
+
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to the parser."""
-    predict = commands.add_parser("predict", help="classify pictures of cells")
+    predict = commands.add_parser("predict", help="classify images of single cells")
     predict.add_argument(
-        "paths", nargs="+", metavar="PATH", help="pictures, folders of pictures, or patterns like 'a/*.png'"
+        "paths", nargs="+", metavar="PATH", help="images, folders of images, or patterns such as 'a/*.png'"
     )
     predict.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
     output = predict.add_mutually_exclusive_group()
@@ -28,78 +34,82 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     predict.add_argument(
         "--report",
         metavar="FILE",
-        help="also write a report to look at or print: one HTML file, pictures inside",
+        help="also write a report with the images: one HTML file",
     )
     predict.add_argument(
         "--operating-point",
         metavar="NAME",
-        help="screening, balanced or counting: how readily a cell is called parasitized (default: the metadata's)",
+        help="screening, balanced or counting (default: the model's own)",
     )
     predict.set_defaults(run=_predict)
 
-    info = commands.add_parser("info", help="show the model's metadata")
+    info = commands.add_parser("info", help="show the metadata of a model")
     info.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
     info.set_defaults(run=_info)
 
 
 def _predict(options: argparse.Namespace) -> int:
-    # torch takes seconds to import: only when it is needed.
+    # torch takes seconds to import, so only commands that need it import it.
     from malaria_detect.app.html_report import write_visit_report
-    from malaria_detect.app.results_table import row, write_csv
+    from malaria_detect.app.results_table import write_csv
     from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
+    from malaria_detect.inference.prediction import Record
 
     for file in (options.csv, options.report):
         if file and not os.access(Path(file).absolute().parent, os.W_OK):
-            raise MalariaDetectError(f"{file} cannot be written: {Path(file).parent} is no folder for it.")
+            raise MalariaDetectError(
+                f"{file} cannot be written. Name a file in a writable folder.", reason="not_writable"
+            )
     paths = list(_expand(options.paths))
     if not paths:
         raise MalariaDetectError(
-            f"No pictures in {', '.join(options.paths)}: looked for {', '.join(sorted(_PICTURES))}."
+            f"{', '.join(options.paths)} has no images ({', '.join(sorted(_SUFFIXES))}).", reason="no_images"
         )
     detector = load_detector(options.model, options.operating_point)
     answers = list(detector.predict_many(paths, progress=sys.stderr.isatty()))
-    # A name that is no UTF-8 is shown with escapes: it must not cost the other rows.
-    rows = [
-        row(os.fsencode(path).decode(errors="backslashreplace"), answer)
+    # A name that is not UTF-8 is written with escapes, so that the other rows are not lost.
+    records = [
+        Record.of(os.fsencode(path).decode(errors="backslashreplace"), answer)
         for path, answer in zip(paths, answers, strict=True)
     ]
     if options.json:
-        json.dump(rows, sys.stdout, indent=1, ensure_ascii=False)
+        json.dump(
+            [dataclasses.asdict(record) for record in records], sys.stdout, indent=1, ensure_ascii=False
+        )
         print()
     elif options.csv:
-        _write_file(rows, Path(options.csv))
+        _write_csv_file(records, options.csv)
     else:
-        write_csv(rows, sys.stdout)
+        write_csv(records, sys.stdout)
     if options.report:
         write_visit_report(
             options.report, zip(paths, answers, strict=True), detector.metadata, detector.point
         )
-    refused = sum(bool(one["error"]) for one in rows)
-    parasitized = sum(one["label"] == "Parasitized" for one in rows)
+    refused = sum(record.error is not None for record in records)
+    parasitized = sum(record.decision == "Parasitized" for record in records)
     print(
-        f"{parasitized} parasitized of {len(rows) - refused} cells, {refused} refused; operating point "
+        f"{parasitized} parasitized of {len(records) - refused} cells, {refused} refused; operating point "
         f"{detector.point.name}, threshold {detector.point.threshold:.4g}. {RESEARCH_USE}",
         file=sys.stderr,
     )
     return 1 if refused else 0
 
 
-def _write_file(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write the table beside its place and move it there, so that an old one is never lost to half a new one."""
+def _write_csv_file(records: "Sequence[Record]", path: str) -> None:
     from malaria_detect.app.results_table import write_csv
 
-    part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            write_csv(rows, file)
-        part.replace(path)
+        with replaced(path) as new, new.open("w", newline="", encoding="utf-8") as file:
+            write_csv(records, file)
     except OSError as error:
-        raise MalariaDetectError(f"{path} cannot be written: {error.strerror}.") from error
+        raise MalariaDetectError(
+            f"{path} cannot be written: {error.strerror}.", reason="not_writable"
+        ) from error
 
 
 def _info(options: argparse.Namespace) -> int:
-    from malaria_detect.inference.metadata import read_metadata
+    from malaria_detect.inference.model_files import read_metadata
 
     metadata = read_metadata(options.model)
     print(
@@ -107,18 +117,20 @@ def _info(options: argparse.Namespace) -> int:
     )
     print(f"  SHA-256          {metadata.sha256} ({format_megabytes(metadata.size_bytes)})")
     print(f"  input            padded to {metadata.resize} px, scaled to {metadata.input_size} px")
-    print(f"  started from     {metadata.weights}")
+    print(f"  initial weights  {metadata.weights}")
     print(f"  cells            {metadata.split}, seed {metadata.seed}")
     if metadata.preprocess:
-        print(f"  pictures first   {', '.join(metadata.preprocess)}")
-    print(f"  temperature      {metadata.temperature:.3f} (logits are divided by it)")
+        print(f"  preprocessing    {', '.join(metadata.preprocess)}")
+    print(f"  temperature      {metadata.temperature:.3f} (divides the logits)")
     for name, side in (("training", metadata.train), ("validation", metadata.valid), ("test", metadata.test)):
         print(
             f"  {name:<16} {side.cells} cells ({side.parasitized} parasitized) of {len(side.groups)} patient groups"
         )
     for point in metadata.operating_points:
         default = " (default)" if point.name == metadata.default_point else ""
-        print(f"  {point.name}{default}: parasitized from probability {point.threshold:.4g}. {point.rule}")
+        print(
+            f"  {point.name}{default}: parasitized at probability {point.threshold:.4g} or more. {point.rule}"
+        )
         for name, scores in (("validation", point.validation), ("test", point.test)):
             print(f"    on {scores.patients} {name} patients (95 % interval over patients)")
             for key, estimate in scores.estimates.items():
@@ -132,15 +144,15 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _expand(paths: Sequence[str]) -> Iterator[Path]:
-    """Files as they are (also those that cannot be read: they are refused later), pictures of folders, patterns."""
+    """Files as given (unreadable ones are refused later), images in folders, and files that match patterns."""
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            yield from sorted(inner for inner in path.rglob("*") if inner.suffix.lower() in _PICTURES)
+            yield from sorted(inner for inner in path.rglob("*") if inner.suffix.lower() in _SUFFIXES)
         elif path.exists() or not glob.has_magic(given):
             yield path
         else:
-            # Path.glob knows no absolute patterns, and a shell that expands none may hand us one.
+            # Path.glob accepts no absolute patterns, and not every shell expands them.
             matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207
             if matches:
                 yield from _expand(matches)

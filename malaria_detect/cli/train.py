@@ -166,7 +166,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from malaria_detect.inference.metadata import metadata_path
+    from malaria_detect.inference.model_files import metadata_path
     from malaria_detect.training.export import recalibrate
 
     metadata = recalibrate(Path(options.model))

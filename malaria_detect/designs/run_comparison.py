@@ -28,7 +28,7 @@ from malaria_detect.designs.registry import NETWORKS, find_network
 from malaria_detect.designs.resnet50v2_frozen import STAGES
 from malaria_detect.designs.scoring import Entry, as_in_json, entry_of
 from malaria_detect.designs.timing import pictures_per_second
-from malaria_detect.inference.metadata import read_model
+from malaria_detect.inference.model_files import read_model
 from malaria_detect.inference.network import open_learner
 from malaria_detect.metrics import difference, score
 from malaria_detect.training.design import Design

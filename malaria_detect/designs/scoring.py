@@ -12,7 +12,8 @@ from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.data.splits import Split, grouped_split, random_split
 from malaria_detect.designs.comparison import GROUPED, OURS, ComparisonError
 from malaria_detect.inference.calibrate import Logits
-from malaria_detect.inference.metadata import ModelMetadata, read_metadata
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.metrics import scaled
 from malaria_detect.training.design import Design
 from malaria_detect.training.export import BY_PATIENT, export, logits_of

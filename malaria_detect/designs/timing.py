@@ -10,7 +10,8 @@ from tqdm.auto import tqdm
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.inference.input import InputTransform
-from malaria_detect.inference.metadata import ModelMetadata, read_model
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.model_files import read_model
 from malaria_detect.inference.network import log_odds, open_learner, prepared
 
 _CELLS, _BATCH, _ROUNDS = 96, 32, 5

@@ -1,7 +1,7 @@
-"""Look inside a network: what its layers make of a cell, and where it looked, shown only when that holds up.
+"""Where a network looked, and what its layers computed.
 
-A heat map can always be drawn; whether the network used what is marked is another matter. Every explanation here is
-therefore checked on the cell itself before it counts as reliable, see :class:`malaria_detect.explain.Explainer`.
+A heat map can always be drawn, whether or not the network used what it marks. Every explanation here is therefore
+checked on the cell itself, see :class:`malaria_detect.explain.Explainer`.
 """
 
 from malaria_detect.explain.attribution import Activation, activations

@@ -1,4 +1,4 @@
-"""What the layers of a network give for one picture: maps to look at, and the evidence of the last of them."""
+"""Outputs of a network's layers for one image, and how much each place of the last map contributes to the answer."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,28 +10,28 @@ from captum.attr import LayerGradientXActivation  # type: ignore[import-untyped]
 from torch import nn
 
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.inference.network import difference
 
-# Smaller maps, as behind a global pooling, do not tell one place from another.
-_LEAST_SIDE = 4
+# Smaller maps, such as after global pooling, do not locate anything.
+_SMALLEST_MAP = 4
 
 
 class ExplainError(MalariaDetectError):
-    """A network cannot be explained."""
+    """A network that cannot be explained; ``reason`` is ``no_map``, ``several_trunks`` or ``hsv``."""
 
 
 @dataclass(frozen=True)
 class Activation:
-    """What one layer gave for one picture.
+    """Output of one layer for one image.
 
     Attributes
     ----------
     layer : str
-        Its path in the network, as in ``named_modules()``.
+        Path of the layer, as in ``named_modules()``.
     kind : str
         Its class, for example ``Conv2d``.
     maps : numpy.ndarray
-        float32, (channels, height, width), before any later layer changed it. A layer behind the last map gives
-        (channels, 1, 1).
+        float32, (channels, height, width), or (channels, 1, 1) for a layer without maps.
     """
 
     layer: str
@@ -40,25 +40,24 @@ class Activation:
 
 
 def activations(network: nn.Module, picture: torch.Tensor) -> list[Activation]:
-    """Activations of every convolution and pooling layer for one picture, in the order in which they ran.
+    """Outputs of all convolution and pooling layers for one image, in the order in which they ran.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Any that takes (N, 3, height, width); it is neither changed nor switched to training.
+        Takes (N, 3, height, width); it is not changed.
     picture : torch.Tensor
-        float32, (1, 3, height, width), as the network sees it: see
-        :class:`malaria_detect.inference.input.InputTransform`.
+        float32, (1, 3, height, width), from :class:`malaria_detect.inference.input.InputTransform`.
 
     Returns
     -------
     list of Activation
-        A layer that runs twice stands in it twice.
+        A layer that runs twice is listed twice.
 
     Raises
     ------
     ValueError
-        Where it is not one picture.
+        If it is not one image.
 
     Examples
     --------
@@ -67,23 +66,24 @@ def activations(network: nn.Module, picture: torch.Tensor) -> list[Activation]:
     [('0', 'Conv2d', (8, 8, 8)), ('2', 'MaxPool2d', (8, 4, 4))]
     """
     if picture.ndim != 4 or len(picture) != 1:
-        raise ValueError(f"Wanted is one picture (1, 3, height, width), got {tuple(picture.shape)}.")
+        raise ValueError(f"Expected one image (1, 3, height, width), got {tuple(picture.shape)}.")
     found: list[Activation] = []
 
-    def keep(name: str, layer: nn.Module, output: torch.Tensor) -> None:
-        # A copy: an activation function that works in place would change what the convolution gave.
-        maps = output[0].detach().float().clone().numpy()
-        found.append(
-            Activation(name, type(layer).__name__, maps.reshape(len(maps), *(maps.shape[1:] or (1, 1))))
-        )
+    def keep(name: str, layer: nn.Module, output: object) -> None:
+        # Pooling layers have no common base class.
+        if isinstance(layer, nn.Conv2d) or ("Pool" in type(layer).__name__ and not any(layer.children())):
+            assert isinstance(output, torch.Tensor)
+            # A copy, because a following layer may work in place.
+            maps = output[0].float().numpy(force=True).copy()
+            shape = (len(maps), *(maps.shape[1:] or (1, 1)))
+            found.append(Activation(name, type(layer).__name__, maps.reshape(shape)))
 
-    with _listening(network, _is_seen, keep), _as_judge(network), torch.inference_mode():
-        network(picture)
+    _run(network, picture, keep)
     return found
 
 
 def evidence(network: nn.Module, layer: nn.Module, picture: torch.Tensor) -> np.ndarray:
-    """How much each place of a layer's map adds to the log-odds of ``Parasitized``.
+    """Contribution of each place of a layer's map to the log-odds of ``Parasitized``.
 
     HiResCAM [1]_: gradient times activation, summed over channels. Unlike Grad-CAM [2]_, which averages the gradient
     over the map first, it never marks a place that the rest of the network ignores.
@@ -91,16 +91,16 @@ def evidence(network: nn.Module, layer: nn.Module, picture: torch.Tensor) -> np.
     Parameters
     ----------
     network : torch.nn.Module
-        Gives two logits: Parasitized, Uninfected.
+        Returns two logits, Parasitized and Uninfected.
     layer : torch.nn.Module
-        Of that network; see :func:`last_map`.
+        A layer of it, see :func:`last_map`.
     picture : torch.Tensor
         float32, (1, 3, height, width).
 
     Returns
     -------
     numpy.ndarray
-        float32, (rows, columns) of the layer's map; above 0 for ``Parasitized``, below 0 against it.
+        float32, (rows, columns) of the layer's map; above 0 if the place speaks for ``Parasitized``.
 
     References
     ----------
@@ -109,26 +109,21 @@ def evidence(network: nn.Module, layer: nn.Module, picture: torch.Tensor) -> np.
     .. [2] R. R. Selvaraju et al., Grad-CAM: visual explanations from deep networks via gradient-based localization,
        ICCV 2017, arXiv:1610.02391.
     """
-
-    def log_odds(pictures: torch.Tensor) -> torch.Tensor:
-        answers = network(pictures)
-        odds: torch.Tensor = answers[:, 0] - answers[:, 1]
-        return odds
-
-    with _as_judge(network):
-        # requires_grad: of a network whose weights are frozen nothing else would ask for a gradient.
-        product = LayerGradientXActivation(log_odds, layer).attribute(picture.detach().requires_grad_())
+    attribution = LayerGradientXActivation(lambda pictures: difference(network, pictures), layer)
+    with _evaluating(network):
+        # requires_grad: with frozen weights nothing else would require a gradient.
+        product = attribution.attribute(picture.detach().requires_grad_())
     heat: np.ndarray = product.detach().float().sum(dim=1)[0].numpy()
     return heat
 
 
 def last_map(network: nn.Module, picture: torch.Tensor) -> nn.Module:
-    """The last layer that still gives a map: of a network in one line, all that the answer is made of.
+    """The last layer whose output is still a map.
 
     Raises
     ------
     ExplainError
-        Where the network has none.
+        If the network has none.
 
     Examples
     --------
@@ -138,50 +133,42 @@ def last_map(network: nn.Module, picture: torch.Tensor) -> nn.Module:
     """
     found: list[nn.Module] = []
 
-    def keep(_: str, layer: nn.Module, output: object) -> None:
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and min(output.shape[2:]) >= _LEAST_SIDE:
+    def keep(name: str, layer: nn.Module, output: object) -> None:
+        if (
+            name
+            and isinstance(output, torch.Tensor)
+            and output.ndim == 4
+            and min(output.shape[2:]) >= _SMALLEST_MAP
+        ):
             found.append(layer)
 
-    with (
-        _listening(network, lambda layer: layer is not network, keep),
-        _as_judge(network),
-        torch.inference_mode(),
-    ):
-        network(picture)
+    _run(network, picture, keep)
     if not found:
         raise ExplainError(
-            f"No layer of this {type(network).__name__} gives a map of {_LEAST_SIDE} x {_LEAST_SIDE}."
+            f"This network cannot be explained: no layer gives a map of at least {_SMALLEST_MAP} x {_SMALLEST_MAP}.",
+            reason="no_map",
         )
     return found[-1]
 
 
-def _is_seen(layer: nn.Module) -> bool:
-    # Pooling layers have no class in common, and timm has some of its own.
-    return isinstance(layer, nn.Conv2d) or ("Pool" in type(layer).__name__ and not any(layer.children()))
+def _run(network: nn.Module, picture: torch.Tensor, keep: Callable[[str, nn.Module, object], None]) -> None:
+    """Run a network once and pass the name, the layer and the output of every layer to a function."""
 
+    def hook(name: str) -> Callable[[nn.Module, object, object], None]:
+        return lambda layer, _, output: keep(name, layer, output)
 
-@contextmanager
-def _listening(
-    network: nn.Module,
-    wanted: Callable[[nn.Module], bool],
-    hear: Callable[[str, nn.Module, torch.Tensor], None],
-) -> Iterator[None]:
-    def hook(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
-        return lambda layer, _, output: hear(name, layer, output)
-
-    hooks = [
-        layer.register_forward_hook(hook(name)) for name, layer in network.named_modules() if wanted(layer)
-    ]
+    hooks = [layer.register_forward_hook(hook(name)) for name, layer in network.named_modules()]
     try:
-        yield
+        with _evaluating(network), torch.inference_mode():
+            network(picture)
     finally:
         for one in hooks:
             one.remove()
 
 
 @contextmanager
-def _as_judge(network: nn.Module) -> Iterator[None]:
-    """Switch dropout and batch norms to prediction inside the block, and back to what each was."""
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Switch dropout and batch norms to evaluation inside the block, and back afterwards."""
     training = [part for part in network.modules() if part.training]
     network.eval()
     try:

@@ -1,7 +1,6 @@
-"""Parts of a cell: the one that a heat map marks, random ones like it, and the cell with a part hidden.
+"""Parts of a cell: the part that a heat map marks, random parts of the same shape, and images with a part hidden.
 
-Masks are (GRID, GRID) arrays of bool over the square that the network sees: fine enough for a parasite, and small
-enough to try every place.
+Masks are bool arrays (GRID, GRID) of the padded image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,29 +11,29 @@ from scipy.signal import fftconvolve
 from torch.nn import functional
 
 GRID = 56
-# Of the hottest place: what is at least so hot is marked.
+# Places with at least this share of the largest heat are marked.
 _HOT = 0.35
-# Of the cell: a mark that covers more says nothing of where.
+# Largest share of the cell that is marked.
 _MOST = 0.2
-# A random part may stick out of the cell by so much of itself, and share so much with the mark.
+# Largest share of a random part that is outside of the cell, and that overlaps the marked part.
 _OUTSIDE = 0.05
 _SHARED = 0.5
 
 
 def marked_part(heat: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """What is at least 35 % as hot as the hottest place of the cell, and at most the hottest fifth of the cell.
+    """The part with at least 35 % of the largest heat in the cell, but at most the hottest fifth of the cell.
 
     Parameters
     ----------
     heat : numpy.ndarray
-        float, (GRID, GRID); what is not above 0 is never marked.
+        float, (GRID, GRID); only places above 0 are marked.
     cell : numpy.ndarray
         bool, (GRID, GRID).
 
     Returns
     -------
     numpy.ndarray
-        bool, (GRID, GRID); all False where nothing is hot.
+        bool, (GRID, GRID); all False if no heat is above 0.
 
     Examples
     --------
@@ -56,21 +55,21 @@ def marked_part(heat: np.ndarray, cell: np.ndarray) -> np.ndarray:
 
 
 def random_parts(part: np.ndarray, cell: np.ndarray, number: int, seed: int = 0) -> list[np.ndarray]:
-    """Parts of the same size and shape at random places of the cell, turned or mirrored, away from the part itself.
+    """Parts of the same size and shape at random places of the cell, rotated or mirrored.
 
     Parameters
     ----------
     part, cell : numpy.ndarray
-        bool, (GRID, GRID); the part is not empty.
+        bool, (GRID, GRID); the part must not be empty.
     number : int
-        No two are the same.
+        Number of parts, all different.
     seed : int
 
     Returns
     -------
     list of numpy.ndarray
-        Each bool, (GRID, GRID), at least 95 % in the cell, and at most half of it in `part`. None at all where the cell
-        has not room for so many.
+        Each bool, (GRID, GRID), at least 95 % inside the cell and at most half inside `part`. Empty if there are fewer
+        such places than `number`.
 
     Examples
     --------
@@ -84,7 +83,7 @@ def random_parts(part: np.ndarray, cell: np.ndarray, number: int, seed: int = 0)
     shapes = list(_turned(part))
     places = []
     for index, shape in enumerate(shapes):
-        # Both counts for all places at once.
+        # Counts the pixels inside the cell and inside the part for all places at once.
         inside, shared = (
             fftconvolve(mask.astype(float), shape[::-1, ::-1].astype(float), mode="valid")
             for mask in (cell, part)
@@ -104,7 +103,7 @@ def random_parts(part: np.ndarray, cell: np.ndarray, number: int, seed: int = 0)
 
 
 def _turned(part: np.ndarray) -> Iterator[np.ndarray]:
-    """The part alone, in the distinct ones of its eight positions."""
+    """The part without its surroundings, in all distinct rotations and mirror images."""
     rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
     shape = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     seen = set()
@@ -118,9 +117,9 @@ def _turned(part: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def hidden(picture: torch.Tensor, cell: np.ndarray, parts: Sequence[np.ndarray]) -> torch.Tensor:
-    """The picture once for each part, with that part painted over in the median colour of the rest of the cell.
+    """Copies of an image, each with one part painted over in the median colour of the rest of the cell.
 
-    The median is the colour of a cell without a parasite. Blurring instead leaves a smear of the parasite's colour.
+    The median is the colour of a cell without a parasite. Blurring would leave a trace of the parasite's colour.
 
     Parameters
     ----------
@@ -129,7 +128,7 @@ def hidden(picture: torch.Tensor, cell: np.ndarray, parts: Sequence[np.ndarray])
     cell : numpy.ndarray
         bool, (GRID, GRID).
     parts : sequence of numpy.ndarray
-        Each bool, (GRID, GRID). Their edges become soft, so that no edge is seen as such.
+        Each bool, (GRID, GRID). Their edges are softened, so that the network does not react to them.
 
     Returns
     -------
@@ -150,6 +149,6 @@ def hidden(picture: torch.Tensor, cell: np.ndarray, parts: Sequence[np.ndarray])
             for part in parts
         ]
     )
-    # Black around the cell stays black.
+    # The black background stays black.
     covered = at_full_size(np.stack(parts)) * at_full_size(cell[None])
     return picture + covered * (torch.from_numpy(colours)[:, :, None, None] - picture)

@@ -1,44 +1,39 @@
-"""The metadata ``export.json``: what ``export.pkl`` is, what it was trained on, and how well it does.
+"""What the metadata file ``export.json`` says about a model: its input, training, operating points and scores."""
 
-``export.pkl`` is a pickle: opening it runs what is in it. So the metadata is read first, and the model is only opened
-where its SHA-256 is the one that stands there; and, where :data:`PIN_VARIABLE` is set, the one that stands in it.
-"""
-
-import hashlib
-import json
-import os
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.json_io import RecordError, from_json
 from malaria_detect.metrics import PatientCounts, ReliabilityBin, Scores
 
 if TYPE_CHECKING:
     from malaria_detect.inference.input import InputTransform
 
-# In the fingerprint of cells whose labels were corrected, before that of the corrections.
+# Stands in the fingerprint of the cells, before the fingerprint of the corrections, if labels were corrected.
 CORRECTED = " corrected "
 SCHEMA_VERSION = 3
-# Whoever can change both files on a server can still not change what is opened, where this holds the model's SHA-256.
-PIN_VARIABLE = "MALARIA_DETECT_SHA256"
 RESEARCH_USE = "For Research Use Only. Not for use in diagnostic procedures."
-_MEND = "take both files from one release, or train anew with `malaria-detect train`"
 EPOCH_SCORES = ("train_loss", "valid_loss", "accuracy", "precision", "recall", "f1", "roc_auc")
 
 
 class MetadataError(MalariaDetectError):
-    """A model and its metadata are missing, damaged, or do not belong together."""
+    """A model or its metadata is missing, damaged or unknown, or the two do not belong together."""
 
 
 @dataclass(frozen=True)
 class StartWeights:
-    """What the network started from.
+    """Weights that training started from.
 
-    ``source`` is imagenet, file or none; ``sha256`` is that of a file; ``loaded`` and ``missing`` count tensors;
-    ``identity_blocks`` names the residual blocks that got nothing and started as the identity.
+    Attributes
+    ----------
+    source : str
+        ``imagenet``, ``file`` or ``none``.
+    name, sha256 : str
+        Of the weights file; empty without one.
+    loaded, missing : int
+        Number of tensors that were found in the weights, and that were not.
+    identity_blocks : tuple of str
+        Residual blocks without weights, which started as the identity.
     """
 
     source: str
@@ -49,17 +44,15 @@ class StartWeights:
     identity_blocks: tuple[str, ...]
 
     def __str__(self) -> str:
-        """What a reader is told of it."""
+        """Description for readers."""
         if self.source == "none":
             return "random weights"
-        return (
-            f"{self.name}, which filled {self.loaded} of {self.loaded + self.missing} tensors of the network"
-        )
+        return f"{self.name}, {self.loaded} of {self.loaded + self.missing} tensors"
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the split: its cells, and the patient groups that they come from."""
+    """One part of the split: numbers of cells, and their patient groups."""
 
     cells: int
     parasitized: int
@@ -69,7 +62,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of training; ``epoch`` counts from 1, ``size`` is in pixels, the metrics are on validation patients."""
+    """Scores of one epoch of training on validation patients; ``epoch`` counts from 1, ``size`` is in px."""
 
     epoch: int
     size: int
@@ -85,20 +78,20 @@ class Epoch:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold for a purpose, chosen on validation patients, and what it gave on them and on test patients.
+    """A threshold for a purpose, chosen on validation patients, with its scores.
 
     Attributes
     ----------
     name : str
-        screening, balanced or counting.
+        ``screening``, ``balanced`` or ``counting``.
     rule : str
-        How the threshold was chosen, as a sentence.
+        Sentence that says how the threshold was chosen.
     threshold : float
-        A cell is called parasitized where its calibrated probability is at least this.
+        Calibrated probability, 0 to 1, from which a cell is called parasitized.
     validation, test : Scores
-        Of calibrated probabilities, on the patients that the threshold was chosen on, and on the others.
+        Scores on the patients that the threshold was chosen on, and on test patients.
     patients : tuple of PatientCounts
-        The test patients one by one.
+        Counts for each test patient.
     """
 
     name: str
@@ -109,23 +102,24 @@ class OperatingPoint:
     patients: tuple[PatientCounts, ...]
 
     def __post_init__(self) -> None:
-        """Refuse what no threshold can be."""
+        """Check the range of the threshold."""
         if not 0 <= self.threshold <= 1:
-            raise ValueError("threshold is not between 0 and 1")
+            raise ValueError("threshold must be between 0 and 1")
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Below which calibrated probability of its own decision a call is uncertain, and what such calls are worth.
+    """The limit below which a decision is uncertain, and how many errors it catches.
 
     Attributes
     ----------
     below : float
-        Chosen on validation patients, so that a tenth of their cells is uncertain at the default operating point.
+        A decision is uncertain if its calibrated probability is lower. Chosen so that a tenth of the validation cells
+        is uncertain at the default operating point.
     validation_share, test_share : float
-        Share of the cells that are uncertain.
+        Share of cells that are uncertain.
     validation_caught, test_caught : float
-        Share of the wrong calls that are uncertain.
+        Share of wrong decisions that are uncertain.
     """
 
     below: float
@@ -137,7 +131,7 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """All that is known of an exported model; see the README for how to read it.
+    """Content of ``export.json``.
 
     Attributes
     ----------
@@ -146,27 +140,26 @@ class ModelMetadata:
     resize, input_size : int
         In px.
     mean, std : tuple of float
-        Of RGB in 0 to 1.
+        Of RGB in 0 to 1, see :class:`malaria_detect.inference.input.InputTransform`.
     settings : dict
-        Those of the training run.
+        Settings of the training run.
     logits_sha256 : str
-        SHA-256 of the file with the logits of validation and test cells, from which all that follows was computed.
+        SHA-256 of the file with the logits of validation and test cells. Everything below is computed from it.
     temperature : float
-        The network's logits are divided by it, which makes its probabilities calibrated; fitted on validation patients;
-        1 where none could be fitted.
+        Logits are divided by it to calibrate probabilities; fitted on validation patients, 1 if that failed.
     operating_points : tuple of OperatingPoint
     default_point : str
-        Name of the one that is used where nobody chooses.
+        Name of the operating point that is used if none is chosen.
     roc : tuple of (float, float)
         ROC curve on test patients.
     reliability_raw, reliability : tuple of ReliabilityBin
-        On test patients, before and after the temperature.
+        On test patients, before and after calibration.
     ece_raw : float
-        Expected calibration error on test patients before the temperature; the one after stands in the scores.
+        Expected calibration error on test patients before calibration.
     corrected_test : Scores or None
-        At the default operating point on test patients, with labels as corrected; None where none was.
+        At the default operating point on test patients with corrected labels; None if no label was corrected.
     preprocess : tuple of str
-        What is done to a picture first, see :mod:`malaria_detect.data.preprocessing`.
+        Applied to an image first, see :mod:`malaria_detect.data.preprocessing`.
     """
 
     schema_version: int
@@ -205,22 +198,22 @@ class ModelMetadata:
     preprocess: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no model can be."""
+        """Check values that no model can have."""
         if len(self.sha256) != 64:
-            raise ValueError("sha256 is not 64 hexadecimal digits")
+            raise ValueError("sha256 must have 64 hexadecimal digits")
         if not self.temperature > 0:
-            raise ValueError("temperature is not above 0")
+            raise ValueError("temperature must be above 0")
         if self.default_point not in [point.name for point in self.operating_points]:
-            raise ValueError("default_point is none of the operating points")
+            raise ValueError("default_point must be one of the operating points")
 
     @property
     def labels_learnt(self) -> str:
-        """``published`` or, with :mod:`malaria_detect.data.corrections`, ``corrected``: what the training cells had."""
+        """Labels of the training cells: ``published``, or ``corrected`` by :mod:`malaria_detect.data.corrections`."""
         return "corrected" if CORRECTED in self.data_fingerprint else "published"
 
     @property
     def calibrated(self) -> bool:
-        """Whether a temperature could be fitted; a fitted one is never exactly 1."""
+        """Whether a temperature was fitted; a fitted one is never exactly 1."""
         return self.temperature != 1
 
     @property
@@ -232,103 +225,18 @@ class ModelMetadata:
         return InputTransform(self.resize, self.input_size, self.mean, self.std, self.preprocess)
 
     def point(self, name: str | None = None) -> OperatingPoint:
-        """One of the operating points; without a name the default one.
+        """Operating point of a name; the default one without a name.
 
         Raises
         ------
         MetadataError
-            Where the model has no operating point of that name.
+            If the model has no operating point of that name; ``reason`` is ``unknown_operating_point``.
         """
         for point in self.operating_points:
             if point.name == (name or self.default_point):
                 return point
         known = ", ".join(point.name for point in self.operating_points)
-        raise MetadataError(f"{self.file_name} has no operating point {name!r}: choose one of {known}.")
-
-
-def metadata_path(model_path: str | os.PathLike[str]) -> Path:
-    """Where a model's metadata lies: beside it, ending in ``.json``."""
-    return Path(model_path).with_suffix(".json")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_metadata(model_path: str | os.PathLike[str] = "export.pkl") -> ModelMetadata:
-    """Read a model's metadata and check that the model is the one it was written for; nothing is unpickled.
-
-    Parameters
-    ----------
-    model_path : path
-        The exported learner; the metadata lies beside it.
-
-    Raises
-    ------
-    MetadataError
-        Where one of the two is missing, the metadata cannot be understood, the SHA-256 differs, or it is not the one
-        that the environment's ``MALARIA_DETECT_SHA256`` asks for.
-    """
-    return read_model(model_path)[0]
-
-
-def read_model(model_path: str | os.PathLike[str]) -> tuple[ModelMetadata, bytes]:
-    """Read metadata and the bytes of its model, which are those that were checked.
-
-    Parameters and errors are those of :func:`read_metadata`.
-    """
-    model, path = Path(model_path), metadata_path(model_path)
-    for needed in (model, path):
-        if not needed.is_file():
-            raise MetadataError(
-                f"{needed} is missing: a model is the pair {model.name} and {path.name}; {_MEND}."
-            )
-    try:
-        data, text = model.read_bytes(), path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise MetadataError(f"{model} and {path.name} cannot be read ({error.strerror}); {_MEND}.") from error
-    try:
-        content = json.loads(text)
-        version = content["schema_version"]
-        if version not in (2, SCHEMA_VERSION):
-            raise MetadataError(
-                f"{path} has schema version {version}; this program reads version {SCHEMA_VERSION}; {_MEND}."
-            )
-        metadata = from_json(ModelMetadata, _migrated(content))
-    except (ValueError, KeyError, TypeError, RecordError) as error:
-        raise MetadataError(f"{path} is no metadata of a model ({error!r}); {_MEND}.") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != metadata.sha256:
         raise MetadataError(
-            f"{model} is not the file that {path.name} was written for (SHA-256 {found[:12]}… instead of "
-            f"{metadata.sha256[:12]}…), so it is not opened; {_MEND}."
-        )
-    _check_pin(model, found)
-    return metadata, data
-
-
-def _migrated(content: dict[str, Any]) -> dict[str, Any]:
-    """Metadata of schema version 2 (written before 2026-11-29) under the names of version 3."""
-    if content["schema_version"] == 2:
-        content = {**content, "schema_version": SCHEMA_VERSION, "uncertainty": content["doubt"]}
-        del content["doubt"]
-    return content
-
-
-def _check_pin(model: Path, found: str) -> None:
-    pin = os.environ.get(PIN_VARIABLE)
-    if pin is None:
-        return
-    wanted = pin.strip().lower()
-    if not re.fullmatch("[0-9a-f]{64}", wanted):
-        raise MetadataError(
-            f"{PIN_VARIABLE} is {pin!r}, so no model is opened: wanted are the 64 hexadecimal digits of a model's "
-            "SHA-256; mend it, or unset it to open any model that has its metadata."
-        )
-    if found != wanted:
-        raise MetadataError(
-            f"{model} is not the model that {PIN_VARIABLE} asks for (SHA-256 {found[:12]}… instead of "
-            f"{wanted[:12]}…), so it is not opened; take the files of that release, or change the variable."
+            f"{self.file_name} has no operating point {name!r}. Choose one of {known}.",
+            reason="unknown_operating_point",
         )

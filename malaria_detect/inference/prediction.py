@@ -1,4 +1,4 @@
-"""What the model says of one picture: the record that page, table, JSON and HTTP share. No torch."""
+"""The answer for one image, and the record of it that all outputs share. No torch."""
 
 from dataclasses import dataclass, replace
 
@@ -8,31 +8,28 @@ from malaria_detect.inference.metadata import OperatingPoint
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one picture.
+    """The model's answer for an image of one cell.
 
     Attributes
     ----------
-    label : str
-        The more probable class, ``Parasitized`` or ``Uninfected``: what ``learn.predict`` says.
     decision : str
-        The class that the cell is called at the operating point.
+        Class of the cell at the operating point, ``Parasitized`` or ``Uninfected``.
     probabilities : dict of str to float
-        One for each class, 0 to 1, summing to 1; calibrated, so that of cells given 0.8 about 80 % are what it says.
+        Calibrated probability of each class, 0 to 1, summing to 1.
     raw_probability_parasitized : float
-        The network's own softmax, which ``learn.predict`` returns: ordered as the calibrated one, but less honest.
+        Softmax of the network as ``learn.predict`` returns it, before calibration.
     operating_point : str
-        Name of the operating point that ``decision`` was made at.
+        Name of the operating point.
     threshold : float
-        Least calibrated probability of ``Parasitized`` that is called so there.
+        Calibrated probability from which a cell is called ``Parasitized`` there.
     uncertain_below : float
-        From the metadata: see ``uncertain``.
+        See ``uncertain``; from the metadata.
     image_size : tuple of int
-        Width and height of the picture in px.
+        Width and height of the image in px.
     warnings : tuple of str
-        Sentences on why the answer may be worth less than usual.
+        Reasons why the answer may be less reliable than usual, as sentences.
     """
 
-    label: str
     decision: str
     probabilities: dict[str, float]
     raw_probability_parasitized: float
@@ -49,11 +46,11 @@ class Prediction:
 
     @property
     def uncertain(self) -> bool:
-        """Whether the calibrated probability of the decision is so low that a person should look."""
+        """Whether a person should review the cell: the probability of the decision is below ``uncertain_below``."""
         return self.probabilities[self.decision] < self.uncertain_below
 
     def at(self, point: OperatingPoint) -> "Prediction":
-        """The same picture, decided at another operating point of the same model.
+        """The same answer, decided at another operating point of the same model.
 
         Examples
         --------
@@ -66,7 +63,7 @@ class Prediction:
         """
         return replace(
             self,
-            decision=called(self.probability_parasitized, point),
+            decision=decide(self.probability_parasitized, point),
             operating_point=point.name,
             threshold=point.threshold,
         )
@@ -74,18 +71,75 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A picture that could not be read, and the sentence that says why."""
+    """The answer for an image that cannot be used; ``reason`` is a sentence that says why."""
 
     reason: str
 
 
-def called(probability: float, point: OperatingPoint) -> str:
-    """The class that a cell is called at an operating point.
+@dataclass(frozen=True)
+class Record:
+    """One image and its answer, the same in Python, CSV, JSON, HTTP, on the page and in the HTML report.
 
-    Parameters
+    Attributes
     ----------
-    probability : float
-        Calibrated probability of ``Parasitized``, 0 to 1.
-    point : OperatingPoint
+    path : str
+        Path or name of the image as given.
+    decision : str or None
+        Class of the cell at the operating point. This and the fields up to ``height`` are None for a refused image.
+    probability_parasitized, raw_probability_parasitized : float or None
+        Calibrated, and as ``learn.predict`` returns it; 0 to 1, six decimals.
+    operating_point : str or None
+        Its name.
+    threshold : float or None
+        Calibrated probability from which a cell is called parasitized.
+    uncertain : bool or None
+        Whether a person should review the cell.
+    width, height : int or None
+        Of the image in px.
+    warnings : tuple of str
+        Reasons why the answer may be less reliable than usual.
+    error : str or None
+        Why the image was refused.
     """
+
+    path: str
+    decision: str | None = None
+    probability_parasitized: float | None = None
+    raw_probability_parasitized: float | None = None
+    operating_point: str | None = None
+    threshold: float | None = None
+    uncertain: bool | None = None
+    width: int | None = None
+    height: int | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+    @classmethod
+    def of(cls, path: str, answer: Prediction | Refusal) -> "Record":
+        """Record of an answer.
+
+        Examples
+        --------
+        >>> Record.of("cell.png", Refusal("The file is empty.")).error
+        'The file is empty.'
+        """
+        if isinstance(answer, Refusal):
+            return cls(path, error=answer.reason)
+        width, height = answer.image_size
+        return cls(
+            path=path,
+            decision=answer.decision,
+            probability_parasitized=round(answer.probability_parasitized, 6),
+            raw_probability_parasitized=round(answer.raw_probability_parasitized, 6),
+            operating_point=answer.operating_point,
+            threshold=answer.threshold,
+            uncertain=answer.uncertain,
+            width=width,
+            height=height,
+            warnings=answer.warnings,
+        )
+
+
+def decide(probability: float, point: OperatingPoint) -> str:
+    """Class of a cell at an operating point, from its calibrated probability of ``Parasitized`` (0 to 1)."""
     return CLASSES[0] if probability >= point.threshold else CLASSES[1]

@@ -26,10 +26,8 @@ from malaria_detect.inference.metadata import (
     MetadataError,
     ModelMetadata,
     Side,
-    metadata_path,
-    read_metadata,
-    sha256_of,
 )
+from malaria_detect.inference.model_files import metadata_path, read_metadata, sha256_of
 from malaria_detect.inference.network import log_odds, open_learner, prepared
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import Design

@@ -14,7 +14,8 @@ from torchvision.models import WeightsEnum
 from torchvision.models.resnet import BasicBlock
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.inference.metadata import StartWeights, sha256_of
+from malaria_detect.inference.metadata import StartWeights
+from malaria_detect.inference.model_files import sha256_of
 from malaria_detect.training.settings import parse_weights
 
 _AT_RANDOM = StartWeights("none", "", "", 0, 0, ())

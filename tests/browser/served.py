@@ -34,7 +34,7 @@ class Server:
     process: psutil.Process
 
 
-def page_folder(folder: Path, **settings: dict[str, object]) -> Path:
+def page_folder(folder: Path, **settings: Mapping[str, object]) -> Path:
     """Fill a folder with links to what the server reads, and with voila.json, changed by some settings.
 
     Its empty folder ``temporary`` is for :func:`served_page`.

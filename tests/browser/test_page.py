@@ -17,7 +17,8 @@ from playwright.sync_api import Locator, Page, expect
 from malaria_detect.app.widgets.samples import HANDFUL
 from malaria_detect.app.widgets.upload import MAX_PICTURES
 from malaria_detect.data.images import MAX_BYTES
-from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata, read_metadata
+from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
+from malaria_detect.inference.model_files import read_metadata
 from tests.app.widgets.fakes import FIGURES
 from tests.browser.served import (
     PROJECT,

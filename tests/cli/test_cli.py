@@ -16,8 +16,10 @@ from malaria_detect.cli import main
 from malaria_detect.cli.train import add_commands, settings_of
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.explain import Explanation
+from malaria_detect.explain.explainer import Finding
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.metadata import RESEARCH_USE, metadata_path, read_metadata
+from malaria_detect.inference.metadata import RESEARCH_USE
+from malaria_detect.inference.model_files import metadata_path, read_metadata
 from malaria_detect.training.export import logits_path
 from tests.drawn import draw_cell
 
@@ -50,13 +52,10 @@ def test_a_folder_is_classified_into_a_table(
 ) -> None:
     assert main(["predict", str(pictures), *model]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[0] == (
-        "path,label,probability_parasitized,raw_probability_parasitized,operating_point,uncertain,error"
-    )
     rows = table(out)
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b c.png", "d.png", "é.png"]
-    assert all(row["label"] in ("Parasitized", "Uninfected") and not row["error"] for row in rows)
-    parasitized = sum(row["label"] == "Parasitized" for row in rows)
+    assert all(row["decision"] in ("Parasitized", "Uninfected") and not row["error"] for row in rows)
+    parasitized = sum(row["decision"] == "Parasitized" for row in rows)
     assert f"{parasitized} parasitized of 4 cells, 0 refused" in err
     assert RESEARCH_USE in err
 
@@ -88,14 +87,14 @@ def test_refused_pictures_stand_in_the_table_and_in_the_exit_status(
     assert "of 4 cells, 2 refused" in err
     refused = [row for row in table(file.read_text(encoding="utf-8")) if row["error"]]
     assert [Path(row["path"]).name for row in refused] == ["broken.png", "missing.png"]
-    assert all(row["label"] == "" and row["probability_parasitized"] == "" for row in refused)
+    assert all(row["decision"] == "" and row["probability_parasitized"] == "" for row in refused)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["predict", "{empty}"], "No pictures in"),
-        (["predict", "{cell}", "--model", "{empty}/export.pkl"], "is missing: a model is the pair"),
+        (["predict", "{empty}"], "has no images"),
+        (["predict", "{cell}", "--model", "{empty}/export.pkl"], "is missing"),
         (["predict", "{cell}", "--csv", "{empty}/no/such/folder.csv"], "cannot be written"),
         (["info", "--model", "{empty}/export.pkl"], "is missing"),
         (["train", "--cells", "{empty}"], "No cells in"),
@@ -106,9 +105,9 @@ def test_refused_pictures_stand_in_the_table_and_in_the_exit_status(
         (["train", "--cells", "{root}", "--output", "{empty}/model.json"], "must end in .pkl"),
         (["train", "--cells", "{root}", "--seed", "-1"], "seed must be 0 or more"),
         (["train", "--cells", "{root}", "--corrections", "{empty}/no.csv"], "no.csv cannot be read"),
-        (["predict", "{cell}", "--operating-point", "best"], "choose one of screening, balanced, counting"),
+        (["predict", "{cell}", "--operating-point", "best"], "Choose one of screening, balanced, counting"),
         (["predict", "{cell}", "--report", "{empty}/no/visit.html"], "cannot be written"),
-        (["calibrate", "--model", "{empty}/export.pkl"], "is missing: a model is the pair"),
+        (["calibrate", "--model", "{empty}/export.pkl"], "is missing"),
         (["evaluate", "--cells", "{root}", "--output", "{empty}/no/table.csv"], "must end in .csv"),
         (
             ["evaluate", "--cells", "{root}", "--output", "{empty}/a.csv", "--folds", "1"],
@@ -157,7 +156,7 @@ def test_a_pattern_without_a_match_and_a_formula_for_a_name_are_not_lost(
     assert main(["predict", "=1+1.png", "no*.png", *model]) == 1
     rows = table(capsys.readouterr().out)
     assert [row["path"] for row in rows] == ["'=1+1.png", "no*.png"]
-    assert rows[0]["label"]
+    assert rows[0]["decision"]
     assert "There is no file" in rows[1]["error"]
 
 
@@ -207,7 +206,7 @@ def test_an_operating_point_decides_and_stands_in_the_table(
     threshold = read_metadata(shipped_model).point("counting").threshold
     for row in json.loads(out):
         assert row["operating_point"] == "counting"
-        assert (row["label"] == "Parasitized") == (row["probability_parasitized"] >= threshold)
+        assert (row["decision"] == "Parasitized") == (row["probability_parasitized"] >= threshold)
     assert f"operating point counting, threshold {threshold:.4g}" in err
 
 
@@ -258,7 +257,7 @@ def test_a_changed_model_is_never_opened(
     shutil.copy(metadata_path(shipped_model), tmp_path / "export.json")
     (tmp_path / "export.pkl").write_bytes(shipped_model.read_bytes()[:-1])
     assert main(["predict", str(pictures), "--model", str(tmp_path / "export.pkl")]) == 2
-    assert "so it is not opened" in capsys.readouterr().err
+    assert "does not belong to export.json" in capsys.readouterr().err
 
 
 def test_cells_are_checked_and_counted(
@@ -330,9 +329,8 @@ def explained(monkeypatch: pytest.MonkeyPatch, reliable: bool) -> None:
     def explain(_: Detector, picture: Image.Image) -> Explanation:
         marked = np.zeros(picture.size[::-1], dtype=bool)
         marked[: picture.height // 2, : picture.width // 2] = True
-        return Explanation(
-            "Parasitized", marked.astype(np.float32), marked, 1.0, 1.0, (), reliable, "As was found."
-        )
+        finding: Finding = "reliable" if reliable else "not_confirmed"
+        return Explanation("Parasitized", finding, marked.astype(np.float32), marked)
 
     monkeypatch.setattr("malaria_detect.explain.explain", explain)
 
@@ -354,7 +352,7 @@ def test_an_explanation_is_written_only_where_it_is_reliable_or_asked_for(
     out = dotted.with_name("overlay.png")
     assert main(["explain", str(dotted), "--out", str(out), *model, *more]) == 0
     said = capsys.readouterr().out
-    assert f"As was found. {RESEARCH_USE}" in said
+    assert RESEARCH_USE in said
     assert out.is_file() == written == ("was not written" not in said)
     if written:
         with Image.open(out) as drawn, Image.open(dotted) as cell:

@@ -8,7 +8,7 @@ from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNo
 
 from malaria_detect.data import stain
 from malaria_detect.data.stain import macenko, reinhard, stain_targets
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 
 
 def two_stains(pixels: int = 4000, seed: int = 0) -> np.ndarray:

@@ -19,7 +19,7 @@ from malaria_detect.designs.run_comparison import _cut_off
 from malaria_detect.evaluation.literature import read_published
 from malaria_detect.explain import activations
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.inference.network import open_learner, prepared
 from malaria_detect.metrics import Scores
 from malaria_detect.training.datablock import design_dataloaders

@@ -17,7 +17,7 @@ from malaria_detect.designs import scoring, timing
 from malaria_detect.designs.comparison import ComparisonError, read_comparison
 from malaria_detect.designs.registry import find_network
 from malaria_detect.designs.scoring import stands_in
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.metrics import score
 from malaria_detect.training.fit import Fitted, fit
 from malaria_detect.training.settings import TrainSettings

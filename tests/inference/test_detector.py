@@ -1,7 +1,6 @@
 import io
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,9 @@ from malaria_detect.inference import detector as module
 from malaria_detect.inference import network as inference
 from malaria_detect.inference.calibrate import read_logits
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.metadata import PIN_VARIABLE, MetadataError, metadata_path
-from malaria_detect.inference.prediction import Prediction, Refusal, called
+from malaria_detect.inference.metadata import MetadataError, ModelMetadata
+from malaria_detect.inference.model_files import PIN_VARIABLE, metadata_path
+from malaria_detect.inference.prediction import Prediction, Refusal, decide
 from malaria_detect.metrics import scaled
 from malaria_detect.training.export import logits_path
 
@@ -43,42 +43,48 @@ def predictions(detector: Detector, paths: list[Path]) -> list[Prediction]:
 
 
 @pytest.fixture(scope="module")
-def learned(learner: Learner, paths: list[Path]) -> list[tuple[str, float]]:
-    """Label and probability of parasitized by ``learn.predict``, which computes in float32."""
+def learned(learner: Learner, paths: list[Path]) -> list[float]:
+    """Probability of parasitized by ``learn.predict``, which computes in float32."""
     with learner.no_bar(), learner.no_logging():
-        answers = [learner.predict(path) for path in paths]
-    return [(label, float(probabilities[0])) for label, _, probabilities in answers]
+        return [float(learner.predict(path)[2][0]) for path in paths]
 
 
-def test_the_detector_says_what_learn_predict_says_of_every_cell(
-    learned: list[tuple[str, float]], predictions: list[Prediction]
-) -> None:
-    for (label, probability), result in zip(learned, predictions, strict=True):
-        assert result.label == label
-        assert result.raw_probability_parasitized == pytest.approx(probability, abs=1e-3)
-
-
-def test_fast_answers_move_no_calibrated_probability_by_a_thousandth_and_no_decision(
-    learned: list[tuple[str, float]], predictions: list[Prediction], detector: Detector
-) -> None:
-    metadata = detector.metadata
-    for (_, probability), result in zip(learned, predictions, strict=True):
-        wanted = float(scaled(logit(probability), metadata.temperature))
-        assert result.probability_parasitized == pytest.approx(wanted, abs=1e-3)
+def agree(predictions: list[Prediction], learned: list[float], metadata: ModelMetadata) -> None:
+    """Probabilities within 0.01 of ``learn.predict``, and the same decisions at all operating points."""
+    for probability, result in zip(learned, predictions, strict=True):
+        expected = float(scaled(logit(probability), metadata.temperature))
+        assert result.raw_probability_parasitized == pytest.approx(probability, abs=0.01)
+        assert result.probability_parasitized == pytest.approx(expected, abs=0.01)
         for point in metadata.operating_points:
-            assert result.at(point).decision == called(wanted, point)
-        sure = wanted if result.decision == CLASSES[0] else 1 - wanted
-        assert result.uncertain == (sure < metadata.uncertainty.below)
+            assert result.at(point).decision == decide(expected, point)
+        confidence = expected if result.decision == CLASSES[0] else 1 - expected
+        assert result.uncertain == (confidence < metadata.uncertainty.below)
+
+
+def test_predictions_agree_with_learn_predict_and_no_decision_differs(
+    learned: list[float], predictions: list[Prediction], detector: Detector
+) -> None:
+    agree(predictions, learned, detector.metadata)
+
+
+def test_predictions_in_bfloat16_agree_with_learn_predict(
+    learned: list[float], paths: list[Path], detector: Detector
+) -> None:
+    rounded = detector.at(detector.point.name)
+    rounded.bfloat16 = True
+    # Slow on processors that emulate bfloat16.
+    chosen = slice(None) if detector.bfloat16 else slice(None, None, 40)
+    answers = [answer for answer in rounded.predict_many(paths[chosen]) if isinstance(answer, Prediction)]
+    agree(answers, learned[chosen], detector.metadata)
 
 
 def test_one_by_one_equals_batched(
     detector: Detector, paths: list[Path], predictions: list[Prediction]
 ) -> None:
-    for path, result in zip(paths, predictions, strict=True):
+    for path, result in zip(paths[::8], predictions[::8], strict=True):
         alone = detector.predict(path)
-        # bfloat16 is added up in another order; float32 is asked where that could matter more.
-        assert alone.probability_parasitized == pytest.approx(result.probability_parasitized, abs=1e-3)
-        assert alone.decision == result.decision
+        assert alone.probability_parasitized == pytest.approx(result.probability_parasitized, abs=0.01)
+        assert (alone.decision, alone.uncertain) == (result.decision, result.uncertain)
 
 
 def test_the_shipped_model_is_right_on_real_cells(
@@ -100,9 +106,8 @@ def test_path_bytes_picture_and_array_are_the_same_cell(detector: Detector, path
 def test_a_prediction_is_whole(predictions: list[Prediction], detector: Detector) -> None:
     for result in predictions:
         assert sum(result.probabilities.values()) == pytest.approx(1)
-        assert result.label == max(result.probabilities, key=result.probabilities.__getitem__)
-        called = result.probability_parasitized >= detector.metadata.point().threshold
-        assert result.decision == CLASSES[0 if called else 1]
+        parasitized = result.probability_parasitized >= detector.metadata.point().threshold
+        assert result.decision == CLASSES[0 if parasitized else 1]
         assert result.uncertain == (
             result.probabilities[result.decision] < detector.metadata.uncertainty.below
         )
@@ -135,7 +140,7 @@ def test_an_operating_point_changes_decisions_and_nothing_else(
 
 
 def test_an_unknown_operating_point_is_refused_before_the_model_is_opened(shipped_model: Path) -> None:
-    with pytest.raises(MetadataError, match="has no operating point 'best'"):
+    with pytest.raises(MetadataError, match="Choose one of screening, balanced, counting"):
         load_detector(shipped_model, "best")
 
 
@@ -222,7 +227,7 @@ def pair(shipped_model: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def unpickled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def unpickled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the models that were unpickled."""
     sizes: list[int] = []
     real = inference.open_learner
@@ -232,9 +237,8 @@ def unpickled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return real(data)
 
     monkeypatch.setattr(module, "open_learner", listening)
-    module._opened.cache_clear()
-    yield sizes
-    module._opened.cache_clear()
+    monkeypatch.setattr(module, "_OPENED", {})
+    return sizes
 
 
 def test_an_unchanged_model_is_opened_once(
@@ -244,34 +248,31 @@ def test_an_unchanged_model_is_opened_once(
     monkeypatch.chdir(pair.parent)
     second = load_detector(pair.name, "counting")
     assert second.network is first.network
-    assert second.light is first.light is first.at("screening").light
     assert (first.point.name, second.point.name) == ("balanced", "counting")
     assert len(unpickled) == 1
 
 
 @pytest.mark.parametrize("suffix", [".pkl", ".json"])
-def test_a_changed_model_is_checked_and_opened_anew(pair: Path, unpickled: list[int], suffix: str) -> None:
-    first = load_detector(pair)
+def test_a_changed_file_is_noticed_whatever_its_times_say(
+    pair: Path, unpickled: list[int], suffix: str
+) -> None:
+    load_detector(pair)
     file = pair.with_suffix(suffix)
-    time = file.stat().st_mtime_ns + 1
-    os.utime(file, ns=(time, time))
-    assert load_detector(pair).network is not first.network
-    assert len(unpickled) == 2
-    # Its size stays.
-    content = bytearray(file.read_bytes())
+    times, content = file.stat(), bytearray(file.read_bytes())
     content[0] ^= 1
     file.write_bytes(content)
-    os.utime(file, ns=(time + 1, time + 1))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(MetadataError):
         load_detector(pair)
-    assert len(unpickled) == 2
+    assert len(unpickled) == 1
 
 
-def test_a_missing_model_is_told_though_it_was_opened_before(pair: Path, unpickled: list[int]) -> None:
+def test_a_missing_model_is_an_error_even_if_it_was_opened_before(pair: Path, unpickled: list[int]) -> None:
     load_detector(pair)
     pair.unlink()
-    with pytest.raises(MetadataError, match="is missing"):
+    with pytest.raises(MetadataError) as caught:
         load_detector(pair)
+    assert caught.value.reason == "missing"
 
 
 def test_an_open_model_is_not_handed_out_where_another_is_asked_for(

@@ -9,7 +9,7 @@ from nbclient import NotebookClient
 
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.evaluation.cross_validation import HeldOut, write_held_out
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.training.settings import TrainSettings, parse_sizes
 
 PROJECT = Path(__file__).resolve().parents[2]

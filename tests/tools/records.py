@@ -16,15 +16,8 @@ from malaria_detect.designs.comparison import GROUPED as BY_PATIENT
 from malaria_detect.evaluation.cross_validation import HeldOut, Run, write_held_out
 from malaria_detect.evaluation.literature import PUBLISHED
 from malaria_detect.inference.calibrate import Logits, assess
-from malaria_detect.inference.metadata import (
-    SCHEMA_VERSION,
-    Epoch,
-    ModelMetadata,
-    Side,
-    StartWeights,
-    metadata_path,
-    sha256_of,
-)
+from malaria_detect.inference.metadata import SCHEMA_VERSION, Epoch, ModelMetadata, Side, StartWeights
+from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.metrics import difference, scaled, score
 from malaria_detect.training.reported import Reported
 from tools.model_card.results import (

@@ -14,7 +14,7 @@ from torch import nn
 from malaria_detect.cli import main
 from malaria_detect.data.nlm_cells import check_cells, find_cells
 from malaria_detect.data.splits import grouped_split
-from malaria_detect.inference.metadata import read_metadata, read_model
+from malaria_detect.inference.model_files import read_metadata, read_model
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.precision import in_bfloat16
 from malaria_detect.training.fit import Fitted, fit

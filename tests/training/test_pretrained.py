@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.models.resnet import resnet18, resnet34
 
-from malaria_detect.inference.metadata import sha256_of
+from malaria_detect.inference.model_files import sha256_of
 from malaria_detect.training.pretrained import WeightsError, load_matching, read_state_dict
 from malaria_detect.training.resnet34 import start as start_resnet34
 from malaria_detect.training.settings import TrainingError, TrainSettings, parse_weights, recorded

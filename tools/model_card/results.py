@@ -9,7 +9,8 @@ from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.designs.comparison import BY_AUTHOR, DESIGNS, Comparison, read_comparison
 from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare, read_run
 from malaria_detect.evaluation.literature import PUBLISHED, Published, read_published
-from malaria_detect.inference.metadata import ModelMetadata, read_metadata
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.model_files import read_metadata
 
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
 # Reports of benchmarks by the name that the templates use, each with the command that writes it.

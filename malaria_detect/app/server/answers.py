@@ -1,11 +1,11 @@
-"""Records that the HTTP API answers with, and their conversion to JSON."""
+"""Records that the HTTP API answers with."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import malaria_detect
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
-from malaria_detect.inference.prediction import Prediction, Refusal
+from malaria_detect.inference.prediction import Record
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,19 @@ class Answer:
         Id of the request, as in the header X-Request-Id and in the server's log.
     research_use : str
         Statement that comes with all results.
-    results : list of Prediction or Refusal
-        One per image, in the order of the request.
+    results : tuple of Record
+        One per image, in the order of the request; ``path`` is the file name in the request.
     """
 
     model: ModelName
     operating_point: str
     request_id: str
-    results: tuple[Prediction | Refusal, ...]
+    results: tuple[Record, ...]
     research_use: str = RESEARCH_USE
 
     def plain(self) -> dict[str, Any]:
         """The answer as an object for ``json.dumps``."""
-        return asdict(self) | {"results": [plain(result) for result in self.results]}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -73,23 +73,3 @@ class Health:
     """The server accepts images."""
 
     status: Literal["ok"] = "ok"
-
-
-def properties() -> list[str]:
-    """Names of the public properties of a prediction, which are sent together with its fields."""
-    return sorted(
-        name for name, member in vars(Prediction).items() if isinstance(member, property) and name[0] != "_"
-    )
-
-
-def plain(result: Prediction | Refusal) -> dict[str, Any]:
-    """A result as an object for ``json.dumps``: a prediction's fields and public properties, or a refusal's reason.
-
-    Examples
-    --------
-    >>> plain(Refusal("The file is empty."))
-    {'refusal': 'The file is empty.'}
-    """
-    if isinstance(result, Refusal):
-        return {"refusal": result.reason}
-    return asdict(result) | {name: getattr(result, name) for name in properties()}

@@ -21,7 +21,7 @@ from malaria_detect.app.server.reception import RETRY_SECONDS, Limits, Upload
 from malaria_detect.app.server.service import Predictor, Service, ServiceHandler
 from malaria_detect.app.server.telemetry import Telemetry, request_id
 from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.inference.prediction import Prediction, Refusal
+from malaria_detect.inference.prediction import Prediction, Record, Refusal
 
 __all__ = ["Limits", "api_rules"]
 
@@ -76,11 +76,11 @@ class Predict(ServiceHandler):
         self._body_is_read = True
         self._upload.arrived()
         limits = self.service.limits
-        pictures = pictures_of(bytes(self._upload.body), self._boundary, limits.max_pictures)
+        files = pictures_of(bytes(self._upload.body), self._boundary, limits.max_pictures)
         self._upload.body = bytearray()
-        self.pictures = len(pictures)
+        self.pictures = len(files)
         # A task, so that it can be cancelled when the client leaves.
-        self._answering = asyncio.create_task(self._results(pictures))
+        self._answering = asyncio.create_task(self._results([file.body for file in files]))
         try:
             results = await self._answering
         except asyncio.CancelledError:
@@ -102,7 +102,8 @@ class Predict(ServiceHandler):
         self.telemetry.pictures.inc(len(results))
         self.telemetry.refusals.inc(sum(isinstance(result, Refusal) for result in results))
         model = ModelName.of(self.service.metadata)
-        self.answer(Answer(model, self._point, request_id(self.request), tuple(results)).plain())
+        records = tuple(Record.of(file.filename, result) for file, result in zip(files, results, strict=True))
+        self.answer(Answer(model, self._point, request_id(self.request), records).plain())
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send the problem; close the connection if the rest of the body is not read."""

@@ -29,7 +29,7 @@ from malaria_detect.app.server.telemetry import LogsFailures, Telemetry, log_to
 from malaria_detect.app.server.visits import Visits
 from malaria_detect.app.server.workers import Workers, answer_kernels
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 
 MODEL = "export.pkl"
 # A socket's path has at most 107 characters, and the folder and file of a kernel need the rest.

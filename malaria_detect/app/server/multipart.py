@@ -38,7 +38,7 @@ def boundary_of(headers: HTTPHeaders) -> bytes:
     return boundary.encode("ascii")
 
 
-def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[bytes]:
+def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[HTTPFile]:
     r"""The files named :data:`FIELD`, in the order of the request.
 
     Parameters
@@ -56,8 +56,8 @@ def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[bytes]:
     Examples
     --------
     >>> part = b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a"\r\n\r\nGIF\r\n--x--\r\n'
-    >>> pictures_of(part, b"x", max_pictures=1)
-    [b'GIF']
+    >>> [(file.filename, file.body) for file in pictures_of(part, b"x", max_pictures=1)]
+    [('a', b'GIF')]
     """
     if not body:
         raise Problem(400, f"The body is empty. {_SEND}")
@@ -82,4 +82,4 @@ def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[bytes]:
         raise Problem(
             400, f"The body has parts not named {FIELD}. Other parameters belong in the query. {_SEND}"
         )
-    return [file.body for file in files[FIELD]]
+    return files[FIELD]

@@ -1,17 +1,16 @@
 """OpenAPI 3.1 description of the HTTP API, generated from the records that it answers with."""
 
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
 import malaria_detect
-from malaria_detect.app.server.answers import Answer, Health, properties
+from malaria_detect.app.server.answers import Answer, Health
 from malaria_detect.app.server.multipart import FIELD, FORM
 from malaria_detect.app.server.problems import PROBLEM, ProblemDetails
 from malaria_detect.app.server.reception import Limits
 from malaria_detect.app.server.telemetry import REQUEST_ID
 from malaria_detect.data.images import FORMATS, MAX_BYTES
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
-from malaria_detect.inference.prediction import Prediction
 
 POINT = "operating_point"
 Json = dict[str, Any]
@@ -132,12 +131,6 @@ def schemas() -> Json:
         )
         found |= schema.pop("$defs", {})
         found[kind.__name__] = schema
-    for name in properties():
-        member = vars(Prediction)[name]
-        schema = TypeAdapter(get_type_hints(member.fget)["return"]).json_schema()
-        found["Prediction"]["properties"][name] = schema | {"description": member.__doc__}
-    reason = found["Refusal"]["properties"].pop("reason")
-    found["Refusal"] |= {"properties": {"refusal": reason}}
     for schema in found.values():
         # Records are sent completely, including fields with a default, and nothing else is sent.
         schema["required"] = list(schema["properties"])

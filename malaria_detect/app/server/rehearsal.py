@@ -15,7 +15,7 @@ from malaria_detect.app.widgets import CheckCells, UploadedFile, build_dashboard
 from malaria_detect.data.images import ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.prediction import Prediction, called
+from malaria_detect.inference.prediction import Prediction, decide
 
 _SIDE = 130  # px: an ordinary cell
 
@@ -25,13 +25,12 @@ class _Rehearsed(Detector):
 
     @classmethod
     def like(cls, detector: Detector) -> Self:
-        return cls(detector.network, detector.metadata, detector.point.name, detector.light)
+        return cls(detector.network, detector.metadata, detector.point.name)
 
     def predict(self, image: ImageSource) -> Prediction:
         size, half = read_image(image).size, 0.5
         prediction = Prediction(
-            label=CLASSES[0],
-            decision=called(half, self.point),
+            decision=decide(half, self.point),
             probabilities=dict.fromkeys(CLASSES, half),
             raw_probability_parasitized=half,
             operating_point=self.point.name,

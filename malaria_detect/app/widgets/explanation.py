@@ -6,6 +6,7 @@ from functools import cache
 
 from malaria_detect.app.html_report import as_png
 from malaria_detect.app.widgets.results import SHOWN_SIDE, Result
+from malaria_detect.app.wording import explanation_sentence
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.explain import Explainer, Explanation, heat_layer
 from malaria_detect.inference.detector import Detector
@@ -61,4 +62,4 @@ class ResultExplainer:
         except MalariaDetectError as error:
             return Shown(str(error))
         layer = as_png(heat_layer(explanation), SHOWN_SIDE) if explanation.reliable else b""
-        return Shown(explanation.sentence, layer)
+        return Shown(explanation_sentence(explanation), layer)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from malaria_detect.app.html_report import Checked, as_png, visit_report
-from malaria_detect.app.results_table import row, write_csv
+from malaria_detect.app.results_table import write_csv
 from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
-from malaria_detect.inference.prediction import Prediction, Refusal
+from malaria_detect.inference.prediction import Prediction, Record, Refusal
 
 # px; a card is about 240 px wide, on screens with up to two physical pixels for one.
 SHOWN_SIDE = 480
@@ -62,7 +62,7 @@ def check(detector: Detector, file: UploadedFile, point: OperatingPoint) -> Resu
 def results_csv(results: Sequence[Result]) -> str:
     """Results as CSV, the same table that ``malaria-detect predict --csv`` writes."""
     text = io.StringIO(newline="")
-    write_csv((row(result.name, result.answer) for result in results), text)
+    write_csv((Record.of(result.name, result.answer) for result in results), text)
     return text.getvalue()
 
 

@@ -92,7 +92,7 @@ def serving(limits: ConnectionLimits) -> Iterator[Served]:
 
     async def serve() -> None:
         rules = [("/", Hello), ("/wait", Waiting), ("/echo", Echo)]
-        server = GuardedServer(Application(rules, waiting=served.waiting), limits)  # type: ignore[arg-type]
+        server = GuardedServer(Application(rules, waiting=served.waiting), limits)
         sockets = bind_sockets(0, "127.0.0.1")
         server.add_sockets(sockets)
         served.port = sockets[0].getsockname()[1]

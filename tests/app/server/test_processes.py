@@ -65,6 +65,15 @@ def listens_as(process: psutil.Process, name: str) -> bool:
     return any(name in str(link.laddr) for link in process.net_connections("unix"))
 
 
+def not_listening(server: Server) -> list[psutil.Process]:
+    return [process for process in copies(server) if not listens_as(process, "kernel")]
+
+
+def alone(found: list[psutil.Process]) -> list[psutil.Process]:
+    """The list if it has one member, otherwise an empty one."""
+    return found if len(found) == 1 else []
+
+
 def test_a_visitors_kernel_and_the_workers_are_copies_of_one_process(
     server: Server, picture: dict[str, bytes]
 ) -> None:
@@ -89,13 +98,7 @@ def test_a_dead_worker_is_replaced_and_nobody_notices(server: Server, picture: d
         before = visitor.upload(picture)
         parent = fork_parent(server)
         # A kernel that has just been forked does not listen yet.
-        (worker,) = until(
-            lambda: (
-                len(found := [copy for copy in copies(server) if not listens_as(copy, "kernel")]) == 1
-                and found
-            ),
-            "a single worker",
-        )
+        (worker,) = until(lambda: alone(not_listening(server)), "a single worker")
         worker.kill()
         psutil.wait_procs([worker], timeout=SECONDS)
         assert visitor.upload(picture) == before

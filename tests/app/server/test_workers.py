@@ -23,7 +23,7 @@ from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.explain import Explainer
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.metadata import read_metadata
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.inference.prediction import Prediction, Refusal
 from tests.waiting import SECONDS
 

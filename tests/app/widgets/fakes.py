@@ -62,7 +62,6 @@ def prediction(
     point = point or metadata.point()
     odds = np.log(max(probability, 1e-12) / max(1 - probability, 1e-12))
     return Prediction(
-        label="Parasitized" if probability >= 0.5 else "Uninfected",
         decision="Uninfected",
         probabilities={"Parasitized": probability, "Uninfected": 1 - probability},
         raw_probability_parasitized=float(scaled(odds * metadata.temperature, 1.0)),

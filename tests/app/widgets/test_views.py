@@ -31,7 +31,8 @@ from malaria_detect.app.widgets.scores import NAMES, point_scores, score_table
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit
 from malaria_detect.core.json_io import to_json
 from malaria_detect.evaluation.literature import read_published
-from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, ModelMetadata, metadata_path, sha256_of
+from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, ModelMetadata
+from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.metrics import Estimate, Scores, worst_patients
 from malaria_detect.metrics.formatting import format_estimate, format_percent, format_points
 from malaria_detect.metrics.parasitemia import DetectionLimit, healthy_reading

@@ -1,0 +1,126 @@
+"""The files of a model, ``export.pkl`` and ``export.json``: read together and checked before anything is unpickled.
+
+``export.pkl`` is a pickle: opening it runs the code in it. It is used only if its SHA-256 is the one in its metadata
+and, if :data:`PIN_VARIABLE` is set, the one in that variable.
+"""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from malaria_detect.core.json_io import RecordError, from_json
+from malaria_detect.inference.metadata import SCHEMA_VERSION, MetadataError, ModelMetadata
+
+# Holds the SHA-256 of the only model that may be opened, so that changing both files on a server is not enough.
+PIN_VARIABLE = "MALARIA_DETECT_SHA256"
+_FIX = "Use both files of one release, or train a model with `malaria-detect train`."
+
+
+def metadata_path(model_path: str | os.PathLike[str]) -> Path:
+    """Path of a model's metadata: next to the model, with the suffix ``.json``."""
+    return Path(model_path).with_suffix(".json")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_metadata(model_path: str | os.PathLike[str] = "export.pkl") -> ModelMetadata:
+    """Metadata of a model, after checking that the model belongs to it. Nothing is unpickled.
+
+    Parameters
+    ----------
+    model_path : path
+        The exported learner; its metadata is the file with the same name ending in ``.json``.
+
+    Raises
+    ------
+    MetadataError
+        With the ``reason`` ``missing``, ``unreadable``, ``schema``, ``invalid``, ``wrong_sha256``, ``bad_pin`` or
+        ``wrong_pin``.
+
+    Examples
+    --------
+    >>> read_metadata("export.pkl").architecture
+    'resnet34'
+    """
+    return read_model(model_path)[0]
+
+
+def read_model(model_path: str | os.PathLike[str]) -> tuple[ModelMetadata, bytes]:
+    """Metadata of a model and the content of the model file that was checked against it.
+
+    Parameters and errors are those of :func:`read_metadata`.
+    """
+    model, path = Path(model_path), metadata_path(model_path)
+    for needed in (model, path):
+        if not needed.is_file():
+            raise MetadataError(
+                f"{needed} is missing. A model consists of {model.name} and {path.name}. {_FIX}",
+                reason="missing",
+            )
+    try:
+        data, text = model.read_bytes(), path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MetadataError(
+            f"{model} or {path.name} cannot be read ({error.strerror}).", reason="unreadable"
+        ) from error
+    metadata = _parsed(path, text)
+    found = hashlib.sha256(data).hexdigest()
+    if found != metadata.sha256:
+        raise MetadataError(
+            f"{model} does not belong to {path.name}: its SHA-256 is {found[:12]}…, expected "
+            f"{metadata.sha256[:12]}…. {_FIX}",
+            reason="wrong_sha256",
+        )
+    _check_pin(model, found)
+    return metadata, data
+
+
+def _parsed(path: Path, text: str) -> ModelMetadata:
+    try:
+        content = json.loads(text)
+        version = content["schema_version"]
+        if version not in (2, SCHEMA_VERSION):
+            raise MetadataError(
+                f"{path} has schema version {version}; versions 2 and {SCHEMA_VERSION} can be read. {_FIX}",
+                reason="schema",
+            )
+        return from_json(ModelMetadata, _migrated(content))
+    except (ValueError, KeyError, TypeError, RecordError) as error:
+        raise MetadataError(
+            f"{path} is not valid model metadata ({error!r}). {_FIX}", reason="invalid"
+        ) from error
+
+
+def _migrated(content: dict[str, Any]) -> dict[str, Any]:
+    """Metadata of schema version 2 under the names of version 3, which renamed ``doubt``."""
+    if content["schema_version"] == 2:
+        content = {name if name != "doubt" else "uncertainty": value for name, value in content.items()} | {
+            "schema_version": SCHEMA_VERSION
+        }
+    return content
+
+
+def _check_pin(model: Path, found: str) -> None:
+    pin = os.environ.get(PIN_VARIABLE)
+    if pin is None:
+        return
+    expected = pin.strip().lower()
+    if not re.fullmatch("[0-9a-f]{64}", expected):
+        raise MetadataError(
+            f"{PIN_VARIABLE} is {pin!r}, but must be the 64 hexadecimal digits of a model's SHA-256. Correct it, or "
+            "unset it to allow any model with metadata.",
+            reason="bad_pin",
+        )
+    if found != expected:
+        raise MetadataError(
+            f"{PIN_VARIABLE} allows only the model with SHA-256 {expected[:12]}…, but {model} has {found[:12]}…. "
+            "Use the model of that release, or change the variable.",
+            reason="wrong_pin",
+        )

@@ -1,0 +1,105 @@
+"""Every way to get a result gives the same record."""
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from malaria_detect.app.results_table import COLUMNS
+from malaria_detect.app.widgets.cards import card
+from malaria_detect.app.widgets.results import Result, results_csv
+from malaria_detect.cli import main
+from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.prediction import Record, Refusal
+from tests.app.server.interface import Worker, serving
+
+KEYS = [
+    "path",
+    "decision",
+    "probability_parasitized",
+    "raw_probability_parasitized",
+    "operating_point",
+    "threshold",
+    "uncertain",
+    "width",
+    "height",
+    "warnings",
+    "error",
+]
+
+
+def from_csv(text: str) -> list[dict[str, Any]]:
+    """Rows of the CSV table with the types that JSON has."""
+    numbers = {"true": True, "false": False, "": None}
+    rows = []
+    for row in csv.DictReader(io.StringIO(text)):
+        values: dict[str, Any] = {}
+        for name, cell in row.items():
+            if name == "warnings":
+                values[name] = cell
+            elif name in ("path", "decision", "operating_point", "error"):
+                values[name] = cell or None
+            else:
+                values[name] = numbers[cell.lower()] if cell.lower() in numbers else float(cell)
+        rows.append(values)
+    return rows
+
+
+def test_python_csv_json_http_and_page_give_the_same_record(
+    detector: Detector,
+    sample_cells: Path,
+    shipped_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cells = find_cells(sample_cells).cells
+    paths = [cell.path for cell in cells[:: len(cells) // 4]]
+    paths.append(tmp_path / "broken.png")
+    paths[-1].write_bytes(paths[0].read_bytes()[:200])
+    names = [str(path) for path in paths]
+    screening = detector.at("screening")
+
+    answers = list(screening.predict_many([path.read_bytes() for path in paths]))
+    python = [
+        dataclasses.asdict(Record.of(name, answer)) for name, answer in zip(names, answers, strict=True)
+    ]
+    expected = json.loads(json.dumps(python))
+    assert all(list(record) == KEYS for record in expected)
+    assert [record["error"] is None for record in expected] == [True] * (len(paths) - 1) + [False]
+
+    arguments = ["predict", *names, "--model", str(shipped_model), "--operating-point", "screening"]
+    assert main([*arguments, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == expected
+
+    with serving(Worker(detector)) as server:
+        answer = requests.post(
+            f"{server.address}api/predict?operating_point=screening",
+            files=[("pictures", (name, path.read_bytes())) for name, path in zip(names, paths, strict=True)],
+            timeout=60,
+        )
+    assert answer.json()["results"] == expected
+
+    joined = [record | {"warnings": " ".join(record["warnings"])} for record in expected]
+    assert main(arguments) == 1
+    assert from_csv(capsys.readouterr().out) == joined
+    results = [Result(name, one, b"") for name, one in zip(names, answers, strict=True)]
+    assert from_csv(results_csv(results)) == joined
+    for result, record in zip(results, expected, strict=True):
+        shown = card(result, screening.point)
+        assert shown["kind"] == ("refused" if record["decision"] is None else record["decision"].lower())
+        assert shown["uncertain"] == bool(record["uncertain"])
+
+
+def test_a_refused_image_has_an_error_and_nothing_else() -> None:
+    record = dataclasses.asdict(Record.of("a.png", Refusal("The file is empty.")))
+    assert {name for name, value in record.items() if value} == {"path", "error"}
+
+
+def test_the_csv_columns_are_the_keys_of_the_record() -> None:
+    assert list(COLUMNS) == KEYS
