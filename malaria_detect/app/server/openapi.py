@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
 import malaria_detect
 from malaria_detect.app.server.answers import Answer, Health
 from malaria_detect.app.server.multipart import FIELD, FORM
@@ -41,6 +45,14 @@ _OWN_HEADERS = {
         }
     },
 }
+
+
+class WithUndefined(GenerateJsonSchema):
+    """Schemas in which a number may be null: undefined numbers of the metadata are null in JSON."""
+
+    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
+        """Schema of a number."""
+        return {"type": ["number", "null"]}
 
 
 @dataclass(frozen=True)
@@ -108,17 +120,6 @@ def document(interface: Interface) -> Json:
 
 def schemas() -> Json:
     """JSON schemas of all records that the API answers with, by name."""
-    # Imported here to save memory in servers whose description nobody requests.
-    from pydantic import TypeAdapter
-    from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-    from pydantic_core import core_schema
-
-    class WithUndefined(GenerateJsonSchema):
-        """Schemas in which a number may be null: undefined numbers of the metadata are null in JSON."""
-
-        def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
-            return {"type": ["number", "null"]}
-
     found: Json = {}
     for kind, generator in (
         (Answer, GenerateJsonSchema),

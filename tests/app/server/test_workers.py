@@ -252,7 +252,7 @@ def test_a_kernel_asks_the_servers_workers_and_gets_what_it_would_find_itself(
         called = next(picture for picture in pictures if remote.predict(picture).decision == "Parasitized")
         prediction = detector.predict(called)
         here, there = Explainer(detector).explain(called, prediction), remote.explain(called, prediction)
-        assert here.sentence == there.sentence
+        assert here.finding == there.finding
         assert here.reliable == there.reliable
         np.testing.assert_allclose(here.heat, there.heat, atol=1e-2)
         assert here.marked.shape == there.marked.shape
