@@ -1,15 +1,15 @@
-# The page and the HTTP interface in a container; docs/deployment.md tells how to run it.
+# The page and the HTTP API in a container; the how-to guide for deployment explains how to run it.
 FROM python:3.11-slim AS build
 
-# PyTorch's CPU builds: the CUDA builds are several gigabytes larger, and a container has no GPU.
+# CPU builds of PyTorch: CUDA builds are several gigabytes larger, and the container uses no GPU.
 ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /app
-# requirements.txt installs the package from its folder: so much of it is needed for that, and code that changes later
-# leaves this layer as it is.
+# requirements.txt installs the package from its folder. Only the files needed for that are copied here, so that changed
+# code does not invalidate this layer.
 COPY requirements.txt pyproject.toml README.md LICENSE ./
 COPY malaria_detect/__init__.py malaria_detect/__init__.py
 RUN pip install -r requirements.txt
@@ -17,20 +17,19 @@ RUN pip install -r requirements.txt
 
 FROM python:3.11-slim
 
-# HOME and everything that looks for a place of its own (Jupyter, IPython, matplotlib, fastai) is /tmp: nothing else is
-# written to, so that the root may be read-only.
+# HOME, where Jupyter, IPython, matplotlib and fastai write, is /tmp: the rest of the file system may be read-only.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
-# A new model is a new layer of its own, and code that changes leaves this one as it is.
+# The model has a layer of its own, which changed code does not invalidate.
 COPY export.pkl export.json ./
 COPY LICENSE dashboard.ipynb voila.json ./
 COPY reports/*.json reports/
 COPY malaria_detect malaria_detect
-# Compiled here, as nothing can be written later.
+# Compiled here, because nothing can be written later.
 RUN python -m compileall -q malaria_detect
 
 USER 10001:10001

@@ -1,4 +1,4 @@
-"""A page in a real browser, timed from within."""
+"""Times of a page, measured inside a real browser."""
 
 import json
 import shutil
@@ -10,31 +10,26 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 TIMER = Path(__file__).with_name("timer.js")
-PATIENCE = 120_000  # ms
+PATIENCE = 300_000  # ms
 TIMES = ("usable", "chosen", "pressed", "answered")
 QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
 
 @dataclass(frozen=True)
 class Look:
-    """Where a page has what is timed: CSS selectors.
+    """CSS selectors of what is timed on a page.
 
     Attributes
     ----------
     button : str
-        Uploads.
+        Opens the upload dialogue.
     answer : str
-        Comes, or changes its text, with an answer.
+        Appears, or changes its text, with an answer.
     press : str, optional
-        Has to be pressed after the upload.
+        Must be pressed after the upload.
     """
 
     button: str
@@ -52,7 +47,7 @@ PLAIN = Look(
 
 @dataclass(frozen=True)
 class Answer:
-    """Milliseconds until an answer stood in the page."""
+    """Milliseconds until an answer was visible."""
 
     from_file: float
     from_press: float | None
@@ -70,7 +65,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class TimedPage:
-    """A page that was opened by a visitor with an empty cache.
+    """A page opened by a visitor with an empty cache.
 
     Parameters
     ----------
@@ -81,7 +76,7 @@ class TimedPage:
     Attributes
     ----------
     usable : float
-        Milliseconds from navigation to the first moment at which a click on the button would have hit it.
+        Milliseconds from navigation until a click on the button would hit it.
     """
 
     def __init__(self, browser: Browser, address: str, look: Look) -> None:
@@ -94,7 +89,7 @@ class TimedPage:
         self.usable = self._times("usable")["usable"]
 
     def ask(self, picture: Path) -> Answer:
-        """Upload a picture by the dialogue of the page's button, and wait for its answer."""
+        """Upload an image with the dialogue of the page's button, and wait for its answer."""
         self._page.evaluate("startTimer()")
         with self._page.expect_file_chooser() as chooser:
             self._page.locator(self._look.button).first.click()
@@ -106,12 +101,12 @@ class TimedPage:
         )
 
     def leave(self) -> None:
-        """Leave as a visitor does, who goes elsewhere."""
+        """Leave the page for another one."""
         self._page.goto("about:blank")
         self._context.close()
 
     def _times(self, last: str) -> dict[str, float]:
-        """The page's times, as soon as the last one is there."""
+        """The page's times, as soon as the last one is known."""
         self._page.locator(f"html[data-{last}]").wait_for(state="attached", timeout=PATIENCE)
         told: dict[str, str] = self._page.evaluate("({...document.documentElement.dataset})")
         return {name: float(told[name]) for name in TIMES if name in told}
@@ -119,7 +114,7 @@ class TimedPage:
 
 @contextmanager
 def open_pages(browser: Browser, address: str, look: Look, number: int) -> Iterator[Sequence[TimedPage]]:
-    """Some visitors' pages, one opened after the other; left when the block ends."""
+    """Pages of several visitors, opened one after the other and left at the end of the block."""
     pages: list[TimedPage] = []
     try:
         pages.extend(TimedPage(browser, address, look) for _ in range(number))

@@ -1,4 +1,4 @@
-"""Visitors without a browser: some who all upload at the same time, and many who come one after another."""
+"""Visitors without a browser: a group that uploads at the same time, and a long series of single visitors."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ SAME = 0.005
 
 @dataclass(frozen=True)
 class Known:
-    """What the command line says about a cell."""
+    """The answer of the command line for a cell."""
 
     path: Path
     decision: str
@@ -31,26 +31,19 @@ class Known:
 
 
 def known_answers(paths: Sequence[Path], model: Path) -> list[Known]:
-    """Ask the command line, whose process ends before anything is measured: what it shares would not count."""
-    command = [
-        sys.executable,
-        "-m",
-        "malaria_detect",
-        "predict",
-        *map(str, paths),
-        "--json",
-        f"--model={model}",
-    ]
+    """Answers of the command line, whose process ends before the measurement and shares no memory with the server."""
+    program = [sys.executable, "-m", "malaria_detect", "predict"]
+    command = [*program, *map(str, paths), "--json", f"--model={model}"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT)
     rows = json.loads(said.stdout)
     return [
-        Known(path, row["label"].lower(), float(row["probability_parasitized"]))
+        Known(path, row["decision"].lower(), float(row["probability_parasitized"]))
         for path, row in zip(paths, rows, strict=True)
     ]
 
 
 def is_right(card: Card, known: Known) -> bool:
-    """Whether a card says what the command line says.
+    """Whether a card agrees with the command line.
 
     Examples
     --------
@@ -67,7 +60,7 @@ def is_right(card: Card, known: Known) -> bool:
 
 
 def after_a_visit(server: Server, one: Known) -> float:
-    """Megabytes of everything, what is shared counted once, after a visitor had an answer and left."""
+    """Megabytes of all processes, shared memory counted once, after one visitor has left."""
     with Visitor(server.address) as visitor:
         visitor.upload({one.path.name: one.path.read_bytes()})
     server.wait_until_quiet()
@@ -75,7 +68,7 @@ def after_a_visit(server: Server, one: Known) -> float:
 
 
 def crowd(server: Server, known: Sequence[Known], visitors: int, pictures: int) -> dict[str, Any]:
-    """Visitors who come at the same time, and then all upload at the same time."""
+    """Measure visitors who arrive at the same time, and then upload at the same time."""
     together = threading.Barrier(visitors)
     shares = [known[start : start + pictures] for start in range(0, len(known), pictures)]
 
@@ -109,7 +102,7 @@ def crowd(server: Server, known: Sequence[Known], visitors: int, pictures: int) 
 
 
 def series(server: Server, known: Sequence[Known], visitors: int) -> dict[str, Any]:
-    """Visitors who come one after another, upload a cell, read its answer and leave."""
+    """Measure visitors who come one after another, upload one cell, read its answer and leave."""
     turns = itertools.cycle(known)
 
     def visit() -> bool:

@@ -1,4 +1,4 @@
-"""A server that is measured: its process and all that descend from it, their memory, when they are at rest."""
+"""The processes of a measured server: their memory, and whether they are at rest."""
 
 import contextlib
 import os
@@ -20,19 +20,19 @@ import psutil
 MEGABYTE = 1e6
 START_SECONDS = 120
 QUIET_SECONDS = 180
-# The server waits for two seconds (voila.json's fill_delay) before it fills its pool: a shorter rest proves nothing.
+# Longer than the two seconds (fill_delay in voila.json) that the server waits before it fills its pool.
 REST_SECONDS = 2.5
 REST_SHARE = 0.06
 POLL_SECONDS = 0.25
-# Below those that Linux gives to connections by itself.
+# Below the ports that Linux assigns to outgoing connections.
 _OWN_PORTS = (20_000, 32_000)
-# The sampler may take so much of one core.
+# Share of one core that the sampler may use.
 SAMPLER_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a process tree looked like at a time: its processes, and the seconds of a core they have used."""
+    """State of a process tree: its processes, and the processor seconds that they have used."""
 
     at: float
     processes: frozenset[int]
@@ -40,12 +40,12 @@ class Load:
 
 
 def at_rest(loads: Sequence[Load]) -> bool:
-    """Whether a tree has been at rest for :data:`REST_SECONDS`, up to the last look.
+    """Whether a process tree has been at rest for the last :data:`REST_SECONDS`.
 
     Parameters
     ----------
     loads : sequence of Load
-        One look after the other.
+        In the order of time.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def at_rest(loads: Sequence[Load]) -> bool:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: where its page is, and its first process."""
+    """A running server: address of its page, and its main process."""
 
     address: str
     process: psutil.Process
@@ -74,25 +74,25 @@ class Server:
         return [self.process, *self.process.children(recursive=True)]
 
     def private(self) -> float:
-        """Megabytes that only one of the processes has (USS), summed up: what ends with them."""
+        """Megabytes that are not shared between the processes (sum of USS)."""
         return self._sum(lambda process: process.memory_full_info().uss) / MEGABYTE
 
     def proportional(self) -> float:
-        """Megabytes of everything, what is shared counted once (PSS)."""
+        """Megabytes of all processes, shared memory counted once (sum of PSS)."""
         return self._sum(lambda process: process.memory_full_info().pss) / MEGABYTE
 
     def descriptors(self) -> int:
-        """Open files, sockets and pipes of the first process."""
+        """Open files, sockets and pipes of the main process."""
         return int(self.process.num_fds())
 
     def load(self) -> Load:
-        """A look at the tree."""
+        """The current state of the process tree."""
         tree = self.tree()
         used = self._sum(lambda process: sum(process.cpu_times()[:2]), tree)
         return Load(time.monotonic(), frozenset(process.pid for process in tree), used)
 
     def wait_until_quiet(self) -> None:
-        """Wait until kernels are started, ended and at rest.
+        """Wait until no kernel is starting, ending or working.
 
         Raises
         ------
@@ -111,19 +111,19 @@ class Server:
     ) -> float:
         total = 0.0
         for process in self.tree() if tree is None else tree:
-            # Ended meanwhile: it has nothing any more.
+            # It has ended meanwhile.
             with contextlib.suppress(psutil.NoSuchProcess):
                 total += measure(process)
         return total
 
 
 class PeakMemory:
-    """Within a ``with``, looks again and again how much memory a server has.
+    """Samples a server's memory within a ``with`` block.
 
     Attributes
     ----------
     megabytes : float
-        The most that was seen.
+        Largest sample.
     """
 
     def __init__(self, server: Server) -> None:
@@ -151,7 +151,7 @@ class PeakMemory:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on, and that no connection to elsewhere gets before it is used."""
+    """A free port of this machine that the system does not assign to outgoing connections."""
     for port in random.sample(range(*_OWN_PORTS), len(range(*_OWN_PORTS))):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -161,19 +161,19 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: Callable[[int], Sequence[str]], folder: Path) -> Iterator[Server]:
-    """Run a server until the block ends, and see that nothing of it is left.
+    """Run a server until the block ends, and check that no process remains.
 
     Parameters
     ----------
     command : callable
-        Gives the command line for a port.
+        Returns the command line for a port.
     folder : Path
-        Where it is started.
+        Working directory.
 
     Raises
     ------
     RuntimeError
-        Where it does not listen in time, or leaves processes behind; with what it said.
+        If the server does not start in time, with its output, or leaves processes behind.
     """
     port = free_port()
     with tempfile.TemporaryDirectory() as place:

@@ -1,11 +1,11 @@
-"""What visitors get and cost, against the page that tutorials teach (``benchmarks/plain``), in one run.
+"""Compare the page with one written as in tutorials (``benchmarks/plain``): speed and memory of visitors.
 
     python -m benchmarks.serve [--cells DIR] [--model export.pkl] [--rounds 5] [--answers 12] [--further 4]
                                [--visitors 20] [--pictures 5] [--series 200]
 
-Ours and the plain page are asked in turns by a headless Chromium, each page by a visitor with an empty cache, on
-servers that are at rest. Then ours alone: visitors who upload at the same time, and visitors who come one after
-another; these have no browser (:mod:`benchmarks.visitors`), as a machine of two cores could not carry so many.
+A headless Chromium opens both pages in turns, each time as a visitor with an empty cache, on servers at rest. The page
+alone is then used by visitors who upload at the same time, and by visitors who come one after another. These have no
+browser (:mod:`benchmarks.visitors`), because a machine with two cores cannot run so many.
 """
 
 import argparse
@@ -32,7 +32,7 @@ POOL = 1
 
 @dataclass(frozen=True)
 class Bar:
-    """A figure and what it has to be."""
+    """A measured value and its limit."""
 
     value: float
     at_least: float | None = None
@@ -40,13 +40,13 @@ class Bar:
 
     @property
     def met(self) -> bool:
-        """Whether it is."""
+        """Whether the value is within the limit."""
         return (self.at_least is None or self.value >= self.at_least) and (
             self.at_most is None or self.value <= self.at_most
         )
 
     def as_json(self) -> dict[str, Any]:
-        """For the report."""
+        """The bar as a JSON object for the report."""
         limits = {"at_least": self.at_least, "at_most": self.at_most}
         return {
             "value": round(self.value, 3),
@@ -56,7 +56,7 @@ class Bar:
 
 
 def ours_command(pool: int, port: int) -> list[str]:
-    """Our server's command line."""
+    """Command line of our server."""
     return [
         *(sys.executable, "-m", "malaria_detect", "serve", "--host", "127.0.0.1"),
         *("--port", str(port), "--pool", str(pool)),
@@ -64,18 +64,18 @@ def ours_command(pool: int, port: int) -> list[str]:
 
 
 def plain_command(port: int) -> list[str]:
-    """The plain page's: stock Voila with its own settings."""
+    """Command line of the plain page: Voila with its default settings."""
     voila = str(Path(sys.executable).with_name("voila"))
     return [voila, "plain.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}"]
 
 
 def median(values: Sequence[float]) -> float:
-    """Median, to a tenth."""
+    """Median, rounded to a tenth."""
     return round(statistics.median(values), 1)
 
 
 def usable(browser: Browser, servers: Mapping[str, tuple[Server, Look]], rounds: int) -> dict[str, float]:
-    """Milliseconds until the page can be used; one round more is run, which does not count."""
+    """Milliseconds until the page can be used; a first round does not count."""
     times: dict[str, list[float]] = {name: [] for name in servers}
     for _, (name, (server, look)) in itertools.product(range(rounds + 1), servers.items()):
         server.wait_until_quiet()
@@ -87,7 +87,7 @@ def usable(browser: Browser, servers: Mapping[str, tuple[Server, Look]], rounds:
 
 
 def answers(browser: Browser, ours: Server, plain: Server, paths: Sequence[Path]) -> dict[str, float]:
-    """Milliseconds until the answer is seen; the first cell of each does not count."""
+    """Milliseconds until the answer is visible; the first cell of each page does not count."""
     with (
         open_pages(browser, ours.address, OURS, 1) as (page,),
         open_pages(browser, plain.address, PLAIN, 1) as (plain_page,),
@@ -106,9 +106,9 @@ def answers(browser: Browser, ours: Server, plain: Server, paths: Sequence[Path]
 def private_memory(
     browser: Browser, server: Server, look: Look, paths: Iterator[Path], further: int
 ) -> float:
-    """Megabytes that a further visitor's open page costs, with a cell answered; the first two visitors do not count.
+    """Megabytes for each further visitor with an open page and one answer; the first two visitors do not count.
 
-    Those still have pages of torch's libraries to themselves, which all later ones share.
+    Their kernels still have private pages of torch's libraries, which all later kernels share.
     """
     with open_pages(browser, server.address, look, 2) as first:
         for page in first:
@@ -124,7 +124,7 @@ def private_memory(
 
 
 def bars(found: Mapping[str, Any]) -> dict[str, Bar]:
-    """What was found, against what is wanted; ratios are the plain page's figure over ours."""
+    """Results and their limits; ratios are those of the plain page to ours."""
     usable, answer, private = found["usable_ms"], found["answer_ms"], found["private_mb"]
     crowd, series = found["crowd"], found["series"]
     return {
@@ -133,7 +133,7 @@ def bars(found: Mapping[str, Any]) -> dict[str, Bar]:
         "usable_warm_ratio": Bar(usable["plain"] / usable["warm"], at_least=5),
         "usable_warm_ms": Bar(usable["warm"], at_most=1000),
         "usable_cold_ratio": Bar(usable["plain"] / usable["cold"], at_least=2),
-        # The plain page's click without the upload before it: the harder of the two comparisons.
+        # Without the upload in the plain page's time: the harder comparison.
         "answer_ratio": Bar(answer["plain_from_press"] / answer["ours"], at_least=3),
         "crowd_right": Bar(crowd["right"], at_least=crowd["visitors"] * crowd["pictures"]),
         "crowd_answered_longest_s": Bar(crowd["answered_longest_s"], at_most=5),
@@ -156,10 +156,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
     with ExitStack() as stack:
         browser = stack.enter_context(chromium())
-        warm, plain = (
-            stack.enter_context(ours(POOL)),
-            stack.enter_context(running(plain_command, PLAIN_FOLDER)),
-        )
+        warm = stack.enter_context(ours(POOL))
+        plain = stack.enter_context(running(plain_command, PLAIN_FOLDER))
         with ours(0) as cold:
             servers = {"warm": (warm, OURS), "cold": (cold, OURS), "plain": (plain, PLAIN)}
             usable_ms = usable(browser, servers, options.rounds)
@@ -179,9 +177,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         print("visitors one after another:", one_by_one, flush=True)
     return {
         "pool": POOL,
-        "rounds": options.rounds,
-        "answers": options.answers,
-        "further": options.further,
+        **{name: getattr(options, name) for name in ("rounds", "answers", "further")},
         "usable_ms": usable_ms,
         "answer_ms": answer_ms,
         "private_mb": private_mb,
@@ -192,7 +188,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print every figure beside what is wanted, and write the report."""
+    """Measure, print all values with their limits, and write the report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -208,7 +204,7 @@ def main() -> None:
     reached = bars(found)
     for name, bar in reached.items():
         print(f"{name:>26}: {json.dumps(bar.as_json())}")
-    # Imports torch, whose libraries would have been shared with the servers while they were measured.
+    # Imported here, because it imports torch, whose libraries would have been shared with the measured servers.
     from benchmarks.results import write
 
     write("serve-speed.json", {**found, "bars": {name: bar.as_json() for name, bar in reached.items()}})

@@ -1,6 +1,6 @@
-"""A visitor without a browser: does over HTTP and websocket what the page's scripts do.
+"""A visitor without a browser, who does over HTTP and websocket what the page's scripts do.
 
-Many of them fit beside a server on a small machine, which browsers do not. Tests and ``benchmarks.serve`` use it.
+Unlike browsers, many of them fit on a small machine together with a server. Used by tests and ``benchmarks.serve``.
 
 Examples
 --------
@@ -35,18 +35,18 @@ from websockets.typing import Origin, Subprotocol
 from malaria_detect.data.nlm_cells import CLASSES
 
 PROTOCOL = Subprotocol("v1.kernel.websocket.jupyter.org")
-# What hangs is an error: a page that never comes, an answer that never comes.
-PATIENCE = 120.0
+# s: a page or an answer that takes longer never comes.
+PATIENCE = 300.0
 _CONFIG = re.compile(r'<script id="jupyter-config-data"[^>]*>\s*(\{.*?\})\s*</script>', re.DOTALL)
 
 
 class VisitError(RuntimeError):
-    """The server did not do what the page needs; the message says what came instead."""
+    """The server did not do what the page needs; the message says what happened instead."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message of Jupyter's protocol, as far as it is used here."""
+    """The parts of a message of Jupyter's protocol that are used here."""
 
     kind: str
     parent: str
@@ -55,7 +55,7 @@ class Message:
 
     @property
     def sent(self) -> dict[str, Any]:
-        """What a widget sent of its own accord (``Widget.send``); empty for all other messages."""
+        """Content that a widget sent with ``Widget.send``; empty for all other messages."""
         data = self.content.get("data", {}) if self.kind == "comm_msg" else {}
         content: dict[str, Any] = data.get("content", {}) if data.get("method") == "custom" else {}
         return content
@@ -63,7 +63,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Card:
-    """What stands on one card; the probability of parasitized, calibrated, is None where there is no answer."""
+    """One card; the calibrated probability of parasitized is None if there is no answer."""
 
     name: str
     kind: str
@@ -71,30 +71,30 @@ class Card:
 
 
 class Visitor:
-    """Opens the page at once; leaves it, as a closed tab does, with :meth:`leave` or at the end of a ``with``.
+    """A visitor who opens the page, and leaves it with :meth:`leave` or at the end of a ``with``.
 
     Parameters
     ----------
     address : str
-        The page's, ending with a slash.
+        Address of the page, ending with a slash.
     patience : float
-        Seconds after which an answer that did not come is an error.
+        Seconds after which a missing answer is an error.
 
     Attributes
     ----------
     kernel : str
         Id of this visitor's kernel.
     session : requests.Session
-        Cookies as the browser would hold them.
+        Has the cookies that a browser would have.
     printed : str
-        What the kernel printed so far, which no page shows.
+        Output of the kernel so far, which the page does not show.
 
     Raises
     ------
     VisitError
-        Where the page has no kernel or not the widgets that it should have.
+        If the page has no kernel or not the expected widgets.
     requests.RequestException, websockets.WebSocketException, TimeoutError
-        Where the server refuses or does not answer.
+        If the server refuses or does not answer.
     """
 
     def __init__(self, address: str, patience: float = PATIENCE) -> None:
@@ -122,24 +122,24 @@ class Visitor:
         self.leave()
 
     def upload(self, pictures: Mapping[str, bytes]) -> list[Card]:
-        """Upload images at once and wait for all their cards.
+        """Upload several images at once and wait for all their cards.
 
         Parameters
         ----------
         pictures : mapping of str to bytes
-            From name to the file's content.
+            Content of each file, by name.
 
         Returns
         -------
         list of Card
-            In the order of the pictures.
+            In the order of the images.
 
         Raises
         ------
         VisitError
-            Where the page refuses them, or says that they could not be checked.
+            If the page refuses the images, or reports a problem.
         TimeoutError
-            Where the cards do not come in time.
+            If the cards do not arrive in time.
         """
         self._send_to(self._upload, {"type": "upload", "names": list(pictures)}, list(pictures.values()))
         cards = []
@@ -156,8 +156,8 @@ class Visitor:
         raise AssertionError("unreachable: messages end with an error")
 
     def leave(self) -> None:
-        """Leave as the page does: its script asks the server to end the kernel, and the websocket breaks off."""
-        # Voila never sets this cookie; the page's own script does, and Voila's hands it back.
+        """Leave as the page does: its script asks the server to end the kernel, and the websocket is closed."""
+        # Voila does not set this cookie; the page's own script does, and Voila's script sends it back.
         token = secrets.token_hex(16)
         self.session.cookies.set("_xsrf", token)
         address = urljoin(self.address, f"voila/api/shutdown/{self.kernel}")
@@ -184,7 +184,7 @@ class Visitor:
 
     def _connect(self) -> AbstractContextManager[ClientConnection]:
         place = urljoin(self.address, f"api/kernels/{self.kernel}/channels?session_id={self._id}")
-        # Those that a browser would send there: some are for certain paths only.
+        # The cookies that a browser would send: some are limited to certain paths.
         cookies = get_cookie_header(self.session.cookies, requests.Request("GET", place).prepare())
         return connect(
             re.sub("^http", "ws", place),
@@ -198,7 +198,7 @@ class Visitor:
         )
 
     def _find_widgets(self) -> tuple[str, str]:
-        """Comm ids of the upload and of the cards, after every widget told its state as the page asks it to."""
+        """Comm ids of the upload and the cards, after every widget has sent its state, which the page requests."""
         self._send("kernel_info_request", {})
         asked = self._send("comm_info_request", {"target_name": "jupyter.widget"})
         comms = next(
@@ -239,7 +239,7 @@ class Visitor:
         return number
 
     def _messages(self) -> Iterator[Message]:
-        """What comes, until nothing comes for too long."""
+        """Messages of the kernel, until none arrives for too long."""
         deadline = time.monotonic() + self.patience
         while True:
             frame = self._socket.recv(timeout=max(0.0, deadline - time.monotonic()))

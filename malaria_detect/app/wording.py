@@ -101,7 +101,7 @@ def notes(answer: Prediction) -> list[str]:
     """Reasons to look at a cell yourself; most cells have none."""
     found = list(answer.warnings)
     other = next(name for name in CLASSES if name != answer.decision)
-    if answer.probabilities[answer.decision] < answer.probabilities[other]:
+    if answer.probabilities[answer.decision] < 0.5:
         found.insert(
             0,
             f"Called {answer.decision.lower()} at the operating point “{answer.operating_point}”, although "

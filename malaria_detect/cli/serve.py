@@ -14,35 +14,35 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     serve = commands.add_parser(
         "serve",
-        help="serve the page and the HTTP interface",
-        description=f"Serve {NOTEBOOK} of this folder as a page, and predictions over HTTP beside it, until Ctrl-C. "
-        "Further settings stand in voila.json.",
+        help="serve the page and the HTTP API",
+        description=f"Serve {NOTEBOOK} in the current folder as a web page, together with the HTTP API, until Ctrl-C. "
+        "voila.json has further settings.",
     )
     serve.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s); 0.0.0.0 for all"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s); 0.0.0.0 for all addresses",
     )
     serve.add_argument("--port", type=_positive, default=8866, help="port (default: %(default)s)")
     serve.add_argument(
         "--api-token",
         metavar="TOKEN",
         default=os.environ.get(TOKEN_VARIABLE),
-        help=f"demand this bearer token for the HTTP interface; better set in {TOKEN_VARIABLE}, as others on this "
-        "machine see command lines",
+        help=f"bearer token that the HTTP API requires; safer in {TOKEN_VARIABLE}, because other users of this machine "
+        "can see command lines",
     )
     serve.add_argument(
         "--workers",
         type=_positive,
         metavar="N",
-        help="processes that predict (default: one, or two from four processors on)",
+        help="number of prediction processes (default: 1, or 2 with four or more processors)",
     )
-    serve.add_argument(
-        "--pool", type=_whole, metavar="N", help="sessions that are ready before a visitor comes"
-    )
+    serve.add_argument("--pool", type=_whole, metavar="N", help="sessions kept ready for the next visitors")
     serve.add_argument(
         "--max-visitors",
         type=_positive,
         metavar="N",
-        help="sessions at once; further visitors are told to come later",
+        help="visitors at the same time; further visitors get an error page",
     )
     serve.set_defaults(run=_serve)
 
@@ -51,15 +51,14 @@ def _serve(options: argparse.Namespace) -> int:
     for needed in (NOTEBOOK, SETTINGS):
         if not Path(needed).is_file():
             raise MalariaDetectError(
-                f"There is no {needed} in this folder: start `malaria-detect serve` where it and export.pkl are."
+                f"There is no {needed} in this folder. Run `malaria-detect serve` in the project's folder."
             )
-    # Kernels and workers, which inherit the environment, have no need of it.
+    # Kernels and workers inherit the environment, but must not know the token.
     os.environ.pop(TOKEN_VARIABLE, None)
-    # Voila and Jupyter's server take a second to import: only when they are needed.
-    from malaria_detect.app.server.app import serve
+    # Imported here, because Voila and the Jupyter server take a second to import.
+    from malaria_detect.app.server.app import ServeOptions, serve
 
-    serve(
-        NOTEBOOK,
+    chosen = ServeOptions(
         host=options.host,
         port=options.port,
         api_token=options.api_token,
@@ -67,6 +66,7 @@ def _serve(options: argparse.Namespace) -> int:
         pool=options.pool,
         max_visitors=options.max_visitors,
     )
+    serve(NOTEBOOK, chosen)
     return 0
 
 
@@ -76,7 +76,7 @@ def _whole(text: str, least: int = 0, most: int = 65_535) -> int:
     except ValueError:
         number = least - 1
     if not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
     return number
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE
-from tests.browser.served import CHROMIUM, PROJECT, Server, leave, open_page, served_page
+from tests.browser.served import CHROMIUM, PROJECT, READY_MILLISECONDS, Server, leave, open_page, served_page
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,7 @@ def visit(
 
     def come() -> Page:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+        context.set_default_timeout(READY_MILLISECONDS)
         context.on("request", lambda request: asked.append(request.url))
         context.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         context.on("weberror", lambda error: complaints.append(str(error.error)))

@@ -1,5 +1,6 @@
 """The page as visitors get it: the server on a free port, and a headless Chromium that opens it."""
 
+import json
 import os
 import shutil
 import signal
@@ -16,12 +17,13 @@ import psutil
 from playwright.sync_api import BrowserContext, Page
 
 from benchmarks.processes import free_port
+from tests.waiting import SECONDS, until
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium")
-START_SECONDS = 60
-# A new visitor's kernel imports torch and opens the model; on a busy machine that takes a while.
-READY_MILLISECONDS = 120_000
+READY_MILLISECONDS = 1000 * SECONDS
+# What the server reads of its folder.
+FILES = ("dashboard.ipynb", "export.pkl", "export.json", "voila.json")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,21 @@ class Server:
 
     address: str
     process: psutil.Process
+
+
+def page_folder(folder: Path, **settings: Mapping[str, object]) -> Path:
+    """Fill a folder with links to what the server reads, and with voila.json, changed by some settings.
+
+    Its empty folder ``temporary`` is for :func:`served_page`.
+    """
+    for name in FILES[:-1]:
+        (folder / name).symlink_to(PROJECT / name)
+    read = json.loads((PROJECT / FILES[-1]).read_text(encoding="utf-8"))
+    for owner, values in settings.items():
+        read.setdefault(owner, {}).update(values)
+    (folder / FILES[-1]).write_text(json.dumps(read), encoding="utf-8")
+    (folder / "temporary").mkdir()
+    return folder
 
 
 @contextmanager
@@ -81,20 +98,17 @@ def served_page(
             yield Server(f"http://127.0.0.1:{port}/", psutil.Process(process.pid))
         finally:
             process.send_signal(end)
-            process.wait(timeout=60)
+            process.wait(timeout=SECONDS)
 
 
 def _wait_until_bound(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    for _ in range(START_SECONDS * 5):
+    def is_bound_or_has_ended() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        try:
-            process.wait(timeout=0.2)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    raise RuntimeError(f"the server did not come up:\n{log.read_text(encoding='utf-8')}")
+            return probe.connect_ex(("127.0.0.1", port)) == 0 or process.poll() is not None
+
+    until(is_bound_or_has_ended, "the server's start")
+    if process.poll() is not None:
+        raise RuntimeError(f"the server did not start:\n{log.read_text(encoding='utf-8')}")
 
 
 def open_page(context: BrowserContext, address: str) -> Page:

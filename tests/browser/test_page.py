@@ -20,11 +20,18 @@ from malaria_detect.data.images import MAX_BYTES
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
 from malaria_detect.inference.model_files import read_metadata
 from tests.app.widgets.fakes import FIRST_FIGURES
-from tests.browser.served import PROJECT, Server, leave, open_page, upload, wait_until_ready
+from tests.browser.served import (
+    PROJECT,
+    READY_MILLISECONDS,
+    Server,
+    leave,
+    open_page,
+    upload,
+    wait_until_ready,
+)
 
-WORK = 60_000  # ms: pictures are checked while other things run on the same machine
 VIEWS = ("Check cells", "How good is it", "About")
-expect.set_options(timeout=WORK)
+expect.set_options(timeout=READY_MILLISECONDS)
 
 
 def cards(page: Page) -> Locator:
@@ -485,7 +492,7 @@ def test_a_visitor_who_leaves_takes_the_kernel_along(visitor: Page, server: Serv
         and any(name in str(link.laddr) for link in process.net_connections("unix"))
     ]
     leave(page)
-    gone, _ = psutil.wait_procs([kernel], timeout=30)
+    gone, _ = psutil.wait_procs([kernel], timeout=READY_MILLISECONDS / 1000)
     assert gone == [kernel]
 
 

@@ -1,1 +1,1 @@
-"""How the page and the HTTP interface run: :mod:`malaria_detect.app.server.app` is the server, the rest its parts."""
+"""The web server of the page and the HTTP API: :mod:`malaria_detect.app.server.app` starts it."""

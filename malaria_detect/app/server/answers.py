@@ -1,4 +1,4 @@
-"""What the HTTP interface answers."""
+"""Records that the HTTP API answers with."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -10,16 +10,16 @@ from malaria_detect.inference.prediction import Record
 
 @dataclass(frozen=True)
 class ModelName:
-    """The model that answered.
+    """The model behind an answer.
 
     Attributes
     ----------
     file_name, sha256 : str
-        Of the exported learner; its metadata is at ``/api/model``.
+        Exported learner; its metadata is at ``/api/model``.
     architecture, created : str
         From the metadata; the day as YYYY-MM-DD.
     version : str
-        Of malaria_detect, which runs it.
+        Version of malaria_detect.
     """
 
     file_name: str
@@ -30,7 +30,7 @@ class ModelName:
 
     @classmethod
     def of(cls, metadata: ModelMetadata) -> "ModelName":
-        """What metadata says of its model."""
+        """The model that metadata describes."""
         return cls(
             file_name=metadata.file_name,
             sha256=metadata.sha256,
@@ -42,19 +42,19 @@ class ModelName:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says of all pictures of a request.
+    """Results for all images of a request.
 
     Attributes
     ----------
     model : ModelName
     operating_point : str
-        The one that was decided at.
+        Operating point of the decisions.
     request_id : str
-        As in the header X-Request-Id and in the server's log.
+        Id of the request, as in the header X-Request-Id and in the server's log.
     research_use : str
-        Stands wherever results stand.
+        Statement that comes with all results.
     results : tuple of Record
-        One for each image, in order; ``path`` is the file name in the request.
+        One per image, in the order of the request; ``path`` is the file name in the request.
     """
 
     model: ModelName
@@ -64,12 +64,12 @@ class Answer:
     research_use: str = RESEARCH_USE
 
     def plain(self) -> dict[str, Any]:
-        """For ``json.dumps``."""
+        """The answer as an object for ``json.dumps``."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Health:
-    """The server takes pictures."""
+    """The server accepts images."""
 
     status: Literal["ok"] = "ok"

@@ -1,6 +1,6 @@
-"""The HTTP interface: pictures in, the model's answers out, on the port of the page.
+"""The HTTP API: classifies uploaded images, on the same port as the page.
 
-It decodes no picture and knows no torch: encoded files go to the prediction workers as they came.
+It neither decodes images nor imports torch: the files go to the prediction workers unchanged.
 """
 
 import asyncio
@@ -25,29 +25,30 @@ from malaria_detect.inference.prediction import Prediction, Record, Refusal
 
 __all__ = ["Limits", "api_rules"]
 
-# What nginx logs for a client that left before its answer; never sent.
+# Status that nginx logs for a client that left before its answer; it is never sent.
 _CLIENT_LEFT = 499
 
 
 @stream_request_body
 class Predict(ServiceHandler):
-    """Pictures in, answers out."""
+    """Classifies the images of a request."""
 
     route = "/api/predict"
 
     def initialize(self, service: Service, telemetry: Telemetry) -> None:
-        """Take what the rules carry."""
+        """Keep the arguments of the application's rule."""
         super().initialize(service, telemetry)
         self.pictures = 0
         self._upload: Upload | None = None
         self._answering: asyncio.Task[list[Prediction | Refusal]] | None = None
         self._body_is_read = False
+        self._is_answered = False
         self._left = False
 
     def prepare(self) -> None:
-        """Refuse what can be refused before the body is read."""
+        """Reject invalid requests before the body is read."""
         connection = cast(HTTP1Connection, self.request.connection)
-        # Bodies are measured here as they come in, so that too much gets 413: tornado itself would say a bare 400.
+        # The body is measured while it arrives, so that a large one gets 413; tornado itself would answer 400.
         connection.set_max_body_size(sys.maxsize)
         connection.set_body_timeout(self.service.limits.body_seconds)
         if self.request.method not in self.allowed():
@@ -56,21 +57,21 @@ class Predict(ServiceHandler):
         self._boundary = boundary_of(self.request.headers)
         self._point = self._operating_point()
         declared = self.request.headers.get("Content-Length", "")
-        # Tornado refuses what is no number as soon as it reads the body, and Python what has thousands of digits.
+        # Tornado rejects what is not a number when it reads the body; int() rejects thousands of digits.
         proper = declared.isdecimal() and len(declared) < 20
         self._upload = Upload(self.service.reception, int(declared) if proper else 0)
 
     def data_received(self, chunk: bytes) -> None:
-        """Take in a part of the body."""
+        """Store a part of the body."""
         assert self._upload is not None
         try:
             self._upload.add(chunk)
         except Problem as problem:
-            # An exception here would end the connection without an answer.
+            # An exception here would close the connection without an answer.
             self.send_error(problem.status_code, exc_info=(type(problem), problem, problem.__traceback__))
 
     async def post(self) -> None:
-        """Predict."""
+        """Classify the images and answer."""
         assert self._upload is not None
         self._body_is_read = True
         self._upload.arrived()
@@ -78,7 +79,7 @@ class Predict(ServiceHandler):
         files = pictures_of(bytes(self._upload.body), self._boundary, limits.max_pictures)
         self._upload.body = bytearray()
         self.pictures = len(files)
-        # A task of its own, which can be dropped when the client leaves.
+        # A task, so that it can be cancelled when the client leaves.
         self._answering = asyncio.create_task(self._results([file.body for file in files]))
         try:
             results = await self._answering
@@ -90,13 +91,13 @@ class Predict(ServiceHandler):
         except TimeoutError as error:
             raise Problem(
                 503,
-                f"No answer was found in {limits.answer_seconds:g} s: try again, with fewer pictures at a time.",
+                f"No answer after {limits.answer_seconds:g} s. Try again with fewer images per request.",
                 retry_after=str(RETRY_SECONDS),
             ) from error
         except Overloaded as error:
             raise Problem(503, str(error), retry_after=str(error.retry_after)) from error
         except WorkerLost as error:
-            # Not 503: programs repeat that by themselves, and the same pictures may end the next worker.
+            # Not 503, which makes programs try again: the same images may crash the next worker.
             raise Problem(500, str(error)) from error
         self.telemetry.pictures.inc(len(results))
         self.telemetry.refusals.inc(sum(isinstance(result, Refusal) for result in results))
@@ -105,20 +106,21 @@ class Predict(ServiceHandler):
         self.answer(Answer(model, self._point, request_id(self.request), records).plain())
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Say what went wrong, and that the connection ends where the rest of the body is not read."""
+        """Send the problem; close the connection if the rest of the body is not read."""
         if not self._body_is_read:
             self.set_header("Connection", "close")
         super().write_error(status_code, **kwargs)
 
     def on_finish(self) -> None:
-        """Forget the pictures."""
+        """Release the images."""
+        self._is_answered = True
         if self._upload is not None:
             self._upload.let_go()
 
     def on_connection_close(self) -> None:
-        """Drop the work for a client that left."""
+        """Cancel the work for a client that left."""
         super().on_connection_close()
-        if self._finished:
+        if self._is_answered:
             return
         self._left = True
         if self._answering is not None:
@@ -137,25 +139,28 @@ class Predict(ServiceHandler):
         chosen = self.get_query_arguments(POINT)
         metadata = self.service.metadata
         names = [point.name for point in metadata.operating_points]
-        # A misspelled parameter must not quietly give decisions at another operating point.
+        # A misspelled parameter must not silently lead to decisions at another operating point.
         if unknown or len(chosen) > 1 or not set(chosen) <= set(names):
             raise Problem(
-                400, f"The query may hold {POINT} once, with one of {', '.join(names)}, and nothing else."
+                400,
+                f"The query may only contain {POINT}, once, with one of these values: {', '.join(names)}.",
             )
         return chosen[0] if chosen else metadata.default_point
 
 
 class HealthCheck(ServiceHandler):
-    """Whether the server takes pictures: for container health checks, which have no token."""
+    """Whether the server accepts images; needs no token, so that container health checks can use it."""
 
     route = "/api/health"
     guarded = False
 
     def get(self) -> None:
-        """Answer 200, however busy the workers are: a container that is busy must not be ended; or 503."""
+        """Answer 200 if a worker runs, even a busy one (a busy container must not be restarted), otherwise 503."""
         workers = self.service.workers
         if workers.alive < 1:
-            raise Problem(503, "No prediction worker runs.", retry_after=str(RETRY_SECONDS))
+            raise Problem(
+                503, "No prediction worker is running. Try again later.", retry_after=str(RETRY_SECONDS)
+            )
         self.answer(asdict(Health()))
 
     head = get
@@ -175,7 +180,7 @@ class Model(ServiceHandler):
 
 
 class OpenApi(ServiceHandler):
-    """The interface's description."""
+    """The description of the API."""
 
     route = "/api/openapi.json"
 
@@ -187,12 +192,12 @@ class OpenApi(ServiceHandler):
 
 
 class Metrics(ServiceHandler):
-    """The server's numbers."""
+    """The server's metrics."""
 
     route = "/metrics"
 
     def get(self) -> None:
-        """Answer in Prometheus' text format."""
+        """Answer in the text format of Prometheus."""
         self.set_header("Content-Type", self.telemetry.content_type)
         self.finish(self.telemetry.exposition())
 
@@ -207,18 +212,18 @@ def api_rules(
     token: str | None,
     telemetry: Telemetry,
 ) -> list[tuple[str, type[ServiceHandler], dict[str, Any]]]:
-    """The interface's addresses for a tornado application.
+    """Rules of a tornado application for the addresses of the API.
 
     Parameters
     ----------
     base_url : str
-        Where the server's addresses begin; with a slash at both ends.
+        Start of all addresses, with a slash at both ends.
     workers : Predictor
     metadata : ModelMetadata
-        Of the model that the workers run.
+        Metadata of the model that the workers run.
     limits : Limits
     token : str or None
-        Bearer token that is asked for everywhere but on ``api/health``; None lets everybody in.
+        Bearer token required everywhere except on ``api/health``; None to require none.
     telemetry : Telemetry
 
     Returns
@@ -228,7 +233,7 @@ def api_rules(
     Raises
     ------
     TokenError
-        Where the token is empty or cannot stand in a header.
+        If the token is empty or not allowed in a header.
     """
     service = Service(base_url, workers, metadata, limits, token)
     shared = {"service": service, "telemetry": telemetry}

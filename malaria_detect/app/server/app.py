@@ -1,10 +1,11 @@
-"""The server: Voila with the page alone, and the HTTP interface beside it, in one tornado process."""
+"""The server: Voila, restricted to the page, and the HTTP API in one tornado process."""
 
 import asyncio
 import json
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,93 +21,89 @@ from voila.static_file_handler import MultiStaticFileHandler
 from malaria_detect.app.server.api import Limits, api_rules
 from malaria_detect.app.server.connections import ConnectionLimits, GuardedServer
 from malaria_detect.app.server.guards import SecurityHeaders, page_policy, page_scripts
+from malaria_detect.app.server.kernel_handlers import KERNEL_ID, KernelEnd, KernelSocket, KernelStatus
 from malaria_detect.app.server.messages import WORKERS_VARIABLE
+from malaria_detect.app.server.page import Anybody, PageHandler
 from malaria_detect.app.server.parent import forks_here, keep_parent, start_parent
-from malaria_detect.app.server.sessions import (
-    KERNEL_ID,
-    Anybody,
-    KernelEnd,
-    KernelSocket,
-    KernelStatus,
-    PageHandler,
-    Visits,
-)
 from malaria_detect.app.server.telemetry import LogsFailures, Telemetry, log_to
+from malaria_detect.app.server.visits import Visits
 from malaria_detect.app.server.workers import Workers, answer_kernels
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.inference.model_files import read_metadata
 
 MODEL = "export.pkl"
-# Of the 107 letters that a socket's path may have, a folder and a kernel's name take the rest.
+# A socket's path has at most 107 characters, and the folder and file of a kernel need the rest.
 LONGEST_PLACE = 40
 
 
 class NotFound(LogsFailures):
-    """Whatever is not served."""
+    """Answers 404 to all other addresses."""
 
     route = "not found"
 
     def prepare(self) -> None:
-        """Refuse."""
+        """Answer 404."""
         raise HTTPError(404)
 
 
 class Scripts(LogsFailures, MultiStaticFileHandler):
-    """Voila's scripts."""
+    """Serves Voila's scripts."""
 
     route, quiet = "/voila/static", True
 
 
 class Extensions(LogsFailures, FileFindHandler):
-    """The widgets' scripts."""
+    """Serves the widgets' scripts."""
 
     route, quiet = "/voila/labextensions", True
 
 
 class Server(Voila):
-    """Serves one notebook's page to many visitors, and predictions to programs.
+    """Serves the page of one notebook to visitors, and predictions to programs.
 
-    Its settings are Voila's and those below, in ``voila.json`` or as flags; :func:`serve` starts it.
+    Its settings are those of Voila and those below, in ``voila.json`` or as flags; :func:`serve` starts it.
     """
 
-    api_token = Unicode(None, config=True, allow_none=True, help="What programs must show to be answered.")
-    workers_wanted = Integer(min=1, config=True, help="Processes that predict.")
+    api_token = Unicode(None, config=True, allow_none=True, help="Bearer token that programs must send.")
+    worker_count = Integer(min=1, config=True, help="Number of prediction processes.")
     max_visitors = Integer(
-        30, min=1, config=True, help="Visitors at once; further ones are told to come later."
+        30, min=1, config=True, help="Visitors at the same time; further visitors get an error page."
     )
     unclaimed_seconds = Integer(
-        120, config=True, help="A session whose page has not called by then is ended."
+        120, config=True, help="A session is ended if its page has not connected by then."
     )
-    header_seconds = Integer(60, config=True, help="Until a request's headers must be there.")
-    body_seconds = Integer(30, config=True, help="That a body may take to arrive.")
-    identity_provider_class = Type(Anybody, config=True, help="Who sees the page: everybody.")
+    answer_seconds = Integer(30, config=True, help="Time for the prediction of an API request.")
+    header_seconds = Integer(60, config=True, help="Time for the headers of a request.")
+    body_seconds = Integer(30, config=True, help="Time for the body of a request.")
+    identity_provider_class = Type(Anybody, config=True, help="Who may see the page: everybody.")
 
-    # A setting that is misspelled could be one that keeps somebody out.
+    # A misspelled setting may be one that protects the server.
     raise_config_file_errors = True
     _workers: Workers | None = None
 
-    @default("workers_wanted")
-    def _workers_wanted(self) -> int:
-        # One that may use two processors answers a single picture sooner than two with one each, and takes less memory.
+    @default("worker_count")
+    def _default_worker_count(self) -> int:
+        # One worker with two processors answers a single image sooner than two with one each, and needs less memory.
         return max(1, min(2, _processors() // 2))
 
     @default("connection_dir_root")
     def _connection_dir_root(self) -> str:
-        # Kernels are reached through files there, whose paths the operating system wants to be short.
+        # Kernels are reached through sockets in this folder, and the operating system limits the length of their paths.
         for place in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/dev/shm"):
             if 0 < len(place) <= LONGEST_PLACE and os.access(place, os.W_OK):
-                # multiprocessing's own are there as well.
+                # For the sockets of multiprocessing, too.
                 tempfile.tempdir = place
                 return place
         raise MalariaDetectError(
-            f"No temporary folder can be written to: set TMPDIR to one whose path has at most {LONGEST_PLACE} letters."
+            "Found no temporary folder to write to. Set TMPDIR to a folder whose path has at most "
+            f"{LONGEST_PLACE} characters."
         )
 
     def init_settings(self) -> dict[str, Any]:
-        """Start what takes longest, and make the kernels know of it."""
+        """Start the fork parent and the workers, which take longest, and pass their address to the kernels."""
         log_to()
         model = Path(self.root_dir) / MODEL
-        # A wrong pair of model and metadata is told on the page, too; but programs need a model.
+        # The page reports an invalid model itself; the HTTP API needs a valid one.
         self._metadata = None
         try:
             self._metadata = read_metadata(model)
@@ -114,12 +111,12 @@ class Server(Voila):
             self.log.error("%s", error)
         if forks_here():
             start_parent(model)
-            # Over TCP others on this machine could read what kernels publish: pictures and names.
+            # Over TCP, other users of this machine could read what kernels publish: images and file names.
             self.config.KernelManager.transport = "ipc"
         if forks_here() and self._metadata:
-            threads = max(1, _processors() // self.workers_wanted)
-            self._workers = Workers(model, self._metadata.sha256, self.workers_wanted, threads)
-            # In a folder of the server's own that nobody else may enter.
+            threads = max(1, _processors() // self.worker_count)
+            self._workers = Workers(model, self._metadata.sha256, self.worker_count, threads)
+            # In a folder that no other user can enter.
             self._address = f"ipc://{self.connection_dir}/workers"
             os.environ[WORKERS_VARIABLE] = self._address
         settings: dict[str, Any] = super().init_settings()
@@ -135,7 +132,7 @@ class Server(Voila):
         }
 
     def init_handlers(self) -> list[Any]:
-        """All that is served; whatever is not in this list is not found."""
+        """Rules for everything that is served; all other addresses get 404."""
         visits = {"visits": Visits(self.max_visitors, self.unclaimed_seconds)}
         page = {
             "notebook_path": os.path.relpath(self.notebook_path, self.root_dir),
@@ -156,16 +153,18 @@ class Server(Voila):
                 self.server_url,
                 self._workers,
                 self._metadata,
-                Limits(body_seconds=self.body_seconds),
+                Limits(body_seconds=self.body_seconds, answer_seconds=self.answer_seconds),
                 self.api_token,
                 self._telemetry,
             )
         else:
-            self.log.warning("The HTTP interface is not served: it needs a model, and processes that fork.")
+            self.log.warning(
+                "The HTTP API is not available: it needs a valid model and a system that can fork processes."
+            )
         return rules
 
     def listen(self) -> None:
-        """Serve until told to end."""
+        """Serve until stopped."""
         cells = len(json.loads(Path(self.notebook_path).read_text(encoding="utf-8"))["cells"])
         policy = page_policy(page_scripts(self.template_paths, cells))
         self.app.add_transform(SecurityHeaders.with_policy(policy))
@@ -179,9 +178,9 @@ class Server(Voila):
             server.listen(self.port, self.ip)
         except OSError as error:
             raise MalariaDetectError(
-                f"The server cannot listen on {self.ip}, port {self.port} ({error.strerror}): choose another --port."
+                f"The server cannot listen on {self.ip}, port {self.port} ({error.strerror}). Choose another --port."
             ) from error
-        print(f"The page: {self.display_url}  (Ctrl-C ends it)", flush=True)
+        print(f"The page: {self.display_url}  (press Ctrl-C to stop)", flush=True)
         self.ioloop.add_callback(self._work)
         try:
             self.ioloop.start()
@@ -191,14 +190,14 @@ class Server(Voila):
             server.stop()
 
     def start(self) -> None:
-        """Serve; whatever ends it, nothing is left behind."""
+        """Serve, and clean up afterwards."""
         try:
             super().start()
         finally:
             self.stop()
 
     def stop(self) -> None:
-        """End workers and kernels, at once: they have nothing to save."""
+        """End workers and kernels immediately: they have nothing to save."""
         if self._workers:
             IOLoop.current().run_sync(self._workers.stop)
         if hasattr(self, "kernel_manager"):
@@ -208,7 +207,7 @@ class Server(Voila):
     async def _work(self) -> None:
         if self._workers:
             self._workers.start()
-            # Kept here, as nobody else does.
+            # asyncio itself keeps no reference to tasks.
             self._tasks = [
                 asyncio.create_task(task)
                 for task in (keep_parent(), answer_kernels(self._address, self._workers))
@@ -217,64 +216,72 @@ class Server(Voila):
                 task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        # Without any of them some are not served, and nobody would know: whoever started the server starts it anew.
+        # Without one of these tasks some requests would hang; the service manager restarts a server that ended.
         if not task.cancelled():
-            self.log.critical(
-                "A part of the server ended, and so does the server.", exc_info=task.exception()
-            )
+            self.log.critical("A part of the server failed. The server ends.", exc_info=task.exception())
             self.ioloop.stop()
 
     def _at(self, *parts: str) -> str:
         return str(url_path_join(self.server_url, *parts))
 
 
-def serve(
-    notebook: str,
-    host: str,
-    port: int,
-    api_token: str | None = None,
-    workers: int | None = None,
-    pool: int | None = None,
-    max_visitors: int | None = None,
-) -> None:
-    """Serve a notebook's page and the HTTP interface until told to end.
+@dataclass(frozen=True)
+class ServeOptions:
+    """Options of :func:`serve`; None stands for the setting in voila.json.
+
+    Attributes
+    ----------
+    host : str
+        Address to listen on.
+    port : int
+    api_token : str, optional
+        Bearer token that programs must send; None to require none.
+    workers, pool, max_visitors : int, optional
+        Number of prediction processes, of sessions kept ready for the next visitor, and of simultaneous visitors.
+    """
+
+    host: str
+    port: int
+    api_token: str | None = None
+    workers: int | None = None
+    pool: int | None = None
+    max_visitors: int | None = None
+
+
+def serve(notebook: str, options: ServeOptions) -> None:
+    """Serve the page of a notebook and the HTTP API until stopped.
 
     Parameters
     ----------
     notebook : str
-        Path of the notebook; voila.json is read from the folder that this is called in.
-    host, port
-        Where to listen.
-    api_token : str, optional
-        What programs must show; without one all are answered.
-    workers, pool, max_visitors : int, optional
-        Processes that predict, sessions that are ready before a visitor comes, sessions at once; else as in voila.json.
+        Path of the notebook; voila.json is read from the current folder.
+    options : ServeOptions
 
     Raises
     ------
     MalariaDetectError
-        Where the port is taken, the token cannot stand in a header, or voila.json is damaged.
+        If the port is in use, the token is not valid, or voila.json cannot be read.
     """
     settings = {
-        "Voila.ip": host,
-        "Voila.port": port,
+        "Voila.ip": options.host,
+        "Voila.port": options.port,
         "Voila.open_browser": False,
-        "Server.api_token": api_token,
-        "Server.workers_wanted": workers,
-        "Server.max_visitors": max_visitors,
-        "VoilaConfiguration.preheat_kernel": None if pool is None else pool > 0,
-        "VoilaConfiguration.default_pool_size": pool,
+        "Server.api_token": options.api_token,
+        "Server.worker_count": options.workers,
+        "Server.max_visitors": options.max_visitors,
+        "VoilaConfiguration.preheat_kernel": None if options.pool is None else options.pool > 0,
+        "VoilaConfiguration.default_pool_size": options.pool,
     }
-    # As on a command line: there they come before voila.json.
+    # As a command line, which takes precedence over voila.json.
     flags = [f"--{name}={value}" for name, value in settings.items() if value is not None]
     server = Server.instance()
     try:
         server.initialize([notebook, *flags])
     except ValueError as error:
-        raise MalariaDetectError(f"voila.json cannot be understood: {error}") from error
+        raise MalariaDetectError(f"voila.json is not valid: {error}") from error
     server.start()
 
 
 def _processors() -> int:
-    """Processors that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if forks_here() else os.cpu_count() or 1

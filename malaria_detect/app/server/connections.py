@@ -1,4 +1,4 @@
-"""What a connection may do before anybody looks at what it asks for: limits that idle and slow clients meet."""
+"""Connection limits, which protect the server against idle and slow clients."""
 
 import socket
 import sys
@@ -22,29 +22,32 @@ from tornado.web import Application
 if sys.platform != "win32":
     import resource
 
-# More are never asked for: each one open costs the operating system and this process memory.
+# No more open files are requested, because each costs memory.
 _MOST_FILES = 65_536
-# Of the files that may be open, the share that is not for connections: a kernel alone needs about a dozen.
+# Share of the open files that is reserved for other uses than connections; a kernel needs about a dozen.
 _KEPT = 0.25
-# Connections that the operating system keeps until they are let in.
+# Connections that the operating system holds until the server accepts them.
 _BACKLOG = 1024
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What a connection may do before anybody looks at what it asks for.
+    """Limits on connections.
 
     Attributes
     ----------
     connections : int
-        Open at once; fewer where the operating system allows fewer files.
+        Connections open at the same time; fewer if the operating system allows fewer open files.
     header_seconds : float
-        Until a request's headers are complete, counted from the connection's start or the last answer.
-    body_seconds, max_body_bytes
-        Of requests whose handler says nothing else.
+        Time for the headers of a request, counted from the start of the connection or from the last answer.
+    body_seconds : float
+        Time for the body of a request, if its handler sets no other limit.
+    max_body_bytes : int
+        Size of a request's body, if its handler sets no other limit.
     max_header_bytes : int
+        Size of a request's headers.
     stuck_seconds : float
-        A request that takes longer than this is given up where its place is needed.
+        A request that takes longer may be closed when another client needs its place.
     """
 
     connections: int = 4096
@@ -56,19 +59,19 @@ class ConnectionLimits:
 
 
 class GuardedServer(HTTPServer):
-    """A server that idle and slow clients cannot fill up: who has asked for nothing makes room for who comes.
+    """A server that idle and slow clients cannot fill: connections without a request make room for new ones.
 
     Parameters
     ----------
     application : Application
     limits : ConnectionLimits
     max_message_bytes : int
-        Of a websocket, the application's ``websocket_max_message_size``.
+        Size of a websocket message, the application's ``websocket_max_message_size``.
 
     Attributes
     ----------
     most : int
-        Connections at once.
+        Connections open at the same time.
     """
 
     def initialize(  # type: ignore[override]
@@ -77,7 +80,7 @@ class GuardedServer(HTTPServer):
         limits: ConnectionLimits = ConnectionLimits(),
         max_message_bytes: int = 10 * 2**20,
     ) -> None:
-        """Take the place of ``__init__``, which tornado calls this from."""
+        """Initialize the server; tornado's ``__init__`` calls this method."""
         super().initialize(
             application,
             xheaders=True,
@@ -85,16 +88,15 @@ class GuardedServer(HTTPServer):
             idle_connection_timeout=limits.header_seconds,
             body_timeout=limits.body_seconds,
             max_body_size=limits.max_body_bytes,
-            # A browser may send a message in one frame, which is read as a whole.
+            # A browser may send a message as one frame, which is read completely.
             max_buffer_size=max_message_bytes + 2**16,
         )
         self.most = min(limits.connections, int((1 - _KEPT) * raise_file_limit()))
         self._stuck_seconds = limits.stuck_seconds
-        # Each of these dictionaries has its oldest entry first.
+        # Each HTTP connection is in one of these dictionaries, in which the oldest entry comes first.
         self._silent: dict[IOStream, None] = {}
         self._resting: dict[IOStream, None] = {}
         self._asking: dict[IOStream, float] = {}
-        self._dropped: set[IOStream] = set()
         self._websockets: set[IOStream] = set()
 
     def listen(
@@ -106,11 +108,11 @@ class GuardedServer(HTTPServer):
         flags: int | None = None,
         reuse_port: bool = False,
     ) -> None:
-        """Listen as tornado does, with more room for those who come while others are let in."""
+        """Listen as tornado does, but with a longer queue of connections to accept."""
         super().listen(port, address, family, backlog, flags, reuse_port)
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """Serve a new connection, if need be in the place of one that asks for nothing."""
+        """Serve a new connection, if necessary in the place of one without a request."""
         if self._open() >= self.most and not self._make_room():
             stream.close()
             return
@@ -118,21 +120,22 @@ class GuardedServer(HTTPServer):
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Expect a request; the connection is idle until its headers are there."""
+        """Expect a request; the connection counts as idle until its headers have arrived."""
         assert isinstance(server_conn, HTTP1ServerConnection)
         stream = server_conn.stream
         if self._asking.pop(stream, None) is not None:
             self._resting[stream] = None
 
         def begun() -> None:
-            self._silent.pop(stream, None)
-            self._resting.pop(stream, None)
-            self._asking[stream] = time.monotonic()
+            # Not a connection that was closed to make room.
+            if stream in self._silent or stream in self._resting:
+                self._forget(stream)
+                self._asking[stream] = time.monotonic()
 
         finish = request_conn.finish
 
         def answered() -> None:
-            # Noted at once: who reads the answer may have another one come before tornado waits for the next request.
+            # At once: the client may send its next request before tornado waits for one.
             if not stream.writing() and self._asking.pop(stream, None) is not None:
                 self._resting[stream] = None
             finish()
@@ -141,10 +144,9 @@ class GuardedServer(HTTPServer):
         return _Watched(super().start_request(server_conn, request_conn), begun)
 
     def on_close(self, server_conn: object) -> None:
-        """Forget a connection that is closed, or that has become a websocket."""
+        """Forget a connection that was closed, or has become a websocket."""
         assert isinstance(server_conn, HTTP1ServerConnection)
         self._forget(server_conn.stream)
-        self._dropped.discard(server_conn.stream)
         if not server_conn.stream.closed():
             self._websockets.add(server_conn.stream)
         super().on_close(server_conn)
@@ -154,8 +156,7 @@ class GuardedServer(HTTPServer):
             connections.pop(stream, None)
 
     def _open(self) -> int:
-        # Those that were dropped stay in tornado's set until their loops have noticed.
-        return len(self._connections) - len(self._dropped) + len(self._websockets)
+        return len(self._silent) + len(self._resting) + len(self._asking) + len(self._websockets)
 
     def _make_room(self) -> bool:
         self._websockets = {stream for stream in self._websockets if not stream.closed()}
@@ -167,18 +168,17 @@ class GuardedServer(HTTPServer):
             if given_up is None or time.monotonic() - since < self._stuck_seconds:
                 return False
         self._forget(given_up)
-        self._dropped.add(given_up)
         given_up.close()
         return True
 
 
 class _Watched(HTTPMessageDelegate):
-    """Tells when the headers of a request are there."""
+    """Calls a function when the headers of a request have arrived."""
 
     def __init__(self, delegate: HTTPMessageDelegate, begun: Callable[[], None]) -> None:
         self._delegate = delegate
         self._begun = begun
-        # As of the delegate, which reads the rest.
+        # The delegate reads the rest.
         self.data_received = delegate.data_received  # type: ignore[method-assign]
         self.finish = delegate.finish  # type: ignore[method-assign]
         self.on_connection_close = delegate.on_connection_close  # type: ignore[method-assign]
@@ -191,7 +191,7 @@ class _Watched(HTTPMessageDelegate):
 
 
 def raise_file_limit() -> int:
-    """Allow this process as many open files as the system lets it have, and return how many that are."""
+    """Raise this process's limit of open files as far as allowed, and return it."""
     if sys.platform == "win32":
         return _MOST_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""What every answer carries: the headers that tell a browser what a page of ours may do."""
+"""Security headers of all answers, which tell browsers what the page may do."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ import jinja2
 from tornado.httputil import HTTPHeaders
 from tornado.web import OutputTransform
 
-# Scripts that Voila writes into a page without a template: a cell that takes longer than its proxies like to wait.
+# Voila writes this script into the page, without a template, while a cell takes long to run.
 _HEARTBEAT = "<script>window.voila_heartbeat()</script>"
 _SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
 _TEMPLATES = ("index.html.j2", "loading.html", "page.html", "error.html")
@@ -20,7 +20,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
-    # Not no-referrer: browsers then call themselves "null" where the server asks which site a request comes from.
+    # Not no-referrer, with which browsers send "null" as the origin of a request.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -29,19 +29,19 @@ NOTHING_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def page_scripts(template_paths: Sequence[str], cells: int) -> list[str]:
-    """Sources for ``script-src`` that allow the page's own inline scripts, and no other.
+    """Sources for ``script-src`` that allow only the page's own inline scripts.
 
     Parameters
     ----------
     template_paths : sequence of str
         Folders of Voila's templates.
     cells : int
-        How many cells the notebook has: Voila writes a script before each.
+        Number of cells in the notebook; Voila writes a script before each.
 
     Returns
     -------
     list of str
-        Such as ``'sha256-...'``, quotes included.
+        Hashes such as ``'sha256-...'``, including the quotes.
     """
     files = [Path(folder, name) for folder in template_paths for name in _TEMPLATES]
     texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
@@ -49,20 +49,20 @@ def page_scripts(template_paths: Sequence[str], cells: int) -> list[str]:
 
 
 def script_hashes(texts: Iterable[str], cells: int) -> list[str]:
-    """Hash the inline scripts of templates, see :func:`page_scripts`.
+    """Hashes of the inline scripts of templates, see :func:`page_scripts`.
 
     Parameters
     ----------
     texts : iterable of str
-        HTML or Jinja templates of it.
+        HTML, or Jinja templates of HTML.
     cells : int
-        A script that names its cell is hashed once for each.
+        A script that contains the number of its cell is hashed once per cell.
     """
     scripts = {
         found["text"]
         for text in texts
         for found in _SCRIPT.finditer(text)
-        # Those with an address come from this server, and JSON is no script.
+        # Scripts with an address come from this server, and JSON is not a script.
         if "src=" not in found["attributes"] and "json" not in found["attributes"]
     }
     rendered = set()
@@ -78,19 +78,19 @@ def script_hashes(texts: Iterable[str], cells: int) -> list[str]:
 
 
 def page_policy(scripts: Iterable[str]) -> str:
-    """What the page may load and do: everything from this server alone.
+    """Content security policy of the page, which allows only content from this server.
 
     Parameters
     ----------
     scripts : iterable of str
-        From :func:`page_scripts`.
+        Result of :func:`page_scripts`.
     """
     return "; ".join(
         (
             "default-src 'none'",
-            # anywidget imports its modules from the page's own blobs.
+            # anywidget imports its modules from blobs that the page creates.
             " ".join(("script-src 'self' blob:", *scripts)),
-            # JupyterLab's widgets place themselves by style attributes.
+            # JupyterLab's widgets use style attributes for their layout.
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",
@@ -103,16 +103,16 @@ def page_policy(scripts: Iterable[str]) -> str:
 
 
 def security_headers(status: int, headers: HTTPHeaders, policy: str) -> None:
-    """Add to an answer's headers what each answer of this server has.
+    """Add the security headers to an answer's headers.
 
     Parameters
     ----------
     status : int
-        The answer's.
+        Status of the answer.
     headers : HTTPHeaders
         Changed in place.
     policy : str
-        The ``Content-Security-Policy`` of pages; whatever is no HTML gets one that allows nothing.
+        ``Content-Security-Policy`` of HTML pages; other content gets a policy that allows nothing.
     """
     headers.pop("Server", None)
     if status == 101:
@@ -124,13 +124,13 @@ def security_headers(status: int, headers: HTTPHeaders, policy: str) -> None:
 
 
 class SecurityHeaders(OutputTransform):
-    """Gives every answer of an application its security headers; see :func:`with_policy`."""
+    """Adds security headers to all answers of an application; see :meth:`with_policy`."""
 
     policy: ClassVar[str] = NOTHING_POLICY
 
     @classmethod
     def with_policy(cls, policy: str) -> type["SecurityHeaders"]:
-        """Return the transform whose pages have this policy.
+        """The transform with this policy for pages.
 
         Examples
         --------
@@ -143,6 +143,6 @@ class SecurityHeaders(OutputTransform):
     def transform_first_chunk(
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, HTTPHeaders, bytes]:
-        """Add them."""
+        """Add the headers."""
         security_headers(status_code, headers, self.policy)
         return status_code, headers, chunk

@@ -1,4 +1,4 @@
-"""A visitor's kernel: what a copy of the fork parent does to become one."""
+"""A visitor's kernel: how a copy of the fork parent becomes one."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from traitlets import MetaHasTraits
 
 
 class PageKernel(ipkernel.IPythonKernel):
-    """An IPython kernel without what only a debugger needs."""
+    """An IPython kernel without the parts that only a debugger needs."""
 
     def __init__(self, **kwargs: Any) -> None:
         with _no_modules():
@@ -24,72 +24,73 @@ class PageKernel(ipkernel.IPythonKernel):
 
 
 class PageKernelApp(IPKernelApp):
-    """Starts a kernel that nobody configures.
+    """Starts a kernel without configuration.
 
-    What is left out here would find nothing to do, and would touch, and thereby copy, much of the memory that the
-    kernel shares with its parent: all classes in search of settings, all loggers, the names of all modules.
+    The steps left out here have no effect in this kernel, but would touch, and thereby copy, much of the memory that it
+    shares with its parent: all classes, all loggers, the names of all modules.
     """
 
-    # What is written to the process's own output is for the server's log, not for the visitor.
+    # The output of the process goes to the server's log, not to the visitor.
     capture_fd_output = False
 
     classes: ClassVar[list[MetaHasTraits]] = []  # type: ignore[misc]
     kernel_class = PageKernel
 
     def parse_command_line(self, argv: list[str] | None = None) -> None:
-        """There is none."""
+        """Do nothing: there is no command line."""
 
     def load_config_file(self, *_: Any, **__: Any) -> None:
-        """No file of a user's profile is read."""
+        """Do nothing: no configuration file is read."""
 
-    def _configure_logging(self) -> None:
-        """Leave the loggers as :func:`run_kernel` set them."""
+    def get_default_logging_config(self) -> dict[str, Any]:
+        """A configuration that changes nothing: :func:`run_kernel` has configured the loggers."""
+        return {"version": 1, "incremental": True}
 
     def init_pdb(self) -> None:
-        """Nobody debugs it."""
+        """Do nothing: there is no debugger."""
 
     def init_code(self) -> None:
-        """No file of a user's profile is run, no line of a command line."""
+        """Do nothing: no start-up file is run."""
 
 
 def run_kernel(connection_file: str, environment: Mapping[str, str], folder: str) -> None:
-    """Be an IPython kernel until it is shut down.
+    """Run an IPython kernel until it is shut down.
 
     Parameters
     ----------
     connection_file : str
-        Where ports and key stand.
+        Path of Jupyter's connection file, with ports and key.
     environment : mapping of str to str
-        Its environment variables, instead of its parent's.
+        Environment variables, which replace those of the parent.
     folder : str
-        Where it works.
+        Working directory.
     """
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    # Copies would otherwise all draw the same numbers; Python's own generator sees to that itself.
-    np.random.seed()  # noqa: NPY002 - the global generator is what foreign code uses
-    # sys.stderr will lead to the visitor's browser, whose business that is not.
+    # Otherwise all copies would draw the same numbers. Python's own generator is reseeded at a fork.
+    np.random.seed()  # noqa: NPY002 - third-party code uses the global generator
+    # For the server's log: sys.stderr will lead to the visitor's browser.
     log = logging.StreamHandler(sys.__stderr__)
     for name in (None, PageKernelApp.__name__):
         logging.getLogger(name).addHandler(log)
     kernel = PageKernelApp.instance(
         connection_file=connection_file,
-        # Somebody sees to it that this process does not outlive the server: nothing to print about that.
+        # Without it the kernel would warn that it may outlive the server; the fork parent prevents that.
         parent_handle=1,
     )
-    # A visitor's history would be a file, opened at every start.
+    # The history would be a file on disk, opened at every start.
     kernel.config.HistoryManager.enabled = False
     kernel.initialize([])
-    # It does so itself when it is imported, but in the fork parent there was no kernel yet.
+    # ipywidgets does this when it is imported, but there was no kernel in the fork parent.
     register_comm_target()
     kernel.start()
 
 
 @contextmanager
 def _no_modules() -> Iterator[None]:
-    # For its debugger a kernel notes the file of every module, which touches, and thereby copies, a quarter of the
-    # memory that it shares with its parent. It is not debugged.
+    # For its debugger a kernel records the file of every module, which would copy a quarter of the memory that it
+    # shares with its parent.
     real = vars(ipkernel)["sys"]
     vars(ipkernel)["sys"] = SimpleNamespace(**(vars(sys) | {"modules": {}}))
     try:

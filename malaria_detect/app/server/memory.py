@@ -1,4 +1,4 @@
-"""What a process holds and no longer needs goes back to the operating system."""
+"""Returns memory that a process no longer needs to the operating system."""
 
 import ctypes
 import mmap
@@ -13,11 +13,10 @@ _ANY_MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ ")
 
 
 def give_back() -> None:
-    """Return memory that was freed, and pages of libraries that were only read to load them.
+    """Return freed memory, and pages of libraries that were only read while the libraries were loaded.
 
-    Only for a process with a single thread: no other one may load a library meanwhile. Linux alone; elsewhere, and with
-    a C library that cannot do it, nothing happens. A page of a library that is needed after all is read anew, as a rule
-    from the system's cache.
+    Only for a process with a single thread, because no other thread may load a library meanwhile. Works on Linux; does
+    nothing on other systems. If a library's page is needed later, the system reads it again, usually from its cache.
     """
     mappings = Path("/proc/self/smaps")
     if not mappings.exists():
@@ -30,12 +29,12 @@ def give_back() -> None:
 
 
 def unchanged(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Mappings of files that may not be written to and of which no page was ever changed.
+    """Read-only mappings of files in which no page was ever changed.
 
     Parameters
     ----------
     lines : iterable of str
-        Of ``/proc/self/smaps``.
+        Lines of ``/proc/self/smaps``.
 
     Yields
     ------
@@ -57,7 +56,7 @@ def unchanged(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
         name, _, value = line.partition(":")
         if found is None or name not in own:
             continue
-        # The linker changes pages and forbids it afterwards: those are memory like any other, swapped out or not.
+        # The linker changes some pages before it makes them read-only: these must be kept, in memory or swap.
         own[name] = int(value.split()[0])
         if not any(own.values()) and _is_private_file(found["may"], found["file"]):
             first = int(found["first"], 16)

@@ -1,6 +1,6 @@
-"""What goes between kernels, server and workers: messages of one JSON text and the bytes that it speaks of.
+"""Messages between kernels, server and workers: one JSON text, followed by blobs of bytes.
 
-No pickle: whoever decodes strangers' pictures could otherwise run code in whoever asked for it.
+No pickle: a worker decodes images from strangers, and unpickling its answers could run their code in the server.
 """
 
 import json
@@ -13,14 +13,14 @@ from malaria_detect.core.json_io import from_json
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 Frames = list[bytes]
-# Where the server listens for its kernels, in their environment.
+# Environment variable of kernels: the address at which the server listens for them.
 WORKERS_VARIABLE = "MALARIA_DETECT_WORKERS"
-# What a worker can be asked to do.
+# Tasks of a worker.
 PREDICT, EXPLAIN = "predict", "explain"
 
 
 def framed(content: dict[str, Any], blobs: Sequence[bytes | memoryview] = ()) -> Frames:
-    """The frames of a message.
+    """Frames of a message.
 
     Examples
     --------
@@ -31,16 +31,16 @@ def framed(content: dict[str, Any], blobs: Sequence[bytes | memoryview] = ()) ->
 
 
 def unframed(frames: Sequence[bytes]) -> tuple[dict[str, Any], Frames]:
-    """What :func:`framed` was given.
+    """Content and blobs of a message, the inverse of :func:`framed`.
 
     Raises
     ------
     ValueError
-        Where the first frame is no JSON object.
+        If the first frame is not a JSON object.
     """
     content = json.loads(frames[0]) if frames else None
     if not isinstance(content, dict):
-        raise ValueError("a message begins with a JSON object")
+        raise ValueError("the first frame of a message must be a JSON object")
     return content, list(frames[1:])
 
 
@@ -57,25 +57,25 @@ def receive(connection: Connection) -> Frames:
     Raises
     ------
     EOFError
-        Where the other end is closed.
+        If the other end is closed.
     """
     return [connection.recv_bytes() for _ in range(int.from_bytes(connection.recv_bytes(), "big"))]
 
 
 def answered(answer: Prediction | Refusal) -> dict[str, Any]:
-    """A prediction or a refusal as JSON knows it."""
+    """A prediction or a refusal as a JSON object."""
     if isinstance(answer, Refusal):
         return {"refusal": answer.reason}
     return {"prediction": asdict(answer)}
 
 
 def answer_of(content: dict[str, Any]) -> Prediction | Refusal:
-    """What :func:`answered` was given.
+    """The prediction or refusal in a JSON object, the inverse of :func:`answered`.
 
     Raises
     ------
     RecordError
-        Where it is no prediction.
+        If the object is not a prediction.
     """
     if "refusal" in content:
         return Refusal(str(content["refusal"]))

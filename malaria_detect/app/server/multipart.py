@@ -1,4 +1,4 @@
-"""The pictures in the body of a request."""
+"""Parsing of request bodies: the images in a form."""
 
 from email.message import Message
 
@@ -14,34 +14,32 @@ from malaria_detect.app.server.problems import Problem
 
 FIELD = "pictures"
 FORM = "multipart/form-data"
-_WANTED = (
-    f"wanted is {FORM} with one part named {FIELD}, a file, for each picture (curl: -F {FIELD}=@cell.png)"
-)
+_SEND = f"Send {FORM} with one file named {FIELD} per image (curl: -F {FIELD}=@cell.png)."
 _MAX_BOUNDARY = 70  # characters, RFC 2046
 
 
 def boundary_of(headers: HTTPHeaders) -> bytes:
-    """What stands between the parts of a body, according to its headers.
+    """Boundary between the parts of a body, from its headers.
 
     Raises
     ------
     Problem
-        415 where the body is no plain form with files, 400 where its boundary is not told.
+        415 if the body is not an uncompressed form with files, 400 if the boundary is missing or invalid.
     """
     if headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(415, "The body is compressed; wanted is a plain one.", accept_encoding="identity")
+        raise Problem(415, "The body is compressed. Send it uncompressed.", accept_encoding="identity")
     message = Message()
     message["Content-Type"] = headers.get("Content-Type", "application/octet-stream")
     if message.get_content_type() != FORM:
-        raise Problem(415, f"The body is of another type; {_WANTED}.", accept=FORM)
+        raise Problem(415, f"The content type is not supported. {_SEND}", accept=FORM)
     boundary = message.get_boundary("")
     if not (0 < len(boundary) <= _MAX_BOUNDARY and boundary.isascii() and boundary.isprintable()):
-        raise Problem(400, f"The header Content-Type tells no proper boundary; {_WANTED}.")
+        raise Problem(400, f"The header Content-Type has no valid boundary. {_SEND}")
     return boundary.encode("ascii")
 
 
 def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[HTTPFile]:
-    r"""The files named :data:`FIELD`, in their order.
+    r"""The files named :data:`FIELD`, in the order of the request.
 
     Parameters
     ----------
@@ -53,7 +51,7 @@ def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[HTTPFil
     Raises
     ------
     Problem
-        400 where the body is empty or broken, or holds other parts; 422 where there are too many.
+        400 if the body is empty or malformed, or has other parts; 422 if there are too many files.
 
     Examples
     --------
@@ -62,27 +60,26 @@ def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[HTTPFil
     [('a', b'GIF')]
     """
     if not body:
-        raise Problem(400, f"The body is empty; {_WANTED}.")
-    # Counted as the parser splits them, and before it makes headers of each.
+        raise Problem(400, f"The body is empty. {_SEND}")
+    # Counted in the same way as the parser splits them, but before it creates headers for each part.
     found = body.count(b"--" + boundary + b"\r\n")
     if found > max_pictures:
-        raise Problem(422, f"The body has {found:,} parts; wanted are at most {max_pictures:,} pictures.")
+        raise Problem(422, f"The body has {found:,} parts. The limit is {max_pictures:,} images per request.")
     fields: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}
-    # What stands before the first boundary counts as a part.
+    # The parser counts the text before the first boundary as a part.
     limits = ParseMultipartConfig(max_parts=max_pictures + 1)
     try:
         parse_multipart_form_data(boundary, body, fields, files, config=limits)
-    # The parser lets out what its parts do not foresee, as text that is not UTF-8.
+    # The parser does not catch all errors of its parts, such as text that is not UTF-8.
     except (HTTPInputError, ValueError) as error:
-        raise Problem(400, f"The body is damaged or cut off; {_WANTED}.") from error
+        raise Problem(400, f"The body is malformed or incomplete. {_SEND}") from error
     if FIELD in fields:
-        raise Problem(400, f"A part named {FIELD} is a text and not a file; {_WANTED}.")
+        raise Problem(400, f"A part named {FIELD} is a text, not a file. {_SEND}")
     if FIELD not in files:
-        raise Problem(400, f"The body has no part named {FIELD}; {_WANTED}.")
+        raise Problem(400, f"The body has no file named {FIELD}. {_SEND}")
     if len(files) > 1 or fields:
         raise Problem(
-            400,
-            f"The body has parts that are not named {FIELD}; other things are told in the query; {_WANTED}.",
+            400, f"The body has parts not named {FIELD}. Other parameters belong in the query. {_SEND}"
         )
     return files[FIELD]

@@ -1,7 +1,11 @@
-"""The HTTP interface's description, OpenAPI 3.1, made from the records that it answers with."""
+"""OpenAPI 3.1 description of the HTTP API, generated from the records that it answers with."""
 
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 import malaria_detect
 from malaria_detect.app.server.answers import Answer, Health
@@ -15,18 +19,18 @@ from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
 POINT = "operating_point"
 Json = dict[str, Any]
 
-_WHY = {
-    400: "The request cannot be understood: its query, its header Content-Type or its body.",
-    401: "The token is missing or another one.",
+_MEANINGS = {
+    400: "The query, the header Content-Type or the body is malformed.",
+    401: "The token is missing or wrong.",
     413: "The body is too large.",
     415: f"The body is not {FORM}, or it is compressed.",
-    422: "The body holds too many pictures.",
-    500: "The server failed over this request.",
-    503: "The server cannot do this now, but perhaps later.",
+    422: "The body has too many images.",
+    500: "The server failed on this request.",
+    503: "The server is overloaded or not ready. Try again later.",
 }
 _ID_HEADER = {
     REQUEST_ID: {
-        "description": "The request's own id where it was proper, else one made for it; also in the server's log.",
+        "description": "Id of the request, also in the server's log. A valid id sent by the client is kept.",
         "required": True,
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     }
@@ -35,7 +39,7 @@ _OWN_HEADERS = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}},
     503: {
         "Retry-After": {
-            "description": "Seconds.",
+            "description": "Seconds after which the client may try again.",
             "required": True,
             "schema": {"type": "integer", "minimum": 1},
         }
@@ -43,9 +47,17 @@ _OWN_HEADERS = {
 }
 
 
+class WithUndefined(GenerateJsonSchema):
+    """Schemas in which a number may be null: undefined numbers of the metadata are null in JSON."""
+
+    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
+        """Schema of a number."""
+        return {"type": ["number", "null"]}
+
+
 @dataclass(frozen=True)
 class Interface:
-    """What a description depends on."""
+    """A server's API: what its description depends on."""
 
     base_url: str
     metadata: ModelMetadata
@@ -54,7 +66,7 @@ class Interface:
 
 
 def document(interface: Interface) -> Json:
-    """Describe the interface.
+    """OpenAPI document of an API.
 
     Parameters
     ----------
@@ -63,37 +75,39 @@ def document(interface: Interface) -> Json:
     Returns
     -------
     dict
-        An OpenAPI 3.1.0 document, for ``json.dumps``.
+        OpenAPI 3.1.0 document, for ``json.dumps``.
     """
-    tell = _Operations(interface)
+    operations = _Operations(interface)
     described: Json = {
         "openapi": "3.1.0",
         "info": {
             "title": "malaria_detect",
             "version": malaria_detect.__version__,
-            "summary": "Tells parasitized from uninfected red blood cells on pictures of thin smears.",
+            "summary": "Classifies images of single red blood cells from thin smears as parasitized or uninfected.",
             "description": RESEARCH_USE,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": interface.base_url.rstrip("/") or "/"}],
         "paths": {
-            "/api/predict": {"post": tell.predict()},
+            "/api/predict": {"post": operations.predict()},
             "/api/health": {
-                "get": tell.get("health", "Whether the server takes pictures", _json("Health"), (503,), False)
+                "get": operations.get(
+                    "health", "Whether the server accepts images", _json("Health"), (503,), False
+                )
             },
             "/api/model": {
-                "get": tell.get(
-                    "model", "The model's metadata, as export.json says it", _json("ModelMetadata")
+                "get": operations.get(
+                    "model", "Metadata of the model, as in export.json", _json("ModelMetadata")
                 )
             },
             "/api/openapi.json": {
-                "get": tell.get(
+                "get": operations.get(
                     "openapi", "This document", {"application/json": {"schema": {"type": "object"}}}
                 )
             },
             "/metrics": {
-                "get": tell.get(
-                    "metrics", "Numbers for Prometheus", {"text/plain": {"schema": {"type": "string"}}}
+                "get": operations.get(
+                    "metrics", "Metrics for Prometheus", {"text/plain": {"schema": {"type": "string"}}}
                 )
             },
         },
@@ -105,18 +119,7 @@ def document(interface: Interface) -> Json:
 
 
 def schemas() -> Json:
-    """JSON schemas of all that the interface answers with, by name, from the records themselves."""
-    # Imported where it is needed: a server that is never asked for its description does without its memory.
-    from pydantic import TypeAdapter
-    from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-    from pydantic_core import core_schema
-
-    class WithUndefined(GenerateJsonSchema):
-        """Metadata hold numbers that are not defined, which JSON tells as null."""
-
-        def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
-            return {"type": ["number", "null"]}
-
+    """JSON schemas of all records that the API answers with, by name."""
     found: Json = {}
     for kind, generator in (
         (Answer, GenerateJsonSchema),
@@ -130,14 +133,14 @@ def schemas() -> Json:
         found |= schema.pop("$defs", {})
         found[kind.__name__] = schema
     for schema in found.values():
-        # Records are sent whole: what has a default is there, and nothing else is.
+        # Records are sent completely, including fields with a default, and nothing else is sent.
         schema["required"] = list(schema["properties"])
         schema["additionalProperties"] = False
     return found
 
 
 class _Operations:
-    """Writes down the operations of one interface."""
+    """Describes the operations of one API."""
 
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
@@ -145,15 +148,15 @@ class _Operations:
     def get(
         self, name: str, summary: str, content: Json, codes: tuple[int, ...] = (), guarded: bool = True
     ) -> Json:
-        """A document that is asked for."""
+        """Description of a GET operation."""
         return self._operation(name, summary, content, (400, 500, *codes), guarded)
 
     def predict(self) -> Json:
-        """Pictures in, answers out."""
+        """Description of the classification of images."""
         metadata, limits = self._interface.metadata, self._interface.limits
         operation = self._operation(
             "predict",
-            "Classify pictures of single cells",
+            "Classify images of single cells",
             _json("Answer"),
             (400, 413, 415, 422, 500, 503),
             True,
@@ -162,7 +165,7 @@ class _Operations:
             {
                 "name": POINT,
                 "in": "query",
-                "description": "What the decision is for; a threshold goes with each.",
+                "description": "Operating point of the decisions: a threshold chosen for a purpose.",
                 "schema": {
                     "type": "string",
                     "enum": [point.name for point in metadata.operating_points],
@@ -171,9 +174,9 @@ class _Operations:
             }
         ]
         operation["requestBody"] = {
-            "description": f"At most {limits.max_pictures} files ({', '.join(FORMATS)}), each of one cell, and at most "
-            f"{limits.max_body_bytes:,} bytes in all. A picture over {MAX_BYTES:,} bytes is refused, and the others "
-            "are answered.",
+            "description": f"At most {limits.max_pictures} files ({', '.join(FORMATS)}), each an image of one cell, "
+            f"and at most {limits.max_body_bytes:,} bytes in total. An image over {MAX_BYTES:,} bytes is refused; the "
+            "others are classified.",
             "required": True,
             "content": {
                 FORM: {
@@ -199,16 +202,16 @@ class _Operations:
     def _operation(
         self, name: str, summary: str, content: Json, codes: tuple[int, ...], guarded: bool
     ) -> Json:
-        asks = guarded and self._interface.with_token
+        needs_token = guarded and self._interface.with_token
         responses: Json = {"200": {"description": summary, "headers": _ID_HEADER, "content": content}}
-        for code in sorted({*codes, *([401] if asks else [])}):
+        for code in sorted({*codes, *([401] if needs_token else [])}):
             responses[str(code)] = {
-                "description": _WHY[code],
+                "description": _MEANINGS[code],
                 "headers": _ID_HEADER | _OWN_HEADERS.get(code, {}),
                 "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
             }
         operation: Json = {"operationId": name, "summary": summary, "responses": responses}
-        if asks:
+        if needs_token:
             operation["security"] = [{"token": []}]
         return operation
 

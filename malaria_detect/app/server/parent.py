@@ -1,12 +1,12 @@
-"""The fork parent: one process with everything loaded, of which kernels and workers are copies.
+"""The fork parent: one process with everything loaded, which kernels and workers are copies of.
 
-A copy costs milliseconds instead of the seconds that importing torch takes, and shares its parent's memory until it
-writes to it. The parent is :mod:`multiprocessing`'s fork server, which imports
-:mod:`malaria_detect.app.server.preload` and never runs anything itself: a process that has run a parallel region of
-OpenMP cannot be forked.
+A copy takes milliseconds, whereas importing torch takes seconds, and it shares its parent's memory until it writes to
+it. The parent is the fork server of :mod:`multiprocessing`. It imports :mod:`malaria_detect.app.server.preload_hook`
+and computes nothing: a process that has run a parallel region of OpenMP cannot be forked.
 """
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -20,22 +20,22 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    # Systems that cannot fork do not have it.
+    # Not available on systems that cannot fork.
     from multiprocessing.context import ForkServerProcess
 
-# The model that the parent opens; kernels and workers find it open.
+# Environment variable: the model that the parent opens, so that kernels and workers find it open.
 MODEL_VARIABLE = "MALARIA_DETECT_PRELOAD"
-PRELOAD = "malaria_detect.app.server.preload"
+HOOK = "malaria_detect.app.server.preload_hook"
 
-# s: a parent that ends earlier is not replaced before.
-LEAST_SECONDS = 1
+# s: pause before another attempt if the parent cannot be watched.
+RETRY_SECONDS = 1
 _LOG = logging.getLogger("malaria_detect.app.server")
-# multiprocessing has one fork server a process, and starting its children is not safe in several threads at once.
+# multiprocessing has one fork server per process, and its children must not be started in several threads at once.
 _STARTING = threading.Lock()
 
 
 def forks_here() -> bool:
-    """Whether processes can be forked and watched on this system: Linux; elsewhere ordinary kernels are used."""
+    """Whether this system can fork and watch processes (Linux); other systems use ordinary kernels."""
     if sys.platform != "linux":
         return False
     try:
@@ -47,12 +47,12 @@ def forks_here() -> bool:
 
 
 class Forked:
-    """A process forked off the parent, which outlives its parent; looks like a :class:`subprocess.Popen`.
+    """A process forked from the parent, with the interface of :class:`subprocess.Popen`; it outlives its parent.
 
     Attributes
     ----------
     pid : int
-        Also that of its process group.
+        Also the id of its process group.
     """
 
     stdin = stdout = stderr = None
@@ -64,7 +64,7 @@ class Forked:
         self.pid = process.pid
 
     def poll(self) -> int | None:
-        """Return None while it runs, its exit status afterwards; 0 where nobody is left who knows."""
+        """Exit status, or None while the process runs; 0 if the status is unknown because the parent died."""
         watch = select.poll()
         watch.register(self._descriptor, select.POLLIN)
         if not watch.poll(0):
@@ -72,12 +72,12 @@ class Forked:
         return self._process.exitcode or 0
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, at most so many seconds.
+        """Wait for the end of the process, at most `timeout` seconds.
 
         Raises
         ------
         TimeoutError
-            Where it still runs.
+            If it still runs.
         """
         watch = select.poll()
         watch.register(self._descriptor, select.POLLIN)
@@ -86,20 +86,20 @@ class Forked:
         return self._process.exitcode or 0
 
     async def ended(self) -> None:
-        """Wait for its end in an event loop."""
+        """Wait for the end of the process in an event loop."""
         await _ended(os.dup(self._descriptor))
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to this process alone; one that has ended is left alone."""
+        """Send a signal to this process, not to its children; nothing happens if it has ended."""
         if self.poll() is None:
             signal.pidfd_send_signal(self._descriptor, number)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the process to end."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it."""
+        """End the process."""
         self.send_signal(signal.SIGKILL)
 
     def __del__(self) -> None:
@@ -108,32 +108,32 @@ class Forked:
 
 
 def start_parent(model: Path | None = None) -> None:
-    """Start the fork parent, or anew where it has died, and let it load.
+    """Start the fork parent if none runs.
 
     Parameters
     ----------
     model : Path, optional
-        The exported learner that it opens; as a rule set once, before the first fork.
+        Exported learner that the parent opens; set before the first start.
     """
     from multiprocessing import forkserver  # not on every system
 
     if model is not None:
         os.environ[MODEL_VARIABLE] = str(model.resolve())
     with _STARTING:
-        multiprocessing.get_context("forkserver").set_forkserver_preload([PRELOAD])
+        multiprocessing.get_context("forkserver").set_forkserver_preload([HOOK])
         forkserver.ensure_running()
 
 
 def fork(target: str, *arguments: Any) -> Forked:
-    """Run a function in a new copy of the parent; waits until the parent has loaded.
+    """Run a function in a new copy of the parent, after the parent has loaded everything.
 
     Parameters
     ----------
     target : str
-        The function, as ``module:name``, so that what it needs is not imported here. The process ends with it, and with
-        the process that called this.
+        The function, as ``module:name``, so that its module is not imported here. The process ends when the function
+        returns, or when the calling process ends.
     arguments
-        What can be pickled, pipes of multiprocessing included.
+        Picklable arguments, including pipes of multiprocessing.
 
     Returns
     -------
@@ -142,45 +142,52 @@ def fork(target: str, *arguments: Any) -> Forked:
     Raises
     ------
     OSError, EOFError
-        Where no process can be started, or the parent dies while it loads.
+        If no process can be started, or the parent dies while it loads.
     """
     start_parent()
     try:
         return _fork(target, arguments)
+    except ProcessLookupError:
+        # The copy has ended already: a second copy would repeat what the first one did.
+        raise
     except (OSError, EOFError):
-        # The parent died between the two lines above; the next one is asked.
+        # The parent died between the two lines above. A new parent is asked.
         start_parent()
         return _fork(target, arguments)
 
 
 async def keep_parent() -> None:
-    """Have a fork parent ready, and start another one whenever it ends, until cancelled."""
+    """Keep a fork parent ready, starting another one whenever it ends, until cancelled."""
     while True:
         try:
             pid = await asyncio.to_thread(_parent)
-            _LOG.info("the fork parent is process %s", pid)
+            _LOG.info("The fork parent is process %s.", pid)
             await _ended(os.pidfd_open(pid))
         except (OSError, EOFError) as error:
-            _LOG.error("the fork parent cannot be watched: %s", error)
-            await asyncio.sleep(LEAST_SECONDS)
-        _LOG.warning("the fork parent ended; another one is started")
+            _LOG.error("Cannot watch the fork parent: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+        _LOG.warning("The fork parent ended. Starting another one.")
 
 
 def _parent() -> int:
-    ours, theirs = multiprocessing.Pipe(duplex=False)
+    """Process id of the fork parent: the parent of a copy that waits while its parent is looked up."""
+    ours, theirs = multiprocessing.Pipe()
     with ours:
         with theirs:
-            fork(f"{__name__}:tell_parent", theirs)
-        return int(ours.recv())
+            copy = fork(f"{__name__}:wait_until_closed", theirs)
+        stat = Path(f"/proc/{copy.pid}/stat").read_text(encoding="utf-8", errors="replace")
+    # The process's name, in parentheses, may contain blanks; state and parent follow.
+    return int(stat.rpartition(")")[2].split()[1])
 
 
-def tell_parent(connection: Connection) -> None:
-    """Tell, from a copy of the fork parent, which process that is."""
-    connection.send(os.getppid())
+def wait_until_closed(connection: Connection) -> None:
+    """Wait, in a copy of the fork parent, until the other end of a pipe is closed."""
+    with contextlib.suppress(EOFError):
+        connection.recv_bytes()
 
 
 async def _ended(descriptor: int) -> None:
-    """Wait until a process ends, and close the descriptor that stands for it."""
+    """Wait until a process ends, then close its descriptor."""
     loop = asyncio.get_running_loop()
     end = asyncio.Event()
     loop.add_reader(descriptor, end.set)
@@ -201,7 +208,7 @@ def _fork(target: str, arguments: tuple[Any, ...]) -> Forked:
 
 
 def _begin(target: str, arguments: tuple[Any, ...]) -> None:
-    os.setsid()  # Ctrl-C in the server's terminal is the server's affair
+    os.setsid()  # Ctrl-C in the server's terminal must reach the server only
     _die_with_the_server()
     resolve_name(target)(*arguments)
 
@@ -209,14 +216,14 @@ def _begin(target: str, arguments: tuple[Any, ...]) -> None:
 def _die_with_the_server() -> None:
     import fcntl  # not on every system
 
-    # The server holds the other end of this pipe. The operating system itself ends this process when that is closed, so
-    # that nothing is left behind by a killed server, not even a process that hangs.
+    # The server holds the other end of this pipe. The operating system kills this process when that end is closed, so
+    # that a killed server leaves nothing behind, not even a process that hangs.
     server = multiprocessing.parent_process()
     assert server is not None
     pipe = server.sentinel
     fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | fcntl.FASYNC)
-    # It may have been closed before.
+    # It may have been closed already.
     if select.select([pipe], [], [], 0)[0]:
         os.kill(os.getpid(), signal.SIGKILL)

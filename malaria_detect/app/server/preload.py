@@ -1,4 +1,4 @@
-"""What the fork parent loads, once for all kernels and workers: importing this module does it."""
+"""What the fork parent loads once for all kernels and workers."""
 
 import gc
 import logging
@@ -19,7 +19,7 @@ _NEEDED = (
     "ipykernel.debugger",
     "ipykernel.ipkernel",
     "ipykernel.kernelapp",
-    "malaria_detect.cli",  # what each copy imports anew where it is the server's main module
+    "malaria_detect.cli",  # the server's main module, which each copy imports
     "malaria_detect.explain",
     "malaria_detect.app.server.worker",
     "malaria_detect.app.server.kernel",
@@ -29,22 +29,32 @@ _NEEDED = (
 )
 
 
-def _load() -> None:
-    # No thread may run in a process that is to be forked: these keep NumPy's and torch's libraries from starting any.
+def load() -> None:
+    """Prepare this process to be forked; only the fork parent calls it.
+
+    It changes the environment and ``sys.modules`` of the process, opens the model that :data:`MODEL_VARIABLE` names,
+    and takes everything loaded so far out of the garbage collector's reach.
+
+    Raises
+    ------
+    RuntimeError
+        If a module is missing.
+    """
+    # A process with several threads cannot be forked: these variables keep NumPy and torch from starting threads.
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    # A page's kernel is not debugged, and its debugger would take as much memory as all of the page. Nor is anything
-    # compiled for a GPU here, which torchvision makes torch get ready for where it can.
-    for unwanted in ("debugpy", "triton"):
-        sys.modules[unwanted] = None  # type: ignore[assignment]
+    # A kernel of the page needs no debugger, which takes as much memory as the page, and nothing is compiled for a GPU,
+    # for which torchvision has torch prepare. Both packages are optional for those who import them.
+    for unneeded in ("debugpy", "triton"):
+        sys.modules[unneeded] = None  # type: ignore[assignment]
     try:
         for name in _NEEDED:
             import_module(name)
         if model := os.environ.get(MODEL_VARIABLE):
             _open(model)
     except ImportError as error:
-        # multiprocessing would go on without, and each copy import what it needs itself.
-        raise RuntimeError(f"what all sessions need cannot be loaded: {error}") from error
-    # What is here now stays: the garbage collector of a copy shall not touch, and thereby copy, its pages.
+        # multiprocessing would ignore an ImportError, and each copy would import everything itself.
+        raise RuntimeError(f"A module that all sessions need cannot be imported: {error}") from error
+    # Otherwise the garbage collector of each copy would touch, and thereby copy, these objects' memory.
     gc.collect()
     gc.freeze()
     give_back()
@@ -54,8 +64,5 @@ def _open(model: str) -> None:
     try:
         import_module("malaria_detect.app.server.rehearsal").rehearse(model)
     except (MalariaDetectError, OSError) as error:
-        # The page says the same to each visitor, and other parts of it work.
+        # The page shows this error to each visitor, and its other parts work.
         logging.getLogger(__name__).warning("%s", error)
-
-
-_load()

@@ -1,4 +1,4 @@
-"""Errors of the HTTP interface as RFC 9457 tells them, and what all its handlers have in common."""
+"""Errors of the HTTP API in the format of RFC 9457, and the base class of its handlers."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,19 +14,20 @@ PROBLEM = "application/problem+json"
 
 @dataclass(frozen=True)
 class ProblemDetails:
-    """Why a request was not answered (RFC 9457).
+    """Why a request failed (RFC 9457).
 
     Attributes
     ----------
     type : str
-        ``about:blank``: the status says what kind of problem it is.
+        Always ``about:blank``: the status says what kind of problem it is.
     title : str
         The status in words.
     status : int
+        HTTP status.
     detail : str
-        A sentence for the person who asked.
+        What is wrong and what to do, for a person.
     request_id : str
-        As in the header X-Request-Id and in the server's log.
+        Id of the request, as in the header X-Request-Id and in the server's log.
     """
 
     type: str
@@ -37,16 +38,16 @@ class ProblemDetails:
 
 
 class Problem(HTTPError):  # noqa: N818 - RFC 9457's own name
-    """A request that is not answered.
+    """A request that fails, with the sentence for its answer.
 
     Parameters
     ----------
     status : int
         HTTP status, 400 or more.
     detail : str
-        A sentence that says what came and what was wanted.
+        What is wrong and what to do.
     headers : str
-        Further headers of the answer; ``_`` in their names stands for ``-``.
+        Further headers of the answer, with ``_`` in their names instead of ``-``.
 
     Examples
     --------
@@ -61,46 +62,46 @@ class Problem(HTTPError):  # noqa: N818 - RFC 9457's own name
 
 
 class JsonHandler(LogsFailures):
-    """A handler that answers in JSON, errors included, under the request's id.
+    """A handler that answers in JSON, including errors, with the request's id.
 
-    No answer carries CORS headers: a script of another site may send a request, as any program may, but its browser
-    does not let it read what the model said of its visitor's pictures, nor send a token.
+    No answer has CORS headers: a script of another site can send a request, as any program can, but its browser neither
+    lets it read the answer nor send a token.
     """
 
-    # The interface knows no cookie: what a request may do hangs on its token alone, which no browser adds by itself, so
-    # that there is nothing that another site could make a visitor's browser do in the visitor's name.
+    # The API has no cookies. A request is authorised by its token only, which browsers never add by themselves, so
+    # another site cannot act in a visitor's name.
     def check_xsrf_cookie(self) -> None:
-        """Ask for no XSRF cookie."""
+        """Do nothing: no XSRF cookie is needed."""
 
     telemetry: Telemetry
 
     def set_default_headers(self) -> None:
-        """Begin every answer, errors included."""
+        """Set the headers that all answers have, including errors."""
         self.clear_header("Server")
         self.set_header(REQUEST_ID, request_id(self.request))
         self.set_header("Cache-Control", "no-store")
 
     def compute_etag(self) -> None:
-        """Answer with no ETag: nothing is stored that it could be held against."""
+        """Do nothing: answers are not cached and need no ETag."""
 
     def answer(self, content: object) -> None:
-        """End with a JSON document."""
+        """Send a JSON document and finish."""
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(content, ensure_ascii=False, allow_nan=False))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Say what went wrong."""
+        """Send the problem that ended the request."""
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
         if isinstance(error, Problem):
             detail = error.detail
             for name, value in error.headers.items():
                 self.set_header(name, value)
         elif status_code == 405:
-            detail = f"This address takes {', '.join(self.allowed())} only."
+            detail = f"This address supports only {', '.join(self.allowed())}."
         elif status_code < 500:
-            detail = "The request cannot be understood: see api/openapi.json for what is."
+            detail = "The request is malformed. See api/openapi.json for the description of this API."
         else:
-            detail = "The server failed over this request; its log tells why under the request's id."
+            detail = "The server failed on this request. Its log has the reason, under the request id."
         if status_code == 405:
             self.set_header("Allow", ", ".join(self.allowed()))
         title = responses.get(status_code, "Unknown")
@@ -112,9 +113,9 @@ class JsonHandler(LogsFailures):
         )
 
     def allowed(self) -> list[str]:
-        """The methods that this address takes."""
+        """HTTP methods that this address supports."""
         return [
             method
             for method in self.SUPPORTED_METHODS
-            if getattr(type(self), method.lower()) is not RequestHandler._unimplemented_method
+            if getattr(type(self), method.lower()) is not getattr(RequestHandler, method.lower())
         ]

@@ -1,4 +1,4 @@
-"""Kernels forked off the fork parent, for jupyter_client, which finds this class by an entry point."""
+"""Kernels forked from the fork parent; jupyter_client finds this class by an entry point."""
 
 import asyncio
 from pathlib import Path
@@ -14,26 +14,26 @@ KERNEL = "malaria_detect.app.server.kernel:run_kernel"
 
 
 class ForkedProvisioner(LocalProvisioner):
-    """Starts kernels as copies of the fork parent; all else, signals and shutdown, is as for ordinary ones."""
+    """Starts kernels as copies of the fork parent; signals and shutdown work as for ordinary kernels."""
 
-    # It has what is used of a Popen.
+    # Has the part of the interface of Popen that is used.
     process: Forked | None = None  # type: ignore[assignment]
 
     async def send_signal(self, signum: int) -> None:
-        """Send a signal to the kernel and its children; nobody else gets it where the kernel has ended."""
-        # Its number may be another process's as soon as it has ended, as the fork parent waits for it at once.
+        """Send a signal to the kernel and its children, or to nobody if the kernel has ended."""
+        # As soon as the kernel has ended, another process may have its id.
         if self.process is not None and self.process.poll() is None:
             await super().send_signal(signum)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Fork a kernel; the command is what an ordinary one would be started by, and is not used."""
+        """Fork a kernel; the command line of an ordinary kernel is not used."""
         folder = kwargs.get("cwd") or Path.cwd()
-        # Voila's names of variables are of a class of its own: the copy would import Voila to read them.
+        # Voila's variable names have a class of their own, for which the copy would have to import Voila.
         environment = {str(name): str(value) for name, value in kwargs["env"].items()}
         assert isinstance(self.parent, KernelManager)
-        # The first one waits for seconds until the parent has loaded.
+        # The first kernel waits for seconds until the parent has loaded.
         kernel = await asyncio.to_thread(fork, KERNEL, self.parent.connection_file, environment, str(folder))
-        # Its own group, whose leader it is: an interrupt reaches its children, too.
+        # The kernel leads its own process group, so an interrupt also reaches its children.
         self.process, self.pid, self.pgid = kernel, kernel.pid, kernel.pid
         self.cwd = folder
         return self.connection_info

@@ -1,4 +1,4 @@
-"""How much the HTTP interface takes in at once: bodies on their way, and the memory that bodies take."""
+"""Limits of the HTTP API on uploads: how many arrive at once, and how much memory they take."""
 
 from dataclasses import dataclass
 
@@ -10,23 +10,23 @@ RETRY_SECONDS = 2
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request, and all requests together, may ask of the HTTP interface.
+    """Limits on one request, and on all requests together.
 
     Attributes
     ----------
     max_pictures : int
-        In a request.
+        Images in one request.
     max_body_bytes : int
-        In a request: room for few large pictures, or for many single cells, which take 10 to 20 kB each.
+        Size of one request's body: a few large images, or many single cells of 10 to 20 kB each.
     max_held_bytes : int
-        Of all bodies together that lie in memory, from a body's first byte to its answer. The parser needs up to three
-        times as much for the one body that it works on.
+        Size of all bodies in memory, each counted from its first byte to its answer. The parser needs up to three times
+        as much for the one body that it processes.
     body_seconds : float
-        That a body may take to arrive.
+        Time for a body to arrive.
     answer_seconds : float
-        That a request may wait for its answer once its body is there.
+        Time for the prediction, after the body has arrived.
     uploads : int
-        Bodies that arrive at the same time.
+        Bodies that may arrive at the same time.
     """
 
     max_pictures: int = 20
@@ -38,7 +38,7 @@ class Limits:
 
 
 class Reception:
-    """The bodies that a server takes in, within its limits."""
+    """Count of the bodies that a server is receiving and holding."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -47,18 +47,18 @@ class Reception:
 
 
 class Upload:
-    """One body on its way in, and in memory until it is answered.
+    """One request body, from its first byte until the request is answered.
 
     Parameters
     ----------
     reception : Reception
     declared : int
-        Its length as the client told it, 0 where it did not.
+        Length according to the client, 0 if unknown.
 
     Raises
     ------
     Problem
-        413 where it is too large, 503 where there is no room for it now.
+        413 if the body is too large, 503 if the server has no room for it now.
     """
 
     def __init__(self, reception: Reception, declared: int) -> None:
@@ -74,18 +74,18 @@ class Upload:
         reception.uploads += 1
 
     def add(self, chunk: bytes) -> None:
-        """Take in what has arrived; errors are those of the class."""
+        """Append data that has arrived; raises the same errors as the class."""
         self._hold(len(self.body) + len(chunk))
         self.body += chunk
 
     def arrived(self) -> None:
-        """Make room for the next body to arrive; this one stays in memory."""
+        """Let another body arrive; this one stays in memory."""
         if self._arriving:
             self._reception.uploads -= 1
             self._arriving = False
 
     def let_go(self) -> None:
-        """Forget the body; may be said twice."""
+        """Release the body's memory; a second call has no effect."""
         self.arrived()
         self._reception.held_bytes -= self._held
         self._held = 0
@@ -95,8 +95,8 @@ class Upload:
         if length > self._limits.max_body_bytes:
             raise Problem(
                 413,
-                f"The body is larger than {self._limits.max_body_bytes:,} bytes: send fewer pictures at a time, "
-                "each of a single cell.",
+                f"The body is larger than {self._limits.max_body_bytes:,} bytes. Send fewer images per request, each "
+                "of a single cell.",
             )
         more = max(0, length - self._held)
         if self._reception.held_bytes + more > self._limits.max_held_bytes:
@@ -108,6 +108,6 @@ class Upload:
 def _no_room() -> Problem:
     return Problem(
         503,
-        f"The server takes in as much as it can: try again in {RETRY_SECONDS} s.",
+        f"The server is overloaded. Try again in {RETRY_SECONDS} s.",
         retry_after=str(RETRY_SECONDS),
     )

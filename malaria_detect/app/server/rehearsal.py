@@ -1,7 +1,6 @@
-"""What each kernel does for the first picture of its visitor, done once in the fork parent.
+"""A rehearsal of what each kernel does for its visitor's first image, run once in the fork parent.
 
-What is imported, compiled and remembered on the way is then there for all copies, which neither do it again nor have it
-in memory of their own.
+Everything that it imports, compiles and caches is then shared by all copies.
 """
 
 import io
@@ -22,7 +21,7 @@ _SIDE = 130  # px: an ordinary cell
 
 
 class _Rehearsed(Detector):
-    """Answers as workers do, without a network: a process that has run one in several threads cannot be forked."""
+    """Answers without running the network: a process that has run one in several threads cannot be forked."""
 
     @classmethod
     def like(cls, detector: Detector) -> Self:
@@ -46,19 +45,19 @@ class _Rehearsed(Detector):
 
 
 def rehearse(model: str | os.PathLike[str]) -> None:
-    """Open a model, build its page and check a picture on it that shows nothing; the page is closed afterwards.
+    """Open a model, build its page, check a black image on it, and close the page.
 
-    What anywidget keeps of closed widgets, a few objects and that picture, stays in all copies.
+    The few objects that anywidget keeps of closed widgets, and that image, stay in all copies.
 
     Parameters
     ----------
     model : path
-        The exported learner.
+        Exported learner.
 
     Raises
     ------
     MetadataError
-        Where it cannot be opened.
+        If the model cannot be opened.
     """
     detector = _Rehearsed.like(load_detector(model))
     file = io.BytesIO()

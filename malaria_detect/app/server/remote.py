@@ -1,6 +1,7 @@
-"""A kernel's side of the prediction workers: a detector that has others do the work."""
+"""A detector in a kernel of ``malaria-detect serve``, which lets the server's workers do the work."""
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, Self
@@ -24,47 +25,57 @@ from malaria_detect.explain import Explanation
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.prediction import Prediction, Refusal
 
-# s: longer than the server itself waits for a worker, with others before it.
+# s: longer than the server waits for a worker, including the jobs of other visitors before this one.
 ANSWER_SECONDS = 180
 
 
 class RemoteDetector(Detector):
-    """A detector whose pictures are predicted, and explained, by the workers of the server that runs this kernel.
+    """A detector whose images are classified and explained by the workers of the server that started this kernel.
 
-    A kernel then neither computes nor keeps a network at work, so that many fit into a small machine, and no more
+    A kernel then neither computes nor holds an active network: many kernels fit into a small machine, and no more
     networks run at once than the machine has processors.
+
+    Its methods wait for the server and may be called from any thread; the page calls them in threads other than that
+    of its event loop. One question is sent at a time, however many threads call, so that a visitor who uploads and
+    clears again and again cannot fill the server's queue.
 
     Parameters
     ----------
     local : Detector
-        The same model, opened here.
+        The same model, opened in this process.
     address : str
-        Where the server listens for its kernels.
+        Address at which the server listens for its kernels.
     """
+
+    # Methods wait for the server: the page calls them in threads.
+    is_remote = True
 
     def __init__(self, local: Detector, address: str) -> None:
         super().__init__(local.network, local.metadata, local.point.name)
         self._address = address
+        self._one_at_a_time = threading.Lock()
 
     @classmethod
     def of_server(cls, local: Detector) -> Self | None:
-        """The one of the server that started this kernel; None in a notebook or a program."""
+        """The detector for the server that started this kernel, or None in other notebooks and programs."""
         address = os.environ.get(WORKERS_VARIABLE)
         return cls(local, address) if address else None
 
     def at(self, operating_point: str) -> Self:
-        """The same workers, asked at another operating point."""
-        return type(self)(super().at(operating_point), self._address)
+        """A detector that asks the same workers at another operating point."""
+        other = type(self)(super().at(operating_point), self._address)
+        other._one_at_a_time = self._one_at_a_time
+        return other
 
     def predict(self, image: ImageSource) -> Prediction:
-        """Classify one picture, as :meth:`malaria_detect.inference.detector.Detector.predict` does.
+        """Classify one image, as :meth:`malaria_detect.inference.detector.Detector.predict` does.
 
         Raises
         ------
         ImageRefused
-            Where it cannot be read, or a worker was lost over it.
+            If the image cannot be read, or a worker failed on it.
         MalariaDetectError
-            Where the server does not answer, or runs another model by now.
+            If the server does not answer, or its model was replaced.
         """
         content, _ = self._ask({"task": PREDICT, "operating_point": self.point.name}, image)
         answer = answer_of(content["answers"][0])
@@ -75,7 +86,7 @@ class RemoteDetector(Detector):
     def predict_many(
         self, images: Iterable[ImageSource], batch_size: int = 64, progress: bool = False
     ) -> Iterator[Prediction | Refusal]:
-        """Classify many pictures one after the other, as others wait for the workers, too."""
+        """Classify many images one after the other, because other visitors need the workers as well."""
         for image in images:
             try:
                 yield self.predict(image)
@@ -83,7 +94,7 @@ class RemoteDetector(Detector):
                 yield Refusal(str(refusal))
 
     def explain(self, image: ImageSource, prediction: Prediction) -> Explanation:
-        """Explain a picture, as :meth:`malaria_detect.explain.Explainer.explain`; errors as for :meth:`predict`."""
+        """Explain an image, as :meth:`malaria_detect.explain.Explainer.explain` does; raises as :meth:`predict`."""
         content, (heat, marked) = self._ask({"task": EXPLAIN, "prediction": asdict(prediction)}, image)
         scalars = content["explanation"]
         return Explanation(
@@ -98,9 +109,9 @@ class RemoteDetector(Detector):
         else:
             file = as_png(read_image(image), MAX_SIDE)
         question = framed(content | {"model": self.metadata.sha256}, [file])
-        # A socket for each question: one that was interrupted could not be asked again.
+        # A socket for each question, because a socket whose question was interrupted cannot be used again.
         socket: zmq.Socket[bytes]
-        with zmq.Context.instance().socket(zmq.REQ) as socket:
+        with self._one_at_a_time, zmq.Context.instance().socket(zmq.REQ) as socket:
             socket.setsockopt(zmq.LINGER, 0)
             socket.setsockopt(zmq.RCVTIMEO, 1000 * ANSWER_SECONDS)
             socket.connect(self._address)
@@ -108,9 +119,11 @@ class RemoteDetector(Detector):
                 socket.send_multipart(question)
                 answer, blobs = unframed(socket.recv_multipart())
             except zmq.Again as error:
-                raise MalariaDetectError("The server gave no answer: try again later.") from error
+                raise MalariaDetectError(
+                    "The server did not answer. Try again later.", reason="no_answer"
+                ) from error
         if "error" in answer:
-            # A picture over which a worker was lost is not to be asked again by itself.
+            # An image on which a worker failed must not be sent again automatically.
             refused = answer["kind"] in ("ImageRefused", "WorkerLost")
             raise (ImageRefused if refused else MalariaDetectError)(answer["error"])
         return answer, blobs

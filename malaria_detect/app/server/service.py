@@ -1,4 +1,4 @@
-"""What the handlers of the HTTP interface share: the workers, the limits, the documents, and who is let in."""
+"""State that the handlers of the HTTP API share: workers, limits, documents, and the token."""
 
 import hashlib
 import hmac
@@ -16,45 +16,37 @@ from malaria_detect.core.json_io import to_json
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Prediction, Refusal
 
-# What a bearer token is made of (RFC 6750), so that it stands in a header as it is.
+# Characters of a bearer token (RFC 6750).
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class TokenError(MalariaDetectError):
-    """The token that was set cannot be one."""
+    """The configured token is not a valid bearer token."""
 
 
 class Predictor(Protocol):
-    """What predicts: :class:`malaria_detect.app.server.workers.Workers`."""
+    """Something that classifies images, such as :class:`malaria_detect.app.server.workers.Workers`."""
 
     async def predict(
         self, pictures: Sequence[bytes], operating_point: str | None = None
     ) -> list[Prediction | Refusal]:
-        """Predictions of encoded files, in their order; raises Overloaded and WorkerLost."""
-
-    @property
-    def waiting(self) -> int:
-        """Jobs that wait."""
-
-    @property
-    def capacity(self) -> int:
-        """Jobs that may wait."""
+        """Predictions for encoded files, in their order; raises Overloaded and WorkerLost."""
 
     @property
     def alive(self) -> int:
-        """Workers that run."""
+        """Number of running workers."""
 
 
 class Service:
-    """What the handlers of one server share; its documents are made when they are first asked for."""
+    """State shared by the handlers of one server; the documents are created at the first request."""
 
     def __init__(
         self, base_url: str, workers: Predictor, metadata: ModelMetadata, limits: Limits, token: str | None
     ) -> None:
         if token is not None and not _TOKEN.fullmatch(token):
             raise TokenError(
-                "The interface's token is empty or holds other characters than A-Z a-z 0-9 - . _ ~ + / and = at its "
-                "end: set another one, or none to let everybody in."
+                "The API token is not valid. It may contain A-Z, a-z, 0-9 and - . _ ~ + /, followed by =. Set another "
+                "token, or none to require no token."
             )
         self.workers = workers
         self.metadata = metadata
@@ -64,42 +56,42 @@ class Service:
         self._interface = Interface(base_url, metadata, limits, with_token=token is not None)
 
     def admits(self, authorization: str) -> bool:
-        """Whether the header Authorization holds the token, if one is set at all."""
+        """Whether the header Authorization has the token, or no token is required."""
         if self._token is None:
             return True
         scheme, _, given = authorization.partition(" ")
-        # Digests of one length take the same time to compare, wherever they differ.
+        # Digests have the same length, so that the time of the comparison reveals nothing about the token.
         found = hashlib.sha256(given.strip().encode("utf-8", "surrogateescape")).digest()
         return hmac.compare_digest(found, self._token) and scheme.lower() == "bearer"
 
     @cached_property
     def model_document(self) -> str:
-        """The metadata, as export.json says it."""
+        """The metadata as JSON, as in export.json."""
         return to_json(self.metadata)
 
     @cached_property
     def openapi_document(self) -> dict[str, Any]:
-        """The interface's description."""
+        """The OpenAPI description."""
         return document(self._interface)
 
 
 class ServiceHandler(JsonHandler):
-    """A handler of the interface; asks for the token where one is set."""
+    """A handler of the API, which requires the token if one is set."""
 
     guarded = True
 
     def initialize(self, service: Service, telemetry: Telemetry) -> None:
-        """Take what the rules carry."""
+        """Keep the arguments of the application's rule."""
         self.service = service
         self.telemetry = telemetry
 
     def prepare(self) -> None:
-        """Let in who may come in."""
+        """Reject requests without the token."""
         given = self.request.headers.get("Authorization", "")
         if self.guarded and not self.service.admits(given):
             challenge = 'Bearer realm="malaria-detect"' + (', error="invalid_token"' if given else "")
             raise Problem(
                 401,
-                "This address wants the server's token, in the header Authorization: Bearer …",
+                "This address requires the server's token, in the header Authorization: Bearer …",
                 www_authenticate=challenge,
             )

@@ -1,7 +1,7 @@
-"""What a running server tells of itself: one JSON line a request, and numbers for Prometheus.
+"""Log and metrics of a running server: one JSON line per request, and metrics for Prometheus.
 
-Neither holds a picture, a file name, a path or a query as it was asked for, an address or a token: a log is read by
-more people than the page.
+Neither contains images, file names, requested paths or queries, addresses or tokens, because more people read a log
+than use the page.
 """
 
 import json
@@ -22,10 +22,10 @@ from malaria_detect.core.errors import MalariaDetectError
 
 LOGGER = "malaria_detect.app.server"
 REQUEST_ID = "X-Request-Id"
-# Marks a record whose message is a whole line of JSON.
+# Marks a record whose message is a complete line of JSON.
 _IS_JSON = {"is_json": True}
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# From an answer without a prediction to the longest that a client is let wait.
+# s: from an answer without a prediction to the longest wait of a client.
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 
@@ -35,14 +35,14 @@ class Telemetry:
     Parameters
     ----------
     queue_length, workers_alive : callable
-        Asked whenever the numbers are: jobs that wait, and prediction workers that run.
+        Give the number of waiting jobs and of running prediction workers.
     kernels_running : callable, optional
-        Visitors' kernels, the pool's among them.
+        Gives the number of kernels, including those waiting for a visitor.
 
     Attributes
     ----------
     pictures, refusals : prometheus_client.Counter
-        Pictures that the interface answered for, and those among them that could not be read.
+        Images that the API answered for, and how many of them could not be read.
 
     Examples
     --------
@@ -60,53 +60,55 @@ class Telemetry:
         workers_alive: Callable[[], int],
         kernels_running: Callable[[], int] | None = None,
     ) -> None:
-        # Not the library's global registry: two servers in one process, as in tests, must not share numbers.
+        # Not the global registry of the library: two servers in one process must not share metrics.
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "malaria_detect_requests",
-            "Requests that were answered.",
+            "Requests answered.",
             ["method", "route", "status"],
             registry=self._registry,
         )
         self._seconds = Histogram(
             "malaria_detect_request_seconds",
-            "From a request's first byte to the end of its answer.",
+            "Time from the first byte of a request to the end of its answer.",
             ["route"],
             buckets=_BUCKETS,
             registry=self._registry,
         )
         self.pictures = Counter(
             "malaria_detect_pictures",
-            "Pictures that the HTTP interface answered for.",
+            "Images that the HTTP API answered for.",
             registry=self._registry,
         )
         self.refusals = Counter(
             "malaria_detect_refusals",
-            "Pictures of the HTTP interface that could not be read.",
+            "Images sent to the HTTP API that could not be read.",
             registry=self._registry,
         )
-        self._watch("queue_length", "Jobs that wait for a prediction worker.", queue_length)
-        self._watch("workers_alive", "Prediction workers that run.", workers_alive)
+        self._watch("queue_length", "Jobs waiting for a prediction worker.", queue_length)
+        self._watch("workers_alive", "Prediction workers running.", workers_alive)
         if kernels_running is not None:
-            self._watch("kernels_running", "Visitors' kernels, the pool's among them.", kernels_running)
+            self._watch(
+                "kernels_running", "Kernels running, including those waiting for a visitor.", kernels_running
+            )
         ProcessCollector(registry=self._registry)
         self._logger = logging.getLogger(LOGGER)
 
     def exposition(self) -> bytes:
-        """All numbers in Prometheus' text format, to be sent with :attr:`content_type`."""
+        """All metrics in the text format of Prometheus, to be sent as :attr:`content_type`."""
         return generate_latest(self._registry)
 
     def log_request(self, handler: RequestHandler) -> None:
-        """Count an answered request and log it; tornado's setting ``log_function``.
+        """Count an answered request and log it; for tornado's setting ``log_function``.
 
         Parameters
         ----------
         handler : tornado.web.RequestHandler
-            Any. Its attribute ``route``, a fixed text, names it, otherwise its class does; ``pictures`` is the number
-            of pictures that it answered for. One with ``quiet`` is counted, and logged only where it failed.
+            Three attributes of a handler are used, if present: ``route``, its name instead of that of its class;
+            ``pictures``, the number of images that it answered for; ``quiet``, to log only failures.
         """
         request, status = handler.request, handler.get_status()
-        # Anything can stand for a method, and each new one would be a new series.
+        # Clients can invent methods, and each would be a new time series.
         method = request.method if request.method in RequestHandler.SUPPORTED_METHODS else "other"
         route = route_of(handler)
         seconds = request.request_time()
@@ -123,13 +125,13 @@ class Telemetry:
             "pictures": getattr(handler, "pictures", 0),
         }
         level = logging.ERROR if status >= 500 else logging.INFO
-        # A hundred lines for each visitor, which say nothing, would hide the others.
+        # Otherwise a hundred uninformative lines per visitor would hide the others.
         self._write(
             logging.DEBUG if level == logging.INFO and getattr(handler, "quiet", False) else level, line
         )
 
     def log_failure(self, handler: RequestHandler, error: BaseException) -> None:
-        """Log an error that a request could not foresee: where it arose, and its text where it is our own."""
+        """Log an unexpected error: its traceback, and its message if it is a :class:`MalariaDetectError`."""
         line = {
             "request_id": request_id(handler.request),
             "route": route_of(handler),
@@ -147,16 +149,16 @@ class Telemetry:
 
 
 class LogsFailures(RequestHandler):
-    """A handler that logs errors as :meth:`Telemetry.log_failure` does; tornado itself would write the address."""
+    """A handler that logs errors with :meth:`Telemetry.log_failure`; tornado itself would log the requested path."""
 
     def log_exception(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
-        """Log what nobody foresaw; a refusal stands in the line of its request."""
+        """Log an unexpected error; expected ones are in the line of their request."""
         if error is not None and not isinstance(error, HTTPError):
             self.settings["telemetry"].log_failure(self, error)
 
 
 class _JsonLines(logging.Formatter):
-    """Lines of requests as they are, all other messages of the server made into such lines."""
+    """Formats all messages as JSON lines; those of requests already are."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()
@@ -169,32 +171,32 @@ class _JsonLines(logging.Formatter):
 
 
 def _as_json(line: dict[str, Any]) -> str:
-    # JSON has no raw line ends, so that nobody can write a line of their own into the log.
+    # JSON escapes line ends, so that clients cannot insert lines into the log.
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return json.dumps({"time": now, **line})
 
 
 def request_id(request: HTTPServerRequest) -> str:
-    """A request's id: its own X-Request-Id where that is 1 to 64 of ``A-Za-z0-9._-``, else one made for it."""
+    """Id of a request: its X-Request-Id if that is 1 to 64 of ``A-Za-z0-9._-``, otherwise a new id."""
     given = request.headers.get(REQUEST_ID, "")
     if not _ACCEPTED_ID.fullmatch(given):
-        # Kept where a proxy would have put it, so that answer and log line say the same.
+        # Stored where a proxy would have put it, so that answer and log line have the same id.
         request.headers[REQUEST_ID] = uuid.uuid4().hex
     return request.headers[REQUEST_ID]
 
 
 def route_of(handler: RequestHandler) -> str:
-    """A fixed name for what was asked: the handler's ``route``, or its class; never the path, which anyone chooses."""
+    """Name of what was requested: the handler's ``route`` or class, never the path, which the client chooses."""
     return str(getattr(handler, "route", type(handler).__name__))
 
 
 def log_to(stream: TextIO | None = None) -> None:
-    """Write the log of :mod:`malaria_detect.app.server` to a stream, one JSON object a line, and to no other log.
+    """Write the log of :mod:`malaria_detect.app.server` to a stream only, one JSON object per line.
 
     Parameters
     ----------
     stream : text file, optional
-        Without one standard error.
+        Standard error by default.
     """
     output = logging.StreamHandler(stream)
     output.setFormatter(_JsonLines())

@@ -1,8 +1,8 @@
-"""What Voila is given beyond ``voila.json``: our page templates, and kernels that are forked.
+"""Extensions of Voila beyond ``voila.json``: the package's page templates, and forked kernels.
 
-Voila looks for templates in Jupyter's data folders only, so that they would have to be installed outside the package.
-The kernel specs are the first of our objects that it makes (``VoilaConfiguration.kernel_spec_manager_class``),
-before it opens the first template: here the package's own folders are put in front of Voila's list.
+Voila only looks for templates in Jupyter's data folders, outside the package. It creates the kernel spec manager
+(``VoilaConfiguration.kernel_spec_manager_class``) before it opens the first template, so the package's own folders are
+added to Voila's list there.
 """
 
 from pathlib import Path
@@ -19,14 +19,14 @@ FORKED = "malaria-detect"
 
 
 class PageKernelSpecs(KernelSpecManager):
-    """Notebooks that ask for Python's own kernel get a forked one, where processes can be forked.
+    """Kernel specs in which Python's kernel is a forked one, on systems that can fork.
 
-    As a side effect Voila's pages come from :mod:`malaria_detect`.
+    As a side effect, Voila uses the page templates of :mod:`malaria_detect`.
 
     Parameters
     ----------
     parent : voila.app.Voila, optional
-        Where it has template paths, ours go in front. Other applications are left alone.
+        If it has template paths, the package's templates are put first.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -35,15 +35,15 @@ class PageKernelSpecs(KernelSpecManager):
         self._forks = forks_here()
         if not self._forks:
             self.log.warning(
-                "Kernels cannot be forked on this system: each visitor's imports everything anew."
+                "This system cannot fork kernels. Each visitor's kernel imports everything again and starts slowly."
             )
         if self.parent is not None and not hasattr(self.parent, "api_token"):
-            self.log.warning("Voila alone does not guard the page: `malaria-detect serve` does.")
+            self.log.warning("Voila alone does not protect the page. Use `malaria-detect serve` instead.")
         if self.parent is not None and hasattr(self.parent, "template_paths"):
             self.parent.template_paths = [str(TEMPLATES), str(STYLE), *self.parent.template_paths]
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """Return the spec of a kernel; that of Python's own is the forked one's."""
+        """Spec of a kernel; for Python's own kernel, the spec of the forked one."""
         return super().get_kernel_spec(
             FORKED if self._forks and kernel_name == NATIVE_KERNEL_NAME else kernel_name
         )

@@ -1,4 +1,4 @@
-"""A prediction worker: a copy of the fork parent that reads pictures and asks the network."""
+"""A prediction worker: a copy of the fork parent that decodes images and runs the network."""
 
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -24,20 +24,20 @@ def run_worker(connection: Connection, model: str, sha256: str, threads: int) ->
     ----------
     connection : Connection
     model : str
-        The exported learner; the fork parent has it open.
+        Exported learner, which the fork parent has opened.
     sha256 : str
-        The SHA-256 that it must have.
+        Required SHA-256 of the learner.
     threads : int
-        How many threads the network may use.
+        Threads for the network.
     """
     torch.set_num_threads(threads)
     worker = Worker(Path(model), sha256)
     while True:
         try:
-            frames = receive(connection)
-        except EOFError:
+            send(connection, worker.answer(receive(connection)))
+        except (EOFError, BrokenPipeError):
+            # The server has given up this worker, or ends.
             return
-        send(connection, worker.answer(frames))
 
 
 class Worker:
@@ -46,9 +46,9 @@ class Worker:
     Parameters
     ----------
     model : Path
-        The exported learner.
+        Exported learner.
     sha256 : str
-        The SHA-256 that it must have, and that whoever asks must mean.
+        Required SHA-256 of the learner, and of the model that each request names.
     """
 
     def __init__(self, model: Path, sha256: str) -> None:
@@ -58,14 +58,16 @@ class Worker:
         self._explainer: Explainer | None = None
 
     def answer(self, frames: Frames) -> Frames:
-        """Answer one request; an error that a user can mend is an answer, too."""
+        """Answer one request; errors that a user can fix are answers as well."""
         content, pictures = unframed(frames)
         try:
-            # A model that cannot be opened is an answer to all that is asked.
+            # If the model cannot be opened, that error is the answer to each request.
             self._detector = self._detector or load_detector(self._model)
             if not self._sha256 == self._detector.metadata.sha256 == content["model"]:
-                # Its thresholds would be applied to another model's probabilities.
-                raise MetadataError("The model was changed since the server was started: restart the server.")
+                # Otherwise the thresholds of one model would be applied to probabilities of another.
+                raise MetadataError(
+                    "The model was replaced after the server was started. Restart the server."
+                )
             if content["task"] == EXPLAIN:
                 return self._explained(self._detector, content["prediction"], pictures[0])
             return _predicted(self._detector, content["operating_point"], pictures)

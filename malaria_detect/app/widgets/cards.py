@@ -1,6 +1,8 @@
 """A card for each checked image, with summary, meaning for a slide, filter, progress and downloads."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import traitlets
@@ -39,6 +41,8 @@ class CellCards(Part):
         Called before the results are cleared.
     explain : callable, optional
         Explains a result; without it the cards have no button for that.
+    in_threads : bool
+        Explain in threads, so that a remote detector does not block the kernel's event loop.
     """
 
     _esm = script("explanation.js", "cards.js")
@@ -50,6 +54,7 @@ class CellCards(Part):
         point: OperatingPoint | None = None,
         clear: Callable[[], None] | None = None,
         explain: Callable[[Result], Shown] | None = None,
+        in_threads: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(explains=explain is not None, **kwargs)
@@ -58,6 +63,8 @@ class CellCards(Part):
         self._metadata = metadata
         self._on_clear = clear
         self._explain = explain
+        self._in_threads = in_threads
+        self._explaining: set[asyncio.Task[None]] = set()
         self._first = 0
         self._state: dict[str, Any] = {}
         self.progress(0, 0)
@@ -131,14 +138,21 @@ class CellCards(Part):
         shown = range(self._first, self._first + len(self.results))
         if self._explain is None or not isinstance(number, int) or number not in shown:
             return
-        explained = self._explain(self.results[number - self._first])
+        work = partial(self._explain, self.results[number - self._first])
+        if self._in_threads:
+            task = asyncio.get_running_loop().create_task(self._explain_later(number, work))
+            self._explaining.add(task)
+            task.add_done_callback(self._explaining.discard)
+        else:
+            self._show_explanation(number, self.point, work())
+
+    async def _explain_later(self, number: int, work: Callable[[], Shown]) -> None:
+        point = self.point
+        self._show_explanation(number, point, await asyncio.to_thread(work))
+
+    def _show_explanation(self, number: int, point: OperatingPoint, explained: Shown) -> None:
         self.send(
-            {
-                "type": "explained",
-                "id": number,
-                "point": self.point.name,
-                "sentence": explained.sentence,
-            },
+            {"type": "explained", "id": number, "point": point.name, "sentence": explained.sentence},
             buffers=[explained.layer] if explained.layer else [],
         )
 

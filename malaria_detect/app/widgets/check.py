@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from malaria_detect.app.widgets.base import Column, Part
@@ -42,6 +43,8 @@ class CheckCells(Column):
 
     def __init__(self, detector: Detector, choice: OperatingPointChoice | None = None, **kwargs: Any) -> None:
         self._detector = detector
+        # A remote detector waits for a server, which must not block the kernel's event loop.
+        self._in_threads = getattr(detector, "is_remote", False)
         self._waiting: deque[UploadedFile] = deque()
         self._done = 0
         self._task: asyncio.Task[None] | None = None
@@ -52,6 +55,7 @@ class CheckCells(Column):
             self.choice.point,
             clear=self._stop,
             explain=ResultExplainer(explainer_of(detector)),
+            in_threads=self._in_threads,
         )
         self.samples: CellSamples | None = None
         parts: list[Part] = [self.upload, self.choice, self.cards]
@@ -97,7 +101,8 @@ class CheckCells(Column):
         while self._waiting:
             # Lets the kernel send the cards so far and handle messages that arrived meanwhile.
             await asyncio.sleep(0)
-            self.cards.add(check(self._detector, self._waiting[0], self.cards.point))
+            work = partial(check, self._detector, self._waiting[0], self.cards.point)
+            self.cards.add(await asyncio.to_thread(work) if self._in_threads else work())
             self._waiting.popleft()
             self._done += 1
             self._tell()

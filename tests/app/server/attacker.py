@@ -1,4 +1,4 @@
-"""What an attacker has: raw bytes to a port, and a kernel's websocket without a browser around it."""
+"""Tools of an attacker: raw bytes sent to a port, and a kernel's websocket without a browser."""
 
 import json
 import re
@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 from websockets.sync.client import ClientConnection, connect
 
 from malaria_detect.app.server.kernel_frames import PROTOCOL
-from malaria_detect.app.server.sessions import END_COOKIE, TALK_COOKIE
-
-SECONDS = 60  # more than anything takes: a test that waits so long has failed
+from malaria_detect.app.server.page import END_COOKIE, TALK_COOKIE
+from tests.waiting import SECONDS
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as the test wants it; ``headers`` have small names, repeated ones are joined by a line break."""
+    """An answer; ``headers`` have lower-case names, and repeated headers are joined by a line break."""
 
     status: int
     headers: dict[str, str]
@@ -34,7 +33,7 @@ def ask(
     body: bytes | None = None,
     headers: Mapping[str, str] = {},
 ) -> Answer:
-    """Ask the server on a port, with the path as it stands here."""
+    """Send a request to the server on a port, with an unchanged path."""
     connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         connection.request(method, path, body, dict(headers))
@@ -66,13 +65,13 @@ def send_raw(port: int, *chunks: bytes) -> bytes:
 
 
 def statuses(answer: bytes) -> list[int]:
-    """Status codes of all HTTP answers in a row of bytes."""
+    """Status codes of all HTTP answers in the received bytes."""
     return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3})", answer)]
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who was given a page: its kernel's id, and the cookies by name."""
+    """A visitor who was given a page: the kernel's id, and the cookies by name."""
 
     port: int
     answer: Answer
@@ -175,6 +174,12 @@ def kinds_until_idle(connection: ClientConnection, message_id: str) -> list[str]
         kinds.append(header["msg_type"])
         if content.get("execution_state") == "idle":
             return kinds
+
+
+def read_on(connection: ClientConnection) -> None:
+    """Read until the server closes the websocket, which is an error."""
+    while True:
+        connection.recv(timeout=SECONDS)
 
 
 def _part(data: bytes, number: int) -> bytes:

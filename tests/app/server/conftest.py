@@ -1,6 +1,5 @@
-"""The running server that most tests of the HTTP interface ask, with a token and the shipped model behind it."""
+"""The running server that most tests of the HTTP API use, with a token and the shipped model."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import pytest
 from malaria_detect.cli.serve import TOKEN_VARIABLE
 from malaria_detect.data.nlm_cells import find_cells
 from tests.app.server.interface import Running
-from tests.browser.served import PROJECT, START_SECONDS, served_page
+from tests.browser.served import page_folder, served_page
+from tests.waiting import SECONDS, until
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +23,14 @@ def cell_files(sample_cells: Path) -> list[bytes]:
     ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def interface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The interface of a running server that asks for a token."""
     token = "s3cret-token"
-    temporary = tmp_path_factory.mktemp("interface")
-    with served_page(PROJECT, temporary, "--pool", "0", environment={TOKEN_VARIABLE: token}) as server:
+    folder = page_folder(tmp_path_factory.mktemp("interface"), Server={"answer_seconds": SECONDS})
+    with served_page(
+        folder, folder / "temporary", "--pool", "0", environment={TOKEN_VARIABLE: token}
+    ) as server:
         running = Running(server.address, token)
-        # The first worker is there when the model is loaded.
-        deadline = time.monotonic() + START_SECONDS
-        while running.get("api/health").status_code == 503:
-            assert time.monotonic() < deadline, "no worker came"
+        until(lambda: running.get("api/health").status_code == 200, "a worker's start")
         yield running

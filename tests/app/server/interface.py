@@ -1,4 +1,4 @@
-"""The HTTP interface in a real tornado server, with workers that can be told to be slow, full or lost."""
+"""The HTTP API in a real tornado server, with workers that can be stuck or fail."""
 
 import asyncio
 import json
@@ -19,9 +19,12 @@ from malaria_detect.app.server.api import Limits, api_rules
 from malaria_detect.app.server.telemetry import LOGGER, Telemetry
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Prediction, Refusal
+from tests.waiting import SECONDS
 
-# A hung test fails after this; nothing is timed by it.
-PATIENCE = 30
+PATIENCE = SECONDS
+
+
+PATIENT = Limits(body_seconds=SECONDS, answer_seconds=SECONDS)
 
 
 class Worker:
@@ -30,7 +33,6 @@ class Worker:
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         self.waiting = 0
-        self.capacity = 4
         self.alive = 1
 
     async def predict(
@@ -49,7 +51,7 @@ class Worker:
 
 
 class Stuck(Worker):
-    """Never answers, and tells when a job comes and when it is dropped."""
+    """Never answers, and signals when a job arrives and when it is dropped."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__(detector)
@@ -67,7 +69,7 @@ class Stuck(Worker):
 
 
 class Failing(Worker):
-    """Raises what it is told to."""
+    """Raises an error."""
 
     def __init__(self, detector: Detector, error: Exception) -> None:
         super().__init__(detector)
@@ -82,7 +84,7 @@ class Failing(Worker):
 
 @dataclass
 class Running:
-    """A server that runs: where it is, what it asks for, what it wrote."""
+    """A running server: its address, token and log."""
 
     address: str
     token: str | None = None
@@ -94,7 +96,7 @@ class Running:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What lets a request in."""
+        """Headers of an authorised request."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def get(self, path: str, **more: Any) -> requests.Response:
@@ -130,7 +132,7 @@ class _ToQueue(logging.Handler):
 @contextmanager
 def serving(
     workers: Worker,
-    limits: Limits | None = None,
+    limits: Limits = PATIENT,
     token: str | None = None,
     base_url: str = "/",
     others: Sequence[tuple[str, type[RequestHandler]]] = (),
@@ -145,7 +147,7 @@ def serving(
     telemetry = Telemetry(
         queue_length=lambda: workers.waiting, workers_alive=lambda: workers.alive, kernels_running=lambda: 0
     )
-    rules = api_rules(base_url, workers, workers.detector.metadata, limits or Limits(), token, telemetry)
+    rules = api_rules(base_url, workers, workers.detector.metadata, limits, token, telemetry)
     application = Application([*rules, *others], log_function=telemetry.log_request, telemetry=telemetry)
     (socket,) = bind_sockets(0, "127.0.0.1")
     running = Running(f"http://127.0.0.1:{socket.getsockname()[1]}{base_url}", token)

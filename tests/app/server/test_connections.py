@@ -1,11 +1,13 @@
-"""A server with few places, asked over real sockets."""
+"""A server with few places, asked over real sockets; its clock is advanced by the tests."""
 
 import asyncio
+import queue
 import resource
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import pytest
 from tornado.netutil import bind_sockets
@@ -14,10 +16,21 @@ from tornado.websocket import WebSocketHandler
 from websockets.sync.client import connect
 
 from malaria_detect.app.server.connections import ConnectionLimits, GuardedServer, raise_file_limit
-from tests.app.server.attacker import SECONDS, ask, send_raw, statuses
+from tests.app.server.attacker import ask, send_raw, statuses
+from tests.waiting import SECONDS, until
 
 PLACES = 8
+LONG = 100_000  # s: passes only where a test advances the clock
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop whose clock can be advanced."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
 
 
 class Hello(RequestHandler):
@@ -30,6 +43,7 @@ class Hello(RequestHandler):
 
 class Waiting(RequestHandler):
     async def get(self) -> None:
+        self.settings["waiting"].put(None)
         await asyncio.Event().wait()
 
 
@@ -38,49 +52,75 @@ class Echo(WebSocketHandler):
         await self.write_message(message)
 
 
+@dataclass
+class Served:
+    """A running server: its port, and a signal for each request that waits for ever."""
+
+    port: int = 0
+    loop: Loop = field(default_factory=Loop)
+    waiting: "queue.Queue[None]" = field(default_factory=queue.Queue)
+
+    def open(self, *sent: bytes) -> socket.socket:
+        opened = socket.create_connection(("127.0.0.1", self.port), timeout=SECONDS)
+        for data in sent:
+            opened.sendall(data)
+        return opened
+
+    def open_waiting(self, number: int) -> list[socket.socket]:
+        """Connections with requests that the server works on for ever, one begun after the other."""
+        opened = []
+        for _ in range(number):
+            opened.append(self.open(REQUEST.replace(b"/", b"/wait", 1)))
+            self.waiting.get(timeout=SECONDS)
+        return opened
+
+    def advance(self, seconds: float) -> None:
+        done = threading.Event()
+
+        def turn() -> None:
+            self.loop.ahead += seconds
+            done.set()
+
+        self.loop.call_soon_threadsafe(turn)
+        assert done.wait(SECONDS)
+
+
 @contextmanager
-def serving(limits: ConnectionLimits) -> Iterator[int]:
-    """Serve in a thread; gives the port."""
-    ready = threading.Event()
-    place: dict[str, object] = {}
+def serving(limits: ConnectionLimits) -> Iterator[Served]:
+    served = Served()
+    ready, end = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        end = asyncio.Event()
-        place.update(loop=asyncio.get_running_loop(), end=end)
-        server = GuardedServer(Application([("/", Hello), ("/wait", Waiting), ("/echo", Echo)]), limits)
+        rules = [("/", Hello), ("/wait", Waiting), ("/echo", Echo)]
+        server = GuardedServer(Application(rules, waiting=served.waiting), limits)
         sockets = bind_sockets(0, "127.0.0.1")
         server.add_sockets(sockets)
-        place["port"] = sockets[0].getsockname()[1]
+        served.port = sockets[0].getsockname()[1]
         ready.set()
         await end.wait()
         server.stop()
         await server.close_all_connections()
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: served.loop) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run)
     thread.start()
     assert ready.wait(SECONDS)
     try:
-        port, loop, end = place["port"], place["loop"], place["end"]
-        assert isinstance(port, int)
-        yield port
+        yield served
     finally:
-        assert isinstance(loop, asyncio.AbstractEventLoop)
-        assert isinstance(end, asyncio.Event)
-        loop.call_soon_threadsafe(end.set)
+        served.loop.call_soon_threadsafe(end.set)
         thread.join(SECONDS)
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    with serving(ConnectionLimits(connections=PLACES, header_seconds=SECONDS, max_body_bytes=1000)) as number:
-        yield number
-
-
-def open_to(port: int, *sent: bytes) -> socket.socket:
-    opened = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
-    for data in sent:
-        opened.sendall(data)
-    return opened
+def served() -> Iterator[Served]:
+    with serving(
+        ConnectionLimits(connections=PLACES, header_seconds=LONG, body_seconds=LONG, max_body_bytes=1000)
+    ) as running:
+        yield running
 
 
 def is_closed(opened: socket.socket) -> bool:
@@ -90,9 +130,9 @@ def is_closed(opened: socket.socket) -> bool:
         return True
 
 
-def test_who_asks_for_nothing_makes_room_the_oldest_first(port: int) -> None:
-    idle = [open_to(port) for _ in range(PLACES)]
-    assert ask(port).body == b"hello"
+def test_the_oldest_connection_without_a_request_makes_room(served: Served) -> None:
+    idle = [served.open() for _ in range(PLACES)]
+    assert ask(served.port).body == b"hello"
     assert is_closed(idle[0])
     idle[-1].sendall(REQUEST)
     assert b"hello" in idle[-1].recv(65536)
@@ -100,24 +140,23 @@ def test_who_asks_for_nothing_makes_room_the_oldest_first(port: int) -> None:
         opened.close()
 
 
-def test_silent_connections_go_before_those_that_rest(port: int) -> None:
-    resting = open_to(port, REQUEST)
+def test_silent_connections_are_closed_before_those_that_had_an_answer(served: Served) -> None:
+    resting = served.open(REQUEST)
     assert b"hello" in resting.recv(65536)
-    idle = [open_to(port, b"GET / HT") for _ in range(3 * PLACES)]
-    assert ask(port).body == b"hello"
+    idle = [served.open(b"GET / HT") for _ in range(3 * PLACES)]
+    assert ask(served.port).body == b"hello"
     resting.sendall(REQUEST)
     assert b"hello" in resting.recv(65536)
     for opened in (*idle, resting):
         opened.close()
 
 
-def test_requests_in_hand_and_websockets_keep_their_places(port: int) -> None:
-    with connect(f"ws://127.0.0.1:{port}/echo", open_timeout=SECONDS) as used:
-        waiting = [open_to(port, REQUEST.replace(b"/", b"/wait", 1)) for _ in range(PLACES - 2)]
-        assert ask(port).body == b"hello"  # by then the server has read what came before
+def test_requests_in_progress_and_websockets_keep_their_places(served: Served) -> None:
+    with connect(f"ws://127.0.0.1:{served.port}/echo", open_timeout=SECONDS) as used:
+        waiting = served.open_waiting(PLACES - 2)
         for _ in range(3 * PLACES):
-            open_to(port).close()
-        assert ask(port).body == b"hello"
+            served.open().close()
+        assert ask(served.port).body == b"hello"
         used.send("still there")
         assert used.recv(SECONDS) == "still there"
         for opened in waiting:
@@ -127,35 +166,50 @@ def test_requests_in_hand_and_websockets_keep_their_places(port: int) -> None:
             opened.close()
 
 
-def test_requests_that_are_stuck_make_room_at_last() -> None:
-    with serving(ConnectionLimits(connections=PLACES, stuck_seconds=0)) as port:
-        stuck = [open_to(port, REQUEST.replace(b"/", b"/wait", 1)) for _ in range(2 * PLACES)]
-        assert ask(port).body == b"hello"
-        assert is_closed(stuck[0])
+@pytest.mark.parametrize("stuck_seconds", [0, LONG])
+def test_requests_that_take_too_long_make_room(stuck_seconds: float) -> None:
+    with serving(
+        ConnectionLimits(connections=PLACES, header_seconds=LONG, stuck_seconds=stuck_seconds)
+    ) as served:
+        stuck = served.open_waiting(PLACES)
+        answer = send_raw(served.port, REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert statuses(answer) == ([200] if stuck_seconds == 0 else [])
+        assert stuck_seconds == LONG or is_closed(stuck[0])
         for opened in stuck:
             opened.close()
 
 
-def test_closed_websockets_give_their_places_back(port: int) -> None:
+def test_closed_websockets_give_their_places_back(served: Served) -> None:
     for _ in range(3 * PLACES):
-        with connect(f"ws://127.0.0.1:{port}/echo", open_timeout=SECONDS) as used:
+        with connect(f"ws://127.0.0.1:{served.port}/echo", open_timeout=SECONDS) as used:
             used.send("x")
             assert used.recv(SECONDS) == "x"
-    assert ask(port).body == b"hello"
+    assert ask(served.port).body == b"hello"
 
 
 @pytest.mark.parametrize(
     "sent",
     [b"", b"GET / HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nslow", REQUEST],
 )
-def test_slow_connections_are_closed(sent: bytes) -> None:
-    with serving(ConnectionLimits(header_seconds=2, body_seconds=2)) as port:
-        answer = send_raw(port, sent)
-        assert statuses(answer) == ([200] if sent == REQUEST else [])
-        assert ask(port).body == b"hello"
+def test_slow_connections_are_closed(served: Served, sent: bytes) -> None:
+    with served.open(sent) as slow:
+        if sent == REQUEST:
+            assert b"hello" in slow.recv(65536)
+        slow.settimeout(0.1)
+
+        def is_closed_after_a_while() -> bool:
+            served.advance(LONG)
+            try:
+                return is_closed(slow)
+            except TimeoutError:
+                return False
+
+        assert until(is_closed_after_a_while, "the slow connection's end")
+    assert ask(served.port).body == b"hello"
 
 
-def test_bodies_and_headers_have_limits(port: int) -> None:
+def test_bodies_and_headers_have_limits(served: Served) -> None:
+    port = served.port
     assert ask(port, "POST", "/", bytes(1000)).body == b"1000"
     assert statuses(send_raw(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n")) == [400]
     assert 200 not in statuses(send_raw(port, REQUEST[:-2] + b"X: " + b"a" * 40_000 + b"\r\n\r\n"))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from malaria_detect.app.server.kernel_frames import MESSAGE_TYPES, Unwanted, read_frame
+from malaria_detect.app.server.kernel_frames import MESSAGE_TYPES, ForbiddenFrame, read_frame
 from tests.app.server.attacker import frame, message
 
 
@@ -24,7 +24,7 @@ def test_buffers_come_through_as_they_are(buffers: list[bytes]) -> None:
 
 @given(st.binary(max_size=200))
 def test_noise_is_unwanted_and_nothing_worse(data: bytes) -> None:
-    with pytest.raises(Unwanted):
+    with pytest.raises(ForbiddenFrame):
         read_frame(data)
 
 
@@ -37,7 +37,7 @@ def test_a_frame_whose_table_of_contents_is_changed_is_unwanted(place: int, numb
         data[8 * place : 8 * place + 8] = changed
         try:
             read = read_frame(bytes(data))
-        except Unwanted:
+        except ForbiddenFrame:
             return
         # Another border between two parts: then it is another message of the same bytes, and never more of them.
         assert sum(map(len, read.parts)) <= sum(map(len, parts))
@@ -54,5 +54,5 @@ def test_a_frame_whose_table_of_contents_is_changed_is_unwanted(place: int, numb
     ],
 )
 def test_what_no_page_says_is_unwanted(kind: str, content: dict[str, object]) -> None:
-    with pytest.raises(Unwanted):
+    with pytest.raises(ForbiddenFrame):
         read_frame(frame(message(kind, content)))

@@ -18,9 +18,7 @@ from jupyter_client.manager import AsyncKernelManager
 from malaria_detect.app.server import voila
 from malaria_detect.app.server.provisioner import ForkedProvisioner
 from malaria_detect.app.server.voila import PageKernelSpecs
-
-# The first kernel waits until the fork parent has imported torch, on a machine that may be busy.
-SECONDS = 120
+from tests.waiting import SECONDS
 
 
 @asynccontextmanager

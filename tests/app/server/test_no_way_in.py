@@ -17,9 +17,9 @@ from websockets.sync.client import ClientConnection
 
 from malaria_detect.app.server.guards import HEADERS, NOTHING_POLICY, script_hashes
 from malaria_detect.app.server.kernel_frames import PROTOCOL
-from malaria_detect.app.server.sessions import END_COOKIE, KERNEL_ID, TALK_COOKIE
+from malaria_detect.app.server.kernel_handlers import KERNEL_ID
+from malaria_detect.app.server.page import END_COOKIE, TALK_COOKIE
 from tests.app.server.attacker import (
-    SECONDS,
     Visitor,
     ask,
     frame,
@@ -27,17 +27,22 @@ from tests.app.server.attacker import (
     message,
     open_socket,
     port_of,
+    read_on,
     send_raw,
     statuses,
     visit,
     visitor_of,
 )
-from tests.browser.served import PROJECT, Server, served_page
+from tests.browser.served import PROJECT, Server, page_folder, served_page
+from tests.waiting import SECONDS, until
 
-# Short, so that slow clients are tried in a moment; all else is as it is shipped.
-LIMITS = {"header_seconds": 8, "body_seconds": 8, "max_visitors": 5}
+MOST_VISITORS = 5
+LONG = 100_000  # s: longer than the tests take on any machine
+# Few visitors, and no limits in time; everything else is as shipped.
+LIMITS = {"max_visitors": MOST_VISITORS} | dict.fromkeys(
+    ("header_seconds", "body_seconds", "answer_seconds", "unclaimed_seconds"), LONG
+)
 IDLE = 3_000
-PAGE = ["dashboard.ipynb", "export.pkl", "export.json"]
 NO_KERNEL = "00000000-0000-4000-8000-000000000000"
 
 
@@ -50,12 +55,7 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(temporary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page and the interface on a free port."""
-    folder = tmp_path_factory.mktemp("served")
-    for name in PAGE:
-        (folder / name).symlink_to(PROJECT / name)
-    settings = json.loads((PROJECT / "voila.json").read_text(encoding="utf-8"))
-    settings.setdefault("Server", {}).update(LIMITS)
-    (folder / "voila.json").write_text(json.dumps(settings), encoding="utf-8")
+    folder = page_folder(tmp_path_factory.mktemp("served"), Server=LIMITS)
     (folder / "secret.txt").write_text("the secret", encoding="utf-8")
     with served_page(folder, temporary, "--workers", "1") as running:
         yield running
@@ -100,11 +100,6 @@ def closing_code(connection: ClientConnection) -> int:
         read_on(connection)
     assert closed.value.rcvd, "the server did not say why"
     return closed.value.rcvd.code
-
-
-def read_on(connection: ClientConnection) -> None:
-    while True:
-        connection.recv(timeout=SECONDS)
 
 
 def execute_request(code: str) -> list[bytes]:
@@ -371,14 +366,15 @@ def test_a_kernel_is_ended_by_its_visitor_and_its_secret_is_worth_nothing_then(p
 
 def test_no_kernel_of_the_pool_can_be_taken(port: int, server: Server, visitor: Visitor) -> None:
     # Their ids stand in no page: here they are read off the sockets of their processes.
-    ids = {
-        found
-        for process in server.process.children(recursive=True)
-        for connection in process.net_connections("unix")
-        for found in re.findall(KERNEL_ID.replace("?P<kernel_id>", ""), str(connection.laddr))
-    } - {visitor.kernel_id}
-    assert ids
-    for kernel_id in [*ids, NO_KERNEL]:
+    def ids() -> set[str]:
+        return {
+            found
+            for process in server.process.children(recursive=True)
+            for connection in process.net_connections("unix")
+            for found in re.findall(KERNEL_ID.replace("?P<kernel_id>", ""), str(connection.laddr))
+        } - {visitor.kernel_id}
+
+    for kernel_id in [*until(ids, "a kernel in the pool"), NO_KERNEL]:
         for cookie in (None, f"{TALK_COOKIE}=", visitor.cookie(TALK_COOKIE)):
             with pytest.raises(InvalidStatus, match="404"):
                 open_socket(port, kernel_id, cookie)
@@ -486,9 +482,14 @@ def test_no_other_path_reads_a_file(port: int, place: str, path: str) -> None:
             "export.json",
             "voila.json",
             "secret.txt",
-            "malaria_detect/metadata.py",
+            "malaria_detect/inference/metadata.py",
         ),
-        *("malaria_detect/serve/templates/index.html.j2", "index.html.j2", "requirements.txt", ".gitignore"),
+        *(
+            "malaria_detect/app/server/templates/index.html.j2",
+            "index.html.j2",
+            "requirements.txt",
+            ".gitignore",
+        ),
         *("page.css", "loading.html", "server/log.txt", "export.pkl?raw=1", "dashboard.ipynb/"),
     ],
 )
@@ -618,9 +619,8 @@ def test_the_page_and_what_it_loads_name_no_other_host(visitor: Visitor) -> None
     for address in loaded:
         assert urlsplit(address).netloc == "" or urlsplit(address).scheme == "data", address
     for name in ("page.css", "served.css", "loading.html", "page.html"):
-        for folder in ("malaria_detect/serve/templates", "malaria_detect/widgets/style"):
-            if (file := PROJECT / folder / name).is_file():
-                assert not re.findall(r"(?:https?:)?//[a-z0-9-]+\.[a-z]", file.read_text(encoding="utf-8"))
+        (file,) = (PROJECT / "malaria_detect" / "app").rglob(name)
+        assert not re.findall(r"(?:https?:)?//[a-z0-9-]+\.[a-z]", file.read_text(encoding="utf-8"))
 
 
 # Too much, and too slow
@@ -651,7 +651,9 @@ def test_headers_that_are_too_long_end_the_connection(port: int, head: bytes) ->
     assert 200 not in statuses(send_raw(port, head, b"\r\n\r\n"))
 
 
-def test_slow_clients_are_not_waited_for(port: int) -> None:
+@pytest.mark.slow
+def test_slow_clients_are_not_waited_for(tmp_path: Path) -> None:
+    folder = page_folder(tmp_path, Server={"header_seconds": 1, "body_seconds": 1})
     beginnings = (
         b"",
         b"GET / HT",
@@ -660,16 +662,13 @@ def test_slow_clients_are_not_waited_for(port: int) -> None:
         # Answered, and resting since.
         b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
     )
-    with ExitStack() as opened:
-        slow = [opened.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in beginnings]
-        for connection, beginning in zip(slow, beginnings, strict=True):
-            connection.settimeout(SECONDS)
-            connection.sendall(beginning)
-        for connection in slow:
-            while data := connection.recv(65536):
-                assert statuses(data) in ([], [404])
+    with served_page(folder, folder / "temporary", "--workers", "1", "--pool", "0") as impatient:
+        for beginning in beginnings:
+            answer = send_raw(port_of(impatient.address), beginning)
+            assert statuses(answer) in ([], [404])
 
 
+@pytest.mark.slow
 def test_a_real_visitor_is_served_while_idle_connections_pile_up(
     port: int, server: Server, connection: ClientConnection
 ) -> None:
@@ -689,7 +688,6 @@ def test_a_real_visitor_is_served_while_idle_connections_pile_up(
             ask_kernel(opened_socket)
         ask_kernel(connection)
         assert another.leave().status == 204
-        # Those that came first may have been closed by now, as they ask for nothing.
         assert len(server.process.net_connections("tcp")) > IDLE / 2
     finally:
         for opened in idle:
@@ -764,7 +762,7 @@ def test_no_more_kernels_are_started_than_there_may_be_visitors(port: int) -> No
     guests = []
     while (answer := ask(port)).status == 200:
         guests.append(visitor_of(port, answer))
-        assert len(guests) < LIMITS["max_visitors"]
+        assert len(guests) < MOST_VISITORS
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
     for guest in guests:

@@ -1,7 +1,7 @@
 import pytest
 from tornado.web import HTTPError
 
-from malaria_detect.app.server.sessions import Visits
+from malaria_detect.app.server.visits import Visits
 
 
 def test_only_who_was_handed_a_kernels_secret_is_admitted() -> None:

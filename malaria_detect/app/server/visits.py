@@ -1,0 +1,90 @@
+"""Visits: the secrets that connect a visitor with the kernel of the visitor's page, and the number of visitors."""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from tornado.web import HTTPError
+
+
+@dataclass
+class Visit:
+    """One visitor's use of one kernel."""
+
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    sockets: int = 0
+    claimed: bool = False
+
+
+@dataclass
+class Visits:
+    """All visits of a server.
+
+    Attributes
+    ----------
+    most : int
+        Visits at the same time.
+    unclaimed_seconds : float
+        A kernel is ended if its page has not connected by then.
+    """
+
+    most: int = 30
+    unclaimed_seconds: float = 120
+    _of_kernel: dict[str, Visit] = field(default_factory=dict, repr=False)
+    _opening: int = 0
+
+    def __len__(self) -> int:
+        """Number of visits; those whose kernels have ended count until the next one begins."""
+        return len(self._of_kernel) + self._opening
+
+    def begin(self, kernels: Any) -> bool:
+        """Register a request for the page, if there is room for another visit.
+
+        Parameters
+        ----------
+        kernels : MultiKernelManager
+            Running kernels.
+
+        Returns
+        -------
+        bool
+            False if there is no room. Each True must be followed by a call of :meth:`opened`.
+        """
+        for ended in [kernel_id for kernel_id in self._of_kernel if kernel_id not in kernels]:
+            del self._of_kernel[ended]
+        if len(self) >= self.most:
+            return False
+        self._opening += 1
+        return True
+
+    def opened(self) -> None:
+        """Register that a page was delivered, or failed."""
+        self._opening -= 1
+
+    def hand_out(self, kernel_id: str) -> str:
+        """Secret of the kernel that a visitor gets."""
+        return self._of_kernel.setdefault(kernel_id, Visit()).secret
+
+    def forget(self, kernel_id: str) -> None:
+        """Register that a kernel was ended."""
+        self._of_kernel.pop(kernel_id, None)
+
+    def claimed(self, kernel_id: str) -> bool:
+        """Whether a kernel's page has connected."""
+        visit = self._of_kernel.get(kernel_id)
+        return visit is not None and visit.claimed
+
+    def admit(self, kernel_id: str, secret: str | None) -> Visit:
+        """The visit of a kernel, if the secret is correct.
+
+        Raises
+        ------
+        HTTPError
+            404 if the secret is wrong or there is no such kernel.
+        """
+        visit = self._of_kernel.get(kernel_id)
+        expected = visit.secret if visit else ""
+        if not hmac.compare_digest(expected.encode(), (secret or "").encode()) or visit is None:
+            raise HTTPError(404)
+        return visit

@@ -1,0 +1,38 @@
+"""Private names of other projects that the server uses; a test fails if a new version of a project changes its name."""
+
+import inspect
+
+from ipykernel import ipkernel
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.web import Application, RequestHandler
+from voila.request_info_handler import RequestInfoSocketHandler
+
+START = RequestStartLine("GET", "/", "HTTP/1.0")
+
+
+class Connection:
+    """As much of a connection as a handler without an answer needs."""
+
+    def set_close_callback(self, callback: object) -> None:
+        pass
+
+
+def test_voila_stores_requests_by_kernel() -> None:
+    # Removed in malaria_detect.app.server.page: our kernels never ask for them.
+    assert isinstance(RequestInfoSocketHandler._cache, dict)
+    RequestInfoSocketHandler.send_updates({"kernel_id": "a kernel", "payload": {}})
+    assert RequestInfoSocketHandler._cache.pop("a kernel") == {}
+
+
+def test_a_tornado_handler_holds_the_headers_of_its_answer() -> None:
+    # Read in malaria_detect.app.server.telemetry, for the size of the answer.
+    request = HTTPServerRequest(start_line=START, headers=HTTPHeaders(), connection=Connection())  # type: ignore[arg-type]
+    handler = RequestHandler(Application(), request)
+    handler.set_header("Content-Length", "7")
+    assert handler._headers.get("Content-Length") == "7"
+
+
+def test_an_ipython_kernel_reads_the_list_of_modules_from_its_own_global() -> None:
+    # Replaced in malaria_detect.app.server.kernel while a kernel is created.
+    assert "sys" in vars(ipkernel)
+    assert "in sys.modules" in inspect.getsource(ipkernel.IPythonKernel.__init__)
