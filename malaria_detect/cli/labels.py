@@ -43,7 +43,7 @@ def _labels(options: argparse.Namespace) -> int:
     contradicted = sum(candidate.contradicted for candidate in candidates)
     print(
         f"{options.out} written: {len(candidates)} labels, the least plausible first. For {contradicted} the "
-        "other class is more probable. Review them in notebooks/labels.ipynb: only a person can say that a label is wrong."
+        "other class is more probable. Review them in notebooks/labels.ipynb: only a person can say which are wrong."
     )
     if options.corrections:
         held_out, run = read_run(options.predictions)
