@@ -37,7 +37,7 @@ def main() -> None:
         folder = Path(work)
         cells = draw_cells(folder / "cells")
         write_predictions(cells, folder / "held-out.csv")
-        train = {"CELLS": str(cells), "WEIGHTS": "none", "SIZES": "32x1,48x1", "BATCH_SIZE": 8}
+        train = {"CELLS": str(cells), "WEIGHTS": "none", "SIZES": {32: 1, 48: 1}, "BATCH_SIZE": 8}
         train |= {"AVERAGE_EPOCHS": 1}
         explore = {"CELLS": str(cells), "PREDICTIONS": "held-out.csv", "MODEL": str(PROJECT / "export.pkl")}
         convert("notebooks/explore.ipynb", explore, folder)
