@@ -9,6 +9,7 @@ held-out cells of a fold of a cross-validation by patient, whose number is read 
 """
 
 import argparse
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.model_files import read_model
 from malaria_detect.inference.network import log_odds, open_learner, prepared
 from malaria_detect.metrics import score
-from malaria_detect.training.datablock import augmentations
+from malaria_detect.training.datablock import augmentations, design_dataloaders
 from malaria_detect.training.dataloaders import cached_side
 from malaria_detect.training.held_out import held_out_logits
 from malaria_detect.training.resnet34 import DESIGN
@@ -39,7 +40,7 @@ from malaria_detect.training.settings import TrainSettings
 
 def logits_from_cache(network: nn.Module, transform: InputTransform, cells: Sequence[Cell]) -> list[float]:
     """Log-odds of parasitized with images that are scaled twice, as until November 2026; not calibrated."""
-    size, ready = transform.size, prepared(network)
+    size, ready = transform.size, prepared(copy.deepcopy(network))
     normalize = Normalize.from_stats(transform.mean, transform.std, cuda=False)
     twice = Pipeline([IntToFloatTensor(), *setup_aug_tfms(augmentations(size)), normalize], split_idx=1)
     values: list[float] = []
@@ -96,16 +97,14 @@ def main() -> None:
         settings = state["run"]["settings"]
         kept = folds_of(cells, how, int(folds), settings["seed"])[int(number) - 1].valid
         size, name = state["history"][-1]["size"], "input-transform-fold.json"
-        network = _network(state["model"])
+        network = _network(state["model"], cells)
     found = compared(network, size, [cells[index] for index in kept])
     print(found)
     write(name, found)
 
 
-def _network(state: dict[str, torch.Tensor]) -> nn.Module:
-    from malaria_detect.training.datablock import design_dataloaders
-
-    paths = [next(cell.path for cell in find_cells().cells if cell.label == label) for label in CLASSES]
+def _network(state: dict[str, torch.Tensor], cells: Sequence[Cell]) -> nn.Module:
+    paths = [next(cell.path for cell in cells if cell.label == label) for label in CLASSES]
     settings = DESIGN.settings(weights="none")
     learner = DESIGN.wrap(design_dataloaders(paths), DESIGN.start("none").network, settings)
     learner.model.load_state_dict(state)

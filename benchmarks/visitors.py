@@ -218,7 +218,7 @@ class Visitor:
                 waiting.discard(comm)
         upload, cards = (
             [comm for comm, state in states.items() if trait in state]
-            for trait in ("max_pictures", "explains")
+            for trait in ("max_images", "explains")
         )
         if len(upload) != 1 or len(cards) != 1:
             raise VisitError(f"The page has {len(upload)} places to upload and {len(cards)} for cards.")

@@ -251,7 +251,7 @@ def _write_cells(scored: Sequence[ScoredNetwork], path: Path) -> None:
     if not scored:
         return
     first = scored[0].held_out
-    # Enough digits to compute the scores again: rounded probabilities would be equal.
-    columns = [[f"{p:.9g}" for p in one.probability] for one in scored]
+    # All digits, to compute the scores again: rounded probabilities close to 1 would be equal.
+    columns = [[f"{p:.17g}" for p in one.probability] for one in scored]
     rows = zip(first.files, first.groups, first.labels, *columns, strict=True)
     write_rows(path, ("file", "patient_group", "label", *(one.design.name for one in scored)), list(rows))

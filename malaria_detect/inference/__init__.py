@@ -1,1 +1,1 @@
-"""The shipped model: its metadata, its input, the network, and predictions."""
+"""Models and predictions: metadata, input transform, network, detector and calibration."""

@@ -1,7 +1,6 @@
-"""What a trained network is worth: its temperature, operating points and scores, from its logits on held-out patients.
+"""Temperature, operating points and scores of a trained network, from its logits on held-out patients.
 
-Temperature, thresholds and the bar of uncertainty are chosen on validation patients; test patients only score them.
-No torch.
+Everything is chosen on validation patients and only scored on test patients. No torch.
 """
 
 import os
@@ -31,22 +30,22 @@ from malaria_detect.metrics import (
 VALIDATION, TEST = "validation", "test"
 COLUMNS = ("file", "patient_group", "side", "label", "corrected", "logit")
 DEFAULT_POINT = "balanced"
-# A person should look at one cell in ten.
-DOUBTFUL_SHARE = 0.1
+# Share of cells that a person should review.
+UNCERTAIN_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Logits:
-    """One side's cells, one place in every column for each.
+    """Logits and labels of the validation or test cells; all columns have the same length.
 
     Attributes
     ----------
     files, groups, labels : tuple of str
         File names, patient groups, published labels.
     corrected : tuple of str
-        Labels as corrected: the published ones where nobody objected, empty where an expert was unsure.
+        Corrected labels: the published one if nobody disagreed, empty if an expert was unsure.
     values : tuple of float
-        Log-odds of parasitized, not calibrated.
+        Log-odds of ``Parasitized``, not calibrated.
     """
 
     files: tuple[str, ...]
@@ -57,16 +56,16 @@ class Logits:
 
     @property
     def parasitized(self) -> NDArray[np.bool_]:
-        """Whether the published label says parasitized."""
+        """Whether the published label is ``Parasitized``."""
         return np.array(self.labels) == CLASSES[0]
 
     def probability(self, temperature: float) -> NDArray[np.float64]:
-        """Probability of parasitized at a temperature."""
+        """Probability of ``Parasitized`` at a temperature."""
         return scaled(self.values, temperature)
 
 
 def write_logits(validation: Logits, test: Logits, path: Path) -> None:
-    """Write both sides' logits as CSV, in the order of file names."""
+    """Write the logits of both sides as CSV, sorted by file name."""
     rows = [
         (file, group, side, label, corrected, f"{value:.7g}")
         for side, logits in ((VALIDATION, validation), (TEST, test))
@@ -76,12 +75,12 @@ def write_logits(validation: Logits, test: Logits, path: Path) -> None:
 
 
 def read_logits(path: str | os.PathLike[str]) -> tuple[Logits, Logits]:
-    """Logits on validation and on test patients, as :func:`write_logits` wrote them.
+    """Logits of validation and of test patients, from a file of :func:`write_logits`.
 
     Raises
     ------
     CsvError
-        Where the file is missing, or a row is not what it should be.
+        If the file is missing or a row is invalid (``reason`` is ``bad_row`` or ``no_cells``).
     """
     sides: dict[str, list[tuple[str, str, str, str, float]]] = {VALIDATION: [], TEST: []}
     for place, (file, group, side, label, corrected, logit) in read_rows(Path(path), COLUMNS):
@@ -90,18 +89,18 @@ def read_logits(path: str | os.PathLike[str]) -> tuple[Logits, Logits]:
         except ValueError:
             value = np.nan
         if side not in sides or {label, corrected} - {*CLASSES, ""} or not label or not np.isfinite(value):
-            raise CsvError(f"{place}: a side, a class or a number is not what it should be.")
+            raise CsvError(f"{place} has an unknown side, class or number.", reason="bad_row")
         sides[side].append((file, group, label, corrected, value))
     for side, rows in sides.items():
         if not rows:
-            raise CsvError(f"{path} holds no cells of {side} patients.")
+            raise CsvError(f"{path} has no cells of {side} patients.", reason="no_cells")
     validation, test = (Logits(*zip(*rows, strict=True)) for rows in sides.values())
     return validation, test
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """The part of the metadata that follows from logits; fields as in ModelMetadata."""
+    """The part of the metadata that is computed from logits; fields as in ModelMetadata."""
 
     temperature: float
     operating_points: tuple[OperatingPoint, ...]
@@ -115,15 +114,15 @@ class Assessment:
 
 
 def assess(validation: Logits, test: Logits) -> Assessment:
-    """Choose temperature, operating points and bar of uncertainty on validation patients; score them on test patients.
+    """Choose temperature, operating points and limit of uncertainty on validation patients; score on test patients.
 
-    A network that can hardly tell the classes apart is assessed too, so that no training is lost: where no temperature
-    can be fitted it is 1, and where no threshold keeps a rule 0.5 stands in, and the rule says so.
+    A network that hardly separates the classes is assessed too, so that no training is lost: without a fit the
+    temperature is 1, and an operating point whose rule no threshold keeps gets 0.5, which its rule then mentions.
 
     Raises
     ------
     MetricsError
-        Where a side lacks a class.
+        If a side lacks a class.
     """
     temperature = _temperature(validation)
     chosen_on, probability = validation.probability(temperature), test.probability(temperature)
@@ -169,7 +168,7 @@ def _threshold(validation: Logits, probability: NDArray[np.float64], name: str) 
     try:
         chosen = choose_threshold(validation.parasitized, probability, validation.groups, name)
     except MetricsError:
-        return 0.5, f"{rule} No threshold kept this rule on the validation patients: 0.5 stands in."
+        return 0.5, f"{rule} No threshold kept this rule on the validation patients; 0.5 is used."
     return chosen, rule
 
 
@@ -188,7 +187,7 @@ _Cells = tuple[NDArray[np.bool_], NDArray[np.float64]]
 
 def _uncertainty(validation: _Cells, test: _Cells, threshold: float) -> Uncertainty:
     confidence = _confidence(validation[1], threshold)
-    below = float(np.quantile(confidence, DOUBTFUL_SHARE))
+    below = float(np.quantile(confidence, UNCERTAIN_SHARE))
     shares = []
     for parasitized, probability in (validation, test):
         uncertain = _confidence(probability, threshold) < below
@@ -198,5 +197,5 @@ def _uncertainty(validation: _Cells, test: _Cells, threshold: float) -> Uncertai
 
 
 def _confidence(probability: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
-    """Calibrated probability of what each cell is called."""
+    """Calibrated probability of the decision about each cell."""
     return np.where(probability >= threshold, probability, 1 - probability)

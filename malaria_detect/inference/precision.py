@@ -1,4 +1,4 @@
-"""The number format that a network computes in."""
+"""Bfloat16: where it is fast, and training in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from torch import nn
 
 @contextmanager
 def in_bfloat16(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """Let a network compute in bfloat16 inside the block, where the device is fast in it; its answers are float32.
+    """Let a network compute in bfloat16 inside the block if the device is fast at it; its outputs are float32.
 
-    fastai's own MixedPrecision knows CUDA alone, and a callback would leave autocast on after Ctrl-C.
+    fastai's MixedPrecision supports CUDA only, and a callback would leave autocast on after Ctrl-C.
     """
     if not bfloat16_is_fast(device):
         yield
@@ -27,11 +27,11 @@ def in_bfloat16(network: nn.Module, device: torch.device) -> Iterator[None]:
     try:
         yield
     finally:
-        del network.forward  # the class's own is there again
+        del network.forward  # restores the method of the class
 
 
 def bfloat16_is_fast(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 by itself; other processors emulate it, which is slower than float32."""
+    """Whether a device computes in bfloat16 natively; other processors emulate it, which is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     capabilities = torch.cpu.get_capabilities()

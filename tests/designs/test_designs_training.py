@@ -200,7 +200,7 @@ def test_a_head_goes_on_only_on_the_trunk_that_it_learnt_on(
 ) -> None:
     model, settings = frozen_run
     torch.save(mobilenet_v2().state_dict(), tmp_path / "mobilenetv2.pth")
-    other = replace(settings, weights=str(tmp_path / "mobilenetv2.pth"))
+    other = replace(settings, weights={"mobilenetv2": str(tmp_path / "mobilenetv2.pth")})
     with pytest.raises(TrainingError) as caught:
         fitted(few_cells, model.parent / "run", other, resume=True)
     assert caught.value.reason == "other_trunk"

@@ -196,7 +196,7 @@ def test_activations_of_a_resnet_are_the_same_layers_prepared_or_not(
 
 
 def test_activations_are_of_one_picture() -> None:
-    with pytest.raises(ValueError, match="one picture"):
+    with pytest.raises(ValueError, match="one image"):
         activations(nn.Identity(), torch.zeros(2, 3, 8, 8))
 
 
