@@ -137,6 +137,6 @@ def test_the_shipped_metadata_follows_from_the_shipped_logits(shipped_copy: Path
 def test_logits_of_another_model_are_refused(shipped_copy: Path, sides: tuple[Logits, Logits]) -> None:
     write_logits(*sides, logits_path(shipped_copy))
     before = read_metadata(shipped_copy)
-    with pytest.raises(MetadataError, match="is not the file that"):
+    with pytest.raises(MetadataError, match="does not belong to"):
         recalibrate(shipped_copy)
     assert read_metadata(shipped_copy) == before
