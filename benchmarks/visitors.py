@@ -217,8 +217,7 @@ class Visitor:
                 states.setdefault(comm, message.content["data"]["state"])
                 waiting.discard(comm)
         upload, cards = (
-            [comm for comm, state in states.items() if trait in state]
-            for trait in ("max_images", "explains")
+            [comm for comm, state in states.items() if trait in state] for trait in ("max_images", "explains")
         )
         if len(upload) != 1 or len(cards) != 1:
             raise VisitError(f"The page has {len(upload)} places to upload and {len(cards)} for cards.")

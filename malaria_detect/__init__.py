@@ -44,7 +44,7 @@ _MODULE_OF = {
     "Refusal": "inference.prediction",
     "load_detector": "inference.detector",
     "read_image": "data.images",
-    "read_metadata": "inference.metadata",
+    "read_metadata": "inference.model_files",
 }
 
 
