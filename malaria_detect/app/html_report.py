@@ -18,6 +18,7 @@ from PIL import Image
 
 import malaria_detect
 from malaria_detect.app import wording
+from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata, OperatingPoint
@@ -146,18 +147,11 @@ def write_visit_report(
         Checked(os.fsencode(source).decode(errors="backslashreplace"), answer, _reader(Path(source)))
         for source, answer in rows
     ]
-    target = Path(path)
-    part = target.with_name(f"{target.name}.part")
     try:
-        try:
-            with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
-                file.writelines(visit_report(checked, metadata, point, created))
-            part.replace(target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with replaced(path) as new, new.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(visit_report(checked, metadata, point, created))
     except OSError as error:
-        raise VisitReportError(f"The report {target} cannot be written: {error.strerror}.") from error
+        raise VisitReportError(f"The report {path} cannot be written: {error.strerror}.") from error
 
 
 def as_png(image: Image.Image, side: int) -> bytes:

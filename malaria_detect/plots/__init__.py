@@ -1,9 +1,8 @@
-"""Figures: numbers in, a matplotlib Figure out; no models, no files, no pyplot and no global settings.
+"""Figures: arrays and small dataclasses in, a matplotlib ``Figure`` out; no models, no files and no pyplot.
 
-One style everywhere: the colour-blind-safe palette of Okabe and Ito [1]_ (parasitized vermillion, uninfected blue),
-labels beside what they name instead of legends, and type that can still be read when a figure is 360 px wide. What a
-figure is called stands where it is shown: above it in the notebook or on the page.
-A notebook shows a figure after ``%matplotlib inline``; a page uses :func:`as_img`.
+All figures share one style: the colour-blind safe palette of Okabe and Ito [1]_ (parasitized vermillion, uninfected
+blue), and type that can be read on a screen 360 px wide. A notebook shows a figure after ``%matplotlib inline``; a page
+uses :func:`as_img`.
 
 References
 ----------

@@ -1,22 +1,24 @@
-"""Figures of what cells look like on the whole: colours of the classes and patients, mean pictures and their spread."""
+"""Colours of classes and patients, and mean and standard deviation of their images."""
 
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from malaria_detect.metrics.formatting import format_count
 from malaria_detect.plots.cells import GAP
 from malaria_detect.plots.style import (
     CLASS_COLORS,
     GRID,
-    GROUND,
     INK,
     TEXT,
+    WHOLE_PERCENT,
     WIDTH,
-    drawn,
+    default_style,
+    legend,
     new_figure,
     style_axes,
 )
@@ -27,25 +29,25 @@ _BIN = 5  # levels
 _SPREAD = "standard deviation"
 
 
-@drawn
+@default_style
 def colour_histograms(colours: Mapping[str, ArrayLike]) -> Figure:
-    """Draw how red, how green and how blue the cells of each class are, a panel for each channel.
+    """Histograms of the mean colour of the cells of each class, a panel for each channel.
 
     Parameters
     ----------
     colours : dict of class name to array, shape (N, 3)
-        Mean red, green and blue of each cell, 0 to 255. Bars are shares of a class, so that classes of different size
-        compare.
+        Mean red, green and blue of each cell, 0 to 255. The histograms show shares of a class, so that classes of
+        different size can be compared.
 
     Raises
     ------
     ValueError
-        Where a class has no cell, or the array is not (N, 3).
+        If a class has no cells, or an array is not (N, 3).
     """
     values = {name: np.asarray(of_class, dtype=float) for name, of_class in colours.items()}
     for name, of_class in values.items():
         if of_class.ndim != 2 or of_class.shape[1] != 3 or not len(of_class):
-            raise ValueError(f"Colours of {name} are wanted as (cells, 3); got {of_class.shape}.")
+            raise ValueError(f"Colours of {name} must have the shape (cells, 3), not {of_class.shape}.")
     everything = np.concatenate(list(values.values()))
     low = everything.min() // _BIN * _BIN
     bins = np.arange(low, everything.max() + _BIN + 1, _BIN)
@@ -53,47 +55,35 @@ def colour_histograms(colours: Mapping[str, ArrayLike]) -> Figure:
     panels = figure.subplots(3, 1, sharex=True, sharey=True)
     tallest = 0.0
     for channel, (axes, title) in enumerate(zip(panels, _CHANNELS, strict=True)):
-        style_axes(axes, "", f"{title}: share of the class's cells")
+        style_axes(axes, "", f"{title}: share of cells")
         for name, of_class in values.items():
             share = np.histogram(of_class[:, channel], bins)[0] / len(of_class)
             tallest = max(tallest, share.max())
             axes.stairs(share, bins, color=CLASS_COLORS[name], linewidth=2, label=name)
             axes.stairs(share, bins, color=CLASS_COLORS[name], fill=True, alpha=0.15)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        axes.yaxis.set_major_formatter(WHOLE_PERCENT)
         axes.yaxis.set_major_locator(MaxNLocator(3))
-    # Room for the names above the first panel's bars.
+    # Room for the legend.
     panels[0].set_ylim(0, 1.5 * tallest)
-    for line, name in enumerate(values):
-        height = 0.9 - 0.2 * line
-        panels[0].plot(
-            0.03, height, "s", color=CLASS_COLORS[name], transform=panels[0].transAxes, clip_on=False
-        )
-        panels[0].text(
-            *(0.06, height, name),
-            va="center",
-            transform=panels[0].transAxes,
-            fontsize=TEXT,
-            color=INK,
-            bbox=GROUND,
-        )
+    legend(panels[0], "upper left")
     panels[-1].set_xlabel(f"mean of a cell (0 to {_LEVELS})", fontsize=TEXT, color=INK)
     return figure
 
 
-@drawn
+@default_style
 def patient_colours(colours: Mapping[str, ArrayLike]) -> Figure:
-    """Show each patient as a stripe in the mean colour of the patient's cells, a row for each kind of patient.
+    """Stripes in the mean colour of each patient's cells, a row for each kind of patient.
 
     Parameters
     ----------
     colours : dict of str to array, shape (patients, 3)
-        Mean red, green and blue of each patient, 0 to 255; for example ``{"infected": ..., "healthy": ...}``. In a row
-        they stand from the reddest to the bluest.
+        Mean red, green and blue of each patient, 0 to 255; for example ``{"infected": ..., "healthy": ...}``. Each row
+        is sorted from red to blue.
 
     Raises
     ------
     ValueError
-        Where an array is not (patients, 3), or leaves 0 to 255.
+        If an array is not (patients, 3), or outside 0 to 255.
     """
     figure = new_figure(0.1 + 1.0 * len(colours))
     rows = figure.subplots(len(colours), 1, squeeze=False)[:, 0]
@@ -101,37 +91,37 @@ def patient_colours(colours: Mapping[str, ArrayLike]) -> Figure:
         levels = np.asarray(values, dtype=float)
         proper = levels.ndim == 2 and levels.shape[1] == 3 and len(levels)
         if not proper or levels.min() < 0 or levels.max() > _LEVELS:
-            raise ValueError(f"Colours of {name} are wanted as (patients, 3), 0 to {_LEVELS}.")
+            raise ValueError(f"Colours of {name} must have the shape (patients, 3), between 0 and {_LEVELS}.")
         order = np.argsort(levels[:, 2] - levels[:, 0], kind="stable")
         axes.imshow(levels[order][None] / _LEVELS, aspect="auto", interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color(GRID)
-        axes.set_title(f"{len(levels):,} {name} patients", loc="left", fontsize=TEXT, color=INK)
+        axes.set_title(format_count(len(levels), f"{name} patient"), loc="left", fontsize=TEXT, color=INK)
     return figure
 
 
-@drawn
+@default_style
 def class_images(
     means: Mapping[str, NDArray[np.generic]], spreads: Mapping[str, NDArray[np.generic]]
 ) -> Figure:
-    """Show two classes' mean and standard-deviation pictures, and beside them how the classes differ.
+    """Mean and standard deviation images of two classes, and the difference between the classes.
 
     Parameters
     ----------
     means, spreads : dict of class name to array (H, W, 3), float in [0, 1]
-        Of the same two classes in the same order. Standard deviations are shown brighter, both classes alike. A
-        difference is that of the mean over the channels, in the colour of the class where it is higher; the figure
-        says what its strongest tint stands for.
+        The same two classes in the same order. Standard deviations are brightened by the same factor. The difference
+        is that of the mean over the channels, in the colour of the class where it is higher; the largest difference
+        is written above it.
 
     Raises
     ------
     ValueError
-        Where there are not two classes, or they or their pictures' shapes differ.
+        If there are not two classes, or their names or shapes differ.
     """
     shapes = {picture.shape for picture in [*means.values(), *spreads.values()]}
     if len(means) != 2 or list(means) != list(spreads) or len(shapes) != 1:
         raise ValueError(
-            f"Means and standard deviations of the same two classes, of one shape, are wanted; got {list(means)} and "
+            f"Means and standard deviations must be of the same two classes, in one shape; got {list(means)} and "
             f"{list(spreads)} of {sorted(shapes)}."
         )
     brightest = max(float(np.max(spread)) for spread in spreads.values()) or 1.0

@@ -1,4 +1,4 @@
-"""Figures of cells: pictures side by side, sizes, counts."""
+"""Cells side by side, their sizes and their numbers."""
 
 import re
 import textwrap
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
@@ -18,14 +18,14 @@ from malaria_detect.plots.style import (
     GRID,
     INK,
     TEXT,
-    drawn,
+    default_style,
+    legend,
     new_figure,
     note,
     style_axes,
-    with_commas,
 )
 
-# Inches: the side of one cell in a grid, wide enough for "Parasitized" above it, and the gap beside it.
+# Inches: the side of one cell in a grid, wide enough for "Parasitized", and the gap beside it.
 TILE = 1.05
 GAP = 0.12
 
@@ -33,30 +33,30 @@ Picture = Image.Image | NDArray[np.generic]
 _CLASS_NAME = re.compile("|".join(CLASS_COLORS))
 
 
-@drawn
+@default_style
 def cell_grid(images: Sequence[Picture], titles: Sequence[str], columns: int = 8) -> Figure:
-    """Lay cells out in a grid, each with a title and framed in the colour of the class that its title names first.
+    """Grid of cells, each framed in the colour of the class that its title names first.
 
     Parameters
     ----------
     images : sequence of PIL images or arrays (H, W, 3), uint8 or float in [0, 1]
         Of any size; each is shown whole, on a black square.
     titles : sequence of str
-        One for each image; folded to the width of its picture.
+        One for each image; long ones are broken into lines.
     columns : int
-        Cells in a row. Type keeps its size, so a grid for a telephone has 4.
+        Cells in a row; 4 are readable on a phone.
 
     Raises
     ------
     ValueError
-        When images and titles are not as many, there are none, or float pictures leave [0, 1].
+        If there are no images, the number of titles differs, or float images are outside [0, 1].
     """
     return _mosaic(images, titles, columns, TILE)
 
 
-@drawn
+@default_style
 def mean_images(means: Mapping[str, NDArray[np.generic]]) -> Figure:
-    """Show the mean picture of each class side by side.
+    """Mean image of each class, side by side.
 
     Parameters
     ----------
@@ -65,26 +65,26 @@ def mean_images(means: Mapping[str, NDArray[np.generic]]) -> Figure:
     return _mosaic(list(means.values()), list(means), len(means), 2.5)
 
 
-@drawn
+@default_style
 def top_losses(images: Sequence[Picture], titles: Sequence[str]) -> Figure:
-    """Show the cells on which the model is most wrong, four in a row, framed in the colour named first.
+    """Cells with the highest loss, four in a row, framed in the colour of the class named first.
 
     Parameters
     ----------
     images, titles
-        As for `cell_grid`; a title names the label before the call.
+        As for `cell_grid`; a title names the label before the decision.
     """
     return _mosaic(images, titles, 4, 1.5)
 
 
-@drawn
+@default_style
 def size_histogram(sides: Mapping[str, ArrayLike]) -> Figure:
-    """Draw how large the cells' pictures are, a panel for each class.
+    """Histogram of image sizes, a panel for each class.
 
     Parameters
     ----------
     sides : dict of class name to array of int, shape (N,)
-        The longer side of each picture, in pixels.
+        Longer side of each image, in px.
     """
     figure = new_figure(3.9)
     pixels = {name: np.asarray(values) for name, values in sides.items()}
@@ -100,14 +100,14 @@ def size_histogram(sides: Mapping[str, ArrayLike]) -> Figure:
         axes.axvline(median, color=INK, linewidth=1.2)
         note(axes, f"median {median:.0f} px", (median, 1.3 * tallest), (6, -14))
         axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        axes.yaxis.set_major_formatter(FuncFormatter(with_commas))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
     panels[-1].set_xlabel("longer side (px)", fontsize=TEXT, color=INK)
     return figure
 
 
-@drawn
+@default_style
 def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Draw how many cells of each class there are, in all or on each side of a split.
+    """Number of cells of each class, in total or on each side of a split.
 
     Parameters
     ----------
@@ -128,14 +128,14 @@ def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     return figure
 
 
-@drawn
+@default_style
 def patient_counts(parasitized: ArrayLike, uninfected: ArrayLike) -> Figure:
-    """Draw how many cells each patient gave: infected patients first, then the healthy, most cells first.
+    """Number of cells of each patient: infected patients first, most cells first.
 
     Parameters
     ----------
     parasitized, uninfected : array of int, shape (patients,)
-        Cells of each class that a patient group holds.
+        Cells of each class, one entry for each patient group.
     """
     sick, healthy = np.asarray(parasitized), np.asarray(uninfected)
     infected = sick > 0
@@ -146,25 +146,21 @@ def patient_counts(parasitized: ArrayLike, uninfected: ArrayLike) -> Figure:
     edges = np.arange(len(order) + 1)
     below = np.zeros(len(order), dtype=np.int64)
     for name, cells in (("Parasitized", sick[order]), ("Uninfected", healthy[order])):
+        label = f"{name}: {cells.sum():,} cells of {np.count_nonzero(cells):,} patients"
         # Stairs, not bars: two hundred bars show seams between them.
-        axes.stairs(below + cells, edges, baseline=below, fill=True, color=CLASS_COLORS[name], label=name)
+        axes.stairs(below + cells, edges, baseline=below, fill=True, color=CLASS_COLORS[name], label=label)
         below = below + cells
     most = below.max()
     axes.set(xlim=(0, len(order)), xticks=[], ylim=(0, 1.45 * most))
-    for line, (name, cells) in enumerate((("Parasitized", sick), ("Uninfected", healthy))):
-        patients = np.count_nonzero(cells)
-        text = f"{name}: {cells.sum():,} cells of {patients:,} patients"
-        height = (1.36 - 0.12 * line) * most
-        axes.plot(0.04, height, "s", color=CLASS_COLORS[name], transform=axes.get_yaxis_transform())
-        axes.text(
-            0.08, height, text, va="center", transform=axes.get_yaxis_transform(), fontsize=TEXT, color=INK
-        )
+    legend(axes, "upper left")
     return figure
 
 
 def _mosaic(images: Sequence[Picture], titles: Sequence[str], columns: int, tile: float) -> Figure:
     if not images or len(images) != len(titles):
-        raise ValueError(f"A grid needs a title for each picture; there are {len(images)} and {len(titles)}.")
+        raise ValueError(
+            f"A grid needs one title for each image; got {len(images)} images and {len(titles)} titles."
+        )
     folded = [fold(title, 72 * tile) for title in titles]
     line_height = 1.25 * TEXT / 72
     title_height = 0.06 + line_height * max(title.count("\n") + 1 for title in folded)
@@ -180,7 +176,7 @@ def _mosaic(images: Sequence[Picture], titles: Sequence[str], columns: int, tile
         axes = figure.add_axes((left / width, bottom / height, tile / width, tile / height))
         axes.imshow(_on_square(image))
         axes.set(xticks=[], yticks=[])
-        # File names may hold a dollar sign, which is no formula.
+        # A dollar sign in a file name does not start a formula.
         axes.set_title(title, loc="left", fontsize=TEXT, color=INK, pad=4, parse_math=False)
         named = _CLASS_NAME.search(title)
         axes.spines[:].set(color=CLASS_COLORS[named.group()] if named else GRID, linewidth=2.5)
@@ -188,7 +184,7 @@ def _mosaic(images: Sequence[Picture], titles: Sequence[str], columns: int, tile
 
 
 def fold(title: str, width: float) -> str:
-    """Break a title into lines of at most `width` points."""
+    """A title broken into lines of at most `width` points."""
     font = FontProperties(size=TEXT)
     lines = title.split("\n")
     for characters in range(max(map(len, lines)), 1, -1):
@@ -200,11 +196,11 @@ def fold(title: str, width: float) -> str:
 
 
 def _on_square(image: Picture) -> NDArray[np.generic]:
-    """Put a picture on a black square, as the network sees it."""
+    """An image on a black square, as the network sees it."""
     pixels = np.asarray(image)
     if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 1):
         raise ValueError(
-            f"A picture of floats must lie between 0 and 1; this one goes from {pixels.min()} to {pixels.max()}."
+            f"A float image must be between 0 and 1; this one is between {pixels.min()} and {pixels.max()}."
         )
     height, width = pixels.shape[:2]
     side = max(height, width)

@@ -1,121 +1,112 @@
-"""Figures of what a cell classifier means for a slide."""
+"""What the errors of a cell classifier mean for the parasitemia of a slide."""
 
 from collections.abc import Mapping, Sequence
-from math import floor, isnan, log10
 
 import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from malaria_detect.metrics import parasitemia as slide
-from malaria_detect.metrics.formatting import format_percent
+from malaria_detect.metrics.formatting import NO_BREAK, format_parasitemia
 from malaria_detect.metrics.parasitemia import DetectionLimit
-from malaria_detect.plots.style import GREEN, GRID, INK, QUIET_INK, TEXT, drawn, new_figure, style_axes
+from malaria_detect.plots.rows import FILLED, style_rows, write_beside
+from malaria_detect.plots.style import (
+    GREEN,
+    GRID,
+    INK,
+    QUIET_INK,
+    default_style,
+    legend,
+    new_figure,
+    style_axes,
+)
 
-# True parasitemia: the lowest that a microscopist finds among 10,000 cells, to far beyond severe malaria.
+# True parasitemia, from one parasitized cell in 10,000 to far beyond severe malaria.
 _LOWEST, _HIGHEST = 1e-4, 0.3
-# The operating points; Okabe and Ito's reddish purple beside ink and green.
-# Dashed over solid: both are seen where two curves run together.
+# One for each operating point; dashed over solid, so that both are seen if two curves coincide.
 _LINES = ((INK, "-"), (GREEN, (0, (4, 2))), ("#CC79A7", "-"), (QUIET_INK, (0, (1, 1))))
 
 
-@drawn
+@default_style
 def apparent_parasitemia(points: Mapping[str, tuple[float, float]]) -> Figure:
-    """Draw which share of a slide's cells is called parasitized, over the share that is.
+    """Figure of the share of cells called parasitized against the true parasitemia, on logarithmic axes.
 
-    Both axes are logarithmic. To the left each curve runs level: below that floor, which the false positives make, a
-    slide with parasites reads like one without.
+    At low parasitemia each curve is level: false positives outnumber parasites there.
 
     Parameters
     ----------
     points : dict of str to (float, float), not empty
-        (Sensitivity, specificity) at each operating point, by its name.
+        Sensitivity and specificity at each operating point.
 
     Raises
     ------
     ValueError
-        Where there are no points.
+        If there are no points.
     """
     if not points:
-        raise ValueError("Apparent parasitemia needs at least one operating point; there is none.")
-    figure = new_figure(4.8)
+        raise ValueError("Apparent parasitemia needs at least one operating point.")
+    figure = new_figure(4.6)
     axes = figure.subplots()
-    style_axes(axes, "cells that are parasitized (log scale)", "cells called parasitized (log scale)")
+    style_axes(axes, "true parasitemia (log scale)", "cells called parasitized (log scale)")
     axes.grid(axis="x", color=GRID, linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlim=(_LOWEST, _HIGHEST), ylim=(_LOWEST, 1))
+    axes.set(xscale="log", yscale="log", xlim=(_LOWEST, _HIGHEST), ylim=(_LOWEST, 3))
     for axis in (axes.xaxis, axes.yaxis):
         _percent_ticks(axis)
     true = np.geomspace(_LOWEST, _HIGHEST, 121)
-    axes.plot(true, true, color=QUIET_INK, linewidth=1.2, linestyle=":", label="as it is")
-    axes.text(2.2e-3, 1.1e-3, "as it is", fontsize=TEXT, color=QUIET_INK)
-    for place, (name, (sensitivity, specificity)) in enumerate(points.items()):
-        color, style = _LINES[place % len(_LINES)]
+    for (name, (sensitivity, specificity)), (color, style) in zip(points.items(), _LINES, strict=False):
         called = [slide.apparent_parasitemia(share, sensitivity, specificity) for share in true.tolist()]
-        axes.plot(true, called, color=color, linestyle=style, linewidth=2.2, label=name)
-        # In a corner that no curve enters: two floors may lie so close that no label fits between them.
-        height = 0.95 - 0.07 * place
-        axes.plot(
-            [0.03, 0.09], [height] * 2, color=color, linestyle=style, linewidth=2.2, transform=axes.transAxes
-        )
-        text = f"{name}: a healthy slide reads {_share(1 - specificity)}"
-        axes.text(0.11, height, text, va="center", transform=axes.transAxes, fontsize=TEXT, color=INK)
+        label = f"{name}: {format_parasitemia(1 - specificity)} without parasites"
+        axes.plot(true, called, color=color, linestyle=style, linewidth=2.2, label=label)
+    axes.plot(true, true, color=QUIET_INK, linewidth=1.2, linestyle=":", label="without errors")
+    legend(axes, "upper left")
     return figure
 
 
-@drawn
+@default_style
 def detection_limits(limits: Mapping[str, Sequence[DetectionLimit]]) -> Figure:
-    """Draw the lowest parasitemia that is told from a healthy slide, for each number of cells counted.
+    """Figure of the limit of detection for each number of cells counted.
 
     Parameters
     ----------
     limits : dict of str to sequence of DetectionLimit, not empty
-        Limits for growing numbers of cells at each operating point, by its name.
+        Limits for growing numbers of cells at each operating point.
 
     Raises
     ------
     ValueError
-        Where there are no limits.
+        If there are no limits.
     """
     rows = [(name, limit) for name, found in limits.items() for limit in found]
     if not rows:
-        raise ValueError("The limits of detection cannot be drawn: there are none.")
-    figure = new_figure(1.1 + 0.24 * (len(rows) + 1.4 * len(limits)))
+        raise ValueError("There are no limits of detection to draw.")
+    headings = list(limits)
+    # Every operating point starts with a line for its name.
+    places = [place + 1 + 1.4 * headings.index(name) for place, (name, _) in enumerate(rows)]
+    figure = new_figure(1.0 + 0.24 * (max(places) + 1.4))
     axes = figure.subplots()
-    style_axes(axes, "lowest parasitemia told from none (log scale)", "")
-    axes.grid(visible=False)
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
-    axes.spines["left"].set_visible(False)
+    names = [f"{limit.counted:,} cells" for _, limit in rows]
+    style_rows(axes, "limit of detection (parasitemia, log scale)", places, names)
     known = np.log10([limit.limit for _, limit in rows if limit.limit > 0] or [0.1])
-    # Whole decades, and a little more, so that no mark sits on the edge.
+    # Whole decades, and a little more, so that no mark is on the edge.
     axes.set(xscale="log", xlim=(10 ** np.floor(known.min()) / 1.3, 1.3 * 10 ** np.ceil(known.max())))
+    axes.set_ylim(max(places) + 0.7, -0.8)
     _percent_ticks(axes.xaxis)
-    height, places, names = 0.0, [], []
-    beside = axes.get_yaxis_transform()
-    for name, found in limits.items():
-        axes.text(0, height, name, va="center", fontsize=TEXT, weight="bold", color=INK, transform=beside)
-        for limit in found:
-            height += 1
-            places.append(height)
-            names.append(f"{limit.counted:,} cells")
-            if not isnan(limit.limit):
-                axes.plot(limit.limit, height, marker="o", markersize=8, color=GREEN, label="limit")
-            text = "none" if isnan(limit.limit) else _share(limit.limit)
-            axes.text(1.03, height, text, va="center", fontsize=TEXT, color=INK, transform=beside)
-        height += 1.4
-    axes.set_yticks(places, names)
-    axes.tick_params(axis="y", length=0, labelcolor=INK)
-    axes.set_ylim(height - 0.7, -0.8)
+    written = set()
+    for place, (name, limit) in zip(places, rows, strict=True):
+        if name not in written:
+            write_beside(axes, place - 1, name, x=0, weight="bold")
+            written.add(name)
+        if not np.isnan(limit.limit):
+            axes.plot(limit.limit, place, **FILLED)
+        write_beside(axes, place, "none" if np.isnan(limit.limit) else format_parasitemia(limit.limit))
     return figure
 
 
 def _percent_ticks(axis: Axis) -> None:
-    """Ticks of a logarithmic axis of shares at 0.01 %, 0.1 %, 1 %, 10 % and 100 %."""
-    low, high = axis.get_view_interval()
-    ticks = [10.0**power for power in range(-6, 1) if low <= 10.0**power <= high]
-    axis.set_ticks(ticks, [f"{100 * tick:.4g} %" for tick in ticks])
-    axis.set_ticks([], minor=True)
-
-
-def _share(share: float) -> str:
-    """Write a share in percent with two digits that count."""
-    return format_percent(share, max(0, 1 - floor(log10(100 * share))) if share > 0 else 0)
+    """Percentages at the powers of ten of a logarithmic axis of shares, up to 100 %."""
+    axis.set_major_locator(LogLocator(numticks=9))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(
+        FuncFormatter(lambda share, _: f"{100 * share:.4g}{NO_BREAK}%" if share <= 1 else "")
+    )

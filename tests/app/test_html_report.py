@@ -302,13 +302,3 @@ def test_every_printed_page_carries_the_research_use_line() -> None:
     style = (Path(malaria_detect.__file__).parent / "app/html_report.css").read_text(encoding="utf-8")
     printed = style.partition("@page")[2].partition("@media")[0]
     assert f'content: "{RESEARCH_USE}"' in printed
-
-
-def test_the_style_takes_its_colours_from_the_page() -> None:
-    here = Path(malaria_detect.__file__).parent
-
-    def palette(path: str) -> dict[str, str]:
-        return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", (here / path).read_text(encoding="utf-8")))
-
-    assert palette("app/html_report.css").items() <= palette("widgets/style/page.css").items()
-    assert len(palette("app/html_report.css")) > 10

@@ -194,7 +194,7 @@ def test_the_largest_upload_that_is_allowed_arrives(page: Page, tmp_path: Path) 
     assert 0.99 * MAX_BYTES < pictures[0].stat().st_size <= MAX_BYTES
     upload(page, *pictures)
     expect(cards(page)).to_have_count(MAX_IMAGES)
-    expect(cards(page).last).to_contain_text("This picture is large")
+    expect(cards(page).last).to_contain_text("This image is large")
 
 
 def test_csv_holds_what_the_cards_show(page: Page, cells: list[Path], copy_as: Callable[[str], Path]) -> None:

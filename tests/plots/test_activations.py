@@ -25,5 +25,5 @@ def test_a_layer_with_few_channels_is_shown_whole() -> None:
 
 @pytest.mark.parametrize(("shape", "shown"), [((0, 4, 4), 8), ((4, 4), 8), ((4, 4, 4), 0)])
 def test_what_is_no_layer_is_refused(shape: tuple[int, ...], shown: int) -> None:
-    with pytest.raises(ValueError, match="Wanted are maps"):
+    with pytest.raises(ValueError, match="Expected maps"):
         activation_grid(np.zeros(shape), shown)

@@ -20,7 +20,7 @@ def ticks(axes: Axes) -> dict[str, float]:
 
 def test_dots_lie_at_mean_probability_and_observed_share() -> None:
     (axes,) = plots.reliability_diagram(some_bins(RAW), some_bins(CALIBRATED)).axes
-    for name, means in (("raw, as the network gives it", RAW), ("calibrated", CALIBRATED)):
+    for name, means in (("raw", RAW), ("calibrated", CALIBRATED)):
         x, y = line(axes, name)
         assert x == means
         assert y[1:-1] == means[1:-1]
@@ -51,7 +51,7 @@ def test_axes_are_alike_growing_and_hold_every_dot(lowest: float) -> None:
     assert all(abs(100 * places[text] - float(text)) < 1e-9 for text in list(places)[1:-1])
     assert axes.get_xlim() == axes.get_ylim()
     assert axes.get_yticks().tolist() == list(places.values())
-    for name in ("raw, as the network gives it", "calibrated"):
+    for name in ("raw", "calibrated"):
         for value in np.ravel(line(axes, name)):
             assert axes.get_xlim()[0] < value < axes.get_xlim()[1]
     figure.draw_without_rendering()
@@ -70,9 +70,11 @@ def test_both_ends_and_the_middle_have_room() -> None:
 
 def test_the_number_of_cells_behind_a_dot_is_told() -> None:
     bins = some_bins(CALIBRATED)
-    assert "a dot: 200 cells," in texts(plots.reliability_diagram(bins, bins))
+    assert "each dot: 200 cells,\nwith 95 % interval" in texts(plots.reliability_diagram(bins, bins))
     uneven = [*bins[:-1], ReliabilityBin(1203, 0.99, 0.98, 0.97, 0.99)]
-    assert "a dot: 200 to 1,203 cells," in texts(plots.reliability_diagram(bins, uneven))
+    assert "each dot: 200 to 1,203 cells,\nwith 95 % interval" in texts(
+        plots.reliability_diagram(bins, uneven)
+    )
 
 
 def test_diagram_without_bins_is_refused() -> None:

@@ -45,12 +45,12 @@ def test_titles_of_a_grid_are_folded_and_stay_in_their_column() -> None:
 
 @pytest.mark.parametrize(("images", "titles"), [(0, 0), (1, 2), (3, 2)])
 def test_grid_without_a_title_for_each_picture_is_refused(images: int, titles: int) -> None:
-    with pytest.raises(ValueError, match=f"there are {images} and {titles}"):
+    with pytest.raises(ValueError, match=f"{images} images and {titles} titles"):
         plots.cell_grid([drawn_cell(40, 40)] * images, ["Parasitized"] * titles)
 
 
 def test_float_picture_beyond_one_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"between 0 and 1; this one goes from 0\.0 to 205\.0"):
+    with pytest.raises(ValueError, match="between 0 and 1"):
         plots.mean_images({"Parasitized": drawn_cell(40, 40).astype(float)})
 
 
@@ -95,8 +95,8 @@ def test_class_counts_name_count_and_share_of_each_bar() -> None:
     widths = [patch.get_width() for patch in axes.patches if isinstance(patch, Rectangle)]
     assert widths == [7923, 7950, 300, 100]
     lines = texts(figure)
-    assert "Parasitized 7,923 (50 %)" in lines
-    assert "Uninfected 100 (25 %)" in lines
+    assert "Parasitized 7,923 (50\N{NO-BREAK SPACE}%)" in lines
+    assert "Uninfected 100 (25\N{NO-BREAK SPACE}%)" in lines
     assert {"training", "validation"} <= set(lines)
 
 

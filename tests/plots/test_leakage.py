@@ -47,8 +47,8 @@ def test_leak_meter_draws_both_splits_and_their_difference() -> None:
 
 def test_leak_meter_says_which_split_has_patients_on_both_sides() -> None:
     lines = texts(plots.patient_leakage(four_scores(0.97), four_scores(0.98), four_scores(0.01, 0.012)))
-    assert "random: patients on both sides" in lines
-    assert "grouped: patients kept apart" in lines
+    assert "Random split" in lines
+    assert "Split by patient" in lines
     assert lines.count("97.0 (96.0 to 98.0)") == 4
     assert lines.count("98.0 (97.0 to 99.0)") == 4
     assert lines.count("+1.0 (−0.2 to +2.2)") == 4
@@ -95,12 +95,10 @@ def test_comparison_writes_protocol_and_value() -> None:
     figure = plots.score_comparison(some_rows(), "ROC AUC")
     assert figure.axes[0].get_xlabel() == "ROC AUC"
     lines = texts(figure)
-    for text in ("grouped: patients kept apart", "random: patients on both sides", "0.945", "0.971", "0.976"):
+    for text in ("Split by patient", "Random split", "0.945", "0.971", "0.976"):
         assert text in lines
     heights = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
-    assert (
-        heights["grouped: patients kept apart"] < heights["0.971"] < heights["random: patients on both sides"]
-    )
+    assert heights["Split by patient"] < heights["0.971"] < heights["Random split"]
 
 
 def test_protocols_differ_in_shape_and_colour() -> None:
@@ -112,12 +110,12 @@ def test_protocols_differ_in_shape_and_colour() -> None:
 
 def test_comparison_of_one_protocol_has_one_heading() -> None:
     lines = texts(plots.score_comparison([row for row in some_rows() if row.protocol == "random"]))
-    assert "random: patients on both sides" in lines
-    assert "grouped: patients kept apart" not in lines
+    assert "Random split" in lines
+    assert "Split by patient" not in lines
 
 
 def test_comparison_of_nothing_or_of_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one score"):
         plots.score_comparison([])
-    with pytest.raises(ValueError, match='that of this project is "holdout"'):
+    with pytest.raises(ValueError, match='not "holdout"'):
         plots.score_comparison([replace(some_rows()[2], protocol="holdout")])

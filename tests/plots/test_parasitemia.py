@@ -2,18 +2,25 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from malaria_detect import plots
 from malaria_detect.metrics import parasitemia as slide
+from malaria_detect.metrics.formatting import NO_BREAK
 from malaria_detect.metrics.parasitemia import DetectionLimit
 from tests.plots.figures import POINTS, line, some_limits, texts
+
+
+def plain_texts(figure: Figure) -> list[str]:
+    return [text.replace(NO_BREAK, " ") for text in texts(figure)]
 
 
 def test_curves_of_apparent_parasitemia_follow_the_formula() -> None:
     (axes,) = plots.apparent_parasitemia(POINTS).axes
     assert axes.get_xscale() == axes.get_yscale() == "log"
     for name, (sensitivity, specificity) in POINTS.items():
-        true, called = line(axes, name)
+        (label,) = (one.get_label() for one in axes.lines if str(one.get_label()).startswith(name))
+        true, called = line(axes, str(label))
         assert true[0] == pytest.approx(0.0001)
         assert true[-1] == pytest.approx(0.3)
         for share, reading in list(zip(true, called, strict=True))[::20]:
@@ -21,25 +28,18 @@ def test_curves_of_apparent_parasitemia_follow_the_formula() -> None:
         assert (np.diff(called) > 0).all()
         # The floor: with hardly a parasite it reads what false positives make.
         assert called[0] == pytest.approx(1 - specificity, rel=0.05)
-    true, same = line(axes, "as it is")
+    true, same = line(axes, "without errors")
     assert true == same
 
 
 def test_what_a_healthy_slide_reads_is_written() -> None:
-    lines = texts(plots.apparent_parasitemia({**POINTS, "perfect": (1.0, 1.0)}))
+    lines = plain_texts(plots.apparent_parasitemia({**POINTS, "perfect": (1.0, 1.0)}))
     for text in (
-        "screening: a healthy slide reads 2.1 %",
-        "counting: a healthy slide reads 0.40 %",
-        "perfect: a healthy slide reads 0 %",
+        "screening: 2.1 % without parasites",
+        "counting: 0.40 % without parasites",
+        "perfect: 0 % without parasites",
     ):
         assert text in lines
-
-
-def test_ticks_are_percentages_in_growing_order() -> None:
-    (axes,) = plots.apparent_parasitemia(POINTS).axes
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.01 %", "0.1 %", "1 %", "10 %"]
-    assert np.allclose(axes.get_xticks(), [1e-4, 1e-3, 1e-2, 1e-1])
-    assert axes.get_yticklabels()[-1].get_text() == "100 %"
 
 
 def test_limits_of_detection_stand_level_with_their_number_of_cells() -> None:
@@ -57,7 +57,7 @@ def test_limits_of_detection_stand_level_with_their_number_of_cells() -> None:
 
 
 def test_limits_are_written_and_a_missing_one_is_called_none() -> None:
-    lines = texts(plots.detection_limits(some_limits()))
+    lines = plain_texts(plots.detection_limits(some_limits()))
     for text in ("screening", "counting", "16 %", "13 %", "4.1 %", "none"):
         assert text in lines
 
@@ -70,5 +70,5 @@ def test_limits_none_of_which_is_known_are_drawn() -> None:
 def test_nothing_to_draw_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one operating point"):
         plots.apparent_parasitemia({})
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="no limits"):
         plots.detection_limits({"screening": []})

@@ -1,17 +1,16 @@
 """The figure in which every patient is a dot."""
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
-from matplotlib.lines import Line2D
 
 from malaria_detect import plots
 from malaria_detect.metrics import PatientCounts
-from tests.plots.figures import BLUE, VERMILLION, some_patients, texts
+from tests.plots.figures import BLUE, VERMILLION, line, some_patients, texts
 
 FEW = (
     PatientCounts("healthy, none", 0, 50, 0, 0),
@@ -21,112 +20,69 @@ FEW = (
 )
 
 
-def dots(axes: Axes, kind: str) -> np.ndarray:
-    """Middle and radius of each dot, in points; shape (dots, 3)."""
-    found = [line for line in axes.lines if line.get_label() == kind]
-    rows = [
-        (x, y, float(line.get_markersize()) / 2)
-        for line in found
-        for x, y in zip(np.asarray(line.get_xdata()), np.asarray(line.get_ydata()), strict=True)
-    ]
-    return np.array(rows).reshape(-1, 3)
-
-
-def colors(axes: Axes, kind: str) -> set[str]:
-    return {to_hex(line.get_color()) for line in axes.lines if line.get_label() == kind}
-
-
-def tick(axes: Axes, text: str) -> float:
-    (found,) = (label for label in axes.texts if label.get_text() == text)
-    return float(found.get_position()[0])
-
-
-def pooled(axes: Axes) -> Line2D:
-    (found,) = (line for line in axes.lines if line.get_label() == "pooled")
+def strip(axes: Axes, kind: str) -> PathCollection:
+    (found,) = (one for one in axes.collections if one.get_label() == kind)
+    assert isinstance(found, PathCollection)
     return found
 
 
-@pytest.mark.parametrize("count", [24, 160])
-def test_every_patient_is_one_dot_that_hides_no_other(count: int) -> None:
-    patients = some_patients(count)
-    rate, sensitivity, _ = plots.patient_dots(patients).axes
-    infected = [patient for patient in patients if patient.parasitized]
-    assert len(dots(rate, "healthy")) == count - len(infected)
-    assert len(dots(rate, "infected")) == sum(patient.uninfected > 0 for patient in infected)
-    assert len(dots(sensitivity, "infected")) == len(infected)
-    for axes in (rate, sensitivity):
-        for one, other in combinations(np.concatenate([dots(axes, "healthy"), dots(axes, "infected")]), 2):
-            # In data units, which are points. Radii are rounded to a fifth of a point.
-            assert np.hypot(*(one[:2] - other[:2])) >= one[2] + other[2] - 0.25
-            for x, y, radius in (one, other):
-                assert x - radius >= 0
-                assert x + radius <= axes.get_xlim()[1]
-                assert 0 <= y - radius <= y + radius <= axes.get_ylim()[0]
+def places(axes: Axes, kind: str) -> list[float]:
+    return sorted(np.asarray(strip(axes, kind).get_offsets())[:, 0].tolist())
 
 
-def test_dots_lie_where_the_scale_says() -> None:
-    rate, sensitivity, _ = plots.patient_dots(FEW).axes
-    assert sorted(dots(rate, "healthy")[:, 0]) == pytest.approx([tick(rate, "0 %"), tick(rate, "5 %")])
-    assert sorted(dots(rate, "infected")[:, 0]) == pytest.approx([tick(rate, "0 %"), tick(rate, "20 %")])
-    assert tick(rate, "0 %") < tick(rate, "5 %") < tick(rate, "20 %")
-    # Sensitivity, too, grows to the right.
-    expected = [tick(sensitivity, "95 %"), tick(sensitivity, "100 %")]
-    assert sorted(dots(sensitivity, "infected")[:, 0]) == pytest.approx(expected)
-    assert expected == sorted(expected)
+def test_every_patient_is_a_dot_at_its_rate() -> None:
+    rate, sensitivity = plots.patient_dots(FEW).axes
+    assert places(rate, "healthy") == pytest.approx([0, 0.05])
+    assert places(rate, "infected") == pytest.approx([0, 0.2])
+    assert places(sensitivity, "infected") == pytest.approx([0.95, 1])
 
 
-def test_worse_patients_lie_further_out() -> None:
-    patients = [PatientCounts(f"P{wrong}", 200, 100, 200 - wrong, wrong) for wrong in (1, 2, 5, 11, 40)]
-    rate, sensitivity, _ = plots.patient_dots(patients).axes
-    # All of one size, so they are drawn in the order given.
-    assert (np.diff(dots(rate, "infected")[:, 0]) > 0).all()
-    assert (np.diff(dots(sensitivity, "infected")[:, 0]) < 0).all()
+def test_worse_patients_are_further_from_the_ends_without_errors() -> None:
+    for axes, ends in zip(plots.patient_dots(FEW).axes, ((0, 0.2), (1, 0.95)), strict=True):
+        best, worst = axes.transData.transform([(end, 0) for end in ends])[:, 0]
+        edge = axes.get_window_extent()
+        assert edge.x0 <= min(best, worst) < max(best, worst) <= edge.x1
+        assert (best < worst) == (ends[0] < ends[1])
 
 
-def test_healthy_and_infected_patients_differ_in_place_and_colour() -> None:
-    rate, sensitivity, _ = plots.patient_dots(some_patients(160)).axes
-    assert colors(rate, "healthy") == {BLUE}
-    assert colors(rate, "infected") == colors(sensitivity, "infected") == {VERMILLION}
-    assert dots(rate, "healthy")[:, 1].max() < dots(rate, "infected")[:, 1].min()
-    lines = texts(plots.patient_dots(FEW))
-    assert lines.count("2 healthy patients") == 1
-    assert lines.count("2 infected patients") == 2
-    assert lines.count("none: 1") == 2
-    assert "all found: 1" in lines
+def test_kinds_of_patients_differ_in_colour_and_strip() -> None:
+    rate, _ = plots.patient_dots(some_patients(160)).axes
+    healthy, infected = strip(rate, "healthy"), strip(rate, "infected")
+    assert [to_hex(np.asarray(one.get_facecolor())[0]) for one in (healthy, infected)] == [BLUE, VERMILLION]
+    assert np.asarray(healthy.get_offsets())[:, 1].max() < np.asarray(infected.get_offsets())[:, 1].min()
 
 
-def test_area_of_a_dot_shows_its_cells() -> None:
+def test_the_area_of_a_dot_is_proportional_to_its_cells() -> None:
     patients = [PatientCounts("few", 100, 100, 99, 1), PatientCounts("many", 400, 400, 388, 12)]
-    rate, *_ = plots.patient_dots(patients).axes
-    few, many = dots(rate, "infected")[:, 2]
-    assert many == pytest.approx(2 * few, rel=0.05)
+    few, many = strip(plots.patient_dots(patients).axes[0], "infected").get_sizes()
+    assert many == pytest.approx(4 * few)
 
 
-def test_pooled_value_is_that_of_all_cells_together() -> None:
-    rate, sensitivity, _ = plots.patient_dots(FEW).axes
-    # 9 of 180, and 116 of 120.
-    assert np.asarray(pooled(rate).get_xdata())[0] == pytest.approx(tick(rate, "5 %"))
-    lines = texts(plots.patient_dots(FEW))
-    assert "all cells: 5.0 %" in lines
-    assert "all cells: 96.7 %" in lines
-    place = np.asarray(pooled(sensitivity).get_xdata())[0]
-    assert tick(sensitivity, "95 %") < place < tick(sensitivity, "100 %")
+def test_a_line_marks_the_value_of_all_cells() -> None:
+    rate, sensitivity = plots.patient_dots(FEW).axes
+    assert line(rate, "pooled")[0] == pytest.approx([9 / 180] * 2)
+    assert line(sensitivity, "pooled")[0] == pytest.approx([116 / 120] * 2)
 
 
-def test_operating_point_is_named_below() -> None:
-    assert "counting: called parasitized from 0.97 on" in texts(
-        plots.patient_dots(FEW, "counting: called parasitized from 0.97 on")
+def test_the_same_patients_give_the_same_figure() -> None:
+    one, other = (strip(plots.patient_dots(FEW).axes[0], "infected").get_offsets() for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_the_operating_point_is_written_below() -> None:
+    assert any(
+        "counting: from 0.97" in text for text in texts(plots.patient_dots(FEW, "counting: from 0.97"))
     )
 
 
-def test_patients_of_whom_none_is_called_wrongly_are_drawn() -> None:
+def test_patients_without_any_error_are_drawn() -> None:
     patients = [PatientCounts(f"P{number}", 10, 10, 10, 0) for number in range(150)]
-    rate, sensitivity, _ = plots.patient_dots(patients).axes
-    assert len(dots(rate, "infected")) == len(dots(sensitivity, "infected")) == 150
-    assert dots(rate, "infected")[:, 0].max() < np.asarray(pooled(rate).get_xdata())[0]
+    rate, sensitivity = plots.patient_dots(patients).axes
+    assert places(rate, "infected") == [0] * 150
+    assert places(sensitivity, "infected") == [1] * 150
 
 
 @pytest.mark.parametrize("patients", [(), FEW[:2], (PatientCounts("only parasitized", 9, 0, 9, 0),)])
 def test_patients_with_cells_of_one_label_are_refused(patients: Sequence[PatientCounts]) -> None:
-    with pytest.raises(ValueError, match="need patients with uninfected cells and patients with parasitized"):
+    with pytest.raises(ValueError, match="needs patients"):
         plots.patient_dots(patients)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from malaria_detect import plots
-from tests.plots.figures import FIGURES, figure_of, some_history, texts
+from tests.plots.figures import FIGURES, figure_of, some_history
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -20,7 +20,6 @@ def test_a_figure_is_one_document_with_its_text_as_text(name: str) -> None:
     assert root.tag == f"{SVG}svg"
     found = {text.text for text in root.iter(f"{SVG}text")}
     assert found
-    assert found <= {line for text in texts(figure_of(name)) for line in text.split("\n")}
 
 
 def test_an_image_holds_the_document_and_its_escaped_description() -> None:
@@ -28,7 +27,7 @@ def test_an_image_holds_the_document_and_its_escaped_description() -> None:
     alt = '"Losses" of <b>training</b> & validation'
     tags = []
     parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))  # type: ignore[method-assign]
+    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))  # type: ignore[method-assign, assignment]
     parser.feed(plots.as_img(figure, alt))
     ((tag, attributes),) = tags
     assert (tag, attributes["alt"]) == ("img", alt)

@@ -69,4 +69,4 @@ def test_lr_curve_marks_the_suggestion_and_cuts_off_the_explosion() -> None:
     assert np.asarray(suggestion.get_xdata()).tolist() == [1.4e-3, 1.4e-3]
     assert axes.get_xscale() == "log"
     assert 0.9 < axes.get_ylim()[1] < 2
-    assert "suggested 1.4e-3" in texts(figure)
+    assert "suggested 1.4e-03" in texts(figure)
