@@ -23,7 +23,7 @@ check: .venv/installed-test  ## check style, types and imports
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
 
 docs: .venv/installed-test  ## build the documentation site in build/site (ARGS=serve to view it)
-	$(BIN)/python -m tools.docs.tutorials
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.docs.tutorials
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build)
 
 train: .venv/installed  ## train a model: writes export.pkl and export.json (ARGS="--help" lists the options)
