@@ -1,4 +1,4 @@
-"""Tell parasitized from uninfected red blood cells on pictures of thin smears.
+"""Classify images of single stained red blood cells as parasitized or uninfected.
 
 Names are loaded when they are first used, so that ``import malaria_detect`` costs no torch.
 

@@ -1,4 +1,4 @@
-"""A visitor's results as one HTML file: pictures inside, nothing from outside, no scripts; to keep, send or print.
+"""Results as one self-contained HTML file, without scripts, to keep, send or print.
 
 What the page shows and what ``malaria-detect predict --report FILE`` writes is the same file.
 """
@@ -37,7 +37,7 @@ class VisitReportError(MalariaDetectError):
 
 @dataclass(frozen=True)
 class Checked:
-    """One picture and what came of it.
+    """One image and its result.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ def visit_report(
     point: OperatingPoint | None = None,
     created: datetime | None = None,
 ) -> Iterator[str]:
-    """The report, piece by piece.
+    """The report as pieces of HTML.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def write_visit_report(
     point: OperatingPoint | None = None,
     created: datetime | None = None,
 ) -> None:
-    """Write the report of pictures that were checked from files, which are read once more, one after the other.
+    """Write the report of images that were read from files; each file is read again for its picture.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def write_visit_report(
 
 
 def as_png(image: Image.Image, side: int) -> bytes:
-    """A decoded picture as PNG, larger ones scaled down; nothing that a file held beside the picture is in it.
+    """An image as PNG without the metadata of its file, scaled down to a longest side.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def _reader(path: Path) -> Callable[[], bytes]:
 
 
 def _card(one: Checked) -> dict[str, Any]:
-    """What the template needs of one picture."""
+    """What the template needs to show one image."""
     answer = one.answer
     known = {"name": one.name, "label": one.label}
     if isinstance(answer, Refusal):

@@ -135,8 +135,8 @@ def slide_sentences(answers: Sequence[Prediction | Refusal], point: OperatingPoi
         return []
     were = "was" if parasitized == 1 else "were"
     few = (
-        f" {format_count(cells, 'cell')} {'is' if cells == 1 else 'are'} few: guidelines ask for {FEW_CELLS:,} or more "
-        "on a thin smear."
+        f" Only {format_count(cells, 'cell')} {'was' if cells == 1 else 'were'} checked; guidelines ask for "
+        f"{FEW_CELLS:,} or more on a thin smear."
         if cells < FEW_CELLS
         else ""
     )

@@ -25,21 +25,19 @@ _SCORE_NAMES = {
 }
 # In the first table, and in the second.
 FIRST, SECOND = ("accuracy", "roc_auc"), ("sensitivity", "specificity", "precision", "f1")
-COSTS = ("input", "parameters", "file", "trained for", "pictures a second, scaled to logit")
+COSTS = ("input", "parameters", "file", "trained for", "images/s")
 IN_PRINT = (
-    "A number in print was taken on its author’s own split of the cells, which the table names with it. Where that was "
-    "random, cells of one patient stand on both sides, which flatters; so hold no such number against one of ours."
+    "Published values come from the authors’ own splits, which the table names. A random split puts cells of one "
+    "patient into both training and test data, so do not compare such a value with our scores."
 )
 ON_AUTHORS_SPLITS = (
-    "Cells of one patient stand on both sides here, and where a design keeps its best epoch the held-out cells chose "
-    "it: such a number can be held against its author’s, and does not say how a network does on a new patient."
+    "Here cells of one patient are in both training and test data, and a design that keeps its best epoch chose it on "
+    "the test cells. Compare these scores with the author’s only; they do not apply to new patients."
 )
 NOT_SHIPPED = (
-    "The row of ours is of an earlier training than the shipped model; `malaria-detect compare` renews it."
+    "Our row is from an earlier training than the shipped model; `malaria-detect compare` updates it."
 )
-TRAINED_ONCE = (
-    "Each network was trained once: how far a second training would lie from the first is in no interval."
-)
+TRAINED_ONCE = "Each network was trained once; the intervals do not include the variation between trainings."
 
 
 def score_name(name: str) -> str:
@@ -54,24 +52,24 @@ def score_name(name: str) -> str:
 
 
 def ran(comparison: Comparison) -> tuple[tuple[Row, Trained], ...]:
-    """The networks that were run, ours first."""
+    """Rows of the networks that were trained, ours first."""
     return tuple((row, row.trained) for row in comparison.rows if row.trained is not None)
 
 
 def not_run(comparison: Comparison) -> tuple[Row, ...]:
-    """The networks that were not."""
+    """Rows of the networks that were not trained."""
     return tuple(row for row in comparison.rows if row.trained is None)
 
 
 def beside_authors(comparison: Comparison | None) -> tuple[tuple[Row, Trained], ...]:
-    """Of a comparison by the authors' own splits, the networks that were run and of which a number is in print."""
+    """Trained networks with published scores, from a comparison on the authors' own splits."""
     if comparison is None:
         return ()
     return tuple((row, trained) for row, trained in ran(comparison) if row.reported is not None)
 
 
 def lead(comparison: Comparison, shipped: Scores) -> str:
-    """What the rows have in common, and whether ours is the shipped model; empty where nothing was run."""
+    """What all rows have in common, and whether ours is the shipped model; empty if nothing was trained."""
     found = ran(comparison)
     if not found:
         return ""
@@ -79,16 +77,15 @@ def lead(comparison: Comparison, shipped: Scores) -> str:
     ours = comparison.ours
     stale = ours is not None and ours.scores.estimates["accuracy"] != shipped.estimates["accuracy"]
     return (
-        f"{format_count(len(found))} networks, ours {'' if ours else 'not '}among them, on the same split by patient: "
-        "trained on the same patients, "
-        f"called parasitized from a threshold that was chosen on the same validation patients, and scored on the same "
-        f"{format_count(scores.cells)} cells of {format_count(scores.patients)} test patients, over whom the 95 % "
-        "intervals are." + (f" {NOT_SHIPPED}" if stale else "")
+        f"{format_count(len(found))} networks, {'including' if ours else 'without'} ours, on the same split by patient: "
+        "trained on the same patients, with a threshold chosen on the same validation patients, and scored on the same "
+        f"{format_count(scores.cells)} cells of {format_count(scores.patients)} test patients. Intervals are 95 % over "
+        "these patients." + (f" {NOT_SHIPPED}" if stale else "")
     )
 
 
 def differences(comparison: Comparison) -> str:
-    """Which networks differ from ours by more than differing patients explain; empty where none was held against it."""
+    """Which networks differ from ours beyond sampling error; empty if none was compared."""
     by_how_much = {
         row.network: trained.minus_ours["accuracy"]
         for row, trained in ran(comparison)
@@ -100,20 +97,20 @@ def differences(comparison: Comparison) -> str:
     higher = [network for network, less in by_how_much.items() if less.low > 0]
     open_ = [network for network in by_how_much if network not in (*lower, *higher)]
     kinds = {
-        "accuracy is lower than ours by more than differing patients explain": lower,
-        "accuracy is higher than ours by more than differing patients explain": higher,
-        "the difference from ours may be chance among these patients": open_,
+        "accuracy is lower than ours, beyond sampling error,": lower,
+        "accuracy is higher than ours, beyond sampling error,": higher,
+        "the difference from ours is within sampling error": open_,
     }
     parts = [f"{what} for {format_list(networks)}" for what, networks in kinds.items() if networks]
-    said = f"On the same cells, with the same patients drawn anew for both, {'; '.join(parts)}."
+    said = f"On the same cells (paired bootstrap over patients), {'; '.join(parts)}."
     if len(by_how_much) > 1:
         number = format_count(len(by_how_much))
-        said += f" With {number} of them, about one in twenty would seem to differ by chance alone."
+        said += f" Of {number} comparisons, about one in twenty differs by chance alone."
     return f"{said} {overlaps(comparison)} {TRAINED_ONCE}"
 
 
 def overlaps(comparison: Comparison) -> str:
-    """Whose interval of accuracy overlaps ours when each is taken by itself; empty where ours was not run."""
+    """Which networks have an accuracy interval that overlaps ours; empty if ours was not trained."""
     if comparison.ours is None:
         return ""
     own = comparison.ours.scores.estimates["accuracy"]
@@ -123,16 +120,15 @@ def overlaps(comparison: Comparison) -> str:
         if _overlap(trained.scores.estimates["accuracy"], own)
     ]
     if not found:
-        return "Nobody’s interval of accuracy overlaps ours."
+        return "No other accuracy interval overlaps ours."
     whose, overlap = ("intervals", "overlap") if len(found) > 1 else ("interval", "overlaps")
     return (
-        f"Taken alone, the {whose} of accuracy of {format_list(found)} {overlap} ours; the difference on the same "
-        "patients says more."
+        f"The accuracy {whose} of {format_list(found)} {overlap} ours; the paired difference is more precise."
     )
 
 
 def training(comparison: Comparison) -> str:
-    """Who was trained longer, and how many designs were cut short; empty where ours stands alone."""
+    """Training times, and how many designs were shortened; empty if there is nothing to compare with."""
     ours, others = comparison.ours, _others(comparison)
     if ours is None or not others:
         return ""
@@ -140,7 +136,7 @@ def training(comparison: Comparison) -> str:
     spread = _ends(format_duration(min(times)), format_duration(max(times)))
     said = f"Ours was trained for {format_duration(ours.training_seconds)}, the others for {spread}"
     said += (
-        ": a part of any difference may be longer training, not a better design."
+        ": part of any difference may come from longer training, not from a better design."
         if ours.training_seconds > max(times)
         else "."
     )
@@ -148,8 +144,8 @@ def training(comparison: Comparison) -> str:
     if cut:
         were = "was" if len(cut) == 1 else "were"
         said += (
-            f" {format_count(len(cut))} of the {format_count(len(others))} others {were} not trained quite as "
-            "designed, as is told of each below; with their own training they might do better."
+            f" {format_count(len(cut))} of the {format_count(len(others))} others {were} not trained exactly as "
+            "designed (see below); with the full training they might score higher."
         )
     return said
 
@@ -159,31 +155,31 @@ def _others(comparison: Comparison) -> list[tuple[Row, Trained]]:
 
 
 def times(comparison: Comparison) -> str:
-    """What the times are worth."""
+    """How speed and training time were measured."""
     return (
-        f"Pictures a second were counted side by side on {comparison.machine}, {comparison.created}. Training times "
-        "are each run’s own, on a machine that did other things too, without scaling the cells."
+        f"Images per second: all networks in turn on {comparison.machine}, {comparison.created}. Training times are "
+        "from each run, on a machine that was not idle, without the scaling of the cells."
     )
 
 
 def as_trained(trained: Trained) -> str:
-    """How a network was trained here, against how its design would have it."""
+    """How the training differed from the design, what it started from, and when it was done."""
     changed = "; ".join(trained.changed) or "as designed"
     return f"{changed}; started from {trained.start}; {trained.created}"
 
 
 def what_it_is(row: Row) -> str:
-    """What a network is, where it comes from, and what is in print of it that fits no table."""
+    """What a network is, where it comes from, and published details that fit no table."""
     parts = [row.title, row.where, row.chosen and f"chosen here: {row.chosen}"]
     if row.reported is not None:
-        parts.append(row.reported.also and f"also in print: {row.reported.also}")
+        parts.append(row.reported.also and f"also published: {row.reported.also}")
         if row.reported.where not in ("", row.where):
-            parts.append(f"numbers in print from {row.reported.where}")
+            parts.append(f"published by {row.reported.where}")
     return "; ".join(part.rstrip(".") for part in parts if part)
 
 
 def printed(row: Row) -> str:
-    """What is in print of a network, with how the cells were split for it."""
+    """Published scores of a network, and how its author split the cells."""
     if row.reported is None:
         return MISSING
     numbers = [f"{score_name(name)} {format_score(value)}" for name, value in row.reported.scores.items()]
@@ -191,7 +187,7 @@ def printed(row: Row) -> str:
 
 
 def less_ours(trained: Trained, name: str) -> str:
-    """A score less ours, under :func:`less_ours_head`: accuracy in percentage points, others as they are."""
+    """Difference of a score from our model: accuracy in percentage points, others as they are."""
     less = trained.minus_ours.get(name)
     if less is None:
         return MISSING
@@ -199,12 +195,12 @@ def less_ours(trained: Trained, name: str) -> str:
 
 
 def less_ours_head(name: str) -> str:
-    """What stands over it."""
-    return f"{score_name(name)} less ours" + (", in points" if name == "accuracy" else "")
+    """Column heading of the difference."""
+    return f"{score_name(name)}, difference from ours" + (" (points)" if name == "accuracy" else "")
 
 
 def costs(trained: Trained) -> tuple[str, str, str, str, str]:
-    """What a network costs, under :data:`COSTS`."""
+    """Size, training time and speed of a network, in the order of :data:`COSTS`."""
     return (
         f"{format_count(trained.input_size)} px",
         format_count(trained.parameters),
