@@ -77,7 +77,7 @@ def lead(comparison: Comparison, shipped: Scores) -> str:
     ours = comparison.ours
     stale = ours is not None and ours.scores.estimates["accuracy"] != shipped.estimates["accuracy"]
     return (
-        f"{format_count(len(found))} networks, {'including' if ours else 'without'} ours, on the same split by patient: "
+        f"{format_count(len(found))} networks, {'with' if ours else 'without'} ours, on the same split by patient: "
         "trained on the same patients, with a threshold chosen on the same validation patients, and scored on the same "
         f"{format_count(scores.cells)} cells of {format_count(scores.patients)} test patients. Intervals are 95 % over "
         "these patients." + (f" {NOT_SHIPPED}" if stale else "")

@@ -72,7 +72,7 @@ def test_a_slide_is_told_called_corrected_healthy_and_limit(
     )
     assert "about 1.1 % (" in healthy
     assert limit.startswith("With 40 cells, the lowest parasitemia distinguishable from zero")
-    assert "40 cells are few" in basis
+    assert "Only 40 cells were checked" in basis
 
 
 def test_enough_cells_are_not_called_few(metadata: ModelMetadata, point: OperatingPoint) -> None:
