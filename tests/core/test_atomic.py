@@ -9,6 +9,8 @@ import pytest
 
 from malaria_detect.core.atomic import replaced, write_text
 
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX modes, links, pipes and signals")
+
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:

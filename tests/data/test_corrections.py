@@ -1,5 +1,6 @@
 """Corrections: what verdicts do to cells and scores, and a file that loses none of them."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -150,6 +151,7 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     assert refused.value.reason == "unwritable"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX resource limits")
 def test_a_full_disk_leaves_the_file_as_it_was(path: Path) -> None:
     append_corrections(path, THREE)
     before = path.read_bytes()

@@ -37,6 +37,9 @@ FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000
 # The process dies without warning when it opens its fifth cell to write it.
 DIES_UNPACKING = f"""
 import os, signal, sys
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX modes, links, pipes and signals")
+
 opened = []
 def watch(event, arguments):
     if event == "open" and str(arguments[0]).endswith(".png"):

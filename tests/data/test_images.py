@@ -326,7 +326,10 @@ def test_any_file_name_will_do(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_path_without_a_readable_file_is_refused(name: str, reason: str, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.png")
+    if name == "pipe.png":
+        if os.name == "nt":
+            pytest.skip("Windows has no named pipes in folders")
+        os.mkfifo(tmp_path / name)
     assert refusal(tmp_path / name).reason == reason
 
 
