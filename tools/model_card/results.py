@@ -21,6 +21,11 @@ SPEED = {
     "explain": ("explain-speed.json", "make bench"),
     "bootstrap": ("bootstrap-speed.json", "make bench"),
     "serve": ("serve-speed.json", "make bench-serve"),
+    "input_transform": ("input-transform.json", "python -m benchmarks.input_transform"),
+    "input_transform_fold": (
+        "input-transform-fold.json",
+        "python -m benchmarks.input_transform --checkpoint FILE",
+    ),
 }
 
 
