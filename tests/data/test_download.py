@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -19,9 +20,7 @@ from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, default_folde
 
 PROJECT = Path(__file__).resolve().parents[2]
 SECONDS = 60  # after which a test fails instead of hanging
-MUCH = (
-    48 * 2**20
-)  # bytes, more than the buffers between two sockets hold: when it is sent, some of it has arrived
+MUCH = 48 * 2**20  # bytes, more than the buffers of a connection hold: once it is sent, some of it has arrived
 
 # Runs fetch_cells in its own process: url, sha256, folder.
 FETCH = """
@@ -37,9 +36,6 @@ FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000
 # The process dies without warning when it opens its fifth cell to write it.
 DIES_UNPACKING = f"""
 import os, signal, sys
-
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX modes, links, pipes and signals")
-
 opened = []
 def watch(event, arguments):
     if event == "open" and str(arguments[0]).endswith(".png"):
@@ -48,6 +44,8 @@ def watch(event, arguments):
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(watch)
 {FETCH}"""
+
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX resource limits and signals")
 
 
 class ArchiveServer(ThreadingHTTPServer):
@@ -267,6 +265,7 @@ def test_a_folder_that_cannot_be_made_is_refused(server: ArchiveServer, tmp_path
     assert files_in(tmp_path) == {"file": b"mine"}
 
 
+@posix
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["download", "unpacking"])
 def test_a_full_disk_is_reported_and_leaves_nothing(server: ArchiveServer, to: Path, method: int) -> None:
     server.body = packed({f"cell_images/{label}/big_IMG_.png": bytes(200_000) for label in CLASSES}, method)
@@ -289,6 +288,7 @@ def test_a_killed_download_is_not_taken_for_complete(
     assert files_in(to) == pictures
 
 
+@posix
 def test_killed_unpacking_continues_without_another_download(
     server: ArchiveServer, to: Path, pictures: dict[str, bytes]
 ) -> None:
