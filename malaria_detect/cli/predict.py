@@ -7,17 +7,15 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.metrics.formatting import format_megabytes
 
-if TYPE_CHECKING:
-    from malaria_detect.inference.prediction import Record
-
-
+_REPORT_SIDE = 240  # px; a picture in the report is 4 cm wide on paper
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 
 
@@ -50,7 +48,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _predict(options: argparse.Namespace) -> int:
     # torch takes seconds to import, so only commands that need it import it.
-    from malaria_detect.app.html_report import write_visit_report
+    from malaria_detect.app.html_report import html_report
     from malaria_detect.app.results_table import write_csv
     from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
@@ -79,13 +77,15 @@ def _predict(options: argparse.Namespace) -> int:
         )
         print()
     elif options.csv:
-        _write_csv_file(records, options.csv)
+        with _written(options.csv) as file:
+            write_csv(records, file)
     else:
         write_csv(records, sys.stdout)
     if options.report:
-        write_visit_report(
-            options.report, zip(paths, answers, strict=True), detector.metadata, detector.point
-        )
+        named = [(record.path, answer) for record, answer in zip(records, answers, strict=True)]
+        pieces = html_report(named, map(_picture, paths), detector.metadata, detector.point)
+        with _written(options.report) as file:
+            file.writelines(pieces)
     refused = sum(record.error is not None for record in records)
     parasitized = sum(record.decision == "Parasitized" for record in records)
     print(
@@ -96,12 +96,25 @@ def _predict(options: argparse.Namespace) -> int:
     return 1 if refused else 0
 
 
-def _write_csv_file(records: "Sequence[Record]", path: str) -> None:
-    from malaria_detect.app.results_table import write_csv
+def _picture(path: Path) -> bytes:
+    """The image in a file as PNG for the report; empty if it cannot be read."""
+    from malaria_detect.data.images import ImageRefused, as_png, read_image
 
     try:
-        with replaced(path) as new, new.open("w", newline="", encoding="utf-8") as file:
-            write_csv(records, file)
+        return as_png(read_image(path), _REPORT_SIDE)
+    except ImageRefused:
+        return b""
+
+
+@contextmanager
+def _written(path: str) -> Iterator[TextIO]:
+    """A text file that replaces an older one only when it is complete."""
+    try:
+        with (
+            replaced(path) as new,
+            new.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+        ):
+            yield file
     except OSError as error:
         raise MalariaDetectError(
             f"{path} cannot be written: {error.strerror}.", reason="not_writable"

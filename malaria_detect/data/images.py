@@ -88,6 +88,16 @@ def read_image(source: ImageSource) -> Image.Image:
     )
 
 
+def as_png(image: Image.Image, side: int) -> bytes:
+    """A copy of an image as PNG file without metadata, scaled down to a longest side of ``side`` px."""
+    shown = image.copy()
+    shown.thumbnail((side, side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    # Visitors wait for it, and the usual level takes much longer for files that are hardly smaller.
+    shown.save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
 def size_warnings(width: int, height: int) -> tuple[str, ...]:
     """Warnings about an image whose size differs from the training cells.
 

@@ -132,7 +132,7 @@ class Detector:
         try:
             return self._padded(image)
         except ImageRefused as refusal:
-            return Refusal(str(refusal))
+            return Refusal(str(refusal), refusal.reason)
 
     def _log_odds(self, padded: Sequence[np.ndarray]) -> list[float]:
         if not padded:

@@ -71,9 +71,18 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The answer for an image that cannot be used; ``reason`` is a sentence that says why."""
+    """The answer for an image that cannot be used.
 
-    reason: str
+    Attributes
+    ----------
+    message : str
+        Why not, as a sentence.
+    reason : str
+        Code of the :class:`~malaria_detect.data.images.ImageRefused`, such as ``too_large``.
+    """
+
+    message: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ class Record:
         'The file is empty.'
         """
         if isinstance(answer, Refusal):
-            return cls(path, error=answer.reason)
+            return cls(path, error=answer.message)
         width, height = answer.image_size
         return cls(
             path=path,

@@ -174,7 +174,9 @@ def test_bad_pictures_are_refused_in_their_place_and_the_others_answered(
     assert [isinstance(result, Refusal) for result in results] == [
         *(False, True, False, True, True, True, False)
     ]
-    assert all(result.reason.endswith(".") for result in results if isinstance(result, Refusal))
+    assert all(
+        result.message.endswith(".") and result.reason for result in results if isinstance(result, Refusal)
+    )
     with pytest.raises(ImageRefused):
         detector.predict(b"")
 

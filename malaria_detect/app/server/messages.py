@@ -65,7 +65,7 @@ def receive(connection: Connection) -> Frames:
 def answered(answer: Prediction | Refusal) -> dict[str, Any]:
     """A prediction or a refusal as a JSON object."""
     if isinstance(answer, Refusal):
-        return {"refusal": answer.reason}
+        return {"refusal": asdict(answer)}
     return {"prediction": asdict(answer)}
 
 
@@ -75,8 +75,8 @@ def answer_of(content: dict[str, Any]) -> Prediction | Refusal:
     Raises
     ------
     RecordError
-        If the object is not a prediction.
+        If the object is neither.
     """
     if "refusal" in content:
-        return Refusal(str(content["refusal"]))
+        return from_json(Refusal, content["refusal"])
     return from_json(Prediction, content["prediction"])

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import zmq
 
-from malaria_detect.app.html_report import as_png
 from malaria_detect.app.server.messages import (
     EXPLAIN,
     PREDICT,
@@ -20,7 +19,7 @@ from malaria_detect.app.server.messages import (
     unframed,
 )
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, read_image
+from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, as_png, read_image
 from malaria_detect.explain import Explanation
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.prediction import Prediction, Refusal
@@ -80,7 +79,7 @@ class RemoteDetector(Detector):
         content, _ = self._ask({"task": PREDICT, "operating_point": self.point.name}, image)
         answer = answer_of(content["answers"][0])
         if isinstance(answer, Refusal):
-            raise ImageRefused(answer.reason)
+            raise ImageRefused(answer.message, reason=answer.reason)
         return answer
 
     def predict_many(
@@ -91,7 +90,7 @@ class RemoteDetector(Detector):
             try:
                 yield self.predict(image)
             except ImageRefused as refusal:
-                yield Refusal(str(refusal))
+                yield Refusal(str(refusal), refusal.reason)
 
     def explain(self, image: ImageSource, prediction: Prediction) -> Explanation:
         """Explain an image, as :meth:`malaria_detect.explain.Explainer.explain` does; raises as :meth:`predict`."""

@@ -192,7 +192,7 @@ def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
             "kind": "refused",
             "verdict": "Not checked",
             "bars": [],
-            "notes": [answer.reason],
+            "notes": [answer.message],
             "details": [],
             "agrees": "",
         }

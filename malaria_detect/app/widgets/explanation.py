@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from malaria_detect.app.html_report import as_png
 from malaria_detect.app.widgets.results import SHOWN_SIDE, Result
 from malaria_detect.app.wording import explanation_sentence
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.data.images import as_png
 from malaria_detect.explain import Explainer, Explanation, heat_layer
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Prediction

@@ -4,10 +4,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from malaria_detect.app.html_report import Checked, as_png, visit_report
+from malaria_detect.app.html_report import html_report
 from malaria_detect.app.results_table import write_csv
 from malaria_detect.app.widgets.upload import UploadedFile
-from malaria_detect.data.images import ImageRefused, read_image
+from malaria_detect.data.images import ImageRefused, as_png, read_image
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Record, Refusal
@@ -54,7 +54,7 @@ def check(detector: Detector, file: UploadedFile, point: OperatingPoint) -> Resu
     try:
         prediction = detector.predict(file.content)
     except ImageRefused as refusal:
-        return Result(file.name, Refusal(str(refusal)), b"", file.label)
+        return Result(file.name, Refusal(str(refusal), refusal.reason), b"", file.label)
     shown = as_png(read_image(file.content), SHOWN_SIDE)
     return Result(file.name, prediction.at(point), shown, file.label, bytes(file.content))
 
@@ -68,9 +68,11 @@ def results_csv(results: Sequence[Result]) -> str:
 
 def results_report(results: Sequence[Result], metadata: ModelMetadata, point: OperatingPoint) -> bytes:
     """Results as an HTML file with the images, the same report that ``malaria-detect predict --report`` writes."""
-    # Each picture is bound as a default, as the loop has ended when it is read.
-    checked = [
-        Checked(result.name, result.answer, lambda picture=result.picture: picture, result.label)  # type: ignore[misc]
-        for result in results
-    ]
-    return "".join(visit_report(checked, metadata, point)).encode("utf-8", "backslashreplace")
+    pieces = html_report(
+        [(result.name, result.answer) for result in results],
+        (result.picture for result in results),
+        metadata,
+        point,
+        [result.label for result in results],
+    )
+    return "".join(pieces).encode("utf-8", "backslashreplace")
