@@ -5,7 +5,7 @@
 (() => {
   const { button, answer, press } = window.timerSetUp;
   if (!location.protocol.startsWith("http")) return;
-  // A page that loads itself anew has not become usable before.
+  // A page that reloads was not usable before.
   sessionStorage.began ??= performance.timeOrigin;
   const tell = (name, time) => { document.documentElement.dataset[name] = time; };
 
