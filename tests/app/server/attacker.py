@@ -10,11 +10,16 @@ from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from malaria_detect.app.server.kernel_frames import PROTOCOL
 from malaria_detect.app.server.page import END_COOKIE, TALK_COOKIE
 from tests.waiting import SECONDS
+
+NO_KERNEL = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -162,24 +167,31 @@ def frame(parts: list[bytes], channel: str = "shell") -> bytes:
     return table + b"".join(blocks)
 
 
-def kinds_until_idle(connection: ClientConnection, message_id: str) -> list[str]:
-    """Read what the kernel says until it is done with a message; return the types of what it said of that message."""
-    kinds: list[str] = []
-    while True:
+def ask_kernel(connection: ClientConnection) -> None:
+    """Ask the kernel who it is, and read until it has answered."""
+    parts = message("kernel_info_request", {})
+    connection.send(frame(parts))
+    state = None
+    while state != "idle":
         data = connection.recv(timeout=SECONDS)
         assert isinstance(data, bytes)
-        header, parent, content = (json.loads(_part(data, number)) for number in (1, 2, 4))
-        if parent.get("msg_id") != message_id:
-            continue
-        kinds.append(header["msg_type"])
-        if content.get("execution_state") == "idle":
-            return kinds
+        parent, content = (json.loads(_part(data, number)) for number in (2, 4))
+        if parent.get("msg_id") == json.loads(parts[0])["msg_id"]:
+            state = content.get("execution_state")
 
 
 def read_on(connection: ClientConnection) -> None:
     """Read until the server closes the websocket, which is an error."""
     while True:
         connection.recv(timeout=SECONDS)
+
+
+def closing_code(connection: ClientConnection) -> int:
+    """Read until the server closes the websocket, and return why."""
+    with pytest.raises(ConnectionClosed) as closed:
+        read_on(connection)
+    assert closed.value.rcvd, "the server did not say why"
+    return closed.value.rcvd.code
 
 
 def _part(data: bytes, number: int) -> bytes:
@@ -192,3 +204,11 @@ def port_of(address: str) -> int:
     port = urlsplit(address).port
     assert port
     return port
+
+
+def process_of(server: psutil.Process, kernel_id: str) -> psutil.Process:
+    """Find the process that listens on a kernel's sockets, which are named after it."""
+    for process in server.children(recursive=True):
+        if any(kernel_id in str(link.laddr) for link in process.net_connections("unix")):
+            return process
+    raise AssertionError("no process has that kernel's sockets")
