@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import psutil
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Locator, Page
 
 from benchmarks.processes import free_port
 from tests.waiting import SECONDS, until
@@ -137,3 +137,13 @@ def upload(page: Page, *files: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Upload images").click()
     chooser.value.set_files(files)
+
+
+def cards(page: Page) -> Locator:
+    """The cards of the view that is shown."""
+    return page.get_by_role("tabpanel").get_by_role("list").locator("> li.md-card")
+
+
+def probability(card: Locator) -> float:
+    """Probability of parasitized as the card has it, unrounded."""
+    return float(card.locator(".md-bar-parasitized data").get_attribute("value") or "nan")
