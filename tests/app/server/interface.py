@@ -1,9 +1,11 @@
 """The HTTP API in a real tornado server, with workers that can be stuck or fail."""
 
 import asyncio
+import http.client
 import json
 import logging
 import queue
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +23,10 @@ from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Prediction, Refusal
 from tests.waiting import SECONDS
 
-PATIENCE = SECONDS
-
-
+FORM = "multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="secret-name.png"\r\n\r\n%s\r\n'
+END = b"--b--\r\n"
+GOOD = PART % b"x" + END
 PATIENT = Limits(body_seconds=SECONDS, answer_seconds=SECONDS)
 
 
@@ -100,7 +103,7 @@ class Running:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def get(self, path: str, **more: Any) -> requests.Response:
-        return requests.get(self.address + path, headers=self.headers, timeout=PATIENCE, **more)
+        return requests.get(self.address + path, headers=self.headers, timeout=SECONDS, **more)
 
     def predict(
         self, *pictures: bytes, query: str = "", headers: dict[str, str] | None = None
@@ -111,12 +114,12 @@ class Running:
             f"{self.address}api/predict{query}",
             files=files,
             headers=self.headers | (headers or {}),
-            timeout=PATIENCE,
+            timeout=SECONDS,
         )
 
     def logged(self) -> dict[str, Any]:
         """The next line of the log; it is written once the answer is on its way."""
-        line: dict[str, Any] = json.loads(self.lines.get(timeout=PATIENCE))
+        line: dict[str, Any] = json.loads(self.lines.get(timeout=SECONDS))
         return line
 
 
@@ -149,15 +152,15 @@ def serving(
     )
     rules = api_rules(base_url, workers, workers.detector.metadata, limits, token, telemetry)
     application = Application([*rules, *others], log_function=telemetry.log_request, telemetry=telemetry)
-    (socket,) = bind_sockets(0, "127.0.0.1")
-    running = Running(f"http://127.0.0.1:{socket.getsockname()[1]}{base_url}", token)
+    (listening,) = bind_sockets(0, "127.0.0.1")
+    running = Running(f"http://127.0.0.1:{listening.getsockname()[1]}{base_url}", token)
     started = threading.Event()
     ends: list[Any] = []
 
     async def serve() -> None:
         # Small, as for the page: the interface raises it where it takes pictures.
         server = HTTPServer(application, max_body_size=64 * 1024)
-        server.add_sockets([socket])
+        server.add_sockets([listening])
         end = asyncio.Event()
         ends.append((asyncio.get_running_loop(), end))
         started.set()
@@ -171,11 +174,37 @@ def serving(
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     thread.start()
-    assert started.wait(PATIENCE)
+    assert started.wait(SECONDS)
     try:
         yield running
     finally:
         loop, end = ends[0]
         loop.call_soon_threadsafe(end.set)
-        thread.join(PATIENCE)
+        thread.join(SECONDS)
         logger.removeHandler(handler)
+
+
+def problem(answer: requests.Response, status: int) -> str:
+    """The sentence of a problem, which is as RFC 9457 wants it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    content = answer.json()
+    assert content["status"] == status
+    assert content["request_id"] == answer.headers["X-Request-Id"]
+    return str(content["detail"])
+
+
+@contextmanager
+def begun(running: Running, *headers: str) -> Iterator[socket.socket]:
+    """A connection over which the head of a request was sent."""
+    head = ("POST /api/predict HTTP/1.1", "Host: localhost", f"Content-Type: {FORM}", *headers, "", "")
+    with socket.create_connection(("127.0.0.1", running.port), timeout=SECONDS) as connection:
+        connection.sendall("\r\n".join(head).encode())
+        yield connection
+
+
+def answered(connection: socket.socket) -> http.client.HTTPResponse:
+    """The head of the answer that comes over a connection."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response
