@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from logging.handlers import QueueHandler
 from typing import Any
 
 import requests
@@ -30,27 +31,21 @@ GOOD = PART % b"x" + END
 PATIENT = Limits(body_seconds=SECONDS, answer_seconds=SECONDS)
 
 
+Answers = list[Prediction | Refusal]
+
+
 class Worker:
     """Answers from the shipped model, in a thread, as the server's own workers do."""
 
-    def __init__(self, detector: Detector) -> None:
+    waiting = 0
+
+    def __init__(self, detector: Detector, alive: int = 1) -> None:
         self.detector = detector
-        self.waiting = 0
-        self.alive = 1
+        self.alive = alive
 
-    async def predict(
-        self, pictures: Sequence[bytes], operating_point: str | None = None
-    ) -> list[Prediction | Refusal]:
-        """Predict with the real network."""
-        return await asyncio.to_thread(self._predict, pictures, operating_point)
-
-    def _predict(self, pictures: Sequence[bytes], operating_point: str | None) -> list[Prediction | Refusal]:
+    async def predict(self, pictures: Sequence[bytes], operating_point: str | None = None) -> Answers:
         detector = self.detector.at(operating_point) if operating_point else self.detector
-        results: list[Any] = list(detector.predict_many(pictures))
-        return [
-            Refusal(**vars(result)) if hasattr(result, "reason") else Prediction(**vars(result))
-            for result in results
-        ]
+        return await asyncio.to_thread(lambda: list(detector.predict_many(pictures)))
 
 
 class Stuck(Worker):
@@ -60,10 +55,7 @@ class Stuck(Worker):
         super().__init__(detector)
         self.begun, self.dropped = threading.Event(), threading.Event()
 
-    async def predict(
-        self, pictures: Sequence[bytes], operating_point: str | None = None
-    ) -> list[Prediction | Refusal]:
-        """Wait until nobody waits for the answer."""
+    async def predict(self, pictures: Sequence[bytes], operating_point: str | None = None) -> Answers:
         self.begun.set()
         try:
             return await asyncio.Future()
@@ -78,10 +70,7 @@ class Failing(Worker):
         super().__init__(detector)
         self.error = error
 
-    async def predict(
-        self, pictures: Sequence[bytes], operating_point: str | None = None
-    ) -> list[Prediction | Refusal]:
-        """Fail."""
+    async def predict(self, pictures: Sequence[bytes], operating_point: str | None = None) -> Answers:
         raise self.error
 
 
@@ -123,13 +112,9 @@ class Running:
         return line
 
 
-class _ToQueue(logging.Handler):
-    def __init__(self, lines: "queue.Queue[str]") -> None:
-        super().__init__()
-        self._lines = lines
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._lines.put(record.getMessage())
+class _ToQueue(QueueHandler):
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self.queue.put(record.getMessage())
 
 
 @contextmanager
@@ -140,13 +125,7 @@ def serving(
     base_url: str = "/",
     others: Sequence[tuple[str, type[RequestHandler]]] = (),
 ) -> Iterator[Running]:
-    """Serve the interface on a free port until the block ends.
-
-    Parameters
-    ----------
-    others : sequence of (pattern, handler)
-        Served beside it, as the page is.
-    """
+    """Serve the interface, and other handlers, on a free port until the block ends."""
     telemetry = Telemetry(
         queue_length=lambda: workers.waiting, workers_alive=lambda: workers.alive, kernels_running=lambda: 0
     )
@@ -155,20 +134,18 @@ def serving(
     (listening,) = bind_sockets(0, "127.0.0.1")
     running = Running(f"http://127.0.0.1:{listening.getsockname()[1]}{base_url}", token)
     started = threading.Event()
-    ends: list[Any] = []
 
     async def serve() -> None:
         # Small, as for the page: the interface raises it where it takes pictures.
         server = HTTPServer(application, max_body_size=64 * 1024)
         server.add_sockets([listening])
-        end = asyncio.Event()
-        ends.append((asyncio.get_running_loop(), end))
         started.set()
         await end.wait()
         server.stop()
         await server.close_all_connections()
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    loop, end = asyncio.new_event_loop(), asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     handler = _ToQueue(running.lines)
     logger = logging.getLogger(LOGGER)
     logger.addHandler(handler)
@@ -178,9 +155,9 @@ def serving(
     try:
         yield running
     finally:
-        loop, end = ends[0]
         loop.call_soon_threadsafe(end.set)
         thread.join(SECONDS)
+        loop.close()
         logger.removeHandler(handler)
 
 

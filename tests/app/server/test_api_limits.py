@@ -146,7 +146,5 @@ def test_asks_for_the_token_before_it_reads_a_picture(detector: Detector) -> Non
 
 
 def test_is_not_well_without_a_worker(detector: Detector) -> None:
-    worker = Worker(detector)
-    worker.alive = 0
-    with serving(worker) as running:
+    with serving(Worker(detector, alive=0)) as running:
         problem(running.get("api/health"), 503)

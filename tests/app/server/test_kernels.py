@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -82,16 +81,11 @@ def test_a_kernel_is_born_with_everything_loaded_and_in_its_own_place(tmp_path: 
         assert parent is not None
         assert parent.ppid() == os.getpid()
         assert await value(client, "__import__('os').getsid(0) == __import__('os').getpid()")
-
-    in_a_kernel(tmp_path, work, COLOUR="purple")
-
-
-def test_widgets_of_a_forked_kernel_hear_the_browser(tmp_path: Path) -> None:
-    async def work(_: AsyncKernelManager, client: AsyncKernelClient) -> None:
+        # Its widgets hear the browser.
         targets = await value(client, "sorted(get_ipython().kernel.comm_manager.targets)")
         assert {"jupyter.widget", "jupyter.widget.control"} <= set(targets)
 
-    in_a_kernel(tmp_path, work)
+    in_a_kernel(tmp_path, work, COLOUR="purple")
 
 
 def test_an_interrupt_stops_what_runs_and_the_kernel_goes_on(tmp_path: Path) -> None:
@@ -136,7 +130,7 @@ def test_a_killed_kernel_is_noticed(tmp_path: Path) -> None:
     async def work(manager: AsyncKernelManager, _: AsyncKernelClient) -> None:
         assert await manager.is_alive()
         process = process_of(manager)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         assert psutil.wait_procs([process], timeout=SECONDS)[1] == []
         assert not await manager.is_alive()
 
@@ -155,17 +149,15 @@ def test_two_kernels_do_not_draw_the_same_numbers(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_where_processes_cannot_be_forked_kernels_are_ordinary_and_the_log_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("forks", [True, False])
+def test_where_processes_cannot_be_forked_kernels_are_ordinary_and_the_log_warns(
+    forks: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(voila, "forks_here", lambda: False)
-    with caplog.at_level("WARNING"):
-        spec = PageKernelSpecs().get_kernel_spec(NATIVE_KERNEL_NAME)
-    assert "kernel_provisioner" not in spec.metadata
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-
-
-def test_other_kernels_than_pythons_own_are_left_alone() -> None:
+    monkeypatch.setattr(voila, "forks_here", lambda: forks)
     specs = PageKernelSpecs()
-    assert "kernel_provisioner" in specs.get_kernel_spec(NATIVE_KERNEL_NAME).metadata
-    assert set(specs.find_kernel_specs()) >= {"malaria-detect"}
+    spec = specs.get_kernel_spec(NATIVE_KERNEL_NAME)
+    assert ("kernel_provisioner" in spec.metadata) == forks
+    # Our module's own warning, and only where there is something to warn of.
+    warned = [(record.levelname, record.pathname) for record in caplog.records]
+    assert warned == ([] if forks else [("WARNING", voila.__file__)])
+    assert {voila.FORKED, NATIVE_KERNEL_NAME} <= set(specs.find_kernel_specs())
