@@ -113,8 +113,8 @@ class Running:
 
 
 class _ToQueue(QueueHandler):
-    def enqueue(self, record: logging.LogRecord) -> None:
-        self.queue.put(record.getMessage())
+    def prepare(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from tornado.netutil import bind_sockets
@@ -86,13 +87,20 @@ class Served:
 
 
 @contextmanager
-def serving(limits: ConnectionLimits) -> Iterator[Served]:
+def serving(**limits: Any) -> Iterator[Served]:
     served = Served()
     ready, end = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
         rules = [("/", Hello), ("/wait", Waiting), ("/echo", Echo)]
-        server = GuardedServer(Application(rules, waiting=served.waiting), limits)
+        settings: dict[str, Any] = {
+            "connections": PLACES,
+            "header_seconds": LONG,
+            "body_seconds": LONG,
+            "max_body_bytes": 1000,
+        }
+        application = Application(rules, waiting=served.waiting)
+        server = GuardedServer(application, ConnectionLimits(**settings | limits))
         sockets = bind_sockets(0, "127.0.0.1")
         server.add_sockets(sockets)
         served.port = sockets[0].getsockname()[1]
@@ -101,11 +109,7 @@ def serving(limits: ConnectionLimits) -> Iterator[Served]:
         server.stop()
         await server.close_all_connections()
 
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: served.loop) as runner:
-            runner.run(serve())
-
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=served.loop.run_until_complete, args=(serve(),))
     thread.start()
     assert ready.wait(SECONDS)
     try:
@@ -117,9 +121,7 @@ def serving(limits: ConnectionLimits) -> Iterator[Served]:
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    with serving(
-        ConnectionLimits(connections=PLACES, header_seconds=LONG, body_seconds=LONG, max_body_bytes=1000)
-    ) as running:
+    with serving() as running:
         yield running
 
 
@@ -168,9 +170,7 @@ def test_requests_in_progress_and_websockets_keep_their_places(served: Served) -
 
 @pytest.mark.parametrize("stuck_seconds", [0, LONG])
 def test_requests_that_take_too_long_make_room(stuck_seconds: float) -> None:
-    with serving(
-        ConnectionLimits(connections=PLACES, header_seconds=LONG, stuck_seconds=stuck_seconds)
-    ) as served:
+    with serving(stuck_seconds=stuck_seconds) as served:
         stuck = served.open_waiting(PLACES)
         answer = send_raw(served.port, REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert statuses(answer) == ([200] if stuck_seconds == 0 else [])
@@ -181,9 +181,8 @@ def test_requests_that_take_too_long_make_room(stuck_seconds: float) -> None:
 
 def test_closed_websockets_give_their_places_back(served: Served) -> None:
     for _ in range(3 * PLACES):
-        with connect(f"ws://127.0.0.1:{served.port}/echo", open_timeout=SECONDS) as used:
-            used.send("x")
-            assert used.recv(SECONDS) == "x"
+        with connect(f"ws://127.0.0.1:{served.port}/echo", open_timeout=SECONDS):
+            pass
     assert ask(served.port).body == b"hello"
 
 

@@ -89,6 +89,7 @@ def test_a_dead_worker_is_replaced_and_nobody_notices(server: Server, picture: d
         before = visitor.upload(picture)
         parent = fork_parent(server)
         worker = until(lambda: only_worker(server), "a single worker")
+        assert worker
         worker.kill()
         psutil.wait_procs([worker], timeout=SECONDS)
         assert visitor.upload(picture) == before

@@ -2,8 +2,8 @@ import io
 import json
 import logging
 from datetime import datetime
+from functools import partial
 
-import pytest
 import requests
 from tornado.web import RequestHandler
 
@@ -97,20 +97,13 @@ def test_strange_methods_make_no_series_of_their_own(detector: Detector) -> None
         assert found == ['malaria_detect_requests_total{method="other",route="/api/model",status="405"}']
 
 
-@pytest.mark.parametrize("name", ["queue_length", "workers_alive", "kernels_running"])
-def test_asks_for_what_changes_by_itself(name: str) -> None:
+def test_asks_for_what_changes_by_itself_and_counts_for_one_server() -> None:
     state = {"queue_length": 0, "workers_alive": 0, "kernels_running": 0}
-    telemetry = Telemetry(
-        queue_length=lambda: state["queue_length"],
-        workers_alive=lambda: state["workers_alive"],
-        kernels_running=lambda: state["kernels_running"],
-    )
-    state[name] = 5
-    assert f"malaria_detect_{name} 5.0" in telemetry.exposition().decode().splitlines()
-
-
-def test_two_servers_in_one_process_count_apart() -> None:
-    one, other = (Telemetry(queue_length=lambda: 0, workers_alive=lambda: 1) for _ in range(2))
-    one.pictures.inc(3)
-    assert "malaria_detect_pictures_total 3.0" in one.exposition().decode()
-    assert "malaria_detect_pictures_total 0.0" in other.exposition().decode()
+    ways = {name: partial(state.__getitem__, name) for name in state}
+    telemetry, other = Telemetry(**ways), Telemetry(**ways)
+    state.update(queue_length=5, workers_alive=6, kernels_running=7)
+    telemetry.pictures.inc(3)
+    shown = telemetry.exposition().decode().splitlines()
+    assert {f"malaria_detect_{name} {number}.0" for name, number in state.items()} <= set(shown)
+    assert "malaria_detect_pictures_total 3.0" in shown
+    assert "malaria_detect_pictures_total 0.0" in other.exposition().decode().splitlines()

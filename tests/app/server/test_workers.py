@@ -21,7 +21,7 @@ from malaria_detect.app.server.remote import RemoteDetector
 from malaria_detect.app.server.workers import PAGE, Workers, _exchange
 from malaria_detect.app.widgets import CheckCells, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.images import ImageRefused, read_image
+from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.explain import Explainer
 from malaria_detect.inference.detector import Detector
@@ -203,7 +203,7 @@ def test_a_kernel_asks_the_servers_workers_and_gets_what_it_would_find_itself(
     with pytest.raises(ImageRefused):
         remote.predict(b"no picture")
     array = np.full((60, 50, 3), 128, dtype=np.uint8)
-    sources = [*pictures, array]
+    sources: list[ImageSource] = [*pictures, array]
     assert says([remote.predict(one) for one in sources], [detector.predict(one) for one in sources])
     assert remote.at("screening").predict(pictures[0]).operating_point == "screening"
     assert [type(answer) for answer in remote.predict_many([b"", pictures[0]])] == [Refusal, Prediction]
