@@ -57,24 +57,9 @@ def served_page(
     end: signal.Signals = signal.SIGTERM,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Server]:
-    """Serve a folder's dashboard.ipynb until the block ends.
+    """Serve a folder's dashboard.ipynb with flags of ``malaria-detect serve`` until the block ends.
 
-    Parameters
-    ----------
-    folder : Path
-        With the notebook, the model and voila.json.
-    temporary : Path
-        Empty folder for the log, and for what the server and its kernels may write: it is their TMPDIR.
-    flags : str
-        Of ``malaria-detect serve``.
-    end : signal.Signals
-        What ends it.
-    environment : mapping of str to str
-        Further variables for the server and its kernels.
-
-    Yields
-    ------
-    Server
+    The folder ``temporary`` must be empty: it is for the log, and the TMPDIR of the server and its kernels.
     """
     port = free_port()
     place = temporary / "tmp"

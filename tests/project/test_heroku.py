@@ -1,4 +1,4 @@
-"""Heroku: its manifest, and the Procfile's own command line, really started."""
+"""The settings in voila.json, and the Procfile's own command line, really started."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 import requests
 from jupyter_client.manager import KernelManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-from packaging.specifiers import SpecifierSet
 from traitlets.config import Configurable
 from voila.configuration import VoilaConfiguration
 from voila.voila_kernel_manager import voila_kernel_manager_factory
@@ -25,16 +23,6 @@ from malaria_detect.app.server.app import Server
 from tests.waiting import SECONDS, until
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-def test_a_dyno_installs_cpu_wheels_for_a_python_that_the_package_accepts() -> None:
-    manifest = json.loads((PROJECT / "app.json").read_text(encoding="utf-8"))
-    # Wheels with CUDA do not fit into a slug.
-    assert manifest["env"]["PIP_EXTRA_INDEX_URL"]["value"].endswith("/cpu")
-    assert "index-url" not in (PROJECT / "requirements.txt").read_text(encoding="utf-8")
-    version = (PROJECT / ".python-version").read_text(encoding="utf-8").strip()
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert SpecifierSet(project["requires-python"]).contains(version)
 
 
 def test_every_setting_in_voila_json_sets_something() -> None:

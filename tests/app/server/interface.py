@@ -131,34 +131,43 @@ def serving(
     )
     rules = api_rules(base_url, workers, workers.detector.metadata, limits, token, telemetry)
     application = Application([*rules, *others], log_function=telemetry.log_request, telemetry=telemetry)
-    (listening,) = bind_sockets(0, "127.0.0.1")
-    running = Running(f"http://127.0.0.1:{listening.getsockname()[1]}{base_url}", token)
-    started = threading.Event()
+    # Small, as for the page: the interface raises it where it takes pictures.
+    server = HTTPServer(application, max_body_size=64 * 1024)
+    with in_a_thread(server) as port:
+        running = Running(f"http://127.0.0.1:{port}{base_url}", token)
+        handler = _ToQueue(running.lines)
+        logger = logging.getLogger(LOGGER)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield running
+        finally:
+            logger.removeHandler(handler)
+
+
+@contextmanager
+def in_a_thread(server: HTTPServer, loop: asyncio.AbstractEventLoop | None = None) -> Iterator[int]:
+    """Run a server's event loop in a thread until the block ends; gives the server's port."""
+    loop = loop or asyncio.new_event_loop()
+    started, end = threading.Event(), asyncio.Event()
+    sockets = bind_sockets(0, "127.0.0.1")
 
     async def serve() -> None:
-        # Small, as for the page: the interface raises it where it takes pictures.
-        server = HTTPServer(application, max_body_size=64 * 1024)
-        server.add_sockets([listening])
+        server.add_sockets(sockets)
         started.set()
         await end.wait()
         server.stop()
         await server.close_all_connections()
 
-    loop, end = asyncio.new_event_loop(), asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    handler = _ToQueue(running.lines)
-    logger = logging.getLogger(LOGGER)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
     thread.start()
     assert started.wait(SECONDS)
     try:
-        yield running
+        yield sockets[0].getsockname()[1]
     finally:
         loop.call_soon_threadsafe(end.set)
         thread.join(SECONDS)
         loop.close()
-        logger.removeHandler(handler)
 
 
 def problem(answer: requests.Response, status: int) -> str:

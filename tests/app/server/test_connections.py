@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 from websockets.sync.client import connect
 
 from malaria_detect.app.server.connections import ConnectionLimits, GuardedServer, raise_file_limit
 from tests.app.server.attacker import ask, send_raw, statuses
+from tests.app.server.interface import in_a_thread
 from tests.waiting import SECONDS, until
 
 PLACES = 8
@@ -88,35 +88,12 @@ class Served:
 
 @contextmanager
 def serving(**limits: Any) -> Iterator[Served]:
+    settings = {"connections": PLACES, "header_seconds": LONG, "body_seconds": LONG, "max_body_bytes": 1000}
     served = Served()
-    ready, end = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        rules = [("/", Hello), ("/wait", Waiting), ("/echo", Echo)]
-        settings: dict[str, Any] = {
-            "connections": PLACES,
-            "header_seconds": LONG,
-            "body_seconds": LONG,
-            "max_body_bytes": 1000,
-        }
-        application = Application(rules, waiting=served.waiting)
-        server = GuardedServer(application, ConnectionLimits(**settings | limits))
-        sockets = bind_sockets(0, "127.0.0.1")
-        server.add_sockets(sockets)
-        served.port = sockets[0].getsockname()[1]
-        ready.set()
-        await end.wait()
-        server.stop()
-        await server.close_all_connections()
-
-    thread = threading.Thread(target=served.loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert ready.wait(SECONDS)
-    try:
+    application = Application([("/", Hello), ("/wait", Waiting), ("/echo", Echo)], waiting=served.waiting)
+    server = GuardedServer(application, ConnectionLimits(**settings | limits))
+    with in_a_thread(server, served.loop) as served.port:
         yield served
-    finally:
-        served.loop.call_soon_threadsafe(end.set)
-        thread.join(SECONDS)
 
 
 @pytest.fixture

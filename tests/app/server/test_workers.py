@@ -75,6 +75,8 @@ def test_workers_say_what_the_detector_says_in_the_order_asked(
     (screening,) = crew.predict(pictures[:1], "screening")
     assert isinstance(screening, Prediction)
     assert screening.operating_point == "screening"
+    with pytest.raises(MalariaDetectError, match="guessing"):
+        crew.predict(pictures[:1], "guessing")
 
 
 def test_many_who_ask_at_once_get_their_own_answers(
@@ -84,11 +86,6 @@ def test_many_who_ask_at_once_get_their_own_answers(
     answers = [answer for job in jobs for answer in job.result(SECONDS)]
     assert says(answers, 4 * [detector.predict(picture) for picture in pictures])
     assert (crew.workers.alive, crew.workers.waiting) == (2, 0)
-
-
-def test_an_operating_point_that_the_model_does_not_have_is_told(crew: Crew, pictures: list[bytes]) -> None:
-    with pytest.raises(MalariaDetectError, match="guessing"):
-        crew.predict(pictures[:1], "guessing")
 
 
 @pytest.mark.parametrize(("model", "said"), [("nowhere.pkl", r"nowhere\.pkl"), ("export.pkl", "Restart")])
