@@ -1,15 +1,20 @@
-"""One server and one browser for the whole module: every visitor costs a kernel of its own."""
+"""One server for all tests of the page, and one browser and visitor for a module: every visitor costs a kernel."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.browser import chromium
-from malaria_detect.data.nlm_cells import CELLS_VARIABLE
+from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES
 from tests.browser.served import CHROMIUM, PROJECT, READY_MILLISECONDS, Server, leave, open_page, served_page
+
+expect.set_options(timeout=READY_MILLISECONDS)
+# What the widget manager says on a very busy machine, before the page begins a new session by itself.
+MENDED = ("widget model not found", "Canceled future for")
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +26,13 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the server's log and its temporary files are."""
     return tmp_path_factory.mktemp("server")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(server_folder: Path, sample_cells: Path) -> Iterator[Server]:
     """The served page; the sample cells are its cells folder."""
     with served_page(PROJECT, server_folder, environment={CELLS_VARIABLE: str(sample_cells)}) as running:
@@ -35,12 +40,7 @@ def server(server_folder: Path, sample_cells: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def address(server: Server) -> str:
-    return server.address
-
-
-@pytest.fixture(scope="module")
-def asked(browser: Browser) -> list[str]:
+def asked() -> list[str]:
     """Every address that any page asked for."""
     return []
 
@@ -53,7 +53,7 @@ def complaints() -> list[str]:
 
 @pytest.fixture(scope="module")
 def visit(
-    browser: Browser, address: str, asked: list[str], complaints: list[str]
+    browser: Browser, server: Server, asked: list[str], complaints: list[str]
 ) -> Iterator[Callable[[], Page]]:
     """Comes as a further visitor, with nothing shared with the others but the server."""
     contexts = []
@@ -66,13 +66,24 @@ def visit(
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         context.on("page", lambda page: page.on("websocket", lambda socket: asked.append(socket.url)))
         contexts.append(context)
-        return open_page(context, address)
+        return open_page(context, server.address)
 
     yield come
     for context in contexts:
         for page in context.pages:
             leave(page)
         context.close()
+
+
+@pytest.fixture(autouse=True)
+def asks_no_other_host_and_complains_of_nothing(
+    visitor: Page, server: Server, asked: list[str], complaints: list[str]
+) -> Iterator[None]:
+    yield
+    addresses = [urlsplit(one) for one in asked]
+    hosts = {one.netloc for one in addresses if one.scheme not in ("data", "blob", "about")}
+    assert hosts == {urlsplit(server.address).netloc}
+    assert [one for one in complaints if not any(words in one for words in MENDED)] == []
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +109,7 @@ def page(visitor: Page) -> Page:
 @pytest.fixture(scope="module")
 def cells(sample_cells: Path) -> list[Path]:
     """Two cells of each class."""
-    return [
-        path
-        for label in ("Parasitized", "Uninfected")
-        for path in sorted(sample_cells.rglob(f"{label}/*.png"))[:2]
-    ]
+    return [path for label in CLASSES for path in sorted(sample_cells.rglob(f"{label}/*.png"))[:2]]
 
 
 @pytest.fixture

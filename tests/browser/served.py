@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import psutil
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Locator, Page
 
 from benchmarks.processes import free_port
 from tests.waiting import SECONDS, until
@@ -57,24 +57,9 @@ def served_page(
     end: signal.Signals = signal.SIGTERM,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Server]:
-    """Serve a folder's dashboard.ipynb until the block ends.
+    """Serve a folder's dashboard.ipynb with flags of ``malaria-detect serve`` until the block ends.
 
-    Parameters
-    ----------
-    folder : Path
-        With the notebook, the model and voila.json.
-    temporary : Path
-        Empty folder for the log, and for what the server and its kernels may write: it is their TMPDIR.
-    flags : str
-        Of ``malaria-detect serve``.
-    end : signal.Signals
-        What ends it.
-    environment : mapping of str to str
-        Further variables for the server and its kernels.
-
-    Yields
-    ------
-    Server
+    The folder ``temporary`` must be empty: it is for the log, and the TMPDIR of the server and its kernels.
     """
     port = free_port()
     place = temporary / "tmp"
@@ -137,3 +122,13 @@ def upload(page: Page, *files: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Upload images").click()
     chooser.value.set_files(files)
+
+
+def cards(page: Page) -> Locator:
+    """The cards of the view that is shown."""
+    return page.get_by_role("tabpanel").get_by_role("list").locator("> li.md-card")
+
+
+def probability(card: Locator) -> float:
+    """Probability of parasitized as the card has it, unrounded."""
+    return float(card.locator(".md-bar-parasitized data").get_attribute("value") or "nan")

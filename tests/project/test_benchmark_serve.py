@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 from benchmarks.crowd import Known, is_right
@@ -40,19 +39,13 @@ def test_every_bar_is_met_by_figures_that_are_good_enough() -> None:
     reached = bars(GOOD)
     assert {name for name, *_ in SPOILT} == set(reached)
     assert all(bar.met for bar in reached.values())
-    assert reached["answer_ratio"].value == 4.0
+    assert Bar(8, at_least=8).met
+    assert Bar(10, at_most=10).met
 
 
 @pytest.mark.parametrize(("name", "part", "figure", "value"), SPOILT)
 def test_a_figure_that_is_too_bad_misses_its_bar(name: str, part: str, figure: str, value: float) -> None:
-    spoilt = bars({**GOOD, part: {**GOOD[part], figure: value}})
-    assert not spoilt[name].met
-    assert spoilt[name].as_json()["met"] is False
-
-
-def test_a_bar_is_met_at_its_limit() -> None:
-    assert Bar(8, at_least=8).as_json() == {"value": 8, "at_least": 8, "met": True}
-    assert Bar(10, at_most=10).as_json() == {"value": 10, "at_most": 10, "met": True}
+    assert not bars({**GOOD, part: {**GOOD[part], figure: value}})[name].met
 
 
 @pytest.mark.parametrize(
@@ -86,15 +79,3 @@ def test_a_server_is_at_rest_when_it_neither_works_nor_starts_nor_ends_anything(
 def test_the_measuring_process_maps_no_torch_whose_memory_it_would_share_with_the_server() -> None:
     code = "import sys, benchmarks.serve; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
-
-
-def test_the_plain_page_owes_nothing_to_this_project_but_the_model() -> None:
-    folder = PROJECT / "benchmarks" / "plain"
-    # A voila.json beside it would change Voila's own settings.
-    assert [path.name for path in folder.iterdir() if path.is_file()] == ["plain.ipynb"]
-    notebook = nbformat.read(folder / "plain.ipynb", as_version=4)
-    source = "\n".join(cell.source for cell in notebook.cells)
-    assert "malaria_detect" not in source
-    assert (folder / "../../export.pkl").is_file()
-    assert 'load_learner("../../export.pkl")' in source
-    assert "learn.predict(" in source

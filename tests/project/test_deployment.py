@@ -42,9 +42,7 @@ def test_the_health_check_of_the_image_succeeds_while_a_worker_runs(detector: De
     _python, flag, code = json.loads(check[check.index("[") :])
     (port,) = instructions("EXPOSE")
     assert f":{port}/" in code
-    worker = Worker(detector)
-    worker.alive = workers
-    with serving(worker) as running:
+    with serving(Worker(detector, alive=workers)) as running:
         code = code.replace(f":{port}/", f":{running.port}/").replace("timeout=4", f"timeout={SECONDS}")
         done = subprocess.run([sys.executable, flag, code], capture_output=True, timeout=SECONDS, check=False)
     assert (done.returncode == 0) == bool(workers)

@@ -1,4 +1,4 @@
-"""Heroku: its manifest, and the Procfile's own command line, really started."""
+"""The settings in voila.json, and the Procfile's own command line, really started."""
 
 import json
 import os
@@ -6,8 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ import pytest
 import requests
 from jupyter_client.manager import KernelManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-from packaging.specifiers import SpecifierSet
 from traitlets.config import Configurable
 from voila.configuration import VoilaConfiguration
 from voila.voila_kernel_manager import voila_kernel_manager_factory
@@ -26,16 +23,6 @@ from malaria_detect.app.server.app import Server
 from tests.waiting import SECONDS, until
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-def test_a_dyno_installs_cpu_wheels_for_a_python_that_the_package_accepts() -> None:
-    manifest = json.loads((PROJECT / "app.json").read_text(encoding="utf-8"))
-    # Wheels with CUDA do not fit into a slug.
-    assert manifest["env"]["PIP_EXTRA_INDEX_URL"]["value"].endswith("/cpu")
-    assert "index-url" not in (PROJECT / "requirements.txt").read_text(encoding="utf-8")
-    version = (PROJECT / ".python-version").read_text(encoding="utf-8").strip()
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert SpecifierSet(project["requires-python"]).contains(version)
 
 
 def test_every_setting_in_voila_json_sets_something() -> None:
@@ -51,14 +38,14 @@ def test_every_setting_in_voila_json_sets_something() -> None:
     assert {f"{owner}.{name}" for owner, values in settings.items() for name in values} <= traits
 
 
-@pytest.fixture
-def dyno(tmp_path: Path) -> Iterator[tuple[psutil.Popen, int, Path]]:
-    """The Procfile's command, started as on Heroku: by a shell, in the project, with PORT set; its port and log."""
+@pytest.mark.slow
+def test_the_procfile_serves_the_page_on_all_addresses_and_ends_when_told(tmp_path: Path) -> None:
     process_type, command = (PROJECT / "Procfile").read_text(encoding="utf-8").strip().split(": ", 1)
     assert process_type == "web"
     port, log = free_port(), tmp_path / "log.txt"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with log.open("wb") as output:
+        # As on Heroku: by a shell, in the project, with PORT set.
         process = psutil.Popen(
             ["/bin/sh", "-c", f"exec {command}"],
             cwd=PROJECT,
@@ -66,36 +53,24 @@ def dyno(tmp_path: Path) -> Iterator[tuple[psutil.Popen, int, Path]]:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        try:
-            yield process, port, log
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait(SECONDS)
 
+    def addresses() -> set[str]:
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        links = [link for link in process.net_connections("inet") if link.status == psutil.CONN_LISTEN]
+        return {link.laddr.ip for link in links if link.laddr.port == port}
 
-@pytest.mark.slow
-def test_the_procfile_serves_the_page_on_all_addresses_and_ends_when_told(
-    dyno: tuple[psutil.Popen, int, Path],
-) -> None:
-    process, port, log = dyno
-
-    def addresses() -> set[str] | None:
-        if process.poll() is not None:
-            pytest.fail(f"the server ended with {process.poll()}:\n{log.read_text(encoding='utf-8')}")
-        links = process.net_connections("inet")
-        return {
-            link.laddr.ip for link in links if link.status == psutil.CONN_LISTEN and link.laddr.port == port
-        }
-
-    assert until(addresses, "the server's port") == {"0.0.0.0"}
-    answer = requests.get(f"http://127.0.0.1:{port}/", timeout=SECONDS)
-    assert answer.status_code == 200
-    assert "There was an error when executing cell" not in answer.text
-    children = process.children(recursive=True)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(SECONDS) == 0
-    assert psutil.wait_procs(children, timeout=SECONDS)[1] == []
+    try:
+        assert until(addresses, "the server's port") == {"0.0.0.0"}
+        answer = requests.get(f"http://127.0.0.1:{port}/", timeout=SECONDS)
+        assert answer.status_code == 200
+        assert "There was an error when executing cell" not in answer.text
+        children = process.children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+        assert psutil.wait_procs(children, timeout=SECONDS)[1] == []
+    finally:
+        if process.poll() is None:
+            process.kill()
     # fastai's own warning, about where torch is imported.
     said = re.sub(r".*torch.jit.script.*\n.*\n", "", log.read_text(encoding="utf-8"))
     assert not re.search("not recognized|unrecognized|deprecated|traceback", said, re.IGNORECASE), said

@@ -5,16 +5,26 @@ import re
 import socket
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+import pytest
+from jupyter_server.services.kernels.connection.base import (
+    deserialize_msg_from_ws_v1,
+    serialize_msg_to_ws_v1,
+)
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from malaria_detect.app.server.kernel_frames import PROTOCOL
 from malaria_detect.app.server.page import END_COOKIE, TALK_COOKIE
 from tests.waiting import SECONDS
+
+NO_KERNEL = "00000000-0000-4000-8000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -34,19 +44,13 @@ def ask(
     headers: Mapping[str, str] = {},
 ) -> Answer:
     """Send a request to the server on a port, with an unchanged path."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
-    try:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as connection:
         connection.request(method, path, body, dict(headers))
-        return _answer(connection.getresponse())
-    finally:
-        connection.close()
-
-
-def _answer(response: HTTPResponse) -> Answer:
-    headers: dict[str, str] = {}
-    for name, value in response.getheaders():
-        headers[name.lower()] = "\n".join(filter(None, (headers.get(name.lower()), value)))
-    return Answer(response.status, headers, response.read())
+        response = connection.getresponse()
+        found: dict[str, str] = {}
+        for name, value in response.getheaders():
+            found[name.lower()] = "\n".join(filter(None, (found.get(name.lower()), value)))
+        return Answer(response.status, found, response.read())
 
 
 def send_raw(port: int, *chunks: bytes) -> bytes:
@@ -154,26 +158,22 @@ def message(kind: str, content: dict[str, Any], message_id: str | None = None) -
 
 def frame(parts: list[bytes], channel: str = "shell") -> bytes:
     """Pack a message as the page does."""
-    blocks = [channel.encode(), *parts]
-    offsets = [8 * (len(blocks) + 2)]
-    for block in blocks:
-        offsets.append(offsets[-1] + len(block))
-    table = b"".join(number.to_bytes(8, "little") for number in (len(offsets), *offsets))
-    return table + b"".join(blocks)
+    packed: bytes = serialize_msg_to_ws_v1(parts, channel)
+    return packed
 
 
-def kinds_until_idle(connection: ClientConnection, message_id: str) -> list[str]:
-    """Read what the kernel says until it is done with a message; return the types of what it said of that message."""
-    kinds: list[str] = []
-    while True:
+def ask_kernel(connection: ClientConnection) -> None:
+    """Ask the kernel who it is, and read until it has answered."""
+    parts = message("kernel_info_request", {})
+    connection.send(frame(parts))
+    state = None
+    while state != "idle":
         data = connection.recv(timeout=SECONDS)
         assert isinstance(data, bytes)
-        header, parent, content = (json.loads(_part(data, number)) for number in (1, 2, 4))
-        if parent.get("msg_id") != message_id:
-            continue
-        kinds.append(header["msg_type"])
-        if content.get("execution_state") == "idle":
-            return kinds
+        _, (_, parent, _, content, *_) = deserialize_msg_from_ws_v1(data)
+        parent, content = json.loads(parent), json.loads(content)
+        if parent.get("msg_id") == json.loads(parts[0])["msg_id"]:
+            state = content.get("execution_state")
 
 
 def read_on(connection: ClientConnection) -> None:
@@ -182,9 +182,12 @@ def read_on(connection: ClientConnection) -> None:
         connection.recv(timeout=SECONDS)
 
 
-def _part(data: bytes, number: int) -> bytes:
-    start, stop = (int.from_bytes(data[8 * (number + i) :][:8], "little") for i in (1, 2))
-    return data[start:stop]
+def closing_code(connection: ClientConnection) -> int:
+    """Read until the server closes the websocket, and return why."""
+    with pytest.raises(ConnectionClosed) as closed:
+        read_on(connection)
+    assert closed.value.rcvd, "the server did not say why"
+    return closed.value.rcvd.code
 
 
 def port_of(address: str) -> int:
@@ -192,3 +195,11 @@ def port_of(address: str) -> int:
     port = urlsplit(address).port
     assert port
     return port
+
+
+def process_of(server: psutil.Process, kernel_id: str) -> psutil.Process:
+    """Find the process that listens on a kernel's sockets, which are named after it."""
+    for process in server.children(recursive=True):
+        if any(kernel_id in str(link.laddr) for link in process.net_connections("unix")):
+            return process
+    raise AssertionError("no process has that kernel's sockets")

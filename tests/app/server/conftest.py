@@ -1,4 +1,4 @@
-"""The running server that most tests of the HTTP API use, with a token and the shipped model."""
+"""The running server that most tests of the page's protection and of the HTTP API use."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 
 from malaria_detect.cli.serve import TOKEN_VARIABLE
-from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.data.nlm_cells import CLASSES, find_cells
 from tests.app.server.interface import Running
-from tests.browser.served import page_folder, served_page
-from tests.waiting import SECONDS, until
+from tests.browser.served import PROJECT, Server, page_folder, served_page
+from tests.waiting import until
+
+TOKEN = "s3cret-token"
+MOST_VISITORS = 5
+LONG = 100_000  # s: longer than the tests take on any machine
+# Few visitors, and no limits in time; everything else is as shipped.
+LIMITS = {"max_visitors": MOST_VISITORS} | dict.fromkeys(
+    ("header_seconds", "body_seconds", "answer_seconds", "unclaimed_seconds"), LONG
+)
 
 
 @pytest.fixture(scope="session")
@@ -18,19 +26,26 @@ def cell_files(sample_cells: Path) -> list[bytes]:
     cells = find_cells(sample_cells).cells
     return [
         cell.path.read_bytes()
-        for label in ("Parasitized", "Uninfected")
+        for label in CLASSES
         for cell in [cell for cell in cells if cell.label == label][:2]
     ]
 
 
 @pytest.fixture(scope="session")
-def interface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The interface of a running server that asks for a token."""
-    token = "s3cret-token"
-    folder = page_folder(tmp_path_factory.mktemp("interface"), Server={"answer_seconds": SECONDS})
-    with served_page(
-        folder, folder / "temporary", "--pool", "0", environment={TOKEN_VARIABLE: token}
-    ) as server:
-        running = Running(server.address, token)
-        until(lambda: running.get("api/health").status_code == 200, "a worker's start")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page and the interface, which asks for a token, in a folder with more than they need."""
+    folder = page_folder(tmp_path_factory.mktemp("served"), Server=LIMITS)
+    (folder / "secret.txt").write_text("the secret", encoding="utf-8")
+    for name in ("README.md", "requirements.txt", ".gitignore", "docs", "reports"):
+        (folder / name).symlink_to(PROJECT / name)
+    flags = ("--workers", "1")
+    with served_page(folder, folder / "temporary", *flags, environment={TOKEN_VARIABLE: TOKEN}) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def interface(server: Server) -> Running:
+    """The interface of the running server."""
+    running = Running(server.address, TOKEN)
+    until(lambda: running.get("api/health").status_code == 200, "a worker's start")
+    return running

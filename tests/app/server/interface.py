@@ -1,13 +1,16 @@
 """The HTTP API in a real tornado server, with workers that can be stuck or fail."""
 
 import asyncio
+import http.client
 import json
 import logging
 import queue
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from logging.handlers import QueueHandler
 from typing import Any
 
 import requests
@@ -21,33 +24,28 @@ from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Prediction, Refusal
 from tests.waiting import SECONDS
 
-PATIENCE = SECONDS
-
-
+FORM = "multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="secret-name.png"\r\n\r\n%s\r\n'
+END = b"--b--\r\n"
+GOOD = PART % b"x" + END
 PATIENT = Limits(body_seconds=SECONDS, answer_seconds=SECONDS)
+
+
+Answers = list[Prediction | Refusal]
 
 
 class Worker:
     """Answers from the shipped model, in a thread, as the server's own workers do."""
 
-    def __init__(self, detector: Detector) -> None:
+    waiting = 0
+
+    def __init__(self, detector: Detector, alive: int = 1) -> None:
         self.detector = detector
-        self.waiting = 0
-        self.alive = 1
+        self.alive = alive
 
-    async def predict(
-        self, pictures: Sequence[bytes], operating_point: str | None = None
-    ) -> list[Prediction | Refusal]:
-        """Predict with the real network."""
-        return await asyncio.to_thread(self._predict, pictures, operating_point)
-
-    def _predict(self, pictures: Sequence[bytes], operating_point: str | None) -> list[Prediction | Refusal]:
+    async def predict(self, pictures: Sequence[bytes], operating_point: str | None = None) -> Answers:
         detector = self.detector.at(operating_point) if operating_point else self.detector
-        results: list[Any] = list(detector.predict_many(pictures))
-        return [
-            Refusal(**vars(result)) if hasattr(result, "reason") else Prediction(**vars(result))
-            for result in results
-        ]
+        return await asyncio.to_thread(lambda: list(detector.predict_many(pictures)))
 
 
 class Stuck(Worker):
@@ -57,10 +55,7 @@ class Stuck(Worker):
         super().__init__(detector)
         self.begun, self.dropped = threading.Event(), threading.Event()
 
-    async def predict(
-        self, pictures: Sequence[bytes], operating_point: str | None = None
-    ) -> list[Prediction | Refusal]:
-        """Wait until nobody waits for the answer."""
+    async def predict(self, pictures: Sequence[bytes], operating_point: str | None = None) -> Answers:
         self.begun.set()
         try:
             return await asyncio.Future()
@@ -75,10 +70,7 @@ class Failing(Worker):
         super().__init__(detector)
         self.error = error
 
-    async def predict(
-        self, pictures: Sequence[bytes], operating_point: str | None = None
-    ) -> list[Prediction | Refusal]:
-        """Fail."""
+    async def predict(self, pictures: Sequence[bytes], operating_point: str | None = None) -> Answers:
         raise self.error
 
 
@@ -100,7 +92,7 @@ class Running:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def get(self, path: str, **more: Any) -> requests.Response:
-        return requests.get(self.address + path, headers=self.headers, timeout=PATIENCE, **more)
+        return requests.get(self.address + path, headers=self.headers, timeout=SECONDS, **more)
 
     def predict(
         self, *pictures: bytes, query: str = "", headers: dict[str, str] | None = None
@@ -111,22 +103,18 @@ class Running:
             f"{self.address}api/predict{query}",
             files=files,
             headers=self.headers | (headers or {}),
-            timeout=PATIENCE,
+            timeout=SECONDS,
         )
 
     def logged(self) -> dict[str, Any]:
         """The next line of the log; it is written once the answer is on its way."""
-        line: dict[str, Any] = json.loads(self.lines.get(timeout=PATIENCE))
+        line: dict[str, Any] = json.loads(self.lines.get(timeout=SECONDS))
         return line
 
 
-class _ToQueue(logging.Handler):
-    def __init__(self, lines: "queue.Queue[str]") -> None:
-        super().__init__()
-        self._lines = lines
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._lines.put(record.getMessage())
+class _ToQueue(QueueHandler):
+    def prepare(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
 
 
 @contextmanager
@@ -137,45 +125,72 @@ def serving(
     base_url: str = "/",
     others: Sequence[tuple[str, type[RequestHandler]]] = (),
 ) -> Iterator[Running]:
-    """Serve the interface on a free port until the block ends.
-
-    Parameters
-    ----------
-    others : sequence of (pattern, handler)
-        Served beside it, as the page is.
-    """
+    """Serve the interface, and other handlers, on a free port until the block ends."""
     telemetry = Telemetry(
         queue_length=lambda: workers.waiting, workers_alive=lambda: workers.alive, kernels_running=lambda: 0
     )
     rules = api_rules(base_url, workers, workers.detector.metadata, limits, token, telemetry)
     application = Application([*rules, *others], log_function=telemetry.log_request, telemetry=telemetry)
-    (socket,) = bind_sockets(0, "127.0.0.1")
-    running = Running(f"http://127.0.0.1:{socket.getsockname()[1]}{base_url}", token)
-    started = threading.Event()
-    ends: list[Any] = []
+    # Small, as for the page: the interface raises it where it takes pictures.
+    server = HTTPServer(application, max_body_size=64 * 1024)
+    with in_a_thread(server) as port:
+        running = Running(f"http://127.0.0.1:{port}{base_url}", token)
+        handler = _ToQueue(running.lines)
+        logger = logging.getLogger(LOGGER)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield running
+        finally:
+            logger.removeHandler(handler)
+
+
+@contextmanager
+def in_a_thread(server: HTTPServer, loop: asyncio.AbstractEventLoop | None = None) -> Iterator[int]:
+    """Run a server's event loop in a thread until the block ends; gives the server's port."""
+    loop = loop or asyncio.new_event_loop()
+    started, end = threading.Event(), asyncio.Event()
+    sockets = bind_sockets(0, "127.0.0.1")
 
     async def serve() -> None:
-        # Small, as for the page: the interface raises it where it takes pictures.
-        server = HTTPServer(application, max_body_size=64 * 1024)
-        server.add_sockets([socket])
-        end = asyncio.Event()
-        ends.append((asyncio.get_running_loop(), end))
+        server.add_sockets(sockets)
         started.set()
         await end.wait()
         server.stop()
         await server.close_all_connections()
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    handler = _ToQueue(running.lines)
-    logger = logging.getLogger(LOGGER)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert started.wait(PATIENCE)
+    assert started.wait(SECONDS)
     try:
-        yield running
+        yield sockets[0].getsockname()[1]
     finally:
-        loop, end = ends[0]
         loop.call_soon_threadsafe(end.set)
-        thread.join(PATIENCE)
-        logger.removeHandler(handler)
+        thread.join(SECONDS)
+        loop.close()
+
+
+def problem(answer: requests.Response, status: int) -> str:
+    """The sentence of a problem, which is as RFC 9457 wants it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    content = answer.json()
+    assert content["status"] == status
+    assert content["request_id"] == answer.headers["X-Request-Id"]
+    return str(content["detail"])
+
+
+@contextmanager
+def begun(running: Running, *headers: str) -> Iterator[socket.socket]:
+    """A connection over which the head of a request was sent."""
+    head = ("POST /api/predict HTTP/1.1", "Host: localhost", f"Content-Type: {FORM}", *headers, "", "")
+    with socket.create_connection(("127.0.0.1", running.port), timeout=SECONDS) as connection:
+        connection.sendall("\r\n".join(head).encode())
+        yield connection
+
+
+def answered(connection: socket.socket) -> http.client.HTTPResponse:
+    """The head of the answer that comes over a connection."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response

@@ -8,15 +8,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
-from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 from websockets.sync.client import connect
 
 from malaria_detect.app.server.connections import ConnectionLimits, GuardedServer, raise_file_limit
 from tests.app.server.attacker import ask, send_raw, statuses
+from tests.app.server.interface import in_a_thread
 from tests.waiting import SECONDS, until
 
 PLACES = 8
@@ -86,40 +87,18 @@ class Served:
 
 
 @contextmanager
-def serving(limits: ConnectionLimits) -> Iterator[Served]:
+def serving(**limits: Any) -> Iterator[Served]:
+    settings = {"connections": PLACES, "header_seconds": LONG, "body_seconds": LONG, "max_body_bytes": 1000}
     served = Served()
-    ready, end = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        rules = [("/", Hello), ("/wait", Waiting), ("/echo", Echo)]
-        server = GuardedServer(Application(rules, waiting=served.waiting), limits)
-        sockets = bind_sockets(0, "127.0.0.1")
-        server.add_sockets(sockets)
-        served.port = sockets[0].getsockname()[1]
-        ready.set()
-        await end.wait()
-        server.stop()
-        await server.close_all_connections()
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: served.loop) as runner:
-            runner.run(serve())
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert ready.wait(SECONDS)
-    try:
+    application = Application([("/", Hello), ("/wait", Waiting), ("/echo", Echo)], waiting=served.waiting)
+    server = GuardedServer(application, ConnectionLimits(**settings | limits))
+    with in_a_thread(server, served.loop) as served.port:
         yield served
-    finally:
-        served.loop.call_soon_threadsafe(end.set)
-        thread.join(SECONDS)
 
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    with serving(
-        ConnectionLimits(connections=PLACES, header_seconds=LONG, body_seconds=LONG, max_body_bytes=1000)
-    ) as running:
+    with serving() as running:
         yield running
 
 
@@ -168,9 +147,7 @@ def test_requests_in_progress_and_websockets_keep_their_places(served: Served) -
 
 @pytest.mark.parametrize("stuck_seconds", [0, LONG])
 def test_requests_that_take_too_long_make_room(stuck_seconds: float) -> None:
-    with serving(
-        ConnectionLimits(connections=PLACES, header_seconds=LONG, stuck_seconds=stuck_seconds)
-    ) as served:
+    with serving(stuck_seconds=stuck_seconds) as served:
         stuck = served.open_waiting(PLACES)
         answer = send_raw(served.port, REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert statuses(answer) == ([200] if stuck_seconds == 0 else [])
@@ -181,9 +158,8 @@ def test_requests_that_take_too_long_make_room(stuck_seconds: float) -> None:
 
 def test_closed_websockets_give_their_places_back(served: Served) -> None:
     for _ in range(3 * PLACES):
-        with connect(f"ws://127.0.0.1:{served.port}/echo", open_timeout=SECONDS) as used:
-            used.send("x")
-            assert used.recv(SECONDS) == "x"
+        with connect(f"ws://127.0.0.1:{served.port}/echo", open_timeout=SECONDS):
+            pass
     assert ask(served.port).body == b"hello"
 
 

@@ -2,17 +2,9 @@ import base64
 import hashlib
 from pathlib import Path
 
-import pytest
 from tornado.httputil import HTTPHeaders
 
-from malaria_detect.app.server.guards import (
-    HEADERS,
-    NOTHING_POLICY,
-    page_policy,
-    page_scripts,
-    script_hashes,
-    security_headers,
-)
+from malaria_detect.app.server.guards import page_scripts, script_hashes, security_headers
 from malaria_detect.app.server.voila import TEMPLATES
 
 
@@ -39,27 +31,6 @@ def test_our_templates_scripts_are_found() -> None:
     assert source("window.voila_heartbeat()") in scripts
     text = Path(TEMPLATES, "loading.html").read_text(encoding="utf-8")
     assert source(text.partition("<script>")[2].partition("</script>")[0]) in scripts
-
-
-def test_a_page_may_run_only_the_scripts_that_are_named() -> None:
-    policy = page_policy(["'sha256-abc='"])
-    assert "script-src 'self' blob: 'sha256-abc='" in policy
-    assert "default-src 'none'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "unsafe-eval" not in policy
-
-
-@pytest.mark.parametrize(
-    ("kind", "is_page"), [("text/html; charset=UTF-8", True), ("application/json", False), (None, False)]
-)
-def test_only_pages_get_the_pages_policy(kind: str | None, is_page: bool) -> None:
-    headers = HTTPHeaders({"Content-Type": kind} if kind else {})
-    headers["Content-Security-Policy"] = "what a handler thinks"
-    headers["Server"] = "a version"
-    security_headers(200, headers, "the page's")
-    assert headers["Content-Security-Policy"] == ("the page's" if is_page else NOTHING_POLICY)
-    assert "Server" not in headers
-    assert HEADERS.items() <= dict(headers.get_all()).items()
 
 
 def test_a_websocket_that_opens_is_left_alone() -> None:

@@ -44,15 +44,8 @@ def test_a_frame_whose_table_of_contents_is_changed_is_unwanted(place: int, numb
 
 
 @pytest.mark.parametrize(
-    ("kind", "content"),
-    [
-        ("execute_request", {"code": "1"}),
-        ("shutdown_request", {"restart": True}),
-        ("comm_open", {"target_name": "jupyter.widget"}),
-        ("comm_open", {}),
-        ("comm_open", {"target_name": ["jupyter.widget.control"]}),
-    ],
+    "target", [{}, {"target_name": "jupyter.widget"}, {"target_name": ["jupyter.widget.control"]}]
 )
-def test_what_no_page_says_is_unwanted(kind: str, content: dict[str, object]) -> None:
+def test_a_page_opens_no_other_channel_than_that_of_its_widgets(target: dict[str, object]) -> None:
     with pytest.raises(ForbiddenFrame):
-        read_frame(frame(message(kind, content)))
+        read_frame(frame(message("comm_open", target)))

@@ -31,12 +31,7 @@ def test_the_server_does_what_its_description_says(interface: Running, tmp_path:
         [
             Path(sys.executable).with_name("schemathesis"),
             *("run", f"{interface.address}api/openapi.json", "--checks=all", "--continue-on-failure"),
-            *(
-                "--max-examples=40",
-                f"--request-timeout={SECONDS}",
-                "--generation-deterministic",
-                "--no-color",
-            ),
+            *("--max-examples=40", "--generation-deterministic", f"--request-timeout={SECONDS}"),
             *(f"--header={name}: {value}" for name, value in interface.headers.items()),
         ],
         cwd=tmp_path,
@@ -46,7 +41,6 @@ def test_the_server_does_what_its_description_says(interface: Running, tmp_path:
         check=False,
     )
     assert run.returncode == 0, run.stdout
-    assert "No issues found" in run.stdout
 
 
 def test_an_answer_is_as_described(

@@ -18,7 +18,7 @@ from malaria_detect.app.server.page import TALK_COOKIE
 from malaria_detect.app.server.parent import _parent, fork, start_parent
 from malaria_detect.cli import parser
 from malaria_detect.cli.serve import TOKEN_VARIABLE
-from tests.app.server.attacker import ask, port_of, visit
+from tests.app.server.attacker import ask, port_of, process_of, visit
 from tests.browser.served import PROJECT, Server, page_folder, served_page
 from tests.waiting import SECONDS, until
 
@@ -55,23 +55,14 @@ def copies(server: Server) -> set[psutil.Process]:
     return set(fork_parent(server).children())
 
 
-def kernel_of(server: Server, visitor: Visitor) -> psutil.Process:
-    """The process that listens at the sockets of a visitor's kernel."""
-    (kernel,) = [process for process in copies(server) if listens_as(process, visitor.kernel)]
-    return kernel
-
-
-def listens_as(process: psutil.Process, name: str) -> bool:
-    return any(name in str(link.laddr) for link in process.net_connections("unix"))
-
-
-def not_listening(server: Server) -> list[psutil.Process]:
-    return [process for process in copies(server) if not listens_as(process, "kernel")]
-
-
-def alone(found: list[psutil.Process]) -> list[psutil.Process]:
-    """The list if it has one member, otherwise an empty one."""
-    return found if len(found) == 1 else []
+def only_worker(server: Server) -> psutil.Process | None:
+    """The only copy that listens at no kernel's sockets; None where there are more, as a kernel that just begins."""
+    found = [
+        process
+        for process in copies(server)
+        if not any("kernel" in str(link.laddr) for link in process.net_connections("unix"))
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def test_a_visitors_kernel_and_the_workers_are_copies_of_one_process(
@@ -89,7 +80,7 @@ def test_a_visitors_kernel_and_the_workers_are_copies_of_one_process(
 def test_a_visitor_who_leaves_takes_the_kernel_along(server: Server, picture: dict[str, bytes]) -> None:
     with Visitor(server.address) as visitor:
         visitor.upload(picture)
-        kernel = kernel_of(server, visitor)
+        kernel = process_of(server.process, visitor.kernel)
     assert psutil.wait_procs([kernel], timeout=SECONDS)[1] == []
 
 
@@ -97,8 +88,8 @@ def test_a_dead_worker_is_replaced_and_nobody_notices(server: Server, picture: d
     with Visitor(server.address) as visitor:
         before = visitor.upload(picture)
         parent = fork_parent(server)
-        # A kernel that has just been forked does not listen yet.
-        (worker,) = until(lambda: alone(not_listening(server)), "a single worker")
+        worker = until(lambda: only_worker(server), "a single worker")
+        assert worker
         worker.kill()
         psutil.wait_procs([worker], timeout=SECONDS)
         assert visitor.upload(picture) == before
@@ -135,14 +126,15 @@ def test_kernels_of_silent_visitors_are_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_of_a_server_that_ends(
+def test_nothing_is_left_of_a_server_that_ends_and_only_it_knew_the_token(
     number: signal.Signals, tmp_path: Path, picture: dict[str, bytes]
 ) -> None:
-    with served_page(PROJECT, tmp_path, *FEW, end=number) as server:
-        visitor = Visitor(server.address)
-        visitor.upload(picture)
+    token = {TOKEN_VARIABLE: "s3cret"}
+    with served_page(PROJECT, tmp_path, *FEW, end=number, environment=token) as server:
+        Visitor(server.address).upload(picture)
         processes = server.process.children(recursive=True)
         assert len(processes) >= 4
+        assert not any("s3cret" in process.environ().values() for process in copies(server))
     assert psutil.wait_procs(processes, timeout=SECONDS)[1] == []
     left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
     assert number == signal.SIGKILL or left == []
@@ -184,18 +176,24 @@ def test_what_goes_wrong_in_a_session_is_told_in_the_servers_log_and_not_to_the_
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
-    [(None, "There is no voila.json"), ("{", "voila.json is not valid")],
+    ("settings", "token", "said"),
+    [
+        ("", None, "voila.json is not valid"),
+        (None, None, "There is no voila.json"),
+        ((PROJECT / "voila.json").read_text(encoding="utf-8"), "", "token"),
+    ],
+    ids=["damaged settings", "no settings", "an empty token, which is not none"],
 )
-def test_missing_or_damaged_settings_are_told_and_nothing_is_served(
-    settings: str | None, said: str, tmp_path: Path
+def test_a_server_that_might_not_be_protected_is_not_started(
+    settings: str | None, token: str | None, said: str, tmp_path: Path
 ) -> None:
     folder = page_folder(tmp_path)
     (folder / "voila.json").unlink()
     if settings is not None:
         (folder / "voila.json").write_text(settings, encoding="utf-8")
+    environment = {} if token is None else {TOKEN_VARIABLE: token}
     with pytest.raises(RuntimeError, match=said):
-        served_page(folder, folder / "temporary", *FEW).__enter__()
+        served_page(folder, folder / "temporary", *FEW, environment=environment).__enter__()
 
 
 @pytest.mark.parametrize("flags", [("--workers", "0"), ("--pool", "-1"), ("--port", "99999")])
@@ -205,21 +203,6 @@ def test_numbers_that_no_server_can_have_are_told(
     with pytest.raises(SystemExit):
         parser().parse_args(["serve", *flags])
     assert "is not a whole number from" in capsys.readouterr().err
-
-
-def test_an_empty_token_is_refused_and_not_taken_for_none(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="token"):
-        served_page(PROJECT, tmp_path, *FEW, environment={TOKEN_VARIABLE: ""}).__enter__()
-
-
-def test_neither_sessions_nor_workers_know_the_token(tmp_path: Path) -> None:
-    with (
-        served_page(PROJECT, tmp_path, *FEW, environment={TOKEN_VARIABLE: "s3cret"}) as server,
-        Visitor(server.address),
-    ):
-        environments = [process.environ() for process in copies(server)]
-        assert environments
-        assert all("s3cret" not in environment.values() for environment in environments)
 
 
 def test_the_fork_parent_is_found_by_a_copy_that_writes_to_nobody(shipped_model: Path) -> None:

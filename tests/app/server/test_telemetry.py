@@ -2,14 +2,15 @@ import io
 import json
 import logging
 from datetime import datetime
+from functools import partial
 
-import pytest
 import requests
 from tornado.web import RequestHandler
 
 from malaria_detect.app.server.telemetry import LOGGER, Telemetry, log_to
 from malaria_detect.inference.detector import Detector
-from tests.app.server.interface import PATIENCE, Running, Worker, serving
+from tests.app.server.interface import Running, Worker, serving
+from tests.waiting import SECONDS
 
 
 class Page(RequestHandler):
@@ -33,9 +34,9 @@ def test_a_request_is_one_line_that_tells_neither_path_nor_query_nor_file_name(d
             running.address + "api/predict?operating_point=screening",
             files=files,
             headers={"User-Agent": "someone", "X-Request-Id": "mine"},
-            timeout=PATIENCE,
+            timeout=SECONDS,
         )
-        text = running.lines.get(timeout=PATIENCE)
+        text = running.lines.get(timeout=SECONDS)
         assert "\n" not in text
         line = json.loads(text)
         assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
@@ -48,9 +49,9 @@ def test_a_request_is_one_line_that_tells_neither_path_nor_query_nor_file_name(d
             "bytes": len(answer.content),
             "pictures": 1,
         }
-        requests.get(running.address + "page/patient-7?name=patient-7", timeout=PATIENCE)
-        requests.get(running.address + "nowhere/patient-7", timeout=PATIENCE)
-        page, nowhere = running.lines.get(timeout=PATIENCE), running.lines.get(timeout=PATIENCE)
+        requests.get(running.address + "page/patient-7?name=patient-7", timeout=SECONDS)
+        requests.get(running.address + "nowhere/patient-7", timeout=SECONDS)
+        page, nowhere = running.lines.get(timeout=SECONDS), running.lines.get(timeout=SECONDS)
         assert "patient-7" not in page + nowhere
         assert json.loads(page)["route"] == "Page"
         assert json.loads(nowhere)["status"] == 404
@@ -90,26 +91,19 @@ def test_counts_requests_pictures_and_refusals(detector: Detector, cell_files: l
 def test_strange_methods_make_no_series_of_their_own(detector: Detector) -> None:
     with serving(Worker(detector)) as running:
         for method in ("BREW", "X-1", "X-2"):
-            answer = requests.request(method, running.address + "api/model", timeout=PATIENCE)
+            answer = requests.request(method, running.address + "api/model", timeout=SECONDS)
             assert answer.status_code == 405
         found = [name for name in numbers(running) if "_total" in name and 'status="405"' in name]
         assert found == ['malaria_detect_requests_total{method="other",route="/api/model",status="405"}']
 
 
-@pytest.mark.parametrize("name", ["queue_length", "workers_alive", "kernels_running"])
-def test_asks_for_what_changes_by_itself(name: str) -> None:
+def test_asks_for_what_changes_by_itself_and_counts_for_one_server() -> None:
     state = {"queue_length": 0, "workers_alive": 0, "kernels_running": 0}
-    telemetry = Telemetry(
-        queue_length=lambda: state["queue_length"],
-        workers_alive=lambda: state["workers_alive"],
-        kernels_running=lambda: state["kernels_running"],
-    )
-    state[name] = 5
-    assert f"malaria_detect_{name} 5.0" in telemetry.exposition().decode().splitlines()
-
-
-def test_two_servers_in_one_process_count_apart() -> None:
-    one, other = (Telemetry(queue_length=lambda: 0, workers_alive=lambda: 1) for _ in range(2))
-    one.pictures.inc(3)
-    assert "malaria_detect_pictures_total 3.0" in one.exposition().decode()
-    assert "malaria_detect_pictures_total 0.0" in other.exposition().decode()
+    ways = {name: partial(state.__getitem__, name) for name in state}
+    telemetry, other = Telemetry(**ways), Telemetry(**ways)
+    state.update(queue_length=5, workers_alive=6, kernels_running=7)
+    telemetry.pictures.inc(3)
+    shown = telemetry.exposition().decode().splitlines()
+    assert {f"malaria_detect_{name} {number}.0" for name, number in state.items()} <= set(shown)
+    assert "malaria_detect_pictures_total 3.0" in shown
+    assert "malaria_detect_pictures_total 0.0" in other.exposition().decode().splitlines()

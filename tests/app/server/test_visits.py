@@ -1,3 +1,5 @@
+"""What visits add to the protection of kernels that the attacks on the running server test."""
+
 import pytest
 from tornado.web import HTTPError
 
@@ -7,26 +9,10 @@ from malaria_detect.app.server.visits import Visits
 def test_only_who_was_handed_a_kernels_secret_is_admitted() -> None:
     visits = Visits()
     mine, yours = visits.hand_out("mine"), visits.hand_out("yours")
-    assert mine != yours
-    assert len(mine) >= 40
     visits.admit("mine", mine)
-    for kernel_id, secret in (("mine", yours), ("mine", None), ("mine", ""), ("mine", "ä"), ("none", mine)):
+    for kernel_id, secret in (("mine", yours), ("mine", None), ("mine", "ä"), ("pooled", "None")):
         with pytest.raises(HTTPError, match="404"):
             visits.admit(kernel_id, secret)
-
-
-def test_no_secret_admits_to_a_kernel_that_nobody_was_given() -> None:
-    for secret in (None, "", "None"):
-        with pytest.raises(HTTPError, match="404"):
-            Visits().admit("pooled", secret)
-
-
-def test_an_ended_kernels_secret_is_worth_nothing() -> None:
-    visits = Visits()
-    secret = visits.hand_out("one")
-    visits.forget("one")
-    with pytest.raises(HTTPError, match="404"):
-        visits.admit("one", secret)
 
 
 def test_there_are_no_more_visits_than_may_be_and_ended_ones_make_room() -> None:
@@ -46,9 +32,9 @@ def test_there_are_no_more_visits_than_may_be_and_ended_ones_make_room() -> None
     assert visits.begin(running)
 
 
-def test_thousands_of_visits_leave_nothing_behind() -> None:
+def test_many_visits_leave_nothing_behind() -> None:
     visits = Visits()
-    for number in range(5_000):
+    for number in range(100):
         assert visits.begin({str(number - 1)})
         visits.hand_out(str(number))
         visits.opened()
@@ -58,5 +44,4 @@ def test_thousands_of_visits_leave_nothing_behind() -> None:
 def test_secrets_are_not_shown() -> None:
     visits = Visits()
     secret = visits.hand_out("one")
-    assert secret not in repr(visits)
-    assert secret not in repr(visits.admit("one", secret))
+    assert secret not in repr(visits) + repr(visits.admit("one", secret))

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,14 +18,15 @@ from malaria_detect.app.server.errors import Overloaded, WorkerLost
 from malaria_detect.app.server.messages import WORKERS_VARIABLE, Frames, framed
 from malaria_detect.app.server.parent import fork, start_parent
 from malaria_detect.app.server.remote import RemoteDetector
-from malaria_detect.app.server.workers import PAGE, Workers, _exchange, answer_kernels
+from malaria_detect.app.server.workers import PAGE, Workers, _exchange
 from malaria_detect.app.widgets import CheckCells, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.images import ImageRefused, read_image
+from malaria_detect.data.images import ImageRefused, ImageSource, read_image
+from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.explain import Explainer
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.inference.prediction import Prediction, Refusal
+from tests.app.server.crew import Answers, Crew, working
 from tests.waiting import SECONDS
 
 
@@ -35,10 +37,17 @@ def parent(shipped_model: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+def crew(shipped_model: Path, parent: None) -> Iterator[Crew]:
+    """Two workers with the shipped model."""
+    with working(shipped_model, size=2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def pictures(sample_cells: Path) -> list[bytes]:
     """Three of each class, each of another size, so that no answer can be taken for another's."""
     found: dict[tuple[int, int], bytes] = {}
-    for label in ("Parasitized", "Uninfected"):
+    for label in CLASSES:
         several = {
             read_image(path).size: path.read_bytes() for path in sorted(sample_cells.rglob(f"{label}/*.png"))
         }
@@ -46,148 +55,71 @@ def pictures(sample_cells: Path) -> list[bytes]:
     return list(found.values())
 
 
-@pytest.fixture
-def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where the server listens for kernels, which are started in its folder."""
-    monkeypatch.chdir(tmp_path)
-    return "ipc://workers"
-
-
-def working(
-    model: Path,
-    work: Callable[[Workers], Awaitable[None]],
-    *,
-    size: int = 1,
-    capacity: int = 32,
-    sha256: str | None = None,
-) -> None:
-    async def run() -> None:
-        sha = sha256 or read_metadata(model).sha256
-        workers = Workers(model, sha, size, threads=1, capacity=capacity)
-        workers.job_seconds = SECONDS
-        workers.start()
-        try:
-            await work(workers)
-        finally:
-            await workers.stop()
-
-    asyncio.run(run())
-
-
-async def begun(workers: Workers) -> None:
-    """Wait until a worker has begun each job."""
-    async with asyncio.timeout(SECONDS):
-        while workers.waiting:
-            await asyncio.sleep(0)
-
-
-def says(answers: list[Prediction | Refusal], wanted: list[Prediction]) -> bool:
+def says(answers: Answers, expected: list[Prediction]) -> bool:
     """Whether these are those predictions, in their order; floats may differ by what a batch rounds."""
-    for answer, prediction in zip(answers, wanted, strict=True):
+    for answer, prediction in zip(answers, expected, strict=True):
         assert isinstance(answer, Prediction)
-        found, told = asdict(answer), asdict(prediction)
-        assert found.pop("probabilities") == pytest.approx(told.pop("probabilities"), abs=1e-3)
-        raw = "raw_probability_parasitized"
-        assert found.pop(raw) == pytest.approx(told.pop(raw), abs=1e-3)
-        assert found == told
+        one, other = asdict(answer), asdict(prediction)
+        for name in ("probabilities", "raw_probability_parasitized"):
+            assert one.pop(name) == pytest.approx(other.pop(name), abs=1e-3)
+        assert one == other
     return True
 
 
 def test_workers_say_what_the_detector_says_in_the_order_asked(
-    shipped_model: Path, detector: Detector, pictures: list[bytes]
+    crew: Crew, detector: Detector, pictures: list[bytes]
 ) -> None:
-    async def work(workers: Workers) -> None:
-        asked = [*pictures[:2], b"no picture", *pictures[2:]]
-        answers = await workers.predict(asked)
-        assert isinstance(answers.pop(2), Refusal)
-        assert says(answers, [detector.predict(picture) for picture in pictures])
-        screening = await workers.predict(pictures[:1], "screening")
-        assert isinstance(screening[0], Prediction)
-        assert screening[0].operating_point == "screening"
-
-    working(shipped_model, work)
+    answers = crew.predict([*pictures[:2], b"no picture", *pictures[2:]])
+    assert isinstance(answers.pop(2), Refusal)
+    assert says(answers, [detector.predict(picture) for picture in pictures])
+    (screening,) = crew.predict(pictures[:1], "screening")
+    assert isinstance(screening, Prediction)
+    assert screening.operating_point == "screening"
+    with pytest.raises(MalariaDetectError, match="guessing"):
+        crew.predict(pictures[:1], "guessing")
 
 
 def test_many_who_ask_at_once_get_their_own_answers(
-    shipped_model: Path, detector: Detector, pictures: list[bytes]
+    crew: Crew, detector: Detector, pictures: list[bytes]
 ) -> None:
-    async def work(workers: Workers) -> None:
-        answers = await asyncio.gather(*(workers.predict([picture]) for picture in 4 * pictures))
-        assert says(
-            [answer for (answer,) in answers], 4 * [detector.predict(picture) for picture in pictures]
-        )
-        assert workers.alive == 2
-        assert workers.waiting == 0
-
-    working(shipped_model, work, size=2)
+    jobs = [crew.begin(crew.workers.predict([picture])) for picture in 4 * pictures]
+    answers = [answer for job in jobs for answer in job.result(SECONDS)]
+    assert says(answers, 4 * [detector.predict(picture) for picture in pictures])
+    assert (crew.workers.alive, crew.workers.waiting) == (2, 0)
 
 
-def test_an_operating_point_that_the_model_has_not_is_told(
-    shipped_model: Path, pictures: list[bytes]
+@pytest.mark.parametrize(("model", "said"), [("nowhere.pkl", r"nowhere\.pkl"), ("export.pkl", "Restart")])
+def test_a_model_that_is_missing_or_changed_is_told_and_the_worker_lives(
+    model: str, said: str, shipped_model: Path, pictures: list[bytes]
 ) -> None:
-    async def work(workers: Workers) -> None:
-        with pytest.raises(MalariaDetectError, match="guessing"):
-            await workers.predict(pictures[:1], "guessing")
-
-    working(shipped_model, work)
-
-
-def test_a_model_that_cannot_be_opened_is_told_and_the_worker_lives(
-    tmp_path: Path, pictures: list[bytes]
-) -> None:
-    async def work(workers: Workers) -> None:
+    with working(shipped_model.with_name(model), sha256="1" * 64) as crew:
         for _ in range(2):
-            with pytest.raises(MalariaDetectError, match=r"export\.pkl"):
-                await workers.predict(pictures[:1])
-        assert workers.alive == 1
-
-    working(tmp_path / "export.pkl", work, sha256="0" * 64)
+            with pytest.raises(MalariaDetectError, match=said):
+                crew.predict(pictures[:1])
+        assert crew.workers.alive == 1
 
 
-def test_a_model_that_was_changed_meanwhile_answers_nothing(
-    shipped_model: Path,
-    detector: Detector,
-    pictures: list[bytes],
-    address: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(WORKERS_VARIABLE, address)
+def test_a_page_that_has_another_model_is_told(crew: Crew, detector: Detector, pictures: list[bytes]) -> None:
     newer = Detector(detector.network, replace(detector.metadata, sha256="1" * 64))
-    remote = RemoteDetector.of_server(newer)
-    assert remote is not None
-
-    async def changed_for_the_worker(workers: Workers) -> None:
-        with pytest.raises(MalariaDetectError, match="Restart the server"):
-            await workers.predict(pictures[:1])
-
-    async def changed_for_the_page(workers: Workers) -> None:
-        door = asyncio.create_task(answer_kernels(address, workers))
-        with pytest.raises(MalariaDetectError, match="Restart the server"):
-            await asyncio.to_thread(remote.predict, pictures[0])
-        door.cancel()
-
-    working(shipped_model, changed_for_the_worker, sha256="1" * 64)
-    working(shipped_model, changed_for_the_page)
+    with pytest.raises(MalariaDetectError, match="Restart"):
+        RemoteDetector(newer, crew.address).predict(pictures[0])
 
 
 def test_a_full_queue_turns_programs_away_and_not_the_page(
-    shipped_model: Path, pictures: list[bytes]
+    crew: Crew, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def work(workers: Workers) -> None:
-        with pytest.raises(Overloaded) as refused:
-            await workers.predict(pictures[:1])
-        assert refused.value.retry_after > 0
-        assert len(await workers.predict(pictures[:1], place=PAGE)) == 1
-
-    working(shipped_model, work, capacity=0)
+    monkeypatch.setattr(crew.workers, "capacity", 0)
+    with pytest.raises(Overloaded) as refused:
+        crew.predict(pictures[:1])
+    assert refused.value.retry_after > 0
+    assert len(crew.predict(pictures[:1], place=PAGE)) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_worker_that_dies_or_hangs_over_a_picture_is_replaced(
     number: signal.Signals, shipped_model: Path, pictures: list[bytes]
 ) -> None:
-    async def work(workers: Workers) -> None:
-        await workers.predict(pictures)
+    async def lose(workers: Workers) -> None:
         (process,) = workers._processes
         assert process is not None
         # It stops before it gets the job, so that it cannot be done with it.
@@ -196,7 +128,10 @@ def test_a_worker_that_dies_or_hangs_over_a_picture_is_replaced(
         if number == signal.SIGSTOP:
             workers.job_seconds = 0.1
         lost = asyncio.create_task(workers.predict(pictures))
-        await begun(workers)
+        async with asyncio.timeout(SECONDS):
+            await asyncio.sleep(0)
+            while workers.waiting:
+                await asyncio.sleep(0)
         process.send_signal(number)
         with pytest.raises(WorkerLost):
             await lost
@@ -204,10 +139,12 @@ def test_a_worker_that_dies_or_hangs_over_a_picture_is_replaced(
         assert len(await workers.predict(pictures)) == len(pictures)
         assert process.poll() is not None
 
-    working(shipped_model, work)
+    with working(shipped_model) as crew:
+        crew.predict(pictures)
+        crew.run(lose(crew.workers))
 
 
-def test_who_left_is_not_worked_for(
+def test_who_left_is_neither_counted_nor_worked_for(
     shipped_model: Path, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -218,141 +155,20 @@ def test_who_left_is_not_worked_for(
 
     monkeypatch.setattr(module, "_exchange", exchange)
 
-    async def work(workers: Workers) -> None:
+    async def leave(workers: Workers) -> None:
+        workers.start()
         jobs = [asyncio.create_task(workers.predict(pictures[:2])) for _ in range(20)]
         await asyncio.sleep(0)
-        for job in jobs:
-            job.cancel()
-        await workers.predict(pictures[:1])
-
-    working(shipped_model, work)
-    assert asked == [1]
-
-
-def test_a_kernel_asks_the_servers_workers_and_gets_what_it_would_find_itself(
-    shipped_model: Path,
-    detector: Detector,
-    pictures: list[bytes],
-    address: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(WORKERS_VARIABLE, address)
-    remote = RemoteDetector.of_server(detector)
-    assert remote is not None
-
-    def ask() -> None:
-        with pytest.raises(ImageRefused, match="a text"):
-            remote.predict(b"no picture")
-        for picture in pictures:
-            assert says([remote.predict(picture)], [detector.predict(picture)])
-        array = np.full((60, 50, 3), 128, dtype=np.uint8)
-        assert says([remote.predict(array)], [detector.predict(array)])
-        assert remote.at("screening").predict(pictures[0]).operating_point == "screening"
-        assert [type(answer) for answer in remote.predict_many([b"", pictures[0]])] == [Refusal, Prediction]
-        called = next(picture for picture in pictures if remote.predict(picture).decision == "Parasitized")
-        prediction = detector.predict(called)
-        here, there = Explainer(detector).explain(called, prediction), remote.explain(called, prediction)
-        assert here.finding == there.finding
-        assert here.reliable == there.reliable
-        np.testing.assert_allclose(here.heat, there.heat, atol=1e-2)
-        assert here.marked.shape == there.marked.shape
-
-    async def work(workers: Workers) -> None:
-        door = asyncio.create_task(answer_kernels(address, workers))
-        await asyncio.to_thread(ask)
-        door.cancel()
-
-    working(shipped_model, work)
-
-
-def test_two_kernels_that_ask_at_once_get_their_own_answers(
-    shipped_model: Path, detector: Detector, pictures: list[bytes], address: str
-) -> None:
-    def ask(own: list[bytes]) -> bool:
-        remote = RemoteDetector(detector, address)
-        return says(
-            [remote.predict(picture) for picture in 3 * own], 3 * [detector.predict(one) for one in own]
-        )
-
-    async def work(workers: Workers) -> None:
-        door = asyncio.create_task(answer_kernels(address, workers))
-        halves = (pictures[:3], pictures[3:])
-        assert await asyncio.gather(*(asyncio.to_thread(ask, half) for half in halves)) == [True, True]
-        door.cancel()
-
-    working(shipped_model, work, size=2)
-
-
-def test_what_is_no_question_is_not_answered_and_the_others_are(
-    shipped_model: Path, detector: Detector, pictures: list[bytes], address: str
-) -> None:
-    def disturb() -> None:
-        socket: zmq.Socket[bytes]
-        with zmq.Context.instance().socket(zmq.DEALER) as socket:
-            socket.setsockopt(zmq.LINGER, 1000)
-            socket.connect(address)
-            socket.send_multipart([b"x"])
-        assert RemoteDetector(detector, address).predict(pictures[0])
-
-    async def work(workers: Workers) -> None:
-        door = asyncio.create_task(answer_kernels(address, workers))
-        await asyncio.to_thread(disturb)
-        assert not door.done()
-        door.cancel()
-
-    working(shipped_model, work)
-
-
-def test_a_question_over_the_limit_is_not_taken(
-    shipped_model: Path,
-    detector: Detector,
-    pictures: list[bytes],
-    address: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "MAX_MESSAGE_BYTES", 2**20)
-    asked: list[int] = []
-
-    async def note(frames: list[bytes], place: int) -> list[bytes]:
-        asked.append(sum(map(len, frames)))
-        return frames
-
-    def ask() -> None:
-        large: zmq.Socket[bytes]
-        small: zmq.Socket[bytes]
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-        with context.socket(zmq.DEALER) as large, context.socket(zmq.REQ) as small:
-            for socket in (large, small):
-                socket.setsockopt(zmq.LINGER, 0)
-                socket.setsockopt(zmq.RCVTIMEO, 1000 * SECONDS)
-                socket.connect(address)
-            large.send_multipart([b"", b"{}", bytes(2**20 + 1)])
-            small.send_multipart([b"{}", b"x"])
-            assert small.recv_multipart() == [b"{}", b"x"]
-
-    async def work(workers: Workers) -> None:
-        monkeypatch.setattr(workers, "ask", note)
-        door = asyncio.create_task(answer_kernels(address, workers))
-        await asyncio.to_thread(ask)
-        assert asked == [3]
-        door.cancel()
-
-    working(shipped_model, work)
-
-
-def test_what_nobody_waits_for_is_neither_kept_nor_counted(
-    shipped_model: Path, pictures: list[bytes]
-) -> None:
-    async def work(workers: Workers) -> None:
-        jobs = [asyncio.create_task(workers.predict(pictures)) for _ in range(8)]
-        await asyncio.sleep(0)
-        assert workers.waiting == 8
+        assert workers.waiting == 20
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
         assert workers.waiting == 0
+        await workers.predict(pictures[:1])
 
-    working(shipped_model, work)
+    with working(shipped_model, started=False) as crew:
+        crew.run(leave(crew.workers))
+    assert asked == [1]
 
 
 def test_a_worker_that_cannot_be_started_is_tried_again(
@@ -368,17 +184,91 @@ def test_a_worker_that_cannot_be_started_is_tried_again(
 
     monkeypatch.setattr(module, "fork", fork_later)
     monkeypatch.setattr(module, "LEAST_SECONDS", 0)
-
-    async def work(workers: Workers) -> None:
-        assert len(await workers.predict(pictures)) == len(pictures)
-
-    working(shipped_model, work)
+    with working(shipped_model) as crew:
+        assert len(crew.predict(pictures)) == len(pictures)
     assert len(tries) == 3
 
 
-def test_the_page_can_be_used_while_the_server_is_working(
-    detector: Detector, pictures: list[bytes], address: str
+def test_a_kernel_asks_the_servers_workers_and_gets_what_it_would_find_itself(
+    crew: Crew, detector: Detector, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv(WORKERS_VARIABLE, raising=False)
+    assert RemoteDetector.of_server(detector) is None
+    monkeypatch.setenv(WORKERS_VARIABLE, crew.address)
+    remote = RemoteDetector.of_server(detector)
+    assert remote is not None
+    with pytest.raises(ImageRefused):
+        remote.predict(b"no picture")
+    array = np.full((60, 50, 3), 128, dtype=np.uint8)
+    sources: list[ImageSource] = [*pictures, array]
+    assert says([remote.predict(one) for one in sources], [detector.predict(one) for one in sources])
+    assert remote.at("screening").predict(pictures[0]).operating_point == "screening"
+    assert [type(answer) for answer in remote.predict_many([b"", pictures[0]])] == [Refusal, Prediction]
+    called = next(picture for picture in pictures if remote.predict(picture).decision == "Parasitized")
+    prediction = detector.predict(called)
+    here, there = Explainer(detector).explain(called, prediction), remote.explain(called, prediction)
+    assert (here.finding, here.reliable) == (there.finding, there.reliable)
+    np.testing.assert_allclose(here.heat, there.heat, atol=1e-2)
+    assert here.marked.shape == there.marked.shape
+
+
+def test_two_kernels_that_ask_at_once_get_their_own_answers(
+    crew: Crew, detector: Detector, pictures: list[bytes]
+) -> None:
+    def ask(own: list[bytes]) -> bool:
+        remote = RemoteDetector(detector, crew.address)
+        return says(
+            [remote.predict(picture) for picture in 3 * own], 3 * [detector.predict(one) for one in own]
+        )
+
+    with ThreadPoolExecutor(2) as kernels:
+        assert all(kernels.map(ask, (pictures[:3], pictures[3:])))
+
+
+def test_what_is_no_question_is_not_answered_and_the_others_are(
+    crew: Crew, detector: Detector, pictures: list[bytes]
+) -> None:
+    socket: zmq.Socket[bytes]
+    with zmq.Context.instance().socket(zmq.DEALER) as socket:
+        socket.setsockopt(zmq.LINGER, 1000)
+        socket.connect(crew.address)
+        socket.send_multipart([b"x"])
+    assert RemoteDetector(detector, crew.address).predict(pictures[0])
+    assert not crew.door.done()
+
+
+def test_a_question_over_the_limit_is_not_taken(shipped_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_MESSAGE_BYTES", 2**20)
+    asked: list[int] = []
+
+    async def note(frames: list[bytes], place: int) -> list[bytes]:
+        asked.append(sum(map(len, frames)))
+        return frames
+
+    large: zmq.Socket[bytes]
+    small: zmq.Socket[bytes]
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+    with (
+        working(shipped_model, started=False) as crew,
+        context.socket(zmq.DEALER) as large,
+        context.socket(zmq.REQ) as small,
+    ):
+        monkeypatch.setattr(crew.workers, "ask", note)
+        for socket in (large, small):
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.RCVTIMEO, 1000 * SECONDS)
+            socket.connect(crew.address)
+        large.send_multipart([b"", b"{}", bytes(2**20 + 1)])
+        small.send_multipart([b"{}", b"x"])
+        assert small.recv_multipart() == [b"{}", b"x"]
+        assert asked == [3]
+
+
+def test_the_page_can_be_used_while_the_server_is_working(
+    detector: Detector, pictures: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket has at most 107 characters
+    address = "ipc://workers"
     screening = detector.metadata.point("screening")
 
     async def visit() -> None:
@@ -405,10 +295,3 @@ def test_the_page_can_be_used_while_the_server_is_working(
         assert result.answer.operating_point == "screening"
 
     asyncio.run(visit())
-
-
-def test_outside_a_server_a_notebook_predicts_itself(
-    detector: Detector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(WORKERS_VARIABLE, raising=False)
-    assert RemoteDetector.of_server(detector) is None
