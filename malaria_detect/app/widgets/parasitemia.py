@@ -48,7 +48,7 @@ def slide_details(metadata: ModelMetadata) -> str:
         + figures(
             (
                 "Apparent and true parasitemia",
-                plots.apparent_parasitemia(rates),
+                plots.parasitemia_curves(rates),
                 "Where a curve is flat, false alarms outnumber parasitized cells, and the slide cannot be "
                 "distinguished from one without parasites.",
             ),
