@@ -1,12 +1,31 @@
-"""What the widgets' own tests share: a model that answers at once, and an ear for what the browser is told."""
+"""What the tests of widgets share: a model that answers at once, and what the browser is sent."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from ipywidgets import Widget
 
+from malaria_detect.app.widgets import UploadedFile
 from malaria_detect.inference.metadata import ModelMetadata
 from tests.app.widgets.fakes import BrightnessDetector, made_up_metadata
+
+
+class Receiver:
+    """Takes uploads; `answer` refuses them."""
+
+    def __init__(self) -> None:
+        self.answer: str | None = None
+        self.uploads: list[UploadedFile] = []
+
+    def __call__(self, uploads: Sequence[UploadedFile]) -> str | None:
+        self.uploads.extend(uploads)
+        return self.answer
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    return Receiver()
 
 
 @pytest.fixture
@@ -15,7 +34,8 @@ def metadata() -> ModelMetadata:
 
 
 @pytest.fixture
-def detector(metadata: ModelMetadata) -> BrightnessDetector:
+def detector(metadata: ModelMetadata) -> Any:
+    """A BrightnessDetector, in place of a Detector."""
     return BrightnessDetector(metadata)
 
 

@@ -1,10 +1,16 @@
 """A detector that answers at once, and metadata with made-up numbers: what the widgets' own tests need of a model."""
 
 import io
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from html import unescape
+from typing import Any
 
 import numpy as np
+from ipywidgets import Widget
 from PIL import Image
 
 from malaria_detect.data.images import ImageSource, read_image, size_warnings
@@ -19,8 +25,10 @@ from malaria_detect.inference.metadata import (
 )
 from malaria_detect.inference.prediction import Prediction
 from malaria_detect.metrics import count_patients, reliability_bins, roc_points, scaled, score
+from malaria_detect.metrics.formatting import NO_BREAK
 from tests.tools.records import made_up_metadata as plain_metadata
 
+EVIL = "<script>alert(1)</script>"
 TEMPERATURE = 1.25
 GROUPS = ("C100P61ThinF", "C101P62ThinF")
 # Titles in the tab "How good is it": shown at once, and unfolded.
@@ -144,3 +152,33 @@ def grey_png(value: int, side: int = 60) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (side, side), (value, value, value)).save(file, "PNG")
     return file.getvalue()
+
+
+def hear(widget: Widget, buffers: Sequence[bytes] = (), **message: Any) -> None:
+    """What the comm hands on from the browser."""
+    widget._handle_custom_msg(message, [memoryview(one) for one in buffers])
+
+
+def of_type(told: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Messages of one type."""
+    return [message for message in told if message["type"] == kind]
+
+
+def saved(widget: Widget) -> str:
+    """What a saved notebook would contain of a widget."""
+    return json.dumps(widget.get_state(drop_defaults=False), default=str)
+
+
+def plain(text: str) -> str:
+    """A text with plain spaces."""
+    return text.replace(NO_BREAK, " ")
+
+
+def text_of(html: str) -> str:
+    """What a reader sees of some HTML, in one line."""
+    return " ".join(plain(unescape(re.sub(r"<[^>]+>", " ", html))).split())
+
+
+def rows_of(html: str) -> list[str]:
+    """Rows of the tables in some HTML."""
+    return re.findall(r"<tr role='row'>.*?</tr>", html, flags=re.DOTALL)

@@ -7,37 +7,29 @@ import traitlets
 
 from malaria_detect.app.widgets import OperatingPointChoice
 from malaria_detect.inference.metadata import ModelMetadata
+from tests.app.widgets.fakes import hear
 
 
-def choose(choice: OperatingPointChoice, name: Any) -> None:
-    """What the comm hands on when a visitor has chosen."""
-    choice._handle_custom_msg({"type": "choose", "name": name}, [])
-
-
-def test_it_begins_with_the_metadata_default(metadata: ModelMetadata) -> None:
+def test_a_choice_begins_with_the_default_and_is_told_to_all_who_look_at_it(metadata: ModelMetadata) -> None:
     choice = OperatingPointChoice(metadata)
-    assert (choice.chosen, choice.point) == ("balanced", metadata.point())
-
-
-def test_a_choice_is_told_to_all_who_look_at_it(metadata: ModelMetadata) -> None:
-    choice = OperatingPointChoice(metadata)
+    assert choice.point == metadata.point()
     seen: list[str] = []
     for _ in range(2):
         choice.observe(lambda _: seen.append(choice.point.name), "chosen")
     for name in ("counting", "counting", "screening"):
-        choose(choice, name)
+        hear(choice, type="choose", name=name)
     assert seen == ["counting"] * 2 + ["screening"] * 2
 
 
 @pytest.mark.parametrize("name", ["", "unknown", None, 3, ["counting"]])
-def test_what_no_browser_of_ours_sends_changes_nothing(name: Any, metadata: ModelMetadata) -> None:
+def test_an_unknown_choice_of_the_browser_changes_nothing(name: Any, metadata: ModelMetadata) -> None:
     choice = OperatingPointChoice(metadata)
-    choose(choice, name)
+    hear(choice, type="choose", name=name)
     assert choice.chosen == "balanced"
 
 
 def test_an_unknown_operating_point_is_an_error_that_names_the_known_ones(metadata: ModelMetadata) -> None:
-    with pytest.raises(traitlets.TraitError, match="Choose one of screening, balanced, counting"):
+    with pytest.raises(traitlets.TraitError, match="screening, balanced, counting"):
         OperatingPointChoice(metadata).chosen = "sure"
 
 

@@ -1,0 +1,260 @@
+"""The tab "How good is it": which figures and tables it has, and which numbers they show."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from malaria_detect import plots
+from malaria_detect.app.widgets import ScoreReport, score_texts
+from malaria_detect.app.widgets.base import Text
+from malaria_detect.app.widgets.score_texts import (
+    accuracy_table,
+    designs_details,
+    leakage_details,
+    score_details,
+    slide_details,
+    training_details,
+)
+from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit
+from malaria_detect.core.json_io import to_json
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.metrics import Estimate, Scores, worst_patients
+from malaria_detect.metrics.formatting import format_estimate, format_percent, format_points
+from malaria_detect.metrics.parasitemia import DetectionLimit
+from tests.app.widgets.fakes import (
+    EVIL,
+    FIRST_FIGURES,
+    FOLDED_FIGURES,
+    hear,
+    made_up_evaluation,
+    plain,
+    rows_of,
+    text_of,
+)
+from tests.tools.records import made_up_comparison
+
+JARGON = ("log-odds", "logit", "softmax", "learn.predict", "youden", "bootstrap", "positive", "negative")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, Any], Path]:
+    """Writes a result file."""
+
+    def write(name: str, result: Any) -> Path:
+        path = tmp_path / name
+        path.write_text(to_json(result), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def evaluation(write: Callable[[str, Any], Path]) -> Path:
+    return write("evaluation.json", made_up_evaluation())
+
+
+@pytest.fixture
+def comparison(write: Callable[[str, Any], Path]) -> Path:
+    return write("compare.json", made_up_comparison())
+
+
+@pytest.fixture
+def missing(tmp_path: Path) -> Path:
+    return tmp_path / "missing.json"
+
+
+def texts(report: ScoreReport) -> list[Text]:
+    return [part for part in report.parts if isinstance(part, Text)]
+
+
+def test_first_figures_and_accuracy_are_there_at_once_and_the_rest_when_it_is_seen(
+    metadata: ModelMetadata, evaluation: Path, comparison: Path
+) -> None:
+    report = ScoreReport(metadata, evaluation=evaluation)
+    first, accuracy, *folded = texts(report)
+    assert re.findall(r"<h3>(.*?)</h3>", first.html) == list(FIRST_FIGURES)
+    assert "<table" in accuracy.html
+    assert all(part.title and not part.html for part in folded)
+    for part in folded:
+        hear(part, type="show")
+    html = "".join(part.html for part in texts(report))
+    figures = re.findall(r"<figure.*?</figure>", html, flags=re.DOTALL)
+    assert [re.findall(r"<h3>(.*?)</h3>", one)[0] for one in figures] == [*FIRST_FIGURES, *FOLDED_FIGURES]
+    for figure in figures:
+        # For those who do not see it, and how to read it.
+        assert (
+            len(re.findall(r'<img [^>]*src="data:image/svg\+xml;base64,[^>]* alt="[^"]{40,}"', figure)) == 1
+        )
+        assert len(re.findall(r"<figcaption>[^<]{40,}</figcaption>", figure)) == 1
+    assert [word for word in JARGON if word in text_of(html).lower()] == []
+
+
+def test_the_accuracy_table_has_three_ways_of_measuring_and_stamps_the_random_split(
+    metadata: ModelMetadata, evaluation: Path, missing: Path
+) -> None:
+    made_up = made_up_evaluation()
+    rows = rows_of(accuracy_table(metadata.point(), evaluation))
+    measured = (metadata.point().test, made_up.grouped.scores, made_up.random.scores)
+    for row, scores in zip(rows, measured, strict=True):
+        words = text_of(row)
+        assert plain(format_estimate(scores.estimates["accuracy"], format_percent)) in words
+        assert f"{scores.estimates['roc_auc'].value:.4f} (" in words
+        assert f"{scores.cells:,} cells, {scores.patients} patients" in words
+        assert ("md-stamp" in row) == (scores is measured[2])
+    alone = accuracy_table(metadata.point(), missing)
+    assert len(rows_of(alone)) == 1
+    assert "malaria-detect evaluate" in alone
+
+
+def test_all_scores_have_their_value_interval_counts_and_a_reading(metadata: ModelMetadata) -> None:
+    scores = metadata.point().test
+    html = score_details(metadata, metadata.point())
+    for row, (name, estimate) in zip(rows_of(html), scores.estimates.items(), strict=True):
+        if estimate.total is not None:
+            counted = f"{format_estimate(estimate, format_percent)} {estimate.hits:,} of {estimate.total:,}"
+            assert plain(counted) in text_of(row)
+        else:
+            assert f"{estimate.value:.4f}" in row, name
+    readings = re.findall(r"class='md-reading'>([^<]*)<", html)
+    assert len(readings) == len(scores.estimates)
+    assert all(len(reading.strip()) > 30 for reading in readings)
+
+
+def test_precision_is_also_given_for_a_slide_with_few_parasitized_cells(metadata: ModelMetadata) -> None:
+    point = metadata.point()
+    estimates = point.test.estimates | {
+        "sensitivity": Estimate(0.96, 0.9, 1),
+        "specificity": Estimate(0.97, 0.9, 1),
+        "precision": Estimate(math.nan, math.nan, math.nan, 0, 0),
+    }
+    changed = replace(point, test=replace(point.test, estimates=estimates))
+    words = text_of(score_details(replace(metadata, operating_points=(changed,)), changed))
+    # 0.01 x 0.96 found and 0.99 x 0.03 false alarms
+    assert "about 24.4 %" in words
+    assert "Precision – 0 of 0" in words
+
+
+def test_scores_on_corrected_labels_are_shown_with_their_caution(metadata: ModelMetadata) -> None:
+    assert FLATTERED not in text_of(score_details(metadata, metadata.point()))
+    corrected = replace(metadata, corrected_test=replace(metadata.point().test, cells=580))
+    words = text_of(score_details(corrected, metadata.point("counting")))
+    assert "(580 cells)" in words
+    assert FLATTERED in words
+
+
+def test_another_operating_point_changes_what_is_shown_and_is_drawn_once(
+    metadata: ModelMetadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def matrix(scores: Scores) -> Figure:
+        drawn.append(scores.threshold)
+        return Figure()
+
+    monkeypatch.setattr(plots, "confusion_matrix", matrix)
+    # Another history, as figures of the same model are kept.
+    report = ScoreReport(replace(metadata, history=metadata.history[:2]))
+    figures, accuracy, scores = report.at_point
+    hear(scores, type="show")
+    for name in ("counting", "balanced", "counting"):
+        report.choice.chosen = name
+        assert f"Confusion matrix at “{name}”" in figures.html
+        assert f"“{name}”" in accuracy.html
+        assert scores.html == ""  # written when it is seen again
+    assert drawn == [0.4, 0.8]
+    hear(scores, type="show")
+    assert "“counting” (threshold 80.0 %)" in text_of(scores.html)
+
+
+def test_slide_details_have_a_reading_and_three_limits_for_each_operating_point(
+    metadata: ModelMetadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(slide_details(metadata))
+    for row, point in zip(rows, metadata.operating_points, strict=True):
+        assert text_of(row).startswith(point.name.capitalize())
+        for cells in score_texts.COUNTED:
+            limit = detection_limit(cells, point.patients).limit
+            assert f">{'none' if math.isnan(limit) else format_percent(limit, 2)}</td>" in row
+    unknown = DetectionLimit(500, math.nan, math.nan)
+    monkeypatch.setattr(score_texts, "detection_limit", lambda *_: unknown)
+    assert text_of("".join(rows_of(slide_details(metadata)))).count("none") == 9
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.001, 0.02, "more than"), (-0.01, 0.02, "sampling error"), (-0.02, -0.001, "cannot explain")],
+)
+def test_leakage_is_read_as_its_interval_allows(
+    low: float, high: float, said: str, write: Callable[[str, Any], Path]
+) -> None:
+    made_up = made_up_evaluation()
+    leakage = made_up.leakage | {"accuracy": Estimate((low + high) / 2, low, high)}
+    words = text_of(leakage_details(write("evaluation.json", replace(made_up, leakage=leakage))))
+    assert said in words
+    assert f"{made_up.leakage_cells:,} cells" in words
+    assert FLATTERED in words
+    for patient in worst_patients(made_up.grouped.patients):
+        assert patient.group in words
+
+
+def test_missing_and_damaged_results_give_a_sentence_each(
+    tmp_path: Path, missing: Path, metadata: ModelMetadata
+) -> None:
+    assert "malaria-detect evaluate" in leakage_details(missing)
+    assert "malaria-detect compare" in designs_details(missing, metadata)
+    path = tmp_path / "bad<b>.json"
+    path.write_text('{"grouped": 1}', encoding="utf-8")
+    for html in (
+        leakage_details(path),
+        designs_details(path, metadata),
+        accuracy_table(metadata.point(), path),
+    ):
+        assert "bad&lt;b&gt;.json" in html
+
+
+def test_every_design_has_its_score_its_difference_to_ours_its_cost_and_published_results(
+    comparison: Path, metadata: ModelMetadata
+) -> None:
+    html = designs_details(comparison, metadata)
+    made_up = made_up_comparison()
+    for row, (network, trained) in zip(rows_of(html), made_up.trained.items(), strict=True):
+        assert text_of(row).startswith(network)
+        assert format_percent(trained.scores.estimates["accuracy"].value) in row
+    less = made_up.trained["keras-cnn"].minus_ours["accuracy"]
+    for expected in (
+        f"{format_estimate(less, format_points)} points",
+        "0.960 (random 70/30)",
+        "8,452,130 parameters, 33.9 MB, trained for 10 min, 310 images/s",
+        "Its weights were not at hand.",
+    ):
+        assert expected in text_of(html)
+
+
+def test_no_text_of_a_comparison_is_interpreted_as_html(
+    write: Callable[[str, Any], Path], metadata: ModelMetadata
+) -> None:
+    made_up = made_up_comparison()
+    rows = tuple(
+        replace(row, network=EVIL + row.network, title=EVIL, where=EVIL, not_run=row.not_run and EVIL)
+        for row in made_up.rows
+    )
+    path = write("compare.json", replace(made_up, rows=rows, machine=EVIL))
+    assert "<script" not in designs_details(path, metadata)
+
+
+def test_training_details_have_the_calibration_error_and_name_averaged_weights(
+    metadata: ModelMetadata,
+) -> None:
+    words = text_of(training_details(metadata))
+    assert f"{metadata.point().test.estimates['ece'].value:.4f}" in words
+    assert "0.0321" in words
+    assert "average" not in words
+    averaged = replace(metadata, settings=metadata.settings | {"average_epochs": 2})
+    assert "the average over the last 2 epochs" in text_of(training_details(averaged))
+    assert NOT_CALIBRATED in text_of(training_details(replace(metadata, temperature=1.0)))
