@@ -9,6 +9,7 @@ from malaria_detect.app.wording import caution, slide_sentences, summary
 from malaria_detect.inference.prediction import Prediction, Refusal
 from malaria_detect.metrics import PatientCounts
 from malaria_detect.metrics.formatting import format_percent
+from malaria_detect.metrics.parasitemia import healthy_reading
 from tests.app.widgets.fakes import made_up_metadata, plain, prediction
 
 METADATA = made_up_metadata()
@@ -54,7 +55,7 @@ def test_a_slide_is_told_called_corrected_healthy_and_limit() -> None:
         f": {plain(format_percent(estimate.estimate))} ({plain(format_percent(estimate.low))} to "
         in corrected
     )
-    assert "about 1.1 % (" in healthy
+    assert plain(f"about {format_percent(healthy_reading(POINT.patients).value)} (") in healthy
     assert limit.startswith("With 40 cells, the lowest parasitemia distinguishable from zero")
     assert "Only 40 cells were checked" in basis
     *_, basis = slide_sentences(answers(3, 497), POINT)

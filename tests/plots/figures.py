@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from malaria_detect import plots
-from malaria_detect.designs.comparison import Row, Trained
-from malaria_detect.inference.metadata import Epoch, StartWeights
+from malaria_detect.designs.comparison import Row
+from malaria_detect.inference.metadata import Epoch
 from malaria_detect.metrics import Estimate, PatientCounts, ReliabilityBin, Scores
 from malaria_detect.metrics.parasitemia import DetectionLimit
-from malaria_detect.training.reported import Reported
+from tests.tools.records import made_up_comparison
 
 CURVE = ((0.0, 0.0), (0.0, 0.8), (0.02, 0.96), (0.2, 1.0), (1.0, 1.0))
 # Sensitivity and specificity.
@@ -81,22 +81,9 @@ def some_rows() -> list[plots.ComparedScore]:
 
 
 def some_designs() -> list[Row]:
-    """Ours, three others of which one has a long name and one prints nothing, and one that was not run."""
-    start = StartWeights("none", "", "", 0, 0, ())
-
-    def row(network: str, area: float, **printed: float) -> Row:
-        scores = some_scores(area, area - 0.01)
-        trained = Trained(scores, {}, 10, 10, 1.0, 1.0, 64, "2026-01-31", {}, start, ())
-        reported = Reported("random", printed, "", "") if printed else None
-        return Row(network, "", "", "", reported, trained, "")
-
-    return [
-        row("resnet34", 0.99),
-        row("keras-cnn-128", 0.98, accuracy=0.9598),
-        row("feature-fusion-resnet50v2-mobilenetv2", 0.95, roc_auc=0.97),
-        row("small-cnn-64", 0.93),
-        replace(row("vgg16-frozen", 0), trained=None, not_run="Its weights could not be had, and no file."),
-    ]
+    """Ours, two others of which one has a long name, and one that was not run."""
+    ours, published, other, not_run = made_up_comparison().rows
+    return [ours, replace(published, network="feature-fusion-resnet50v2-mobilenetv2"), other, not_run]
 
 
 def some_limits() -> dict[str, list[DetectionLimit]]:

@@ -39,11 +39,6 @@ def test_a_card_says_what_the_model_saw_and_nothing_of_a_patient(probability: fl
     assert not {"positive", "negative", "healthy"} & set(json.dumps(content).lower().split())
 
 
-def test_a_probability_that_is_rounded_to_one_is_not_called_certain() -> None:
-    (_, _, parasitized, _), (_, _, uninfected, _) = card(result(1.0), POINT)["bars"]
-    assert (parasitized[0], uninfected[0]) == (">", "<")
-
-
 def test_doubt_and_warnings_are_notes_on_the_card() -> None:
     content = card(result(0.6, warning="This picture is large."), POINT)
     assert content["uncertain"]

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from malaria_detect.app.widgets import OperatingPointChoice, check
+from malaria_detect.app.widgets import check
 from malaria_detect.app.widgets.check import MAX_KEPT, CheckCells
 from malaria_detect.app.widgets.upload import MAX_IMAGES, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
@@ -109,14 +110,11 @@ def test_a_failure_is_shown_and_logged_and_the_next_upload_is_checked(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(_: object) -> None:
-        raise error
-
     monkeypatch.setattr(view.log, "propagate", True)
 
     async def visit() -> None:
         with monkeypatch.context() as broken:
-            broken.setattr(detector, "predict", fail)
+            broken.setattr(detector, "predict", Mock(side_effect=error))
             view.upload.take(greys(2))
             await all_done(view)
         assert shown in told[-1]["problem"]
@@ -132,50 +130,29 @@ def test_a_failure_is_shown_and_logged_and_the_next_upload_is_checked(
 
 
 def test_outside_a_kernel_a_failure_is_raised_and_the_next_upload_is_checked(
-    view: CheckCells, detector: BrightnessDetector, monkeypatch: pytest.MonkeyPatch
+    view: CheckCells, detector: BrightnessDetector
 ) -> None:
-    def fail(_: object) -> None:
-        raise MalariaDetectError("No answer.")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(detector, "predict", fail)
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(detector, "predict", Mock(side_effect=MalariaDetectError("No answer.")))
         with pytest.raises(MalariaDetectError):
             view.upload.take(greys(2))
     view.upload.take(greys(1, name="next.png"))
     assert names(view) == ["next.png"]
 
 
-def test_another_operating_point_decides_again_without_asking_the_network(
-    view: CheckCells, detector: BrightnessDetector, told: list[dict[str, Any]]
-) -> None:
-    view.upload.take([*greys(1, grey=77), *greys(1, grey=255)])  # probabilities 0.30 and 1
-    for point, kinds in {
-        "screening": ["parasitized", "parasitized"],
-        "counting": ["uninfected", "parasitized"],
-    }.items():
-        told.clear()
-        hear(view.choice, type="choose", name=point)
-        decided, state, answer = told
-        assert [one["kind"] for one in decided["cards"]] == kinds
-        assert f"“{point}”" in state["caution"]
-        assert answer == {"type": "chosen"}
-    assert detector.asked == 2
-
-
-def test_images_that_are_checked_while_the_operating_point_changes_follow_it(
-    view: CheckCells, metadata: ModelMetadata
+def test_the_chosen_operating_point_decides_without_asking_the_network_again(
+    view: CheckCells, detector: Any, metadata: ModelMetadata
 ) -> None:
     async def visit() -> None:
-        view.upload.take(greys(4, grey=77))
+        view.upload.take(greys(4, grey=77))  # a probability of 0.30
         await first_card(view)
         view.choice.chosen = "screening"
         await all_done(view)
 
     asyncio.run(visit())
-    assert all(result == result.at(metadata.point("screening")) for result in view.cards.results)
-
-
-def test_the_view_begins_at_the_chosen_operating_point(detector: Detector, metadata: ModelMetadata) -> None:
-    choice = OperatingPointChoice(metadata)
-    choice.chosen = "counting"
-    assert CheckCells(detector, choice).cards.point.name == "counting"
+    for point, decision in (("screening", "Parasitized"), ("counting", "Uninfected")):
+        hear(view.choice, type="choose", name=point)
+        assert view.cards.point == metadata.point(point)
+        assert [one.answer.decision for one in view.cards.results] == [decision] * 4  # type: ignore[union-attr]
+    assert detector.asked == 4
+    assert CheckCells(detector, view.choice).cards.point.name == "counting"

@@ -15,11 +15,13 @@ from malaria_detect.evaluation.literature import read_published
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, ModelMetadata
 from malaria_detect.inference.model_files import metadata_path, sha256_of
-from tests.app.widgets.fakes import EVIL, text_of
+from malaria_detect.metrics.formatting import format_percent
+from tests.app.widgets.fakes import EVIL, plain, text_of
 
 
 def test_about_has_data_limits_and_model(metadata: ModelMetadata) -> None:
     words = text_of(About(metadata).html)
+    alarms = [1 - point.test.estimates["specificity"].value for point in metadata.operating_points]
     for needed in (
         metadata.intended_use,
         metadata.sha256,
@@ -28,7 +30,7 @@ def test_about_has_data_limits_and_model(metadata: ModelMetadata) -> None:
         "Cells 1,400 1,400 1,400",
         "Plasmodium falciparum",
         "not a diagnosis",
-        "0 % to 4.9 % of the uninfected cells",
+        plain(f"{format_percent(min(alarms))} to {format_percent(max(alarms))} of the uninfected cells"),
         "temperature of 1.250",
         "The rule of screening.",
         "below 90.0 %",

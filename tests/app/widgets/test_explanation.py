@@ -2,8 +2,9 @@
 
 import asyncio
 import io
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,11 +16,10 @@ from malaria_detect.app.widgets.explanation import ResultExplainer, Shown, expla
 from malaria_detect.app.widgets.results import Result
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.explain import Explanation
-from malaria_detect.explain.explainer import Finding
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Refusal
-from tests.app.widgets.fakes import BrightnessDetector, grey_png, hear, of_type, prediction
+from tests.app.widgets.fakes import grey_png, hear, of_type, prediction
 
 
 def explain(result: Result) -> Shown:
@@ -87,66 +87,45 @@ def test_cards_without_a_model_have_no_button(metadata: ModelMetadata, cards: Ce
     assert not CellCards(metadata).explains
 
 
-@dataclass
-class Looked:
-    """Stands in for the explainer and counts its work."""
-
-    finding: Finding = "reliable"
-    asked: list[str] = field(default_factory=list)
-
-    def __call__(self, _: Detector) -> "Looked":
-        self.asked.append("copied the network")
-        return self
-
-    def explain(self, picture: bytes, _: object) -> Explanation:
-        self.asked.append("explained")
-        with Image.open(io.BytesIO(picture)) as image:
-            marked = np.zeros(image.size[::-1], dtype=bool)
-        marked[10:20, 10:20] = True
-        return Explanation("Parasitized", self.finding, marked.astype(np.float32), marked)
-
-
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
-    looked = Looked()
-    monkeypatch.setattr(explanation, "Explainer", looked)
-    return looked
+def explainer(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Stands in for the class Explainer, and marks a square of 10 px."""
+    marked = np.zeros((60, 60), dtype=bool)
+    marked[10:20, 10:20] = True
+    explainer = Mock()
+    found = Explanation("Parasitized", "reliable", marked.astype(np.float32), marked)
+    explainer.return_value.explain.return_value = found
+    monkeypatch.setattr(explanation, "Explainer", explainer)
+    return explainer
 
 
 def test_the_network_is_copied_at_the_first_question_only(
-    looked: Looked, detector: Detector, metadata: ModelMetadata
+    explainer: Mock, detector: Detector, metadata: ModelMetadata
 ) -> None:
     explain = ResultExplainer(explainer_of(detector))
-    assert looked.asked == []
+    explainer.assert_not_called()
     result = Result("a.png", prediction(0.9, metadata), b"", original=grey_png(100))
     shown = [explain(result) for _ in range(2)][-1]
-    assert looked.asked == ["copied the network", "explained", "explained"]
+    explainer.assert_called_once_with(detector)
     with Image.open(io.BytesIO(shown.layer)) as layer:
         assert (layer.mode, layer.size) == ("RGBA", (60, 60))
         assert np.asarray(layer)[50, 50, 3] == 0
         assert np.asarray(layer)[15, 15, 3] > 0
-    looked.finding = "not_confirmed"
+    work = explainer.return_value.explain
+    work.return_value = replace(work.return_value, finding="not_confirmed")
     assert explain(result).layer == b""
 
 
-def test_a_refused_image_is_not_explained(looked: Looked, detector: Detector) -> None:
-    shown = ResultExplainer(explainer_of(detector))(Result("a.png", Refusal("Empty."), b""))
-    assert shown.sentence
-    assert looked.asked == []
+def test_a_refused_image_is_not_explained(explainer: Mock, detector: Detector) -> None:
+    assert ResultExplainer(explainer_of(detector))(Result("a.png", Refusal("Empty."), b"")).sentence
+    explainer.assert_not_called()
 
 
-def test_a_detector_that_explains_gets_the_image_as_it_was_uploaded(metadata: ModelMetadata) -> None:
-    asked: list[bytes] = []
-
-    class Remote(BrightnessDetector):
-        def explain(self, image: bytes, _: object) -> Explanation:
-            asked.append(image)
-            raise MalariaDetectError("The server is busy.")
-
-    remote: Any = Remote(metadata)
-    view = CheckCells(remote)
+def test_a_detector_that_explains_gets_the_image_as_it_was_uploaded(detector: Any) -> None:
+    detector.explain = Mock(side_effect=MalariaDetectError("The server is busy."))
+    view = CheckCells(detector)
     large = grey_png(100, side=1000)
     view.upload.take([UploadedFile("a.png", memoryview(large))])
-    shown = ResultExplainer(explainer_of(remote))(view.cards.results[0])
-    assert asked == [large]
-    assert shown == Shown("The server is busy.")
+    (result,) = view.cards.results
+    assert ResultExplainer(explainer_of(detector))(result) == Shown("The server is busy.")
+    detector.explain.assert_called_once_with(large, result.answer)

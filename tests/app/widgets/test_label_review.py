@@ -23,6 +23,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 PARASITIZED, UNINFECTED = CLASSES
 Candidates = tuple[CandidateError, ...]
 Told = list[dict[str, Any]]
+Start = Callable[..., LabelReview]
 
 
 def predictions(cells: tuple[Cell, ...]) -> HeldOut:
@@ -56,13 +57,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(candidates: Candidates, cells: tuple[Cell, ...], path: Path) -> Callable[..., LabelReview]:
+def start(candidates: Candidates, cells: tuple[Cell, ...], path: Path) -> Start:
     """Starts a review of the candidates, as a new session does."""
     return lambda cells=cells, **options: LabelReview(candidates, cells, path, **options)
 
 
 @pytest.fixture
-def review(start: Callable[..., LabelReview]) -> LabelReview:
+def review(start: Start) -> LabelReview:
     return start()
 
 
@@ -100,7 +101,7 @@ def test_a_page_brings_its_images_enlarged_and_no_others(
 
 
 def test_an_image_that_cannot_be_read_says_so_and_the_others_are_shown(
-    start: Callable[..., LabelReview],
+    start: Start,
     candidates: Candidates,
     cells: tuple[Cell, ...],
     told: Told,
@@ -140,9 +141,7 @@ def test_the_answer_uncovers_its_own_card_only_and_never_in_a_saved_notebook(
     assert candidates[1].patient_group not in saved(review)
 
 
-def test_not_blind_everything_is_shown_at_once(
-    start: Callable[..., LabelReview], candidates: Candidates, told: Told
-) -> None:
+def test_not_blind_everything_is_shown_at_once(start: Start, candidates: Candidates, told: Told) -> None:
     review = start(blind=False)
     hear(review, type="hello")
     for candidate, card in zip(candidates, last(told, "page")["cards"], strict=False):
@@ -151,31 +150,20 @@ def test_not_blind_everything_is_shown_at_once(
     assert uncovered(told) == []
 
 
-def test_what_a_cell_shows_is_kept_as_a_verdict_about_the_published_label(
-    review: LabelReview, path: Path, candidates: Candidates
-) -> None:
-    answers = {"agree": candidates[0].label, "disagree": other_than(candidates[1].label), "unsure": "unsure"}
-    for position, answer in enumerate(answers.values()):
-        hear(review, type="verdict", position=position, answer=answer)
-    assert list(stored(path).items()) == [
-        (candidate.file, verdict) for candidate, verdict in zip(candidates, answers, strict=False)
-    ]
-
-
-def test_every_verdict_is_in_the_file_at_once_and_counted(
+def test_what_a_cell_shows_is_kept_at_once_as_a_verdict_about_the_published_label(
     review: LabelReview, path: Path, candidates: Candidates, told: Told
 ) -> None:
-    for position, answer in enumerate(("agree", "disagree", "unsure")):
+    answers = {"agree": candidates[0].label, "disagree": other_than(candidates[1].label), "unsure": "unsure"}
+    for position, (verdict, answer) in enumerate(answers.items()):
         hear(review, type="verdict", position=position, answer=answer)
-        assert stored(path)[candidates[position].file] == answer
+        assert stored(path)[candidates[position].file] == verdict
+    hear(review, type="verdict", position=3, answer="disagree")
     state = last(told, "state")
-    assert [int(number) for number in re.findall(r"\d+", state["sentence"])] == [3, 29, 1, 1, 1]
-    assert (state["done"], state["total"], state["undo"], state["problem"]) == (3, 29, True, "")
+    assert [int(number) for number in re.findall(r"\d+", state["sentence"])] == [4, 29, 1, 2, 1]
+    assert (state["done"], state["total"], state["undo"], state["problem"]) == (4, 29, True, "")
 
 
-def test_a_review_continues_where_the_file_ends(
-    review: LabelReview, start: Callable[..., LabelReview], told: Told
-) -> None:
+def test_a_review_continues_where_the_file_ends(review: LabelReview, start: Start, told: Told) -> None:
     for position in range(PAGE + 2):
         review.judge(position, "agree")
     again = start()
@@ -186,7 +174,7 @@ def test_a_review_continues_where_the_file_ends(
 
 
 def test_undo_takes_back_verdict_by_verdict_and_leaves_those_of_earlier_sessions(
-    review: LabelReview, start: Callable[..., LabelReview], candidates: Candidates, path: Path, told: Told
+    review: LabelReview, start: Start, candidates: Candidates, path: Path, told: Told
 ) -> None:
     review.judge(0, "agree")
     again = start()
@@ -252,7 +240,7 @@ def test_a_message_that_makes_no_sense_changes_nothing(
 
 
 def test_candidates_without_an_image_are_left_out_and_counted(
-    start: Callable[..., LabelReview], candidates: Candidates, cells: tuple[Cell, ...], told: Told
+    start: Start, candidates: Candidates, cells: tuple[Cell, ...], told: Told
 ) -> None:
     gone = {candidates[0].file, candidates[3].file}
     review = start([cell for cell in cells if cell.path.name not in gone])
@@ -262,7 +250,7 @@ def test_candidates_without_an_image_are_left_out_and_counted(
 
 
 def test_a_review_that_cannot_work_is_refused_at_the_start(
-    start: Callable[..., LabelReview], candidates: Candidates, path: Path
+    start: Start, candidates: Candidates, path: Path
 ) -> None:
     append_corrections(path, [Correction(candidates[0].file, other_than(candidates[0].label), "agree")])
     for options, reason in (({"cells": []}, "no_images"), ({"page": 0}, "page_size"), ({}, "other_labels")):

@@ -7,6 +7,7 @@ import traitlets
 
 from malaria_detect.app.widgets import OperatingPointChoice
 from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.metrics.formatting import format_percent
 from tests.app.widgets.fakes import hear
 
 
@@ -36,8 +37,8 @@ def test_an_unknown_operating_point_is_an_error_that_names_the_known_ones(metada
 def test_each_shows_threshold_and_error_rates_on_test_patients(metadata: ModelMetadata) -> None:
     shown = OperatingPointChoice(metadata).points
     assert [one["title"] for one in shown] == ["Screening", "Balanced", "Counting"]
-    for one, point in zip(shown, metadata.operating_points, strict=True):
-        missed = point.test.false_negative / point.test.parasitized
-        assert one["missed"] == f"{100 * missed:.1f}\N{NO-BREAK SPACE}%"
     assert [one["threshold"].split("\N{NO-BREAK SPACE}")[0] for one in shown] == ["20.0", "40.0", "80.0"]
-    assert shown[2]["alarms"] == "0\N{NO-BREAK SPACE}%"
+    for one, point in zip(shown, metadata.operating_points, strict=True):
+        scores = point.test
+        assert one["missed"] == format_percent(scores.false_negative / scores.parasitized)
+        assert one["alarms"] == format_percent(scores.false_positive / (scores.cells - scores.parasitized))

@@ -11,7 +11,7 @@ from malaria_detect.app.results_table import COLUMNS
 from malaria_detect.app.widgets.results import SHOWN_SIDE, Result, check, results_csv, results_report
 from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.inference.prediction import Prediction, Refusal
+from malaria_detect.inference.prediction import Refusal
 from tests.app.widgets.fakes import BrightnessDetector, grey_png, prediction
 
 
@@ -45,13 +45,6 @@ def test_pictures_are_small_and_without_what_else_the_file_held(detector: Bright
     assert np.unique(np.asarray(shown(small))).tolist() == [77]
 
 
-@pytest.mark.parametrize(("grey", "uncertain"), [(10, False), (80, True), (150, True), (250, False)])
-def test_a_decision_with_little_probability_is_uncertain(
-    grey: int, uncertain: bool, detector: BrightnessDetector
-) -> None:
-    assert results(detector, a=grey_png(grey))[0].uncertain is uncertain
-
-
 def test_csv_has_a_row_for_each_image_refused_or_not(detector: BrightnessDetector) -> None:
     text = results_csv(results(detector, **{"a, b.png": grey_png(51), "c.png": b""}))
     first, second = csv.DictReader(io.StringIO(text))
@@ -67,21 +60,6 @@ def test_a_spreadsheet_runs_no_file_name_as_a_formula(name: str, metadata: Model
     text = results_csv([Result(name, prediction(0.9, metadata), b"")])
     (_, row) = csv.reader(io.StringIO(text, newline=""))
     assert row[0] == f"'{name}"
-
-
-def test_another_operating_point_changes_the_decision_and_nothing_else(
-    detector: BrightnessDetector, metadata: ModelMetadata
-) -> None:
-    result, refused = results(detector, a=grey_png(77), b=b"")
-    screened, counted = (result.at(metadata.point(name)) for name in ("screening", "counting"))
-    decisions = []
-    for one in (result, screened, counted):
-        assert isinstance(one.answer, Prediction)
-        decisions.append(one.answer.decision)
-        assert one.answer.probability_parasitized == pytest.approx(77 / 255)
-        assert one.picture is result.picture
-    assert decisions == ["Uninfected", "Parasitized", "Uninfected"]
-    assert refused.at(metadata.point("counting")) is refused
 
 
 def test_a_name_that_utf_8_cannot_hold_does_not_cost_the_report(metadata: ModelMetadata) -> None:
