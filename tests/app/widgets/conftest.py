@@ -8,7 +8,7 @@ from ipywidgets import Widget
 
 from malaria_detect.app.widgets import UploadedFile
 from malaria_detect.inference.metadata import ModelMetadata
-from tests.app.widgets.fakes import BrightnessDetector, made_up_metadata
+from tests.app.widgets.fakes import BrightnessDetector, Messages, made_up_metadata
 
 
 class Receiver:
@@ -40,9 +40,9 @@ def detector(metadata: ModelMetadata) -> Any:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def told(monkeypatch: pytest.MonkeyPatch) -> Messages:
     """All messages that any widget sends to the browser, in their order; pictures under "buffers"."""
-    messages: list[dict[str, Any]] = []
+    messages: Messages = []
 
     def send(_: Widget, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
         messages.append(content | ({"buffers": buffers} if buffers else {}))

@@ -23,6 +23,7 @@ from malaria_detect.metrics.formatting import NO_BREAK
 from tests.tools.records import START, made_up_cells
 from tests.tools.records import made_up_metadata as plain_metadata
 
+Messages = list[dict[str, Any]]
 EVIL = "<script>alert(1)</script>"
 GROUPS = ("C100P61ThinF", "C101P62ThinF")
 # Titles in the tab "How good is it": shown at once, and unfolded.
@@ -132,7 +133,7 @@ def hear(widget: Widget, buffers: Sequence[bytes] = (), **message: Any) -> None:
     widget._handle_custom_msg(message, [memoryview(one) for one in buffers])
 
 
-def of_type(told: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+def of_type(told: Messages, kind: str) -> Messages:
     """Messages of one type."""
     return [message for message in told if message["type"] == kind]
 

@@ -15,7 +15,7 @@ from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata
-from tests.app.widgets.fakes import BrightnessDetector, grey_png, hear
+from tests.app.widgets.fakes import BrightnessDetector, Messages, grey_png, hear
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def first_card(view: CheckCells) -> None:
 
 
 def test_each_card_comes_as_soon_as_its_image_is_checked_and_in_order(
-    view: CheckCells, told: list[dict[str, Any]]
+    view: CheckCells, told: Messages
 ) -> None:
     view.upload.take(greys(2))
     assert [(one["type"], one.get("done")) for one in told] == [
@@ -56,9 +56,7 @@ def test_each_card_comes_as_soon_as_its_image_is_checked_and_in_order(
     assert names(view) == ["0.png", "1.png", "0.png"]
 
 
-def test_a_second_upload_waits_its_turn_and_a_third_is_refused(
-    view: CheckCells, told: list[dict[str, Any]]
-) -> None:
+def test_a_second_upload_waits_its_turn_and_a_third_is_refused(view: CheckCells, told: Messages) -> None:
     async def visit() -> None:
         view.upload.take(greys(MAX_IMAGES - 1))
         view.upload.take(greys(1, name="late.png"))
@@ -106,7 +104,7 @@ def test_a_failure_is_shown_and_logged_and_the_next_upload_is_checked(
     shown: str,
     view: CheckCells,
     detector: BrightnessDetector,
-    told: list[dict[str, Any]],
+    told: Messages,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, ModelMetadata
 from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.metrics.formatting import format_percent
-from tests.app.widgets.fakes import EVIL, plain, text_of
+from tests.app.widgets.fakes import EVIL, Messages, plain, text_of
 
 
 def test_about_has_data_limits_and_model(metadata: ModelMetadata) -> None:
@@ -63,7 +62,7 @@ def test_no_text_of_the_metadata_is_interpreted_as_html(metadata: ModelMetadata)
     assert "<script" not in about(replace(evil, sha256=EVIL.ljust(64)))
 
 
-def test_all_tabs_share_one_operating_point(detector: Detector, told: list[dict[str, Any]]) -> None:
+def test_all_tabs_share_one_operating_point(detector: Detector, told: Messages) -> None:
     check, how_good, _ = build_dashboard("anywhere/export.pkl", lambda _: detector).views
     assert isinstance(check, CheckCells)
     assert isinstance(how_good, ScoreReport)

@@ -19,7 +19,7 @@ from malaria_detect.explain import Explanation
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Refusal
-from tests.app.widgets.fakes import grey_png, hear, of_type, prediction
+from tests.app.widgets.fakes import Messages, grey_png, hear, of_type, prediction
 
 
 def explain(result: Result) -> Shown:
@@ -36,7 +36,7 @@ def cards(metadata: ModelMetadata) -> CellCards:
 
 
 def test_a_card_is_explained_at_its_operating_point_when_it_is_asked_for(
-    cards: CellCards, told: list[dict[str, Any]], metadata: ModelMetadata
+    cards: CellCards, told: Messages, metadata: ModelMetadata
 ) -> None:
     hear(cards, type="explain", id=0)
     cards.decide(metadata.point("counting"))
@@ -50,14 +50,14 @@ def test_a_card_is_explained_at_its_operating_point_when_it_is_asked_for(
 
 @pytest.mark.parametrize("number", [2, -1, None, "0", 0.0])
 def test_a_card_that_does_not_exist_is_not_explained(
-    cards: CellCards, told: list[dict[str, Any]], number: object
+    cards: CellCards, told: Messages, number: object
 ) -> None:
     hear(cards, type="explain", id=number)
     assert of_type(told, "explained") == []
 
 
 def test_a_card_that_was_cleared_meanwhile_is_not_explained(
-    cards: CellCards, told: list[dict[str, Any]], metadata: ModelMetadata
+    cards: CellCards, told: Messages, metadata: ModelMetadata
 ) -> None:
     cards.clear()
     cards.add(Result("c.png", prediction(0.6, metadata), grey_png(150)))
@@ -68,7 +68,7 @@ def test_a_card_that_was_cleared_meanwhile_is_not_explained(
 
 
 def test_an_explanation_in_a_thread_is_of_the_operating_point_at_which_it_was_asked_for(
-    told: list[dict[str, Any]], metadata: ModelMetadata
+    told: Messages, metadata: ModelMetadata
 ) -> None:
     async def visit() -> None:
         cards = CellCards(metadata, explain=explain, in_threads=True)

@@ -3,7 +3,8 @@
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,10 @@ from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.evaluation.cross_validation import HeldOut, write_held_out
 from malaria_detect.evaluation.label_issues import CandidateError, rank_label_errors
 from malaria_detect.inference.metadata import RESEARCH_USE
-from tests.app.widgets.fakes import hear, of_type, saved
+from tests.app.widgets.fakes import Messages, hear, of_type, saved
 
 PROJECT = Path(__file__).resolve().parents[3]
 PARASITIZED, UNINFECTED = CLASSES
-Candidates = tuple[CandidateError, ...]
-Told = list[dict[str, Any]]
-Start = Callable[..., LabelReview]
 
 
 def predictions(cells: tuple[Cell, ...]) -> HeldOut:
@@ -41,182 +39,184 @@ def predictions(cells: tuple[Cell, ...]) -> HeldOut:
     )
 
 
-@pytest.fixture
-def cells(drawn_cells: Path) -> tuple[Cell, ...]:
-    return find_cells(drawn_cells).cells
+@dataclass(frozen=True)
+class Session:
+    """Cells to review, the corrections file, and what the browser was sent."""
+
+    cells: tuple[Cell, ...]
+    candidates: tuple[CandidateError, ...]
+    path: Path
+    told: Messages
+
+    def start(self, cells: Sequence[Cell] | None = None, **options: Any) -> LabelReview:
+        """A review that continues with the corrections file."""
+        return LabelReview(self.candidates, self.cells if cells is None else cells, self.path, **options)
+
+    def last(self, kind: str) -> dict[str, Any]:
+        """The message of this type that was sent last."""
+        return of_type(self.told, kind)[-1]
+
+    def uncovered(self) -> list[int]:
+        """Positions on the page whose label and patient are shown."""
+        return [card["position"] for card in self.last("page")["cards"] if card["facts"]]
+
+    def stored(self) -> dict[str, str]:
+        """Verdicts in the corrections file."""
+        return {one.file: one.verdict for one in read_corrections(self.path).verdicts}
 
 
 @pytest.fixture
-def candidates(cells: tuple[Cell, ...]) -> Candidates:
-    return rank_label_errors(predictions(cells), top=2 * PAGE + 5)
+def session(drawn_cells: Path, tmp_path: Path, told: Messages) -> Session:
+    cells = find_cells(drawn_cells).cells
+    candidates = rank_label_errors(predictions(cells), top=2 * PAGE + 5)
+    return Session(cells, candidates, tmp_path / "corrections.csv", told)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "corrections.csv"
-
-
-@pytest.fixture
-def start(candidates: Candidates, cells: tuple[Cell, ...], path: Path) -> Start:
-    """Starts a review of the candidates, as a new session does."""
-    return lambda cells=cells, **options: LabelReview(candidates, cells, path, **options)
-
-
-@pytest.fixture
-def review(start: Start) -> LabelReview:
-    return start()
-
-
-def last(told: Told, kind: str) -> dict[str, Any]:
-    return of_type(told, kind)[-1]
-
-
-def uncovered(told: Told) -> list[int]:
-    """Positions on the page that was sent last whose label and patient are shown."""
-    return [card["position"] for card in last(told, "page")["cards"] if card["facts"]]
-
-
-def stored(path: Path) -> dict[str, str]:
-    return {one.file: one.verdict for one in read_corrections(path).verdicts}
+def review(session: Session) -> LabelReview:
+    return session.start()
 
 
 def other_than(label: str) -> str:
     return UNINFECTED if label == PARASITIZED else PARASITIZED
 
 
-def test_a_page_brings_its_images_enlarged_and_no_others(
-    review: LabelReview, told: Told, candidates: Candidates, cells: tuple[Cell, ...]
-) -> None:
+def test_a_page_brings_its_images_enlarged_and_no_others(review: LabelReview, session: Session) -> None:
     hear(review, type="hello")
-    page = last(told, "page")
+    page = session.last("page")
     assert (page["page"], page["pages"], len(page["cards"]), len(page["buffers"])) == (0, 3, PAGE, PAGE)
-    path_of = {cell.path.name: cell.path for cell in cells}
-    for candidate, sent in zip(candidates, page["buffers"], strict=False):
+    path_of = {cell.path.name: cell.path for cell in session.cells}
+    for candidate, sent in zip(session.candidates, page["buffers"], strict=False):
         with Image.open(io.BytesIO(sent)) as shown, Image.open(path_of[candidate.file]) as original:
             assert max(shown.size) == SHOWN_SIDE > max(original.size)
             assert shown.width / shown.height == pytest.approx(original.width / original.height, rel=0.01)
     for asked, number, images in ((2, 2, 5), (99, 2, 5), (-1, 0, PAGE)):
         hear(review, type="page", page=asked)
-        assert (last(told, "page")["page"], len(last(told, "page")["buffers"])) == (number, images)
+        assert (session.last("page")["page"], len(session.last("page")["buffers"])) == (number, images)
 
 
 def test_an_image_that_cannot_be_read_says_so_and_the_others_are_shown(
-    start: Start,
-    candidates: Candidates,
-    cells: tuple[Cell, ...],
-    told: Told,
-    tmp_path: Path,
+    tmp_path: Path, session: Session
 ) -> None:
-    broken = tmp_path / candidates[1].file
+    broken = tmp_path / session.candidates[1].file
     broken.write_bytes(b"\x89PNG\r\n\x1a\n")
-    moved = [Cell(broken, one.label, one.group) if one.path.name == broken.name else one for one in cells]
-    start(moved).show(0)
-    page = last(told, "page")
+    moved = [
+        Cell(broken, one.label, one.group) if one.path.name == broken.name else one for one in session.cells
+    ]
+    session.start(moved).show(0)
+    page = session.last("page")
     assert [card["position"] for card in page["cards"] if card["refusal"]] == [1]
     assert len(page["buffers"]) == PAGE - 1
 
 
 def test_blind_nothing_of_label_patient_and_file_reaches_the_browser_before_the_answer(
-    review: LabelReview, told: Told, candidates: Candidates
+    review: LabelReview, session: Session
 ) -> None:
     hear(review, type="hello")
-    sent = [{name: value for name, value in message.items() if name != "buffers"} for message in told]
-    for candidate in candidates:
+    sent = [{name: value for name, value in message.items() if name != "buffers"} for message in session.told]
+    for candidate in session.candidates:
         assert candidate.file not in saved(review) + json.dumps(sent)
         assert candidate.patient_group not in saved(review) + json.dumps(sent)
-    assert uncovered(told) == []
+    assert session.uncovered() == []
 
 
 def test_the_answer_uncovers_its_own_card_only_and_never_in_a_saved_notebook(
-    review: LabelReview, told: Told, candidates: Candidates
+    review: LabelReview, session: Session
 ) -> None:
-    hear(review, type="verdict", position=1, answer=candidates[1].label)
-    card = last(told, "card")["card"]
-    assert (card["position"], card["verdict"], card["shows"]) == (1, "agree", candidates[1].label)
+    hear(review, type="verdict", position=1, answer=session.candidates[1].label)
+    card = session.last("card")["card"]
+    assert (card["position"], card["verdict"], card["shows"]) == (1, "agree", session.candidates[1].label)
     facts = dict(card["facts"])
-    assert (facts["Label"], facts["Patient"]) == (candidates[1].label, candidates[1].patient_group)
+    assert (facts["Label"], facts["Patient"]) == (
+        session.candidates[1].label,
+        session.candidates[1].patient_group,
+    )
     hear(review, type="page", page=0)
-    assert uncovered(told) == [1]
+    assert session.uncovered() == [1]
     assert "_IMG_" not in saved(review)
-    assert candidates[1].patient_group not in saved(review)
+    assert session.candidates[1].patient_group not in saved(review)
 
 
-def test_not_blind_everything_is_shown_at_once(start: Start, candidates: Candidates, told: Told) -> None:
-    review = start(blind=False)
+def test_not_blind_everything_is_shown_at_once(session: Session) -> None:
+    review = session.start(blind=False)
     hear(review, type="hello")
-    for candidate, card in zip(candidates, last(told, "page")["cards"], strict=False):
+    for candidate, card in zip(session.candidates, session.last("page")["cards"], strict=False):
         assert dict(card["facts"])["File"] == candidate.file
     review.blind = True
-    assert uncovered(told) == []
+    assert session.uncovered() == []
 
 
 def test_what_a_cell_shows_is_kept_at_once_as_a_verdict_about_the_published_label(
-    review: LabelReview, path: Path, candidates: Candidates, told: Told
+    review: LabelReview, session: Session
 ) -> None:
-    answers = {"agree": candidates[0].label, "disagree": other_than(candidates[1].label), "unsure": "unsure"}
+    answers = {
+        "agree": session.candidates[0].label,
+        "disagree": other_than(session.candidates[1].label),
+        "unsure": "unsure",
+    }
     for position, (verdict, answer) in enumerate(answers.items()):
         hear(review, type="verdict", position=position, answer=answer)
-        assert stored(path)[candidates[position].file] == verdict
+        assert session.stored()[session.candidates[position].file] == verdict
     hear(review, type="verdict", position=3, answer="disagree")
-    state = last(told, "state")
+    state = session.last("state")
     assert [int(number) for number in re.findall(r"\d+", state["sentence"])] == [4, 29, 1, 2, 1]
     assert (state["done"], state["total"], state["undo"], state["problem"]) == (4, 29, True, "")
 
 
-def test_a_review_continues_where_the_file_ends(review: LabelReview, start: Start, told: Told) -> None:
+def test_a_review_continues_where_the_file_ends(review: LabelReview, session: Session) -> None:
     for position in range(PAGE + 2):
         review.judge(position, "agree")
-    again = start()
+    again = session.start()
     hear(again, type="hello")
-    assert last(told, "page")["page"] == 1
+    assert session.last("page")["page"] == 1
     assert [again.verdict(position) for position in (0, PAGE + 1, PAGE + 2)] == ["agree", "agree", None]
-    assert (last(told, "state")["done"], last(told, "state")["undo"]) == (PAGE + 2, False)
+    assert (session.last("state")["done"], session.last("state")["undo"]) == (PAGE + 2, False)
 
 
 def test_undo_takes_back_verdict_by_verdict_and_leaves_those_of_earlier_sessions(
-    review: LabelReview, start: Start, candidates: Candidates, path: Path, told: Told
+    review: LabelReview, session: Session
 ) -> None:
     review.judge(0, "agree")
-    again = start()
+    again = session.start()
     for position, answer in ((0, "disagree"), (0, "disagree"), (1, "unsure")):
         again.judge(position, answer)
     hear(again, type="undo")
-    assert stored(path) == {candidates[0].file: "disagree"}
-    assert last(told, "card")["card"]["facts"] == []
+    assert session.stored() == {session.candidates[0].file: "disagree"}
+    assert session.last("card")["card"]["facts"] == []
     again.show(2)
     hear(again, type="undo")
-    assert last(told, "page")["page"] == 0
+    assert session.last("page")["page"] == 0
     hear(again, type="undo")
-    assert stored(path) == {candidates[0].file: "agree"}
-    assert not last(told, "state")["undo"]
+    assert session.stored() == {session.candidates[0].file: "agree"}
+    assert not session.last("state")["undo"]
 
 
-def test_what_cannot_be_saved_is_said_and_can_be_tried_again(
-    review: LabelReview, path: Path, told: Told
-) -> None:
+def test_what_cannot_be_saved_is_said_and_can_be_tried_again(review: LabelReview, session: Session) -> None:
     review.judge(0, "agree")
-    whole = path.read_bytes()
-    path.write_text("something else", encoding="utf-8")
+    whole = session.path.read_bytes()
+    session.path.write_text("something else", encoding="utf-8")
     for message in ({"type": "verdict", "position": 1, "answer": "agree"}, {"type": "undo"}):
         hear(review, **message)
-        assert last(told, "state")["problem"].startswith("Not saved.")
-        assert last(told, "state")["undo"]
-        assert path.read_text(encoding="utf-8") == "something else"
-    assert of_type(told, "card")[-2]["card"]["verdict"] == ""
-    path.write_bytes(whole)
+        assert session.last("state")["problem"].startswith("Not saved.")
+        assert session.last("state")["undo"]
+        assert session.path.read_text(encoding="utf-8") == "something else"
+    assert of_type(session.told, "card")[-2]["card"]["verdict"] == ""
+    session.path.write_bytes(whole)
     review.undo()
-    assert stored(path) == {}
-    assert not last(told, "state")["undo"]
+    assert session.stored() == {}
+    assert not session.last("state")["undo"]
 
 
-def test_verdicts_that_another_program_writes_meanwhile_stay(
-    review: LabelReview, path: Path, candidates: Candidates, told: Told
-) -> None:
-    theirs = Correction(candidates[5].file, candidates[5].label, "disagree")
-    append_corrections(path, [theirs, Correction("other.png", PARASITIZED, "unsure")])
+def test_verdicts_that_another_program_writes_meanwhile_stay(review: LabelReview, session: Session) -> None:
+    theirs = Correction(session.candidates[5].file, session.candidates[5].label, "disagree")
+    append_corrections(session.path, [theirs, Correction("other.png", PARASITIZED, "unsure")])
     review.judge(0, "agree")
-    assert stored(path) == {theirs.file: "disagree", "other.png": "unsure", candidates[0].file: "agree"}
-    assert last(told, "state")["done"] == 2
+    assert session.stored() == {
+        theirs.file: "disagree",
+        "other.png": "unsure",
+        session.candidates[0].file: "agree",
+    }
+    assert session.last("state")["done"] == 2
 
 
 @pytest.mark.parametrize(
@@ -233,38 +233,37 @@ def test_verdicts_that_another_program_writes_meanwhile_stay(
     ],
 )
 def test_a_message_that_makes_no_sense_changes_nothing(
-    message: dict[str, Any], review: LabelReview, path: Path
+    message: dict[str, Any], review: LabelReview, session: Session
 ) -> None:
     hear(review, **message)
-    assert (review.page, path.exists()) == (0, False)
+    assert (review.page, session.path.exists()) == (0, False)
 
 
-def test_candidates_without_an_image_are_left_out_and_counted(
-    start: Start, candidates: Candidates, cells: tuple[Cell, ...], told: Told
-) -> None:
-    gone = {candidates[0].file, candidates[3].file}
-    review = start([cell for cell in cells if cell.path.name not in gone])
+def test_candidates_without_an_image_are_left_out_and_counted(session: Session) -> None:
+    gone = {session.candidates[0].file, session.candidates[3].file}
+    review = session.start([cell for cell in session.cells if cell.path.name not in gone])
     review.show(0)
-    assert (review.candidates[0], review.missing) == (candidates[1], 2)
-    assert "2 candidates" in last(told, "state")["sentence"]
+    assert (review.candidates[0], review.missing) == (session.candidates[1], 2)
+    assert "2 candidates" in session.last("state")["sentence"]
 
 
-def test_a_review_that_cannot_work_is_refused_at_the_start(
-    start: Start, candidates: Candidates, path: Path
-) -> None:
-    append_corrections(path, [Correction(candidates[0].file, other_than(candidates[0].label), "agree")])
+def test_a_review_that_cannot_work_is_refused_at_the_start(session: Session) -> None:
+    append_corrections(
+        session.path,
+        [Correction(session.candidates[0].file, other_than(session.candidates[0].label), "agree")],
+    )
     for options, reason in (({"cells": []}, "no_images"), ({"page": 0}, "page_size"), ({}, "other_labels")):
         with pytest.raises(LabelsError) as refused:
-            start(**options)
+            session.start(**options)
         assert refused.value.reason == reason
 
 
 def test_the_notebook_runs_and_ends_in_a_review(
-    drawn_cells: Path, cells: tuple[Cell, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    drawn_cells: Path, session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notebook = nbformat.read(PROJECT / "notebooks" / "labels.ipynb", as_version=4)
     assert RESEARCH_USE in notebook.cells[0].source
-    write_held_out(predictions(cells), tmp_path / "predictions.csv")
+    write_held_out(predictions(session.cells), tmp_path / "predictions.csv")
     names: dict[str, Any] = {}
     *sources, review = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for source in sources:
