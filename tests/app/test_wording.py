@@ -10,9 +10,8 @@ from malaria_detect.inference.prediction import Prediction, Refusal
 from malaria_detect.metrics import PatientCounts
 from malaria_detect.metrics.formatting import format_percent
 from malaria_detect.metrics.parasitemia import healthy_reading
-from tests.app.widgets.fakes import made_up_metadata, plain, prediction
+from tests.app.widgets.fakes import METADATA, plain, prediction
 
-METADATA = made_up_metadata()
 POINT = METADATA.point()
 
 

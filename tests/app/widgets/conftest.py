@@ -1,42 +1,24 @@
 """What the tests of widgets share: a model that answers at once, and what the browser is sent."""
 
-from collections.abc import Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from ipywidgets import Widget
 
-from malaria_detect.app.widgets import UploadedFile
-from malaria_detect.inference.metadata import ModelMetadata
-from tests.app.widgets.fakes import BrightnessDetector, Messages, made_up_metadata
-
-
-class Receiver:
-    """Takes uploads; `answer` refuses them."""
-
-    def __init__(self) -> None:
-        self.answer: str | None = None
-        self.uploads: list[UploadedFile] = []
-
-    def __call__(self, uploads: Sequence[UploadedFile]) -> str | None:
-        self.uploads.extend(uploads)
-        return self.answer
+from tests.app.widgets.fakes import METADATA, BrightnessDetector, Messages
 
 
 @pytest.fixture
-def receiver() -> Receiver:
-    return Receiver()
+def receiver() -> Mock:
+    """Takes uploads; with another return value it refuses them."""
+    return Mock(return_value=None)
 
 
 @pytest.fixture
-def metadata() -> ModelMetadata:
-    return made_up_metadata()
-
-
-@pytest.fixture
-def detector(metadata: ModelMetadata) -> Any:
+def detector() -> Any:
     """A BrightnessDetector, in place of a Detector."""
-    return BrightnessDetector(metadata)
+    return BrightnessDetector(METADATA)
 
 
 @pytest.fixture

@@ -121,6 +121,9 @@ def made_up_evaluation() -> Evaluation:
     return compare_splits(half("grouped", 5, 0), half("random", 1, 1.5))
 
 
+METADATA = made_up_metadata()
+
+
 def grey_png(value: int, side: int = 60) -> bytes:
     """A plain grey picture, for which the detector says ``value / 255``."""
     file = io.BytesIO()

@@ -8,22 +8,21 @@ import pytest
 from malaria_detect.app.results_table import COLUMNS
 from malaria_detect.app.widgets.cards import CellCards, card
 from malaria_detect.app.widgets.results import Result
-from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Refusal
-from tests.app.widgets.fakes import Messages, grey_png, hear, made_up_metadata, of_type, prediction, saved
+from tests.app.widgets.fakes import METADATA, Messages, grey_png, hear, of_type, prediction, saved
 
-POINT = made_up_metadata().point()
+POINT = METADATA.point()
 REFUSED = Result("b.png", Refusal("The file is empty."), b"")
 
 
 def result(probability: float, name: str = "a.png", label: str | None = None, warning: str = "") -> Result:
-    answer = prediction(probability, made_up_metadata(), warnings=(warning,) if warning else ())
+    answer = prediction(probability, METADATA, warnings=(warning,) if warning else ())
     return Result(name, answer, grey_png(200), label)
 
 
 @pytest.fixture
-def cards(metadata: ModelMetadata) -> CellCards:
-    return CellCards(metadata)
+def cards() -> CellCards:
+    return CellCards(METADATA)
 
 
 @pytest.mark.parametrize(("probability", "kind"), [(0.97, "parasitized"), (0.03, "uninfected")])
@@ -48,10 +47,8 @@ def test_doubt_and_warnings_are_notes_on_the_card() -> None:
 @pytest.mark.parametrize(
     ("probability", "point"), [(0.45, "balanced"), (0.25, "screening"), (0.75, "counting")]
 )
-def test_a_decision_against_the_more_probable_class_is_explained(
-    probability: float, point: str, metadata: ModelMetadata
-) -> None:
-    content = card(result(probability).at(metadata.point(point)), metadata.point(point))
+def test_a_decision_against_the_more_probable_class_is_explained(probability: float, point: str) -> None:
+    content = card(result(probability).at(METADATA.point(point)), METADATA.point(point))
     assert content["notes"][0].startswith(f"Called {content['kind']} at the operating point “{point}”")
     assert "is more probable" in content["notes"][0]
     assert content["uncertain"]
@@ -119,13 +116,12 @@ def test_another_operating_point_decides_everything_again_in_one_message(
     parasitized: int,
     cards: CellCards,
     told: Messages,
-    metadata: ModelMetadata,
 ) -> None:
     for one in (result(0.3), result(0.6), result(0.9), REFUSED):
         cards.add(one)
     cards.progress(4, 4)
     told.clear()
-    cards.decide(metadata.point(point))
+    cards.decide(METADATA.point(point))
     decided, state = told
     assert (decided["type"], state["type"]) == ("decided", "state")
     assert [one["id"] for one in decided["cards"]] == [0, 1, 2, 3]
@@ -139,11 +135,9 @@ def test_another_operating_point_decides_everything_again_in_one_message(
     assert told[-1]["kind"] == ("uninfected" if point == "counting" else "parasitized")
 
 
-def test_csv_and_report_come_as_messages_with_what_is_on_the_cards(
-    cards: CellCards, told: Messages, metadata: ModelMetadata
-) -> None:
+def test_csv_and_report_come_as_messages_with_what_is_on_the_cards(cards: CellCards, told: Messages) -> None:
     cards.add(result(0.6))
-    cards.decide(metadata.point("counting"))
+    cards.decide(METADATA.point("counting"))
     hear(cards, type="csv")
     assert told[-1]["name"] == "malaria_detect_results.csv"
     head, row, end = told[-1]["text"].split("\r\n")

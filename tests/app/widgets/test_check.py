@@ -14,8 +14,7 @@ from malaria_detect.app.widgets.upload import MAX_IMAGES, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.metadata import ModelMetadata
-from tests.app.widgets.fakes import BrightnessDetector, Messages, grey_png, hear
+from tests.app.widgets.fakes import METADATA, BrightnessDetector, Messages, grey_png, hear
 
 
 @pytest.fixture
@@ -139,7 +138,7 @@ def test_outside_a_kernel_a_failure_is_raised_and_the_next_upload_is_checked(
 
 
 def test_the_chosen_operating_point_decides_without_asking_the_network_again(
-    view: CheckCells, detector: Any, metadata: ModelMetadata
+    view: CheckCells, detector: Any
 ) -> None:
     async def visit() -> None:
         view.upload.take(greys(4, grey=77))  # a probability of 0.30
@@ -150,7 +149,7 @@ def test_the_chosen_operating_point_decides_without_asking_the_network_again(
     asyncio.run(visit())
     for point, decision in (("screening", "Parasitized"), ("counting", "Uninfected")):
         hear(view.choice, type="choose", name=point)
-        assert view.cards.point == metadata.point(point)
+        assert view.cards.point == METADATA.point(point)
         assert [one.answer.decision for one in view.cards.results] == [decision] * 4  # type: ignore[union-attr]
     assert detector.asked == 4
     assert CheckCells(detector, view.choice).cards.point.name == "counting"

@@ -17,9 +17,8 @@ from malaria_detect.app.widgets.results import Result
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.explain import Explanation
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Refusal
-from tests.app.widgets.fakes import Messages, grey_png, hear, of_type, prediction
+from tests.app.widgets.fakes import METADATA, Messages, grey_png, hear, of_type, prediction
 
 
 def explain(result: Result) -> Shown:
@@ -27,19 +26,19 @@ def explain(result: Result) -> Shown:
 
 
 @pytest.fixture
-def cards(metadata: ModelMetadata) -> CellCards:
+def cards() -> CellCards:
     """Two results; "b.png" has no reliable explanation."""
-    cards = CellCards(metadata, explain=explain)
+    cards = CellCards(METADATA, explain=explain)
     for name in ("a.png", "b.png"):
-        cards.add(Result(name, prediction(0.6, metadata), grey_png(150)))
+        cards.add(Result(name, prediction(0.6, METADATA), grey_png(150)))
     return cards
 
 
 def test_a_card_is_explained_at_its_operating_point_when_it_is_asked_for(
-    cards: CellCards, told: Messages, metadata: ModelMetadata
+    cards: CellCards, told: Messages
 ) -> None:
     hear(cards, type="explain", id=0)
-    cards.decide(metadata.point("counting"))
+    cards.decide(METADATA.point("counting"))
     hear(cards, type="explain", id=1)
     reliable, unreliable = of_type(told, "explained")
     assert (reliable["id"], reliable["point"], reliable["sentence"]) == (0, "balanced", "Of a.png.")
@@ -56,11 +55,9 @@ def test_a_card_that_does_not_exist_is_not_explained(
     assert of_type(told, "explained") == []
 
 
-def test_a_card_that_was_cleared_meanwhile_is_not_explained(
-    cards: CellCards, told: Messages, metadata: ModelMetadata
-) -> None:
+def test_a_card_that_was_cleared_meanwhile_is_not_explained(cards: CellCards, told: Messages) -> None:
     cards.clear()
-    cards.add(Result("c.png", prediction(0.6, metadata), grey_png(150)))
+    cards.add(Result("c.png", prediction(0.6, METADATA), grey_png(150)))
     hear(cards, type="explain", id=0)
     assert of_type(told, "explained") == []
     hear(cards, type="explain", id=2)
@@ -68,11 +65,11 @@ def test_a_card_that_was_cleared_meanwhile_is_not_explained(
 
 
 def test_an_explanation_in_a_thread_is_of_the_operating_point_at_which_it_was_asked_for(
-    told: Messages, metadata: ModelMetadata
+    told: Messages,
 ) -> None:
     async def visit() -> None:
-        cards = CellCards(metadata, explain=explain, in_threads=True)
-        cards.add(Result("a.png", prediction(0.6, metadata), b""))
+        cards = CellCards(METADATA, explain=explain, in_threads=True)
+        cards.add(Result("a.png", prediction(0.6, METADATA), b""))
         hear(cards, type="explain", id=0)
         await asyncio.wait(cards._explaining)
         await asyncio.sleep(0)
@@ -82,9 +79,9 @@ def test_an_explanation_in_a_thread_is_of_the_operating_point_at_which_it_was_as
     assert of_type(told, "explained")[0]["sentence"] == "Of a.png."
 
 
-def test_cards_without_a_model_have_no_button(metadata: ModelMetadata, cards: CellCards) -> None:
+def test_cards_without_a_model_have_no_button(cards: CellCards) -> None:
     assert cards.explains
-    assert not CellCards(metadata).explains
+    assert not CellCards(METADATA).explains
 
 
 @pytest.fixture
@@ -99,12 +96,10 @@ def explainer(monkeypatch: pytest.MonkeyPatch) -> Mock:
     return explainer
 
 
-def test_the_network_is_copied_at_the_first_question_only(
-    explainer: Mock, detector: Detector, metadata: ModelMetadata
-) -> None:
+def test_the_network_is_copied_at_the_first_question_only(explainer: Mock, detector: Detector) -> None:
     explain = ResultExplainer(explainer_of(detector))
     explainer.assert_not_called()
-    result = Result("a.png", prediction(0.9, metadata), b"", original=grey_png(100))
+    result = Result("a.png", prediction(0.9, METADATA), b"", original=grey_png(100))
     shown = [explain(result) for _ in range(2)][-1]
     explainer.assert_called_once_with(detector)
     with Image.open(io.BytesIO(shown.layer)) as layer:

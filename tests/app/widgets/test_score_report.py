@@ -22,7 +22,6 @@ from malaria_detect.app.widgets.score_texts import (
 )
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit
 from malaria_detect.core.json_io import to_json
-from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.metrics import Estimate, Scores, worst_patients
 from malaria_detect.metrics.formatting import format_estimate, format_percent, format_points
 from malaria_detect.metrics.parasitemia import DetectionLimit
@@ -30,6 +29,7 @@ from tests.app.widgets.fakes import (
     EVIL,
     FIRST_FIGURES,
     FOLDED_FIGURES,
+    METADATA,
     hear,
     made_up_evaluation,
     plain,
@@ -61,9 +61,9 @@ def texts(report: ScoreReport) -> list[Text]:
 
 
 def test_first_figures_and_accuracy_are_there_at_once_and_the_rest_when_it_is_seen(
-    metadata: ModelMetadata, evaluation: Path, comparison: Path
+    evaluation: Path, comparison: Path
 ) -> None:
-    report = ScoreReport(metadata, evaluation=evaluation)
+    report = ScoreReport(METADATA, evaluation=evaluation)
     first, accuracy, *folded = texts(report)
     assert re.findall(r"<h3>(.*?)</h3>", first.html) == list(FIRST_FIGURES)
     assert "<table" in accuracy.html
@@ -82,12 +82,10 @@ def test_first_figures_and_accuracy_are_there_at_once_and_the_rest_when_it_is_se
     assert [word for word in JARGON if word in text_of(html).lower()] == []
 
 
-def test_the_accuracy_table_has_three_ways_of_measuring_and_stamps_the_random_split(
-    metadata: ModelMetadata, evaluation: Path
-) -> None:
+def test_the_accuracy_table_has_three_ways_of_measuring_and_stamps_the_random_split(evaluation: Path) -> None:
     made_up = made_up_evaluation()
-    rows = rows_of(accuracy_table(metadata.point(), evaluation))
-    measured = (metadata.point().test, made_up.grouped.scores, made_up.random.scores)
+    rows = rows_of(accuracy_table(METADATA.point(), evaluation))
+    measured = (METADATA.point().test, made_up.grouped.scores, made_up.random.scores)
     for row, scores in zip(rows, measured, strict=True):
         assert plain(format_estimate(scores.estimates["accuracy"], format_percent)) in text_of(row)
         assert f"{scores.estimates['roc_auc'].value:.4f} (" in text_of(row)
@@ -95,9 +93,9 @@ def test_the_accuracy_table_has_three_ways_of_measuring_and_stamps_the_random_sp
         assert ("md-stamp" in row) == (scores is measured[2])
 
 
-def test_all_scores_have_their_value_interval_counts_and_a_reading(metadata: ModelMetadata) -> None:
-    estimates = metadata.point().test.estimates
-    html = score_details(metadata, metadata.point())
+def test_all_scores_have_their_value_interval_counts_and_a_reading() -> None:
+    estimates = METADATA.point().test.estimates
+    html = score_details(METADATA, METADATA.point())
     for row, estimate in zip(rows_of(html), estimates.values(), strict=True):
         value = f"{estimate.value:.4f}"
         if estimate.total is not None:
@@ -107,29 +105,29 @@ def test_all_scores_have_their_value_interval_counts_and_a_reading(metadata: Mod
     assert len(readings) == len(estimates)
 
 
-def test_precision_is_also_given_for_a_slide_with_few_parasitized_cells(metadata: ModelMetadata) -> None:
-    point = metadata.point()
+def test_precision_is_also_given_for_a_slide_with_few_parasitized_cells() -> None:
+    point = METADATA.point()
     estimates = point.test.estimates | {
         "sensitivity": Estimate(0.96, 0.9, 1),
         "specificity": Estimate(0.97, 0.9, 1),
         "precision": Estimate(math.nan, math.nan, math.nan, 0, 0),
     }
     changed = replace(point, test=replace(point.test, estimates=estimates))
-    words = text_of(score_details(replace(metadata, operating_points=(changed,)), changed))
+    words = text_of(score_details(replace(METADATA, operating_points=(changed,)), changed))
     # 0.01 x 0.96 found and 0.99 x 0.03 false alarms
     assert "about 24.4 %" in words
     assert "Precision – 0 of 0" in words
 
 
-def test_scores_on_corrected_labels_are_shown_with_their_caution(metadata: ModelMetadata) -> None:
-    corrected = replace(metadata, corrected_test=replace(metadata.point().test, cells=580))
-    published, both = (text_of(score_details(one, one.point("counting"))) for one in (metadata, corrected))
+def test_scores_on_corrected_labels_are_shown_with_their_caution() -> None:
+    corrected = replace(METADATA, corrected_test=replace(METADATA.point().test, cells=580))
+    published, both = (text_of(score_details(one, one.point("counting"))) for one in (METADATA, corrected))
     assert FLATTERED not in published
     assert f"(580 cells); {FLATTERED}" in both
 
 
 def test_another_operating_point_changes_what_is_shown_and_is_drawn_once(
-    metadata: ModelMetadata, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     drawn = []
 
@@ -139,7 +137,7 @@ def test_another_operating_point_changes_what_is_shown_and_is_drawn_once(
 
     monkeypatch.setattr(plots, "confusion_matrix", matrix)
     # Another history, as figures of the same model are kept.
-    report = ScoreReport(replace(metadata, history=metadata.history[:2]))
+    report = ScoreReport(replace(METADATA, history=METADATA.history[:2]))
     figures, accuracy, scores = report.at_point
     hear(scores, type="show")
     for name in ("counting", "balanced", "counting"):
@@ -153,17 +151,17 @@ def test_another_operating_point_changes_what_is_shown_and_is_drawn_once(
 
 
 def test_slide_details_have_a_reading_and_three_limits_for_each_operating_point(
-    metadata: ModelMetadata, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rows = rows_of(slide_details(metadata))
-    for row, point in zip(rows, metadata.operating_points, strict=True):
+    rows = rows_of(slide_details(METADATA))
+    for row, point in zip(rows, METADATA.operating_points, strict=True):
         assert text_of(row).startswith(point.name.capitalize())
         for cells in score_texts.COUNTED:
             limit = detection_limit(cells, point.patients).limit
             assert f">{'none' if math.isnan(limit) else format_percent(limit, 2)}</td>" in row
     unknown = DetectionLimit(500, math.nan, math.nan)
     monkeypatch.setattr(score_texts, "detection_limit", lambda *_: unknown)
-    assert text_of("".join(rows_of(slide_details(metadata)))).count("none") == 9
+    assert text_of("".join(rows_of(slide_details(METADATA)))).count("none") == 9
 
 
 @pytest.mark.parametrize(
@@ -181,7 +179,7 @@ def test_leakage_is_read_as_its_interval_allows(low: float, high: float, said: s
         assert patient.group in words
 
 
-def test_missing_and_damaged_results_give_a_sentence_each(tmp_path: Path, metadata: ModelMetadata) -> None:
+def test_missing_and_damaged_results_give_a_sentence_each(tmp_path: Path) -> None:
     missing, damaged = tmp_path / "missing.json", tmp_path / "bad<b>.json"
     damaged.write_text('{"grouped": 1}', encoding="utf-8")
     for path, sentences in (
@@ -189,14 +187,14 @@ def test_missing_and_damaged_results_give_a_sentence_each(tmp_path: Path, metada
         (damaged, ("bad&lt;b&gt;",) * 2),
     ):
         assert sentences[0] in leakage_details(path)
-        assert sentences[0] in accuracy_table(metadata.point(), path)
-        assert sentences[1] in designs_details(path, metadata)
+        assert sentences[0] in accuracy_table(METADATA.point(), path)
+        assert sentences[1] in designs_details(path, METADATA)
 
 
 def test_every_design_has_its_score_its_difference_to_ours_its_cost_and_published_results(
-    comparison: Path, metadata: ModelMetadata
+    comparison: Path,
 ) -> None:
-    html = designs_details(comparison, metadata)
+    html = designs_details(comparison, METADATA)
     trained = made_up_comparison().trained
     for row, (network, one) in zip(rows_of(html), trained.items(), strict=True):
         assert text_of(row).startswith(network)
@@ -210,23 +208,21 @@ def test_every_design_has_its_score_its_difference_to_ours_its_cost_and_publishe
         assert expected in text_of(html)
 
 
-def test_no_text_of_a_comparison_is_interpreted_as_html(tmp_path: Path, metadata: ModelMetadata) -> None:
+def test_no_text_of_a_comparison_is_interpreted_as_html(tmp_path: Path) -> None:
     made_up = made_up_comparison()
     rows = [
         replace(row, network=EVIL + row.network, title=EVIL, where=EVIL, not_run=row.not_run and EVIL)
         for row in made_up.rows
     ]
     path = written(tmp_path / "compare.json", replace(made_up, rows=tuple(rows), machine=EVIL))
-    assert "<script" not in designs_details(path, metadata)
+    assert "<script" not in designs_details(path, METADATA)
 
 
-def test_training_details_have_the_calibration_error_and_name_averaged_weights(
-    metadata: ModelMetadata,
-) -> None:
-    words = text_of(training_details(metadata))
-    assert f"{metadata.point().test.estimates['ece'].value:.4f}" in words
+def test_training_details_have_the_calibration_error_and_name_averaged_weights() -> None:
+    words = text_of(training_details(METADATA))
+    assert f"{METADATA.point().test.estimates['ece'].value:.4f}" in words
     assert "0.0321" in words
     assert "average" not in words
-    averaged = replace(metadata, settings=metadata.settings | {"average_epochs": 2})
+    averaged = replace(METADATA, settings=METADATA.settings | {"average_epochs": 2})
     assert "the average over the last 2 epochs" in text_of(training_details(averaged))
-    assert NOT_CALIBRATED in text_of(training_details(replace(metadata, temperature=1.0)))
+    assert NOT_CALIBRATED in text_of(training_details(replace(METADATA, temperature=1.0)))
