@@ -11,19 +11,18 @@ References
 
 from malaria_detect.plots.activations import activation_grid
 from malaria_detect.plots.calibration import reliability_diagram
-from malaria_detect.plots.cell_statistics import class_images, colour_histograms, patient_colours
-from malaria_detect.plots.cells import (
-    cell_grid,
+from malaria_detect.plots.cell_statistics import (
     class_counts,
-    mean_images,
+    colour_histograms,
+    patient_colours,
     patient_counts,
     size_histogram,
-    top_losses,
 )
+from malaria_detect.plots.cells import cell_grid, class_images, mean_images, top_losses
 from malaria_detect.plots.confusion_roc import confusion_matrix, roc_curve
 from malaria_detect.plots.designs import design_comparison
 from malaria_detect.plots.leakage import ComparedScore, patient_leakage, score_comparison
-from malaria_detect.plots.parasitemia import apparent_parasitemia, detection_limits
+from malaria_detect.plots.parasitemia import detection_limits, parasitemia_curves
 from malaria_detect.plots.patients import patient_dots
 from malaria_detect.plots.style import CLASS_COLORS
 from malaria_detect.plots.svg import as_img, to_svg_bytes
@@ -34,7 +33,6 @@ __all__ = [
     "ComparedScore",
     "accuracy_curves",
     "activation_grid",
-    "apparent_parasitemia",
     "as_img",
     "cell_grid",
     "class_counts",
@@ -46,6 +44,7 @@ __all__ = [
     "loss_curves",
     "lr_curve",
     "mean_images",
+    "parasitemia_curves",
     "patient_colours",
     "patient_counts",
     "patient_dots",

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from malaria_detect.plots.style import INK, TEXT, default_style, new_figure
+from malaria_detect.plots.style import TEXT, default_style, new_figure
 
 COLUMNS = 8
 
@@ -33,7 +33,7 @@ def activation_grid(maps: NDArray[np.floating], shown: int = 32) -> Figure:
     rows = -(-len(chosen) // COLUMNS)
     figure = new_figure(0.45 + rows * 5.4 / COLUMNS)
     told = f"{len(chosen):,} of {len(maps):,} channels, {maps.shape[1]} × {maps.shape[2]}"
-    figure.suptitle(told, fontsize=TEXT, color=INK, x=0.01, ha="left")
+    figure.suptitle(told, fontsize=TEXT, x=0.01, ha="left")
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for panel in panels:
         panel.axis("off")

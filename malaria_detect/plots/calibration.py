@@ -1,7 +1,6 @@
 """Reliability diagram: how often cells are parasitized for each predicted probability."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,9 +14,7 @@ from malaria_detect.plots.style import (
     GREEN,
     INK,
     QUIET_INK,
-    TEXT,
     default_style,
-    legend,
     new_figure,
     style_axes,
 )
@@ -50,8 +47,9 @@ def reliability_diagram(before: Sequence[ReliabilityBin], after: Sequence[Reliab
         raise ValueError("A reliability diagram needs bins before and after calibration.")
     figure = new_figure(5.5)
     axes = figure.subplots()
-    style_axes(axes, "predicted probability of parasitized (%)", "cells labelled parasitized (%)")
-    axes.grid(axis="x", color=BAND, linewidth=0.8)
+    style_axes(
+        axes, "predicted probability of parasitized (%)", "cells labelled parasitized (%)", grid="both"
+    )
     edge = _stretch(axes, [*before, *after])
     series = ((HOLLOW, "raw", before, INK), (FILLED, "calibrated", after, GREEN))
     for mark, name, bins, color in series:
@@ -64,11 +62,11 @@ def reliability_diagram(before: Sequence[ReliabilityBin], after: Sequence[Reliab
     axes.plot(
         [edge, 1 - edge], [edge, 1 - edge], color=QUIET_INK, linewidth=1, linestyle=":", label="perfect"
     )
-    legend(axes, "upper left", bbox_to_anchor=(0.08, 0.93))
+    axes.legend(loc="upper left", bbox_to_anchor=(0.08, 0.93))
     cells = sorted({entry.cells for entry in after})
     told = f"{cells[0]:,}" if len(cells) == 1 else f"{cells[0]:,} to {cells[-1]:,}"
-    look: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": TEXT, "color": QUIET_INK}
-    axes.text(0.92, 0.09, f"each dot: {told} cells,\nwith 95 % interval", transform=axes.transAxes, **look)
+    told = f"each dot: {told} cells,\nwith 95 % interval"
+    axes.text(0.92, 0.09, told, transform=axes.transAxes, ha="right", va="bottom", color=QUIET_INK)
     return figure
 
 

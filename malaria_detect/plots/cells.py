@@ -1,33 +1,21 @@
-"""Cells side by side, their sizes and their numbers."""
+"""Cells side by side: single ones, and the mean of each class."""
 
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
-from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 
-from malaria_detect.metrics.formatting import format_percent
-from malaria_detect.plots.style import (
-    CLASS_COLORS,
-    GRID,
-    INK,
-    TEXT,
-    default_style,
-    legend,
-    new_figure,
-    note,
-    style_axes,
-)
+from malaria_detect.plots.style import CLASS_COLORS, GRID, TEXT, default_style, fold
 
 # Inches: the side of one cell in a grid, wide enough for "Parasitized", and the gap beside it.
 TILE = 1.05
 GAP = 0.12
+LEVELS = 255
 
 Picture = Image.Image | NDArray[np.generic]
 _CLASS_NAME = re.compile("|".join(CLASS_COLORS))
@@ -49,7 +37,7 @@ def cell_grid(images: Sequence[Picture], titles: Sequence[str], columns: int = 8
     Raises
     ------
     ValueError
-        If there are no images, the number of titles differs, or float images are outside [0, 1].
+        If there are no images, or the number of titles differs.
     """
     return _mosaic(images, titles, columns, TILE)
 
@@ -78,82 +66,32 @@ def top_losses(images: Sequence[Picture], titles: Sequence[str]) -> Figure:
 
 
 @default_style
-def size_histogram(sides: Mapping[str, ArrayLike]) -> Figure:
-    """Histogram of image sizes, a panel for each class.
+def class_images(
+    means: Mapping[str, NDArray[np.generic]], spreads: Mapping[str, NDArray[np.generic]]
+) -> Figure:
+    """Mean and standard deviation images of two classes, and the difference between the classes.
 
     Parameters
     ----------
-    sides : dict of class name to array of int, shape (N,)
-        Longer side of each image, in px.
+    means, spreads : dict of class name to array (H, W, 3), float in [0, 1]
+        The same two classes in the same order. Standard deviations are brightened by the same factor. The difference
+        is that of the mean over the channels, in the colour of the class where it is higher; the largest difference
+        is written above it.
     """
-    figure = new_figure(3.9)
-    pixels = {name: np.asarray(values) for name, values in sides.items()}
-    everything = np.concatenate(list(pixels.values()))
-    bins = np.arange(everything.min() // 10 * 10, everything.max() + 11, 10)
-    tallest = max(np.histogram(values, bins)[0].max() for values in pixels.values())
-    panels = figure.subplots(len(pixels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, (name, values) in zip(panels, pixels.items(), strict=True):
-        style_axes(axes, "", f"{name}: {len(values):,} cells")
-        axes.hist(values, bins=bins, color=CLASS_COLORS[name], edgecolor="white", linewidth=0.5)
-        median = float(np.median(values))
-        axes.set_ylim(0, 1.3 * tallest)
-        axes.axvline(median, color=INK, linewidth=1.2)
-        note(axes, f"median {median:.0f} px", (median, 1.3 * tallest), (6, -14))
-        axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        axes.yaxis.set_major_formatter("{x:,.0f}")
-    panels[-1].set_xlabel("longer side (px)", fontsize=TEXT, color=INK)
-    return figure
-
-
-@default_style
-def class_counts(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Number of cells of each class, in total or on each side of a split.
-
-    Parameters
-    ----------
-    counts : dict of str to dict of class name to int
-        For example ``{"training": {"Parasitized": 7900, "Uninfected": 7950}, "validation": ...}``.
-    """
-    figure = new_figure(0.1 + 0.85 * len(counts))
-    axes = figure.subplots()
-    most = max(count for classes in counts.values() for count in classes.values())
-    axes.set(xlim=(0, 1.75 * most), ylim=(3 * len(counts) - 0.4, -0.6))
-    axes.axis("off")
-    for row, (name, classes) in enumerate(counts.items()):
-        axes.text(0, 3 * row, name, va="center", fontsize=TEXT, weight="bold", color=INK)
-        total = sum(classes.values())
-        for line, (label, count) in enumerate(classes.items(), start=3 * row + 1):
-            axes.barh(line, count, height=0.86, color=CLASS_COLORS[label])
-            note(axes, f"{label} {count:,} ({format_percent(count / total, 0)})", (count, line), (6, -4))
-    return figure
-
-
-@default_style
-def patient_counts(parasitized: ArrayLike, uninfected: ArrayLike) -> Figure:
-    """Number of cells of each patient: infected patients first, most cells first.
-
-    Parameters
-    ----------
-    parasitized, uninfected : array of int, shape (patients,)
-        Cells of each class, one entry for each patient group.
-    """
-    sick, healthy = np.asarray(parasitized), np.asarray(uninfected)
-    infected = sick > 0
-    order = np.lexsort((-(sick + healthy), ~infected))
-    figure = new_figure(3.5)
-    axes = figure.subplots()
-    style_axes(axes, "patients, one bar each", "cells")
-    edges = np.arange(len(order) + 1)
-    below = np.zeros(len(order), dtype=np.int64)
-    for name, cells in (("Parasitized", sick[order]), ("Uninfected", healthy[order])):
-        label = f"{name}: {cells.sum():,} cells of {np.count_nonzero(cells):,} patients"
-        # Stairs, not bars: two hundred bars show seams between them.
-        axes.stairs(below + cells, edges, baseline=below, fill=True, color=CLASS_COLORS[name], label=label)
-        below = below + cells
-    most = below.max()
-    axes.set(xlim=(0, len(order)), xticks=[], ylim=(0, 1.45 * most))
-    legend(axes, "upper left")
-    return figure
+    first, second = means
+    # An odd number of tints has a white one in the middle.
+    ends = [CLASS_COLORS[second], "white", CLASS_COLORS[first]]
+    tints = LinearSegmentedColormap.from_list("classes", ends, N=255)
+    images: list[Picture] = []
+    titles = []
+    for kind, pictures in (("mean", means), ("standard deviation", spreads)):
+        brightest = 1.0 if kind == "mean" else max(float(np.max(one)) for one in pictures.values()) or 1.0
+        difference = LEVELS * (np.asarray(pictures[first]) - pictures[second]).mean(axis=2)
+        strongest = float(np.abs(difference).max())
+        images += [np.asarray(pictures[name]) / brightest for name in means]
+        images.append(tints(0.5 + difference / (2 * strongest or 1))[..., :3])
+        titles += [f"{first}\n{kind}", f"{second}\n{kind}", f"difference\nup to {strongest:.1f} levels"]
+    return _mosaic(images, titles, 3, 1.64)
 
 
 def _mosaic(images: Sequence[Picture], titles: Sequence[str], columns: int, tile: float) -> Figure:
@@ -174,37 +112,20 @@ def _mosaic(images: Sequence[Picture], titles: Sequence[str], columns: int, tile
         left = GAP + column * (tile + GAP)
         bottom = height - (row + 1) * (tile + title_height + GAP) + GAP
         axes = figure.add_axes((left / width, bottom / height, tile / width, tile / height))
-        axes.imshow(_on_square(image))
+        _show(axes, image)
         axes.set(xticks=[], yticks=[])
         # A dollar sign in a file name does not start a formula.
-        axes.set_title(title, loc="left", fontsize=TEXT, color=INK, pad=4, parse_math=False)
+        axes.set_title(title, pad=4, parse_math=False)
         named = _CLASS_NAME.search(title)
-        axes.spines[:].set(color=CLASS_COLORS[named.group()] if named else GRID, linewidth=2.5)
+        color = CLASS_COLORS[named.group()] if named else GRID
+        axes.spines[:].set(color=color, linewidth=2.5, visible=True)
     return figure
 
 
-def fold(title: str, width: float) -> str:
-    """A title broken into lines of at most `width` points."""
-    font = FontProperties(size=TEXT)
-    lines = title.split("\n")
-    for characters in range(max(map(len, lines)), 1, -1):
-        lines = [line for part in title.split("\n") for line in textwrap.wrap(part, characters)]
-        widths = [text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines]
-        if max(widths, default=0) <= width:
-            break
-    return "\n".join(lines)
-
-
-def _on_square(image: Picture) -> NDArray[np.generic]:
-    """An image on a black square, as the network sees it."""
+def _show(axes: Axes, image: Picture) -> None:
+    """Draw an image whole on a black square, as the network sees it."""
     pixels = np.asarray(image)
-    if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 1):
-        raise ValueError(
-            f"A float image must be between 0 and 1; this one is between {pixels.min()} and {pixels.max()}."
-        )
+    axes.imshow(pixels)
     height, width = pixels.shape[:2]
-    side = max(height, width)
-    square = np.zeros((side, side, 3), pixels.dtype)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = pixels
-    return square
+    center, half = np.array((width - 1, height - 1)) / 2, max(height, width) / 2
+    axes.set(xlim=center[0] + (-half, half), ylim=center[1] + (half, -half), facecolor="black")

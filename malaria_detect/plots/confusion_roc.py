@@ -16,12 +16,10 @@ from malaria_detect.plots.style import (
     GROUND,
     INK,
     QUIET_INK,
-    TEXT,
     WHOLE_PERCENT,
     blend,
     default_style,
     new_figure,
-    spread,
     style_axes,
 )
 
@@ -45,27 +43,26 @@ def confusion_matrix(scores: Scores) -> Figure:
         ("Parasitized", (scores.true_positive, "sensitivity"), (scores.false_negative, "missed")),
         ("Uninfected", (scores.false_positive, "false alarms"), (scores.true_negative, "specificity")),
     ]
-    quiet: dict[str, Any] = {"fontsize": TEXT, "color": QUIET_INK}
-    center: dict[str, Any] = {"ha": "center", "color": INK}
-    axes.text(1, -0.36, "called by the model", ha="center", **quiet)
-    axes.text(-0.6, -0.14, "label", **quiet)
+    center: dict[str, Any] = {"ha": "center"}
+    axes.text(1, -0.36, "called by the model", color=QUIET_INK, **center)
+    axes.text(-0.6, -0.14, "label", color=QUIET_INK)
     for row, (name, *entries) in enumerate(rows):
         total = sum(count for count, _ in entries)
-        axes.text(row + 0.5, -0.14, name, fontsize=TEXT, weight="bold", **center)
-        axes.text(-0.6, row + 0.46, name, fontsize=TEXT, weight="bold", color=INK)
-        axes.text(-0.6, row + 0.66, f"{total:,} cells", **quiet)
+        axes.text(row + 0.5, -0.14, name, weight="bold", **center)
+        axes.text(-0.6, row + 0.46, name, weight="bold")
+        axes.text(-0.6, row + 0.66, f"{total:,} cells", color=QUIET_INK)
         for column, (count, meaning) in enumerate(entries):
             share = count / total if total else np.nan
             # At most half of the full colour, so that the text on it is easy to read.
             fill = blend(CLASS_COLORS[name], np.nan_to_num(share) / 2)
             axes.add_patch(Rectangle((column + 0.02, row + 0.02), 0.96, 0.96, facecolor=fill, edgecolor=GRID))
             axes.text(column + 0.5, row + 0.42, f"{count:,}", fontsize=20, weight="bold", **center)
-            axes.text(column + 0.5, row + 0.64, format_percent(share), fontsize=TEXT, **center)
-            axes.text(column + 0.5, row + 0.84, meaning, fontsize=TEXT, **center)
+            axes.text(column + 0.5, row + 0.64, format_percent(share), **center)
+            axes.text(column + 0.5, row + 0.84, meaning, **center)
     told = (
         f"{scores.patients:,} patients; threshold {format_threshold(scores.threshold)}; shares of each label"
     )
-    figure.supxlabel(told, **quiet)
+    figure.supxlabel(told, color=QUIET_INK)
     return figure
 
 
@@ -99,16 +96,16 @@ def roc_curve(
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     _draw_roc(axes, points, marked)
     axes.plot([0, 1], [0, 1], color=QUIET_INK, linewidth=1, linestyle=":", label="chance", zorder=1.8)
-    axes.text(0.2, 0.15, "chance", fontsize=TEXT, color=QUIET_INK)
+    axes.text(0.2, 0.15, "chance", color=QUIET_INK)
     area = scores.estimates["roc_auc"]
     lines = [f"ROC AUC {format_score(area.value, 4)}"]
     if not np.isnan(area.low):
         lines.append(f"95 % interval {format_interval(area, lambda value: format_score(value, 4))}")
-    axes.text(0.98, 0.03, "\n".join(lines), ha="right", va="bottom", fontsize=TEXT, color=INK)
+    axes.text(0.98, 0.03, "\n".join(lines), ha="right", va="bottom")
     furthest = max(max(1 - sensitivity, 1 - specificity) for sensitivity, specificity in marked.values())
     if area.value > 0.95 and furthest < 0.19:
         axes = _corner(axes, points, marked, reach=0.1 if furthest < 0.09 else 0.2)
-    _name_points(axes, marked)
+    _name_points(axes, points, marked)
     return figure
 
 
@@ -133,20 +130,15 @@ def _corner(axes: Axes, points: Sequence[tuple[float, float]], marked: Points, r
     return inset
 
 
-def _name_points(axes: Axes, marked: Points) -> None:
-    """Write the names in a column to the lower right of the points, each with a thin line to its point."""
+def _name_points(axes: Axes, points: Sequence[tuple[float, float]], marked: Points) -> None:
+    """Write the names in a column below the curve, each with a thin line to its point."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     column = max(1 - specificity for _, specificity in marked.values()) + 0.12 * (right - left)
     column = min(column, left + 0.55 * (right - left))
-    wanted = {name: sensitivity - 0.1 * (top - bottom) for name, (sensitivity, _) in marked.items()}
     arrow = {"arrowstyle": "-", "color": QUIET_INK, "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 3}
-    for name, height in spread(wanted, 0.11 * (top - bottom)).items():
-        sensitivity, specificity = marked[name]
-        look: dict[str, Any] = {
-            "va": "center",
-            "fontsize": TEXT,
-            "color": INK,
-            "bbox": GROUND,
-            "arrowprops": arrow,
-        }
+    look: dict[str, Any] = {"va": "center", "bbox": GROUND, "arrowprops": arrow}
+    # The curve rises, so a name that starts below it stays below it.
+    height = float(np.interp(column, *np.transpose(points)))
+    for name, (sensitivity, specificity) in sorted(marked.items(), key=lambda item: -item[1][0]):
+        height = min(sensitivity, height) - 0.11 * (top - bottom)
         axes.annotate(name, (1 - specificity, sensitivity), (column, height), **look)

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from malaria_detect.metrics import PatientCounts
-from malaria_detect.metrics.formatting import format_count, format_percent
+from malaria_detect.metrics.formatting import NO_BREAK, format_count, format_percent
 from malaria_detect.plots.style import (
     CLASS_COLORS,
-    GRID,
+    GROUND,
     INK,
     QUIET_INK,
-    TEXT,
-    WHOLE_PERCENT,
     default_style,
     new_figure,
     note,
@@ -24,7 +23,8 @@ from malaria_detect.plots.style import (
 )
 
 Floats = NDArray[np.float64]
-_TICKS = np.array((0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1))
+# Left out where they would touch the one before.
+_TICKS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 # Area in square points of the dot of the patient with most cells.
 _LARGEST = 160.0
 
@@ -75,13 +75,13 @@ def patient_dots(patients: Sequence[PatientCounts], point: str = "") -> Figure:
         )
     figure = new_figure(1.9 + 1.15 * (len(alarms) + 1))
     upper, lower = figure.subplots(2, 1, height_ratios=(len(alarms), 1))
-    style_axes(upper, "", "false positive rate of each patient")
-    style_axes(lower, "", "sensitivity of each patient")
+    style_axes(upper, "", "false positive rate of each patient", grid="x")
+    style_axes(lower, "", "sensitivity of each patient", grid="x")
     most = max(float(lane.cells.max()) for lane in (*alarms, missed))
-    _draw_strips(upper, alarms, most, mirrored=False)
-    _draw_strips(lower, [missed], most, mirrored=True)
+    _draw_strips(upper, alarms, most)
+    _draw_strips(lower, [missed], most, as_sensitivity=True)
     key = f"area: cells of the patient (at most {most:,.0f}); line: all cells"
-    figure.supxlabel("\n".join(filter(None, (key, point))), x=0.01, ha="left", fontsize=TEXT, color=QUIET_INK)
+    figure.supxlabel("\n".join(filter(None, (key, point))), x=0.01, ha="left", color=QUIET_INK)
     return figure
 
 
@@ -90,33 +90,33 @@ def _lane(kind: str, counts: Sequence[tuple[int, int]]) -> _Lane:
     return _Lane(kind, known[:, 0], known[:, 1])
 
 
-def _draw_strips(axes: Axes, lanes: Sequence[_Lane], most: float, mirrored: bool) -> None:
-    """Draw a strip for each lane; sensitivity is mirrored, because it grows as errors become fewer."""
-
-    def shown(errors: Floats | float) -> Floats | float:
-        return 1 - errors if mirrored else errors
-
-    sign = -1 if mirrored else 1
-    axes.set_xscale(
-        "function",
-        functions=(
-            lambda x: sign * _signed_root(np.asarray(shown(x))),
-            lambda y: shown(np.sign(sign * y) * np.square(y)),
-        ),
-    )
+def _draw_strips(axes: Axes, lanes: Sequence[_Lane], most: float, as_sensitivity: bool = False) -> None:
+    """Draw a strip for each lane by its share of errors; as sensitivity, the axis runs backwards from 100 %."""
+    axes.set_xscale("function", functions=(_signed_root, lambda root: np.sign(root) * np.square(root)))
     worst = max(float((lane.wrong / lane.cells).max()) for lane in lanes)
     reach = max(1.15 * worst, 0.012)
-    axes.set_xlim(*sorted((float(shown(-0.002 * reach)), float(shown(reach)))))
-    axes.set_xticks(np.sort(shown(_TICKS[reach >= _TICKS])))
-    axes.xaxis.set_major_formatter(WHOLE_PERCENT)
-    axes.grid(visible=False)
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
-    axes.set(yticks=[], ylim=(len(lanes) - 0.45, -0.75))
+    axes.set(xlim=(-0.002 * reach, reach), yticks=[], ylim=(len(lanes) - 0.45, -0.75))
+    ticks = [0.0]
+    for tick in _TICKS:
+        if tick <= reach and np.sqrt(tick) - np.sqrt(ticks[-1]) > 0.12 * np.sqrt(reach):
+            ticks.append(tick)
+    axes.set_xticks(ticks)
     axes.spines["left"].set_visible(False)
+
+    def shown(errors: float) -> float:
+        return 1 - errors if as_sensitivity else errors
+
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda errors, _: f"{100 * shown(errors):.0f}{NO_BREAK}%"))
+    pooled = float(sum(lane.wrong.sum() for lane in lanes) / sum(lane.cells.sum() for lane in lanes))
+    axes.axvline(pooled, color=INK, linewidth=1.2, label="pooled", zorder=1)
+    offset, side = ((-4, 4), "right") if as_sensitivity else ((4, 4), "left")
+    note(axes, f"all cells: {format_percent(shown(pooled))}", (pooled, len(lanes) - 0.45), offset, side)
+    if as_sensitivity:
+        axes.invert_xaxis()
     jitter = np.random.default_rng(0)
     for row, lane in enumerate(lanes):
         axes.scatter(
-            shown(lane.wrong / lane.cells),
+            lane.wrong / lane.cells,
             row + jitter.uniform(-0.28, 0.28, len(lane.cells)),
             s=np.maximum(_LARGEST * lane.cells / most, 8),
             color=CLASS_COLORS["Parasitized" if lane.kind == "infected" else "Uninfected"],
@@ -128,21 +128,9 @@ def _draw_strips(axes: Axes, lanes: Sequence[_Lane], most: float, mirrored: bool
         )
         faultless = np.count_nonzero(lane.wrong == 0)
         text = f"{format_count(len(lane.cells), f'{lane.kind} patient')}, {faultless:,} without errors"
-        place = (0.01, "left") if mirrored else (0.99, "right")
-        axes.text(
-            place[0],
-            row - 0.42,
-            text,
-            ha=place[1],
-            transform=axes.get_yaxis_transform(),
-            fontsize=TEXT,
-            color=INK,
-        )
-    pooled = sum(lane.wrong.sum() for lane in lanes) / sum(lane.cells.sum() for lane in lanes)
-    value = float(shown(pooled))
-    axes.axvline(value, color=INK, linewidth=1.2, label="pooled")
-    offset, side = (-4, "right") if mirrored else (4, "left")
-    note(axes, f"all cells: {format_percent(value)}", (value, len(lanes) - 0.45), (offset, 4), side)
+        place, side = (0.01, "left") if as_sensitivity else (0.99, "right")
+        beside = axes.get_yaxis_transform()
+        axes.text(place, row - 0.42, text, ha=side, transform=beside, bbox=GROUND | {"alpha": 1})
 
 
 def _signed_root(errors: Floats) -> Floats:

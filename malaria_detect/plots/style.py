@@ -1,14 +1,16 @@
 """The style of all figures: colours, type, axes, labels and legends."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import textwrap
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import matplotlib.style
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import PercentFormatter
 from scipy.optimize import isotonic_regression
 
@@ -27,8 +29,28 @@ WIDTH = 5.4
 TEXT = 12.0
 
 WHOLE_PERCENT = PercentFormatter(1, decimals=0, symbol="\N{NO-BREAK SPACE}%")
+_LOOK: dict[str, Any] = {
+    "font.size": TEXT,
+    "text.color": INK,
+    "figure.labelsize": TEXT,
+    "axes.labelcolor": INK,
+    "axes.labelsize": TEXT,
+    "axes.titlesize": TEXT,
+    "axes.titlelocation": "left",
+    "axes.edgecolor": QUIET_INK,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.fontsize": TEXT,
+    "legend.facecolor": "white",
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
+    "legend.handlelength": 1.4,
+    "legend.borderpad": 0.2,
+    "legend.borderaxespad": 0.3,
+}
 # Decorates every drawing function, so that the reader's own matplotlib settings do not change a figure.
-default_style = matplotlib.style.context("default")
+default_style = matplotlib.style.context(["default", _LOOK])
 
 
 def new_figure(height: float) -> Figure:
@@ -36,38 +58,21 @@ def new_figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
 
 
-def style_axes(axes: Axes, x_label: str, y_label: str) -> None:
+def style_axes(axes: Axes, x_label: str, y_label: str, grid: Literal["x", "y", "both"] = "y") -> None:
     """Give axes the usual look; the y label is written above the axis, where it needs no turning of the head."""
-    axes.set_xlabel(x_label, fontsize=TEXT, color=INK)
-    axes.set_title(y_label, loc="left", fontsize=TEXT, color=INK)
+    axes.set_xlabel(x_label)
+    axes.set_title(y_label)
+    # Not in the style above: ticks are made when they are drawn, under the reader's settings.
     axes.tick_params(labelsize=TEXT, labelcolor=QUIET_INK, color=GRID)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(QUIET_INK)
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def legend(axes: Axes, place: str, handles: Sequence[Artist] | None = None, **options: Any) -> None:
-    """Explain marks and lines; without handles, all that have a label."""
-    look: dict[str, Any] = {"fontsize": TEXT, "labelcolor": INK, "handlelength": 1.4, "borderpad": 0.2}
-    look |= {
-        "loc": place,
-        "borderaxespad": 0.3,
-        "facecolor": "white",
-        "edgecolor": "none",
-        "framealpha": 0.85,
-        **options,
-    }
-    shown = handles or axes.get_legend_handles_labels()[0]
-    axes.legend(shown, [str(one.get_label()) for one in shown], **look)
+    axes.grid(axis=grid, color=GRID, linewidth=0.8)
 
 
 def note(
     axes: Axes, text: str, point: tuple[float, float], offset: tuple[float, float], side: str = "left"
 ) -> None:
     """Write one line of text beside a point, at an offset in points."""
-    look: dict[str, Any] = {"ha": side, "fontsize": TEXT, "color": INK, "bbox": GROUND}
-    axes.annotate(text, point, offset, textcoords="offset points", annotation_clip=False, **look)
+    look: dict[str, Any] = {"ha": side, "bbox": GROUND, "annotation_clip": False}
+    axes.annotate(text, point, offset, textcoords="offset points", **look)
 
 
 def spread(wanted: Mapping[str, float], apart: float) -> dict[str, float]:
@@ -82,6 +87,19 @@ def spread(wanted: Mapping[str, float], apart: float) -> dict[str, float]:
     steps = apart * np.arange(len(names))
     heights = isotonic_regression(np.array([wanted[name] for name in names]) - steps).x + steps
     return dict(zip(names, heights.tolist(), strict=True))
+
+
+def fold(text: str, width: float) -> str:
+    """A text broken into lines of at most `width` points."""
+    font = FontProperties(size=TEXT)
+    parts = text.split("\n")
+    lines = parts
+    for characters in range(max(map(len, parts)), 1, -1):
+        lines = [line for part in parts for line in textwrap.wrap(part, characters)]
+        widths = [text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines]
+        if max(widths, default=0) <= width:
+            break
+    return "\n".join(lines)
 
 
 def blend(color: str, strength: float) -> tuple[float, ...]:

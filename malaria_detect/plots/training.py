@@ -16,7 +16,6 @@ from malaria_detect.plots.style import (
     GREEN,
     INK,
     QUIET_INK,
-    TEXT,
     default_style,
     new_figure,
     note,
@@ -108,7 +107,7 @@ def _curves(history: Sequence[Epoch], y_label: str, lines: Mapping[str, Sequence
 
 def _mark_sizes(axes: Axes, history: Sequence[Epoch]) -> None:
     """Shade each run of epochs with the same image size, and write the size above it."""
-    look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": TEXT, "color": QUIET_INK}
+    look: dict[str, Any] = {"ha": "center", "va": "top", "color": QUIET_INK}
     for band, (size, run) in enumerate(groupby(history, key=lambda epoch: epoch.size)):
         numbers = [epoch.epoch for epoch in run]
         start, end = numbers[0] - 0.5, numbers[-1] + 0.5

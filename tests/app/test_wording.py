@@ -6,32 +6,18 @@ import pytest
 
 from malaria_detect.app import wording
 from malaria_detect.app.wording import caution, slide_sentences, summary
-from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Refusal
 from malaria_detect.metrics import PatientCounts
-from malaria_detect.metrics.formatting import NO_BREAK, format_percent
-from tests.app.widgets.fakes import made_up_metadata, prediction
+from malaria_detect.metrics.formatting import format_percent
+from malaria_detect.metrics.parasitemia import healthy_reading
+from tests.app.widgets.fakes import METADATA, plain, prediction
+
+POINT = METADATA.point()
 
 
-@pytest.fixture
-def metadata() -> ModelMetadata:
-    return made_up_metadata()
-
-
-@pytest.fixture
-def point(metadata: ModelMetadata) -> OperatingPoint:
-    return metadata.point()
-
-
-def answers(
-    metadata: ModelMetadata, parasitized: int, uninfected: int, refused: int = 0
-) -> list[Prediction | Refusal]:
-    called = [prediction(0.99, metadata)] * parasitized
-    return [*called, *[prediction(0.01, metadata)] * uninfected, *[Refusal("The file is empty.")] * refused]
-
-
-def plain(text: str) -> str:
-    return text.replace(NO_BREAK, " ")
+def answers(parasitized: int, uninfected: int, refused: int = 0) -> list[Prediction | Refusal]:
+    called = [prediction(0.99, METADATA)] * parasitized
+    return [*called, *[prediction(0.01, METADATA)] * uninfected, *[Refusal("The file is empty.")] * refused]
 
 
 @pytest.mark.parametrize(
@@ -46,64 +32,59 @@ def plain(text: str) -> str:
     ],
 )
 def test_summary_counts_cells_and_refusals(
-    parasitized: int, uninfected: int, bad: int, sentence: str, metadata: ModelMetadata
+    parasitized: int, uninfected: int, bad: int, sentence: str
 ) -> None:
-    assert summary(answers(metadata, parasitized, uninfected, bad)) == sentence
+    assert summary(answers(parasitized, uninfected, bad)) == sentence
 
 
-def test_caution_tells_what_was_counted_at_the_operating_point(point: OperatingPoint) -> None:
-    counted = replace(point.test, true_positive=3, false_negative=1, false_positive=1, true_negative=4)
-    text = plain(caution(replace(point, test=counted)))
+def test_caution_tells_what_was_counted_at_the_operating_point() -> None:
+    counted = replace(POINT.test, true_positive=3, false_negative=1, false_positive=1, true_negative=4)
+    text = plain(caution(replace(POINT, test=counted)))
     assert "“balanced”" in text
     assert "missed 1 of 4 parasitized cells (25.0 %)" in text
     assert "called 1 of 5 uninfected cells parasitized (20.0 %)" in text
 
 
-def test_a_slide_is_told_called_corrected_healthy_and_limit(
-    metadata: ModelMetadata, point: OperatingPoint
-) -> None:
-    called, corrected, healthy, limit, basis = map(plain, slide_sentences(answers(metadata, 3, 37, 5), point))
+def test_a_slide_is_told_called_corrected_healthy_and_limit() -> None:
+    called, corrected, healthy, limit, basis = map(plain, slide_sentences(answers(3, 37, 5), POINT))
     assert called == "3 of 40 cells were called parasitized: 7.5 %."
-    estimate = wording.correction(3, 40, point.patients)
+    estimate = wording.correction(3, 40, POINT.patients)
     assert estimate is not None
     assert (
         f": {plain(format_percent(estimate.estimate))} ({plain(format_percent(estimate.low))} to "
         in corrected
     )
-    assert "about 1.1 % (" in healthy
+    assert plain(f"about {format_percent(healthy_reading(POINT.patients).value)} (") in healthy
     assert limit.startswith("With 40 cells, the lowest parasitemia distinguishable from zero")
     assert "Only 40 cells were checked" in basis
+    *_, basis = slide_sentences(answers(3, 497), POINT)
+    assert "Only" not in basis
 
 
-def test_enough_cells_are_not_called_few(metadata: ModelMetadata, point: OperatingPoint) -> None:
-    *_, basis = slide_sentences(answers(metadata, 3, 497), point)
-    assert "few" not in basis
+def test_nothing_is_said_of_a_slide_without_a_cell() -> None:
+    assert slide_sentences(answers(0, 0, 2), POINT) == []
 
 
-def test_nothing_is_said_of_a_slide_without_a_cell(metadata: ModelMetadata, point: OperatingPoint) -> None:
-    assert slide_sentences(answers(metadata, 0, 0, 2), point) == []
-
-
-def test_no_limit_and_no_correction_are_said_so(metadata: ModelMetadata, point: OperatingPoint) -> None:
+def test_no_limit_and_no_correction_are_said_so() -> None:
     # As many uninfected cells are called as parasitized ones: such calls say nothing.
     useless = tuple(PatientCounts(name, 10, 10, 3, 3) for name in "AB")
-    point = replace(point, patients=useless)
-    _, corrected, _, limit, _ = slide_sentences(answers(metadata, 1, 1), point)
+    point = replace(POINT, patients=useless)
+    _, corrected, _, limit, _ = slide_sentences(answers(1, 1), point)
     assert "cannot be corrected" in corrected
     assert "no parasitemia can be distinguished from zero" in limit
 
 
-def test_an_interval_that_nobody_knows_is_left_out(metadata: ModelMetadata, point: OperatingPoint) -> None:
-    alone = replace(point, patients=(PatientCounts("A", 100, 100, 97, 2),))
-    said = plain(" ".join(slide_sentences(answers(metadata, 3, 37), alone)))
+def test_an_interval_that_nobody_knows_is_left_out() -> None:
+    alone = replace(POINT, patients=(PatientCounts("A", 100, 100, 97, 2),))
+    said = plain(" ".join(slide_sentences(answers(3, 37), alone)))
     assert "about 2.0 % of the cells would be called parasitized" in said
     assert "nan" not in said
 
 
-def test_words_of_a_diagnosis_are_never_said(metadata: ModelMetadata) -> None:
+def test_words_of_a_diagnosis_are_never_said() -> None:
     said = []
-    for point in metadata.operating_points:
-        answers = [prediction(probability, metadata, point) for probability in (0.01, 0.99)]
+    for point in METADATA.operating_points:
+        answers = [prediction(probability, METADATA, point) for probability in (0.01, 0.99)]
         said += [caution(point), *slide_sentences(answers, point)]
     for word in ("positive", "negative", "healthy", "diagnos", "infected person", "sick"):
         assert word not in " ".join(said).lower()

@@ -1,8 +1,10 @@
 """Made-up numbers, one figure of each function drawn from them, and how tests look into a figure."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
+from math import nan
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,13 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from malaria_detect import plots
-from malaria_detect.designs.comparison import Row, Trained
-from malaria_detect.inference.metadata import Epoch, StartWeights
+from malaria_detect.designs.comparison import Row
+from malaria_detect.inference.metadata import Epoch
 from malaria_detect.metrics import Estimate, PatientCounts, ReliabilityBin, Scores
 from malaria_detect.metrics.parasitemia import DetectionLimit
-from malaria_detect.training.reported import Reported
-
-VERMILLION, BLUE, GREEN = "#d55e00", "#0072b2", "#009e73"
+from tests.tools.records import made_up_comparison
 
 CURVE = ((0.0, 0.0), (0.0, 0.8), (0.02, 0.96), (0.2, 1.0), (1.0, 1.0))
 # Sensitivity and specificity.
@@ -25,14 +25,7 @@ POINTS = {"screening": (0.974, 0.979), "balanced": (0.974, 0.9788), "counting": 
 
 def some_scores(area: float = 0.99, low: float = 0.98) -> Scores:
     return Scores(
-        cells=2500,
-        patients=24,
-        parasitized=1500,
-        threshold=0.5,
-        true_positive=1440,
-        false_negative=60,
-        false_positive=20,
-        true_negative=980,
+        *(2500, 24, 1500, 0.5, 1440, 60, 20, 980),
         estimates={
             "accuracy": Estimate(0.968, 0.95, 0.98, 2420, 2500),
             "sensitivity": Estimate(0.96, 0.94, 0.97, 1440, 1500),
@@ -46,19 +39,8 @@ def some_scores(area: float = 0.99, low: float = 0.98) -> Scores:
 
 def some_history(sizes: Sequence[int] = (96, 96, 96, 160, 160, 224)) -> list[Epoch]:
     return [
-        Epoch(
-            epoch=number,
-            size=size,
-            train_loss=0.5 / number + 0.1,
-            valid_loss=0.4 / number,
-            accuracy=1 - 0.1 / number,
-            precision=0.95,
-            recall=0.94,
-            f1=0.945,
-            roc_auc=1 - 0.03 / number,
-            seconds=90.0,
-        )
-        for number, size in enumerate(sizes, start=1)
+        Epoch(n, size, 0.5 / n + 0.1, 0.4 / n, 1 - 0.1 / n, 0.95, 0.94, 0.945, 1 - 0.03 / n, 90.0)
+        for n, size in enumerate(sizes, start=1)
     ]
 
 
@@ -92,37 +74,16 @@ def four_scores(value: float, half: float = 0.01) -> dict[str, Estimate]:
 
 def some_rows() -> list[plots.ComparedScore]:
     return [
-        plots.ComparedScore("A published network, random", "random", 0.976),
-        plots.ComparedScore("A published network with a long name", "grouped", 0.945),
-        plots.ComparedScore("this project", "grouped", 0.971, 0.962, 0.978, ours=True),
+        plots.ComparedScore("A published network, random", "random", Estimate(0.976, nan, nan)),
+        plots.ComparedScore("A published network with a long name", "grouped", Estimate(0.945, nan, nan)),
+        plots.ComparedScore("this project", "grouped", Estimate(0.971, 0.962, 0.978), ours=True),
     ]
 
 
 def some_designs() -> list[Row]:
-    """Ours, three others of which one has a long name and one prints nothing, and one that was not run."""
-    start = StartWeights("none", "", "", 0, 0, ())
-
-    def trained(area: float) -> Trained:
-        return Trained(some_scores(area, area - 0.01), {}, 10, 10, 1.0, 1.0, 64, "2026-01-31", {}, start, ())
-
-    def printed(**scores: float) -> Reported:
-        return Reported("random", scores, "", "")
-
-    return [
-        Row("resnet34", "", "", "", None, trained(0.99), ""),
-        Row("keras-cnn-128", "", "", "", printed(accuracy=0.9598), trained(0.98), ""),
-        Row("feature-fusion-resnet50v2-mobilenetv2", "", "", "", printed(roc_auc=0.97), trained(0.95), ""),
-        Row("small-cnn-64", "", "", "", None, trained(0.93), ""),
-        Row(
-            "vgg16-frozen",
-            "",
-            "",
-            "",
-            printed(accuracy=0.99),
-            None,
-            "Its weights could not be had, and no file.",
-        ),
-    ]
+    """Ours, two others of which one has a long name, and one that was not run."""
+    ours, published, other, not_run = made_up_comparison().rows
+    return [ours, replace(published, network="feature-fusion-resnet50v2-mobilenetv2"), other, not_run]
 
 
 def some_limits() -> dict[str, list[DetectionLimit]]:
@@ -167,7 +128,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "patient_leakage": lambda: plots.patient_leakage(four_scores(0.97), four_scores(0.98), four_scores(0.01)),
     "score_comparison": lambda: plots.score_comparison(some_rows()),
     "design_comparison": lambda: plots.design_comparison(some_designs()),
-    "apparent_parasitemia": lambda: plots.apparent_parasitemia(POINTS),
+    "parasitemia_curves": lambda: plots.parasitemia_curves(POINTS),
     "detection_limits": lambda: plots.detection_limits(some_limits()),
     "loss_curves": lambda: plots.loss_curves(some_history()),
     "accuracy_curves": lambda: plots.accuracy_curves(some_history()),
@@ -185,6 +146,16 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "patient_colours": lambda: plots.patient_colours(
         {"infected": some_colours(30), "healthy": some_colours(5)}
+    ),
+    "coinciding points": lambda: plots.roc_curve(some_scores(), CURVE, dict.fromkeys(POINTS, (0.95, 0.96))),
+    "losses that end together": lambda: plots.loss_curves(
+        [replace(epoch, train_loss=epoch.valid_loss) for epoch in some_history()]
+    ),
+    "well calibrated": lambda: plots.reliability_diagram(
+        some_bins([1e-9, 0.5, 1 - 1e-9]), some_bins([1e-5, 0.4, 1 - 1e-5])
+    ),
+    "a limit that is not known": lambda: plots.detection_limits(
+        {"screening": [DetectionLimit(500, 0.5, nan)]}
     ),
     "activation_grid": lambda: plots.activation_grid(np.random.default_rng(3).random((40, 7, 7))),
     "class_images": lambda: plots.class_images(*some_class_images()),
@@ -218,9 +189,12 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in written(figure)]
 
 
-def line(axes: Axes, name: str) -> tuple[list[float], list[float]]:
-    (found,) = (line for line in axes.lines if line.get_label() == name)
-    return np.asarray(found.get_xdata()).tolist(), np.asarray(found.get_ydata()).tolist()
+def points(axes: Axes, name: str) -> np.ndarray:
+    """Data of the line or of the dots with this label, (points, 2)."""
+    lines = [np.asarray(line.get_xydata()) for line in axes.lines if line.get_label() == name]
+    dots = [np.asarray(one.get_offsets()) for one in axes.collections if one.get_label() == name]
+    (found,) = lines + dots
+    return found
 
 
 def contrast(one: Sequence[float], other: Sequence[float]) -> float:

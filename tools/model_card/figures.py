@@ -1,12 +1,13 @@
 """Figures of the pages, as SVG files."""
 
 from collections.abc import Sequence
+from math import nan
 
 from matplotlib.figure import Figure
 
 from malaria_detect import plots
 from malaria_detect.inference.metadata import OperatingPoint
-from malaria_detect.metrics import formatting
+from malaria_detect.metrics import Estimate, formatting
 from tools.model_card.facts import SlideReading
 from tools.model_card.results import Results
 
@@ -42,7 +43,7 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
         "reports/leakage.svg": plots.patient_leakage(
             grouped.scores.estimates, evaluation.random.scores.estimates, evaluation.leakage
         ),
-        "reports/apparent-parasitemia.svg": plots.apparent_parasitemia(rates),
+        "reports/apparent-parasitemia.svg": plots.parasitemia_curves(rates),
         "reports/detection-limits.svg": plots.detection_limits(
             {reading.name: reading.limits for reading in readings}
         ),
@@ -59,16 +60,15 @@ def _compared(results: Results) -> list[plots.ComparedScore]:
         ("cross-validation", "grouped", results.evaluation.grouped.scores),
         ("random split", "random", results.evaluation.random.scores),
     )
-    rows = []
-    for name, protocol, scores in ours:
-        accuracy = scores.estimates["accuracy"]
-        rows.append(
-            plots.ComparedScore(name, protocol, accuracy.value, accuracy.low, accuracy.high, ours=True)
-        )
+    rows = [
+        plots.ComparedScore(name, protocol, scores.estimates["accuracy"], ours=True)
+        for name, protocol, scores in ours
+    ]
     for work in results.published.on_these_cells:
         if "accuracy" in work.scores:
             protocol = "grouped" if work.patients_apart else "random"
-            rows.append(plots.ComparedScore(work.work, protocol, work.scores["accuracy"]))
+            published = Estimate(work.scores["accuracy"], nan, nan)
+            rows.append(plots.ComparedScore(work.work, protocol, published))
     return rows
 
 

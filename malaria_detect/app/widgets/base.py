@@ -1,18 +1,20 @@
 """Building blocks of the page: a styled widget, a column of widgets, and text written when it is needed."""
 
 from collections.abc import Callable, Sequence
-from html import escape
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
-from matplotlib.figure import Figure
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from malaria_detect.metrics import formatting
 from malaria_detect.plots import as_img
 
 STYLE = Path(__file__).parent / "style"
 SCRIPTS = Path(__file__).parent / "scripts"
+TEXTS = Path(__file__).parent / "texts"
 
 
 def script(*names: str) -> str:
@@ -25,51 +27,25 @@ def as_references(parts: Sequence[anywidget.AnyWidget], _: object) -> list[str]:
     return [f"anywidget:{part.model_id}" for part in parts]
 
 
-def figures(*drawn: tuple[str, Figure, str]) -> str:
-    """Figures as HTML, each with its title above and a caption below that says how to read it.
-
-    Parameters
-    ----------
-    drawn : (str, Figure, str)
-        Title, figure and caption.
-    """
-    shown = "".join(
-        f"<figure class='md-figure'><h3>{escape(title)}</h3>{as_img(drawing, f'{title}. {caption}')}"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for title, drawing, caption in drawn
+@cache
+def _templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(TEXTS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return f"<div class='md-figures'>{shown}</div>"
-
-
-def table(caption: str, head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """A table as HTML; on narrow pages each row becomes a block, in which the column names label the cells.
-
-    Parameters
-    ----------
-    caption : str
-        For screen readers.
-    head : sequence of str
-        Column names; the last one may be empty, for a column of prose without a label.
-    rows : sequence of (str, sequence of str)
-        Name of the row and its cells, as HTML.
-    """
-    # Explicit roles: laid out as blocks, a table would lose its meaning for screen readers.
-    body = "".join(
-        f"<tr role='row'><th scope='row' role='rowheader'>{name}</th>"
-        + "".join(
-            f"<td role='cell' data-name='{escape(column, quote=True)}'>{cell}</td>"
-            if column
-            else f"<td role='cell' class='md-reading'>{cell}</td>"
-            for column, cell in zip(head[1:], cells, strict=True)
-        )
-        + "</tr>"
-        for name, cells in rows
+    templates.globals.update(
+        {name: one for name, one in vars(formatting).items() if name.startswith("format_")}
     )
-    heads = "".join(f"<th scope='col'>{escape(column)}</th>" for column in head)
-    return (
-        f"<table class='md-table' role='table'><caption class='md-hidden'>{escape(caption)}</caption>"
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-    )
+    templates.globals.update(format_four=partial(formatting.format_score, decimals=4), as_img=as_img)
+    return templates
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of the folder ``texts`` as HTML; values are escaped, and ``format_`` functions are at hand."""
+    return _templates().get_template(template).render(values)
 
 
 class Part(anywidget.AnyWidget):

@@ -1,28 +1,30 @@
-"""What the widgets' own tests share: a model that answers at once, and an ear for what the browser is told."""
+"""What the tests of widgets share: a model that answers at once, and what the browser is sent."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from ipywidgets import Widget
 
-from malaria_detect.inference.metadata import ModelMetadata
-from tests.app.widgets.fakes import BrightnessDetector, made_up_metadata
+from tests.app.widgets.fakes import METADATA, BrightnessDetector, Messages
 
 
 @pytest.fixture
-def metadata() -> ModelMetadata:
-    return made_up_metadata()
+def receiver() -> Mock:
+    """Takes uploads; with another return value it refuses them."""
+    return Mock(return_value=None)
 
 
 @pytest.fixture
-def detector(metadata: ModelMetadata) -> BrightnessDetector:
-    return BrightnessDetector(metadata)
+def detector() -> Any:
+    """A BrightnessDetector, in place of a Detector."""
+    return BrightnessDetector(METADATA)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def told(monkeypatch: pytest.MonkeyPatch) -> Messages:
     """All messages that any widget sends to the browser, in their order; pictures under "buffers"."""
-    messages: list[dict[str, Any]] = []
+    messages: Messages = []
 
     def send(_: Widget, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
         messages.append(content | ({"buffers": buffers} if buffers else {}))

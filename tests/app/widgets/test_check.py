@@ -4,201 +4,152 @@ import asyncio
 import logging
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from PIL import Image
 
-from malaria_detect.app.widgets import OperatingPointChoice, check
+from malaria_detect.app.widgets import check
 from malaria_detect.app.widgets.check import MAX_KEPT, CheckCells
 from malaria_detect.app.widgets.upload import MAX_IMAGES, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE
-from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.inference.prediction import Prediction
-from tests.app.widgets.fakes import BrightnessDetector, grey_png
-
-
-@pytest.fixture(autouse=True)
-def no_cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(CELLS_VARIABLE, str(tmp_path / "nowhere"))
+from malaria_detect.inference.detector import Detector
+from tests.app.widgets.fakes import METADATA, BrightnessDetector, Messages, grey_png, hear
 
 
 @pytest.fixture
-def view(detector: BrightnessDetector) -> CheckCells:
-    return CheckCells(detector)  # type: ignore[arg-type]  # quacks like a Detector
+def view(detector: Detector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CheckCells:
+    monkeypatch.setenv(CELLS_VARIABLE, str(tmp_path / "nowhere"))
+    return CheckCells(detector)
 
 
-def greys(number: int) -> list[UploadedFile]:
-    return [UploadedFile(f"{index}.png", grey_png(index)) for index in range(number)]
+def greys(number: int, grey: int = 9, name: str = "") -> list[UploadedFile]:
+    return [UploadedFile(name or f"{index}.png", grey_png(grey)) for index in range(number)]
 
 
 def names(view: CheckCells) -> list[str]:
     return [result.name for result in view.cards.results]
 
 
-def test_every_upload_gets_its_card_in_order(view: CheckCells) -> None:
-    view.upload.take(greys(MAX_IMAGES))
-    assert names(view) == [f"{index}.png" for index in range(MAX_IMAGES)]
+async def all_done(view: CheckCells) -> None:
+    """Let the view's own task end, and what depends on its end."""
+    assert view._task is not None
+    await asyncio.wait([view._task])
+    await asyncio.sleep(0)
 
 
-def test_each_card_comes_as_soon_as_its_picture_is_checked(
-    view: CheckCells, told: list[dict[str, Any]]
+async def first_card(view: CheckCells) -> None:
+    while not view.cards.results:
+        await asyncio.sleep(0)
+
+
+def test_each_card_comes_as_soon_as_its_image_is_checked_and_in_order(
+    view: CheckCells, told: Messages
 ) -> None:
     view.upload.take(greys(2))
     assert [(one["type"], one.get("done")) for one in told] == [
         *(("state", 0), ("card", None), ("state", 1), ("card", None), ("state", 2)),
         ("taken", None),
     ]
+    view.upload.take(greys(1))
+    assert names(view) == ["0.png", "1.png", "0.png"]
 
 
-def test_the_same_name_twice_is_two_pictures(view: CheckCells) -> None:
-    view.upload.take([UploadedFile("a.png", grey_png(0)), UploadedFile("a.png", grey_png(255))])
-    view.upload.take([UploadedFile("a.png", grey_png(0))])
-    assert names(view) == ["a.png"] * 3
-
-
-def test_a_second_upload_while_the_first_is_checked_waits_its_turn(view: CheckCells) -> None:
+def test_a_second_upload_waits_its_turn_and_a_third_is_refused(view: CheckCells, told: Messages) -> None:
     async def visit() -> None:
-        view.upload.take(greys(2))
-        view.upload.take([UploadedFile("late.png", grey_png(9))])
-        assert names(view) == []  # the kernel has not been kept from hearing the second
-        await all_done(view)
-
-    asyncio.run(visit())
-    assert names(view) == ["0.png", "1.png", "late.png"]
-
-
-def test_no_more_than_one_full_upload_waits(view: CheckCells, told: list[dict[str, Any]]) -> None:
-    async def visit() -> None:
-        view.upload.take(greys(MAX_IMAGES))
-        view.upload.take(greys(1))
+        view.upload.take(greys(MAX_IMAGES - 1))
+        view.upload.take(greys(1, name="late.png"))
+        assert names(view) == []  # the kernel could hear the second
+        view.upload.take(greys(1, name="refused.png"))
         assert told[-1]["type"] == "refused"
-        assert "still being checked" in told[-1]["message"]
         await all_done(view)
 
     asyncio.run(visit())
-    assert len(view.cards.results) == MAX_IMAGES
+    assert names(view) == [f"{index}.png" for index in range(MAX_IMAGES - 1)] + ["late.png"]
 
 
-def test_no_visitor_fills_the_memory(view: CheckCells) -> None:
-    for _ in range(MAX_KEPT // MAX_IMAGES):
-        view.upload.take(greys(MAX_IMAGES))
-    assert len(names(view)) == MAX_KEPT
-    assert "keeps at most 300 images" in (view._receive(greys(1)) or "")
-    assert len(names(view)) == MAX_KEPT
-
-
-def test_the_files_that_are_kept_are_limited_in_size_until_they_are_cleared(
-    view: CheckCells, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    size = len(grey_png(1))
-    monkeypatch.setattr(check, "MAX_KEPT_BYTES", 2 * size)
-    view.upload.take([UploadedFile("a.png", grey_png(1)), UploadedFile("b.png", grey_png(1))])
-    assert view._receive([UploadedFile("c.png", grey_png(1))]) is not None
+def test_no_visitor_fills_the_memory(view: CheckCells, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "MAX_KEPT_BYTES", 2 * len(grey_png(9)))
+    view.upload.take(greys(2))
+    assert view._receive(greys(1)) is not None
     view.cards.clear()
-    assert view._receive([UploadedFile("c.png", grey_png(1))]) is None
+    assert view._receive(greys(1)) is None
+    monkeypatch.undo()
+    view.cards.results *= MAX_KEPT
+    assert str(MAX_KEPT) in (view._receive(greys(1)) or "")
+    assert len(names(view)) == MAX_KEPT
 
 
-def test_clear_stops_the_work_and_the_next_upload_starts_anew(view: CheckCells) -> None:
+def test_clear_stops_the_work_and_the_next_upload_starts_again(view: CheckCells) -> None:
     async def visit() -> None:
         view.upload.take(greys(MAX_IMAGES))
-        while not view.cards.results:
-            await asyncio.sleep(0)
+        await first_card(view)
         view.cards.clear()
         await all_done(view)
         assert view.cards.results == []
-        view.upload.take([UploadedFile("new.png", grey_png(3))])
+        view.upload.take(greys(1, name="new.png"))
         await all_done(view)
 
     asyncio.run(visit())
     assert names(view) == ["new.png"]
 
 
-def test_a_failure_is_told_in_a_sentence_and_logged_and_the_view_works_on(
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [(MemoryError("no room"), "server's log"), (MalariaDetectError("No answer."), "No answer.")],
+)
+def test_a_failure_is_shown_and_logged_and_the_next_upload_is_checked(
+    error: Exception,
+    shown: str,
     view: CheckCells,
     detector: BrightnessDetector,
-    told: list[dict[str, Any]],
+    told: Messages,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(_: Image.Image) -> Prediction:
-        raise MemoryError("no room")
-
     monkeypatch.setattr(view.log, "propagate", True)
 
     async def visit() -> None:
         with monkeypatch.context() as broken:
-            broken.setattr(detector, "predict", fail)
-            view.upload.take(greys(1))
+            broken.setattr(detector, "predict", Mock(side_effect=error))
+            view.upload.take(greys(2))
             await all_done(view)
-        assert told[-1]["problem"].startswith("Not all images could be checked")
+        assert shown in told[-1]["problem"]
         assert told[-1]["done"] == told[-1]["total"]
-        view.upload.take(greys(1))
+        view.upload.take(greys(1, name="next.png"))
         await all_done(view)
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(visit())
-    assert "no room" in caplog.text
-    assert names(view) == ["0.png"]
+    assert str(error) in caplog.text
+    assert names(view) == ["next.png"]
     assert told[-1]["problem"] == ""
 
 
 def test_outside_a_kernel_a_failure_is_raised_and_the_next_upload_is_checked(
-    view: CheckCells, detector: BrightnessDetector, monkeypatch: pytest.MonkeyPatch
+    view: CheckCells, detector: BrightnessDetector
 ) -> None:
-    def fail(_: object) -> None:
-        raise MalariaDetectError("No answer.")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(detector, "predict", fail)
-        with pytest.raises(MalariaDetectError, match="No answer"):
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(detector, "predict", Mock(side_effect=MalariaDetectError("No answer.")))
+        with pytest.raises(MalariaDetectError):
             view.upload.take(greys(2))
-    view.upload.take([UploadedFile("next.png", grey_png(9))])
+    view.upload.take(greys(1, name="next.png"))
     assert names(view) == ["next.png"]
 
 
-def test_the_operating_point_decides_anew_without_asking_the_network(
-    view: CheckCells, detector: BrightnessDetector, told: list[dict[str, Any]]
+def test_the_chosen_operating_point_decides_without_asking_the_network_again(
+    view: CheckCells, detector: Any
 ) -> None:
-    view.upload.take(
-        [UploadedFile("a.png", grey_png(77)), UploadedFile("b.png", grey_png(255))]
-    )  # 0.30 and 1
-    for point, kinds in {
-        "screening": ["parasitized", "parasitized"],
-        "counting": ["uninfected", "parasitized"],
-    }.items():
-        told.clear()
-        view.choice._handle_custom_msg({"type": "choose", "name": point}, [])
-        decided, state, answer = told
-        assert [one["kind"] for one in decided["cards"]] == kinds
-        assert f"“{point}”" in state["caution"]
-        assert answer == {"type": "chosen"}
-    assert detector.asked == 2
-
-
-def test_pictures_that_are_checked_while_the_operating_point_changes_follow_it(view: CheckCells) -> None:
     async def visit() -> None:
-        view.upload.take([UploadedFile(f"{index}.png", grey_png(77)) for index in range(4)])
-        while not view.cards.results:
-            await asyncio.sleep(0)
+        view.upload.take(greys(4, grey=77))  # a probability of 0.30
+        await first_card(view)
         view.choice.chosen = "screening"
         await all_done(view)
 
     asyncio.run(visit())
-    assert [result.answer.decision for result in view.cards.results] == ["Parasitized"] * 4  # type: ignore[union-attr]
-
-
-def test_the_view_begins_at_the_chosen_operating_point(
-    detector: BrightnessDetector, metadata: ModelMetadata
-) -> None:
-    choice = OperatingPointChoice(metadata)
-    choice.chosen = "counting"
-    view = CheckCells(detector, choice)  # type: ignore[arg-type]  # quacks like a Detector
-    assert view.cards.point.name == "counting"
-
-
-async def all_done(view: CheckCells) -> None:
-    """Let the view's own task end, and what hangs on its end."""
-    assert view._task is not None
-    await asyncio.wait([view._task])
-    await asyncio.sleep(0)
+    for point, decision in (("screening", "Parasitized"), ("counting", "Uninfected")):
+        hear(view.choice, type="choose", name=point)
+        assert view.cards.point == METADATA.point(point)
+        assert [one.answer.decision for one in view.cards.results] == [decision] * 4  # type: ignore[union-attr]
+    assert detector.asked == 4
+    assert CheckCells(detector, view.choice).cards.point.name == "counting"

@@ -1,8 +1,10 @@
-"""Explanations on the cards: asked for one at a time, of the decision that stands, and never shown where unreliable."""
+"""Explanations on the cards: one at a time, of the current decision, and never shown if unreliable."""
 
+import asyncio
 import io
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,158 +16,111 @@ from malaria_detect.app.widgets.explanation import ResultExplainer, Shown, expla
 from malaria_detect.app.widgets.results import Result
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.explain import Explanation
-from malaria_detect.explain.explainer import Finding
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Refusal
-from tests.app.widgets.fakes import BrightnessDetector, grey_png, prediction
+from tests.app.widgets.fakes import METADATA, Messages, grey_png, hear, of_type, prediction
 
 
-def ask(cards: CellCards, number: object) -> None:
-    cards._handle_custom_msg({"type": "explain", "id": number}, [])
-
-
-def explained(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [message for message in told if message["type"] == "explained"]
+def explain(result: Result) -> Shown:
+    return Shown(f"Of {result.name}.", b"" if result.name == "b.png" else b"\x89PNG layer")
 
 
 @pytest.fixture
-def cards(metadata: ModelMetadata) -> CellCards:
-    """Two results, explained as their names say; "b.png" has no reliable explanation."""
-
-    def explain(result: Result) -> Shown:
-        return Shown(f"Of {result.name}.", b"" if result.name == "b.png" else b"\x89PNG layer")
-
-    cards = CellCards(metadata, explain=explain)
+def cards() -> CellCards:
+    """Two results; "b.png" has no reliable explanation."""
+    cards = CellCards(METADATA, explain=explain)
     for name in ("a.png", "b.png"):
-        cards.add(Result(name, prediction(0.6, metadata), grey_png(150)))
+        cards.add(Result(name, prediction(0.6, METADATA), grey_png(150)))
     return cards
 
 
-def test_only_the_card_that_was_asked_for_is_explained(
-    cards: CellCards, told: list[dict[str, Any]], metadata: ModelMetadata
+def test_a_card_is_explained_at_its_operating_point_when_it_is_asked_for(
+    cards: CellCards, told: Messages
 ) -> None:
-    ask(cards, 0)
-    (message,) = explained(told)
-    assert message == {
-        "type": "explained",
-        "id": 0,
-        "point": metadata.point().name,
-        "sentence": "Of a.png.",
-        "buffers": [b"\x89PNG layer"],
-    }
-
-
-def test_without_a_reliable_explanation_there_is_a_sentence_and_no_picture(
-    cards: CellCards, told: list[dict[str, Any]]
-) -> None:
-    ask(cards, 1)
-    (message,) = explained(told)
-    assert message["sentence"] == "Of b.png."
-    assert "buffers" not in message
-
-
-def test_an_explanation_is_of_the_decision_at_the_operating_point(
-    cards: CellCards, told: list[dict[str, Any]], metadata: ModelMetadata
-) -> None:
-    cards.decide(metadata.point("counting"))
-    ask(cards, 0)
-    assert explained(told)[0]["point"] == "counting"
+    hear(cards, type="explain", id=0)
+    cards.decide(METADATA.point("counting"))
+    hear(cards, type="explain", id=1)
+    reliable, unreliable = of_type(told, "explained")
+    assert (reliable["id"], reliable["point"], reliable["sentence"]) == (0, "balanced", "Of a.png.")
+    assert reliable["buffers"] == [b"\x89PNG layer"]
+    assert (unreliable["id"], unreliable["point"], unreliable["sentence"]) == (1, "counting", "Of b.png.")
+    assert "buffers" not in unreliable
 
 
 @pytest.mark.parametrize("number", [2, -1, None, "0", 0.0])
-def test_a_card_that_is_not_there_is_not_explained(
-    cards: CellCards, told: list[dict[str, Any]], number: object
+def test_a_card_that_does_not_exist_is_not_explained(
+    cards: CellCards, told: Messages, number: object
 ) -> None:
-    ask(cards, number)
-    assert explained(told) == []
+    hear(cards, type="explain", id=number)
+    assert of_type(told, "explained") == []
 
 
-def test_a_card_that_was_cleared_meanwhile_is_not_explained(
-    cards: CellCards, told: list[dict[str, Any]], metadata: ModelMetadata
-) -> None:
+def test_a_card_that_was_cleared_meanwhile_is_not_explained(cards: CellCards, told: Messages) -> None:
     cards.clear()
-    cards.add(Result("c.png", prediction(0.6, metadata), grey_png(150)))
-    ask(cards, 0)
-    assert explained(told) == []
-    ask(cards, 2)
-    assert explained(told)[0]["sentence"] == "Of c.png."
+    cards.add(Result("c.png", prediction(0.6, METADATA), grey_png(150)))
+    hear(cards, type="explain", id=0)
+    assert of_type(told, "explained") == []
+    hear(cards, type="explain", id=2)
+    assert of_type(told, "explained")[0]["sentence"] == "Of c.png."
 
 
-def test_cards_without_a_model_have_no_button(metadata: ModelMetadata, cards: CellCards) -> None:
+def test_an_explanation_in_a_thread_is_of_the_operating_point_at_which_it_was_asked_for(
+    told: Messages,
+) -> None:
+    async def visit() -> None:
+        cards = CellCards(METADATA, explain=explain, in_threads=True)
+        cards.add(Result("a.png", prediction(0.6, METADATA), b""))
+        hear(cards, type="explain", id=0)
+        await asyncio.wait(cards._explaining)
+        await asyncio.sleep(0)
+        assert cards._explaining == set()
+
+    asyncio.run(visit())
+    assert of_type(told, "explained")[0]["sentence"] == "Of a.png."
+
+
+def test_cards_without_a_model_have_no_button(cards: CellCards) -> None:
     assert cards.explains
-    assert not CellCards(metadata).explains
+    assert not CellCards(METADATA).explains
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], list[str]]:
-    """Stands in for the explainer; returns what it was asked for."""
-
-    def stand_in(reliable: bool) -> list[str]:
-        asked: list[str] = []
-
-        class Fake:
-            def __init__(self, _: Detector) -> None:
-                asked.append("copied the network")
-
-            def explain(self, picture: bytes, answer: object) -> Explanation:
-                with Image.open(io.BytesIO(picture)) as image:
-                    marked = np.zeros(image.size[::-1], dtype=bool)
-                asked.append("explained")
-                marked[10:20, 10:20] = True
-                finding: Finding = "reliable" if reliable else "not_confirmed"
-                return Explanation("Parasitized", finding, marked.astype(np.float32), marked)
-
-        monkeypatch.setattr(explanation, "Explainer", Fake)
-        return asked
-
-    return stand_in
+def explainer(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Stands in for the class Explainer, and marks a square of 10 px."""
+    marked = np.zeros((60, 60), dtype=bool)
+    marked[10:20, 10:20] = True
+    explainer = Mock()
+    found = Explanation("Parasitized", "reliable", marked.astype(np.float32), marked)
+    explainer.return_value.explain.return_value = found
+    monkeypatch.setattr(explanation, "Explainer", explainer)
+    return explainer
 
 
-def test_the_network_is_copied_at_the_first_question_only(
-    looked: Callable[[bool], list[str]], detector: Detector, metadata: ModelMetadata
-) -> None:
-    asked = looked(True)
+def test_the_network_is_copied_at_the_first_question_only(explainer: Mock, detector: Detector) -> None:
     explain = ResultExplainer(explainer_of(detector))
-    assert asked == []
-    for _ in range(2):
-        shown = explain(Result("a.png", prediction(0.9, metadata), b"", original=grey_png(100)))
-    assert asked == ["copied the network", "explained", "explained"]
+    explainer.assert_not_called()
+    result = Result("a.png", prediction(0.9, METADATA), b"", original=grey_png(100))
+    shown = [explain(result) for _ in range(2)][-1]
+    explainer.assert_called_once_with(detector)
     with Image.open(io.BytesIO(shown.layer)) as layer:
         assert (layer.mode, layer.size) == ("RGBA", (60, 60))
         assert np.asarray(layer)[50, 50, 3] == 0
         assert np.asarray(layer)[15, 15, 3] > 0
+    work = explainer.return_value.explain
+    work.return_value = replace(work.return_value, finding="not_confirmed")
+    assert explain(result).layer == b""
 
 
-def test_an_unreliable_mark_does_not_reach_the_browser(
-    looked: Callable[[bool], list[str]], detector: Detector, metadata: ModelMetadata
-) -> None:
-    looked(False)
-    shown = ResultExplainer(explainer_of(detector))(
-        Result("a.png", prediction(0.9, metadata), b"", original=grey_png(100))
-    )
-    assert shown.sentence.startswith("No reliable explanation")
-    assert shown.layer == b""
+def test_a_refused_image_is_not_explained(explainer: Mock, detector: Detector) -> None:
+    assert ResultExplainer(explainer_of(detector))(Result("a.png", Refusal("Empty."), b"")).sentence
+    explainer.assert_not_called()
 
 
-def test_a_refused_picture_has_nothing_to_explain(detector: Detector) -> None:
-    assert (
-        "not checked"
-        in ResultExplainer(explainer_of(detector))(Result("a.png", Refusal("Empty."), b"")).sentence
-    )
-
-
-def test_the_image_is_explained_as_it_was_uploaded_by_a_detector_that_can(metadata: ModelMetadata) -> None:
-    asked: list[bytes] = []
-
-    class Remote(BrightnessDetector):
-        def explain(self, image: bytes, answer: object) -> Explanation:
-            asked.append(image)
-            raise MalariaDetectError("The server is busy.")
-
-    view = CheckCells(Remote(metadata))  # type: ignore[arg-type]  # quacks like a Detector
+def test_a_detector_that_explains_gets_the_image_as_it_was_uploaded(detector: Any) -> None:
+    detector.explain = Mock(side_effect=MalariaDetectError("The server is busy."))
+    view = CheckCells(detector)
     large = grey_png(100, side=1000)
     view.upload.take([UploadedFile("a.png", memoryview(large))])
-    shown = ResultExplainer(explainer_of(Remote(metadata)))(view.cards.results[0])  # type: ignore[arg-type]
-    assert asked == [large]
-    assert shown == Shown("The server is busy.")
+    (result,) = view.cards.results
+    assert ResultExplainer(explainer_of(detector))(result) == Shown("The server is busy.")
+    detector.explain.assert_called_once_with(large, result.answer)

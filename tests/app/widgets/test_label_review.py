@@ -1,8 +1,10 @@
-"""The label review: what the browser is told and when, and a file that has every verdict at once."""
+"""The label review: what the browser is sent and when, and a file that has every verdict at once."""
 
 import io
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,264 +18,204 @@ from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.evaluation.cross_validation import HeldOut, write_held_out
 from malaria_detect.evaluation.label_issues import CandidateError, rank_label_errors
 from malaria_detect.inference.metadata import RESEARCH_USE
+from tests.app.widgets.fakes import Messages, hear, of_type, saved
 
 PROJECT = Path(__file__).resolve().parents[3]
 PARASITIZED, UNINFECTED = CLASSES
 
 
-def predictions(cells: tuple[Cell, ...]) -> HeldOut:
+def predictions(cells: Sequence[Cell]) -> HeldOut:
     """Made-up predictions, the same at every call: every tenth label is contradicted."""
-    groups = [cell.group for cell in cells]
     labels = tuple(cell.label for cell in cells)
-    believed = [(0.001 * place if place % 10 == 0 else 0.9 + 0.001 * place) for place in range(len(cells))]
+    believed = [0.001 * place + (0.9 if place % 10 else 0) for place in range(len(cells))]
     return HeldOut(
         tuple(cell.path.name for cell in cells),
-        tuple(groups),
-        tuple(1 + sorted(set(groups)).index(group) for group in groups),
+        tuple(cell.group for cell in cells),
+        (1,) * len(cells),
         labels,
         tuple(one if label == PARASITIZED else 1 - one for one, label in zip(believed, labels, strict=True)),
         labels,
     )
 
 
-@pytest.fixture
-def cells(drawn_cells: Path) -> tuple[Cell, ...]:
-    return find_cells(drawn_cells).cells
+@dataclass(frozen=True)
+class Session:
+    """Cells to review, the corrections file, and what the browser was sent."""
+
+    cells: tuple[Cell, ...]
+    candidates: tuple[CandidateError, ...]
+    path: Path
+    told: Messages
+
+    def start(self, cells: Sequence[Cell] | None = None, **options: Any) -> LabelReview:
+        """A review that continues with the corrections file."""
+        return LabelReview(self.candidates, self.cells if cells is None else cells, self.path, **options)
+
+    def last(self, kind: str) -> dict[str, Any]:
+        """The message of this type that was sent last."""
+        return of_type(self.told, kind)[-1]
+
+    def uncovered(self) -> list[int]:
+        """Positions on the page whose label and patient are shown."""
+        return [card["position"] for card in self.last("page")["cards"] if card["facts"]]
+
+    def stored(self) -> dict[str, str]:
+        """Verdicts in the corrections file."""
+        return {one.file: one.verdict for one in read_corrections(self.path).verdicts}
 
 
 @pytest.fixture
-def candidates(cells: tuple[Cell, ...]) -> tuple[CandidateError, ...]:
-    return rank_label_errors(predictions(cells), top=2 * PAGE + 5)
+def session(drawn_cells: Path, tmp_path: Path, told: Messages) -> Session:
+    cells = find_cells(drawn_cells).cells
+    candidates = rank_label_errors(predictions(cells), top=2 * PAGE + 5)
+    return Session(cells, candidates, tmp_path / "corrections.csv", told)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "corrections.csv"
+def review(session: Session) -> LabelReview:
+    return session.start()
 
 
-@pytest.fixture
-def review(candidates: tuple[CandidateError, ...], cells: tuple[Cell, ...], path: Path) -> LabelReview:
-    return LabelReview(candidates, cells, path)
+def other_than(label: str) -> str:
+    return UNINFECTED if label == PARASITIZED else PARASITIZED
 
 
-def hear(review: LabelReview, **message: Any) -> None:
-    """What the comm hands on from the browser."""
-    review._handle_custom_msg(message, [])
-
-
-def last(told: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    return [message for message in told if message["type"] == kind][-1]
-
-
-def said(path: Path) -> dict[str, str]:
-    return {one.file: one.verdict for one in read_corrections(path).verdicts}
-
-
-# Pages
-
-
-def test_a_page_brings_its_pictures_enlarged_and_no_others(
-    review: LabelReview,
-    told: list[dict[str, Any]],
-    candidates: tuple[CandidateError, ...],
-    cells: tuple[Cell, ...],
-) -> None:
+def test_a_page_brings_its_images_enlarged_and_no_others(review: LabelReview, session: Session) -> None:
     hear(review, type="hello")
-    page = last(told, "page")
+    page = session.last("page")
     assert (page["page"], page["pages"], len(page["cards"]), len(page["buffers"])) == (0, 3, PAGE, PAGE)
-    path_of = {cell.path.name: cell.path for cell in cells}
-    for candidate, sent in zip(candidates, page["buffers"], strict=False):
+    path_of = {cell.path.name: cell.path for cell in session.cells}
+    for candidate, sent in zip(session.candidates, page["buffers"], strict=False):
         with Image.open(io.BytesIO(sent)) as shown, Image.open(path_of[candidate.file]) as original:
             assert max(shown.size) == SHOWN_SIDE > max(original.size)
             assert shown.width / shown.height == pytest.approx(original.width / original.height, rel=0.01)
-    hear(review, type="page", page=2)
-    assert len(last(told, "page")["buffers"]) == 5
+    for asked, number, images in ((2, 2, 5), (99, 2, 5), (-1, 0, PAGE)):
+        hear(review, type="page", page=asked)
+        assert (session.last("page")["page"], len(session.last("page")["buffers"])) == (number, images)
 
 
-@pytest.mark.parametrize(("wished", "shown"), [(-1, 0), (99, 2)])
-def test_there_is_no_page_before_the_first_and_after_the_last(
-    wished: int, shown: int, review: LabelReview, told: list[dict[str, Any]]
+def test_an_image_that_cannot_be_read_says_so_and_the_others_are_shown(
+    tmp_path: Path, session: Session
 ) -> None:
-    hear(review, type="page", page=wished)
-    assert last(told, "page")["page"] == shown
-
-
-def test_a_picture_that_cannot_be_read_says_why_and_the_others_are_shown(
-    candidates: tuple[CandidateError, ...],
-    cells: tuple[Cell, ...],
-    path: Path,
-    told: list[dict[str, Any]],
-    tmp_path: Path,
-) -> None:
-    broken = tmp_path / candidates[1].file
+    broken = tmp_path / session.candidates[1].file
     broken.write_bytes(b"\x89PNG\r\n\x1a\n")
     moved = [
-        Cell(broken, cell.label, cell.group) if cell.path.name == broken.name else cell for cell in cells
+        Cell(broken, one.label, one.group) if one.path.name == broken.name else one for one in session.cells
     ]
-    LabelReview(candidates, moved, path).show(0)
-    page = last(told, "page")
-    assert [bool(card["refusal"]) for card in page["cards"]] == [False, True] + [False] * 10
-    assert "damaged" in page["cards"][1]["refusal"]
-    assert len(page["buffers"]) == 11
+    session.start(moved).show(0)
+    page = session.last("page")
+    assert [card["position"] for card in page["cards"] if card["refusal"]] == [1]
+    assert len(page["buffers"]) == PAGE - 1
 
 
-# Blind
-
-
-def test_blind_nothing_of_label_patient_file_and_opinion_reaches_the_browser_before_the_answer(
-    review: LabelReview, told: list[dict[str, Any]], candidates: tuple[CandidateError, ...]
+def test_blind_nothing_of_label_patient_and_file_reaches_the_browser_before_the_answer(
+    review: LabelReview, session: Session
 ) -> None:
-    assert review.blind
     hear(review, type="hello")
-    words = json.dumps(review.get_state(drop_defaults=False), default=str) + json.dumps(
-        [{key: value for key, value in message.items() if key != "buffers"} for message in told]
+    sent = [{name: value for name, value in message.items() if name != "buffers"} for message in session.told]
+    for candidate in session.candidates:
+        assert candidate.file not in saved(review) + json.dumps(sent)
+        assert candidate.patient_group not in saved(review) + json.dumps(sent)
+    assert session.uncovered() == []
+
+
+def test_the_answer_uncovers_its_own_card_only_and_never_in_a_saved_notebook(
+    review: LabelReview, session: Session
+) -> None:
+    hear(review, type="verdict", position=1, answer=session.candidates[1].label)
+    card = session.last("card")["card"]
+    assert (card["position"], card["verdict"], card["shows"]) == (1, "agree", session.candidates[1].label)
+    facts = dict(card["facts"])
+    assert (facts["Label"], facts["Patient"]) == (
+        session.candidates[1].label,
+        session.candidates[1].patient_group,
     )
-    for candidate in candidates:
-        assert candidate.file not in words
-        assert candidate.patient_group not in words
-    for card in last(told, "page")["cards"]:
-        assert card["facts"] == []
-
-
-def test_the_answer_uncovers_its_own_card_only(
-    review: LabelReview, told: list[dict[str, Any]], candidates: tuple[CandidateError, ...]
-) -> None:
-    hear(review, type="verdict", position=1, answer=candidates[1].label)
-    card = last(told, "card")["card"]
-    assert (card["position"], card["verdict"], card["shows"]) == (1, "agree", candidates[1].label)
-    assert dict(card["facts"])["Label"] == candidates[1].label
-    assert dict(card["facts"])["Patient"] == candidates[1].patient_group
     hear(review, type="page", page=0)
-    assert [bool(one["facts"]) for one in last(told, "page")["cards"]] == [False, True] + [False] * 10
+    assert session.uncovered() == [1]
+    assert "_IMG_" not in saved(review)
+    assert session.candidates[1].patient_group not in saved(review)
 
 
-def test_not_blind_everything_is_told_at_once(
-    candidates: tuple[CandidateError, ...], cells: tuple[Cell, ...], path: Path, told: list[dict[str, Any]]
-) -> None:
-    review = LabelReview(candidates, cells, path, blind=False)
+def test_not_blind_everything_is_shown_at_once(session: Session) -> None:
+    review = session.start(blind=False)
     hear(review, type="hello")
-    for candidate, card in zip(candidates, last(told, "page")["cards"], strict=False):
+    for candidate, card in zip(session.candidates, session.last("page")["cards"], strict=False):
         assert dict(card["facts"])["File"] == candidate.file
-    told.clear()
     review.blind = True
-    assert not any(card["facts"] for card in last(told, "page")["cards"])
+    assert session.uncovered() == []
 
 
-@pytest.mark.parametrize(
-    ("shown", "verdict"), [("label", "agree"), ("other", "disagree"), ("unsure", "unsure")]
-)
-def test_what_a_cell_shows_is_kept_as_a_verdict_about_the_published_label(
-    shown: str, verdict: str, review: LabelReview, path: Path, candidates: tuple[CandidateError, ...]
+def test_what_a_cell_shows_is_kept_at_once_as_a_verdict_about_the_published_label(
+    review: LabelReview, session: Session
 ) -> None:
-    for position, candidate in enumerate(candidates[:3]):
-        other = UNINFECTED if candidate.label == PARASITIZED else PARASITIZED
-        hear(
-            review,
-            type="verdict",
-            position=position,
-            answer={"label": candidate.label, "other": other}.get(shown, shown),
-        )
-    assert said(path) == {candidate.file: verdict for candidate in candidates[:3]}
-
-
-# Saving
-
-
-def test_every_verdict_is_in_the_file_at_once_and_counted(
-    review: LabelReview, path: Path, candidates: tuple[CandidateError, ...], told: list[dict[str, Any]]
-) -> None:
-    for position, answer in enumerate(("agree", "disagree", "unsure")):
+    answers = {
+        "agree": session.candidates[0].label,
+        "disagree": other_than(session.candidates[1].label),
+        "unsure": "unsure",
+    }
+    for position, (verdict, answer) in enumerate(answers.items()):
         hear(review, type="verdict", position=position, answer=answer)
-        assert said(path)[candidates[position].file] == answer
-    state = last(told, "state")
-    assert state["sentence"] == "3 of 29 reviewed: agree 1, disagree 1, unsure 1."
-    assert (state["done"], state["total"], state["undo"], state["problem"]) == (3, 29, True, "")
+        assert session.stored()[session.candidates[position].file] == verdict
+    hear(review, type="verdict", position=3, answer="disagree")
+    state = session.last("state")
+    assert [int(number) for number in re.findall(r"\d+", state["sentence"])] == [4, 29, 1, 2, 1]
+    assert (state["done"], state["total"], state["undo"], state["problem"]) == (4, 29, True, "")
 
 
-def test_the_review_goes_on_where_the_file_stops(
-    review: LabelReview,
-    candidates: tuple[CandidateError, ...],
-    cells: tuple[Cell, ...],
-    path: Path,
-    told: list[dict[str, Any]],
-) -> None:
+def test_a_review_continues_where_the_file_ends(review: LabelReview, session: Session) -> None:
     for position in range(PAGE + 2):
         review.judge(position, "agree")
-    again = LabelReview(candidates, cells, path)
+    again = session.start()
     hear(again, type="hello")
-    assert last(told, "page")["page"] == 1
+    assert session.last("page")["page"] == 1
     assert [again.verdict(position) for position in (0, PAGE + 1, PAGE + 2)] == ["agree", "agree", None]
-    assert last(told, "state")["done"] == PAGE + 2
-    assert not last(told, "state")["undo"]
+    assert (session.last("state")["done"], session.last("state")["undo"]) == (PAGE + 2, False)
 
 
 def test_undo_takes_back_verdict_by_verdict_and_leaves_those_of_earlier_sessions(
-    review: LabelReview,
-    candidates: tuple[CandidateError, ...],
-    cells: tuple[Cell, ...],
-    path: Path,
-    told: list[dict[str, Any]],
+    review: LabelReview, session: Session
 ) -> None:
     review.judge(0, "agree")
-    again = LabelReview(candidates, cells, path)
-    again.judge(0, "disagree")
-    again.judge(1, "unsure")
+    again = session.start()
+    for position, answer in ((0, "disagree"), (0, "disagree"), (1, "unsure")):
+        again.judge(position, answer)
     hear(again, type="undo")
-    assert said(path) == {candidates[0].file: "disagree"}
-    assert last(told, "card")["card"]["facts"] == []
+    assert session.stored() == {session.candidates[0].file: "disagree"}
+    assert session.last("card")["card"]["facts"] == []
+    again.show(2)
     hear(again, type="undo")
+    assert session.last("page")["page"] == 0
     hear(again, type="undo")
-    assert said(path) == {candidates[0].file: "agree"}
-    assert not last(told, "state")["undo"]
+    assert session.stored() == {session.candidates[0].file: "agree"}
+    assert not session.last("state")["undo"]
 
 
-def test_an_undo_that_could_not_be_saved_can_be_tried_again(
-    review: LabelReview, candidates: tuple[CandidateError, ...], path: Path, told: list[dict[str, Any]]
-) -> None:
+def test_what_cannot_be_saved_is_said_and_can_be_tried_again(review: LabelReview, session: Session) -> None:
     review.judge(0, "agree")
-    whole = path.read_bytes()
-    path.write_text("something else", encoding="utf-8")
+    whole = session.path.read_bytes()
+    session.path.write_text("something else", encoding="utf-8")
+    for message in ({"type": "verdict", "position": 1, "answer": "agree"}, {"type": "undo"}):
+        hear(review, **message)
+        assert session.last("state")["problem"].startswith("Not saved.")
+        assert session.last("state")["undo"]
+        assert session.path.read_text(encoding="utf-8") == "something else"
+    assert of_type(session.told, "card")[-2]["card"]["verdict"] == ""
+    session.path.write_bytes(whole)
     review.undo()
-    assert last(told, "state")["problem"].startswith("Not saved.")
-    assert last(told, "state")["undo"]
-    path.write_bytes(whole)
-    review.undo()
-    assert said(path) == {}
-    assert not last(told, "state")["undo"]
+    assert session.stored() == {}
+    assert not session.last("state")["undo"]
 
 
-def test_undo_turns_back_to_the_page_of_the_verdict(review: LabelReview, told: list[dict[str, Any]]) -> None:
-    review.judge(3, "agree")
-    review.show(2)
-    review.undo()
-    assert last(told, "page")["page"] == 0
-
-
-def test_giving_the_same_verdict_again_is_nothing_to_undo(review: LabelReview, path: Path) -> None:
+def test_verdicts_that_another_program_writes_meanwhile_stay(review: LabelReview, session: Session) -> None:
+    theirs = Correction(session.candidates[5].file, session.candidates[5].label, "disagree")
+    append_corrections(session.path, [theirs, Correction("other.png", PARASITIZED, "unsure")])
     review.judge(0, "agree")
-    review.judge(0, "agree")
-    review.undo()
-    assert said(path) == {}
-
-
-def test_verdicts_that_another_program_writes_meanwhile_stay(
-    review: LabelReview, path: Path, candidates: tuple[CandidateError, ...], told: list[dict[str, Any]]
-) -> None:
-    theirs = Correction(candidates[5].file, candidates[5].label, "disagree")
-    append_corrections(path, [theirs, Correction("other.png", PARASITIZED, "unsure")])
-    review.judge(0, "agree")
-    assert said(path) == {theirs.file: "disagree", "other.png": "unsure", candidates[0].file: "agree"}
-    assert last(told, "state")["done"] == 2
-
-
-def test_a_file_that_gets_broken_meanwhile_is_told_and_left_alone(
-    review: LabelReview, path: Path, told: list[dict[str, Any]]
-) -> None:
-    path.write_text("something else", encoding="utf-8")
-    hear(review, type="verdict", position=0, answer="agree")
-    assert "Not saved." in last(told, "state")["problem"]
-    assert last(told, "card")["card"]["verdict"] == ""
-    assert path.read_text(encoding="utf-8") == "something else"
+    assert session.stored() == {
+        theirs.file: "disagree",
+        "other.png": "unsure",
+        session.candidates[0].file: "agree",
+    }
+    assert session.last("state")["done"] == 2
 
 
 @pytest.mark.parametrize(
@@ -290,65 +232,37 @@ def test_a_file_that_gets_broken_meanwhile_is_told_and_left_alone(
     ],
 )
 def test_a_message_that_makes_no_sense_changes_nothing(
-    message: dict[str, Any], review: LabelReview, path: Path
+    message: dict[str, Any], review: LabelReview, session: Session
 ) -> None:
     hear(review, **message)
-    assert (review.page, path.exists()) == (0, False)
+    assert (review.page, session.path.exists()) == (0, False)
 
 
-# What cannot be judged
-
-
-def test_candidates_without_a_picture_are_left_out_and_counted(
-    candidates: tuple[CandidateError, ...], cells: tuple[Cell, ...], path: Path, told: list[dict[str, Any]]
-) -> None:
-    gone = {candidates[0].file, candidates[3].file}
-    review = LabelReview(candidates, [cell for cell in cells if cell.path.name not in gone], path)
+def test_candidates_without_an_image_are_left_out_and_counted(session: Session) -> None:
+    gone = {session.candidates[0].file, session.candidates[3].file}
+    review = session.start([cell for cell in session.cells if cell.path.name not in gone])
     review.show(0)
-    assert review.candidates[0] == candidates[1]
-    assert "2 candidates are left out" in last(told, "state")["sentence"]
+    assert (review.candidates[0], review.missing) == (session.candidates[1], 2)
+    assert "2 candidates" in session.last("state")["sentence"]
 
 
-def test_a_review_without_any_picture_or_with_a_page_of_none_is_refused(
-    candidates: tuple[CandidateError, ...], cells: tuple[Cell, ...], path: Path
-) -> None:
-    with pytest.raises(LabelsError) as refused:
-        LabelReview(candidates, [], path)
-    assert refused.value.reason == "no_images"
-    with pytest.raises(LabelsError) as refused:
-        LabelReview(candidates, cells, path, page=0)
-    assert refused.value.reason == "page_size"
-
-
-def test_corrections_of_other_labels_are_refused_at_the_start(
-    candidates: tuple[CandidateError, ...], cells: tuple[Cell, ...], path: Path
-) -> None:
-    other = UNINFECTED if candidates[0].label == PARASITIZED else PARASITIZED
-    append_corrections(path, [Correction(candidates[0].file, other, "agree")])
-    with pytest.raises(LabelsError) as refused:
-        LabelReview(candidates, cells, path)
-    assert refused.value.reason == "other_labels"
-
-
-# Notebook
-
-
-def test_a_saved_notebook_would_hold_neither_names_nor_pictures(
-    review: LabelReview, candidates: tuple[CandidateError, ...], told: list[dict[str, Any]]
-) -> None:
-    review.show(0)
-    review.judge(0, "agree")
-    state = json.dumps(review.get_state(drop_defaults=False), default=str)
-    assert "_IMG_" not in state
-    assert candidates[0].patient_group not in state
-    assert review.research_use == RESEARCH_USE
+def test_a_review_that_cannot_work_is_refused_at_the_start(session: Session) -> None:
+    append_corrections(
+        session.path,
+        [Correction(session.candidates[0].file, other_than(session.candidates[0].label), "agree")],
+    )
+    for options, reason in (({"cells": []}, "no_images"), ({"page": 0}, "page_size"), ({}, "other_labels")):
+        with pytest.raises(LabelsError) as refused:
+            session.start(**options)
+        assert refused.value.reason == reason
 
 
 def test_the_notebook_runs_and_ends_in_a_review(
-    drawn_cells: Path, cells: tuple[Cell, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    drawn_cells: Path, session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notebook = nbformat.read(PROJECT / "notebooks" / "labels.ipynb", as_version=4)
-    write_held_out(predictions(cells), tmp_path / "predictions.csv")
+    assert RESEARCH_USE in notebook.cells[0].source
+    write_held_out(predictions(session.cells), tmp_path / "predictions.csv")
     names: dict[str, Any] = {}
     *sources, review = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for source in sources:
@@ -362,18 +276,8 @@ def test_the_notebook_runs_and_ends_in_a_review(
             }
     made = eval(review.source.strip(), names)
     assert isinstance(made, LabelReview)
-    assert made.blind
+    assert (made.blind, made.research_use) == (True, RESEARCH_USE)
     assert re.findall(r"(\w+): 30 labels, (\d) contradicted", capsys.readouterr().out) == [
         (PARASITIZED, "3"),
         (UNINFECTED, "3"),
     ]
-
-
-def test_the_notebook_is_committed_without_outputs_and_widget_state() -> None:
-    notebook = nbformat.read(PROJECT / "notebooks" / "labels.ipynb", as_version=4)
-    nbformat.validate(notebook)
-    assert "widgets" not in notebook.metadata
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            assert (cell.outputs, cell.execution_count) == ([], None)
-    assert RESEARCH_USE in notebook.cells[0].source

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import jinja2
 import pytest
+from matplotlib.colors import to_rgb
 from voila.app import Voila
 
 from malaria_detect.app.server.voila import STYLE, TEMPLATES, PageKernelSpecs
 from malaria_detect.inference.metadata import RESEARCH_USE
+from tests.plots.figures import contrast
 
 PROJECT = Path(__file__).resolve().parents[3]
 APP = PROJECT / "malaria_detect" / "app"
@@ -27,23 +29,11 @@ ON = {
 SHAPES_ON = {"surface": ("control",), "track": ("parasitized-fill", "uninfected-fill")}
 
 
-def contrast(first: str, second: str) -> float:
-    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2, relative luminance)."""
-
-    def luminance(colour: str) -> float:
-        channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    brighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
-    return (brighter + 0.05) / (darker + 0.05)
-
-
 def test_the_palette_has_the_contrast_of_wcag_aa() -> None:
     for pairs, least in ((ON, TEXT), (SHAPES_ON, LARGE_OR_SHAPE)):
         for back, fronts in pairs.items():
             for front in fronts:
-                assert contrast(PALETTE[front], PALETTE[back]) >= least, (front, back)
+                assert contrast(to_rgb(PALETTE[front]), to_rgb(PALETTE[back])) >= least, (front, back)
 
 
 def test_nothing_of_the_page_points_elsewhere() -> None:

@@ -1,0 +1,87 @@
+"""The tab "About", and the page around all tabs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import malaria_detect
+from malaria_detect.app.widgets import About, CheckCells, ScoreReport, build_dashboard
+from malaria_detect.app.widgets.about import about
+from malaria_detect.app.wording import NOT_CALIBRATED
+from malaria_detect.core.json_io import to_json
+from malaria_detect.evaluation.literature import read_published
+from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE
+from malaria_detect.inference.model_files import metadata_path, sha256_of
+from malaria_detect.metrics.formatting import format_percent
+from tests.app.widgets.fakes import EVIL, METADATA, Messages, plain, text_of
+
+
+def test_about_has_data_limits_and_model() -> None:
+    words = text_of(About(METADATA).html)
+    alarms = [1 - point.test.estimates["specificity"].value for point in METADATA.operating_points]
+    for needed in (
+        METADATA.intended_use,
+        METADATA.sha256,
+        METADATA.licence,
+        malaria_detect.__version__,
+        "Cells 1,400 1,400 1,400",
+        "Plasmodium falciparum",
+        "not a diagnosis",
+        plain(f"{format_percent(min(alarms))} to {format_percent(max(alarms))} of the uninfected cells"),
+        "temperature of 1.250",
+        "The rule of screening.",
+        "below 90.0 %",
+        "55.0 % of the wrong decisions",
+        "Labels as published",
+    ):
+        assert needed in words
+
+
+def test_about_quotes_published_results_if_there_are_any(tmp_path: Path) -> None:
+    published = read_published()
+    words = text_of(about(METADATA))
+    assert str(published.elsewhere[0]) in words
+    assert str(published.doubted_labels) in words
+    assert "Published examples" not in about(METADATA, tmp_path / "published.json")
+    broken = tmp_path / "broken<b>.json"
+    broken.write_text("{}", encoding="utf-8")
+    assert "broken&lt;b&gt;.json" in about(METADATA, broken)
+
+
+def test_about_says_if_nothing_was_calibrated_and_if_labels_were_corrected() -> None:
+    other = replace(METADATA, temperature=1.0, data_fingerprint=f"0123{CORRECTED}4567")
+    words = text_of(about(other))
+    assert NOT_CALIBRATED in words
+    assert "Labels as corrected" in words
+
+
+def test_no_text_of_the_metadata_is_interpreted_as_html() -> None:
+    evil = replace(METADATA, intended_use=EVIL, licence=EVIL, created=EVIL, versions={EVIL: EVIL})
+    assert "<script" not in about(replace(evil, sha256=EVIL.ljust(64)))
+
+
+def test_all_tabs_share_one_operating_point(detector: Detector, told: Messages) -> None:
+    check, how_good, _ = build_dashboard("anywhere/export.pkl", lambda _: detector).views
+    assert isinstance(check, CheckCells)
+    assert isinstance(how_good, ScoreReport)
+    assert check.choice is how_good.choice
+    assert check.choice in check.parts
+    assert check.choice in how_good.parts
+    check.choice.chosen = "counting"
+    assert check.cards.point.name == "counting"
+    assert "“counting”" in how_good.at_point[0].html
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_missing_or_changed_model_gives_a_message_and_is_not_opened(changed: bool, tmp_path: Path) -> None:
+    model = tmp_path / "export<b>.pkl"
+    if changed:
+        model.write_bytes(b"as written")
+        metadata_path(model).write_text(to_json(replace(METADATA, sha256=sha256_of(model))), encoding="utf-8")
+        model.write_bytes(b"changed later")
+    page = build_dashboard(model)
+    assert page.names == ["Problem"]
+    assert page.research_use == RESEARCH_USE
+    assert "export&lt;b&gt;.pkl" in page.views[0].html
