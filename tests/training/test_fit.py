@@ -1,11 +1,15 @@
+"""Training runs that are killed, interrupted and resumed, and settings that are refused."""
+
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -18,7 +22,7 @@ from malaria_detect.inference.model_files import read_metadata, read_model
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.precision import in_bfloat16
 from malaria_detect.training.export import export
-from malaria_detect.training.fit import Fitted, fit
+from malaria_detect.training.fit import fit
 from malaria_detect.training.resnet34 import DESIGN
 from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_patient
 from malaria_detect.training.settings import TrainingError, TrainSettings
@@ -51,6 +55,19 @@ def training(cells: Path, work: Path, *options: str) -> Iterator[subprocess.Pope
             process.kill()
 
 
+class Resumed(NamedTuple):
+    """A run that was stopped three times: its folder, its epoch lines, and how Ctrl-C ended it."""
+
+    work: Path
+    lines: list[str]
+    status: int
+    stderr: str
+
+    def checkpoint(self) -> dict[str, dict[str, torch.Tensor]]:
+        state: dict[str, dict[str, torch.Tensor]] = torch.load(self.work / "checkpoint.pt", weights_only=True)
+        return state
+
+
 def epoch_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("epoch ")]
 
@@ -65,9 +82,7 @@ def wait_for_epoch(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def killed_and_resumed(
-    few_cells: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, list[str], int, str]:
+def resumed(few_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Resumed:
     """A run that is killed after an epoch, interrupted after the next, and killed again while weights are averaged."""
     work = tmp_path_factory.mktemp("run")
     with training(few_cells, work) as process:
@@ -90,37 +105,28 @@ def killed_and_resumed(
     with training(few_cells, work, "--resume") as process:
         out, err = process.communicate()
         assert process.returncode == 0, err
-    lines += epoch_lines(out)
-    return work, lines, status, interrupted
+    return Resumed(work, lines + epoch_lines(out), status, interrupted)
 
 
-def test_a_killed_run_goes_on_where_it_was(
-    killed_and_resumed: tuple[Path, list[str], int, str],
-) -> None:
-    work, lines, _, _ = killed_and_resumed
-    assert [line.split()[1] for line in lines] == [f"{epoch}/{EPOCHS}" for epoch in range(1, EPOCHS + 1)]
-    history = read_metadata(work / "export.pkl").history
+def test_a_killed_run_continues_after_its_last_epoch(resumed: Resumed) -> None:
+    assert [line.split()[1] for line in resumed.lines] == [f"{n}/{EPOCHS}" for n in range(1, EPOCHS + 1)]
+    history = read_metadata(resumed.work / "export.pkl").history
     assert [(epoch.epoch, epoch.size) for epoch in history] == [
         *((1, 32), (2, 32), (3, 32)),
         *((4, 48), (5, 48), (6, 48)),
     ]
 
 
-def test_a_finished_run_leaves_no_scaled_cells_behind(
-    killed_and_resumed: tuple[Path, list[str], int, str],
-) -> None:
-    left = {path.name for path in killed_and_resumed[0].iterdir()}
+def test_a_finished_run_leaves_no_image_cache_and_its_metadata_no_path(resumed: Resumed) -> None:
+    left = {path.name for path in resumed.work.iterdir()}
     assert left == {"checkpoint.pt", "export.pkl", "export.json", "reports"}
+    assert str(resumed.work) not in (resumed.work / "export.json").read_text(encoding="utf-8")
 
 
-def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
-    killed_and_resumed: tuple[Path, list[str], int, str],
-) -> None:
-    _, _, status, stderr = killed_and_resumed
-    assert status == 130
-    assert "Finished epochs are kept" in stderr
-    assert "--resume" in stderr
-    assert "Traceback" not in stderr
+def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_continue(resumed: Resumed) -> None:
+    assert resumed.status == 130
+    assert "--resume" in resumed.stderr
+    assert "Traceback" not in resumed.stderr
 
 
 def run_of(cells: Path, work: Path, resume: bool = False) -> TrainingRun:
@@ -135,56 +141,40 @@ def run_of(cells: Path, work: Path, resume: bool = False) -> TrainingRun:
     return run_by_patient(DESIGN, settings, data, work, resume=resume, progress=False)
 
 
-def run_in_one_go(cells: Path, work: Path, resume: bool = False) -> Fitted:
-    return fit(run_of(cells, work, resume))
-
-
-def test_a_resumed_run_learns_what_an_uninterrupted_one_does(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path, tmp_path: Path
+def test_a_resumed_run_gives_the_result_of_an_uninterrupted_one(
+    resumed: Resumed, few_cells: Path, tmp_path: Path
 ) -> None:
-    resumed = read_metadata(killed_and_resumed[0] / "export.pkl").history
-    in_one_go = run_in_one_go(few_cells, tmp_path)
-    for one, other in zip(resumed, in_one_go.history, strict=True):
+    history = read_metadata(resumed.work / "export.pkl").history
+    for one, other in zip(history, fit(run_of(few_cells, tmp_path)).history, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, abs=0.02)
         assert one.valid_loss == pytest.approx(other.valid_loss, abs=0.02)
 
 
-def test_weights_are_averaged_over_the_last_epochs_across_an_interruption(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
+def test_weights_are_averaged_across_an_interruption_and_batch_norms_measured_with_them(
+    resumed: Resumed, few_cells: Path
 ) -> None:
-    state = torch.load(killed_and_resumed[0] / "checkpoint.pt", weights_only=True)
+    state = resumed.checkpoint()
     assert state["average"]["n_averaged"] == AVERAGED  # so few cells give one share of the average an epoch
-    head = "1.8.weight"
-    averaged = state["average"][f"module.{head}"]
-    assert not torch.equal(averaged, state["model"][head])
-    exported = run_in_one_go(few_cells, killed_and_resumed[0], resume=True).learner.model.state_dict()
-    assert torch.equal(exported[head], averaged)
-
-
-def test_averaged_batch_norms_are_measured_with_the_averaged_weights(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
-) -> None:
-    state = torch.load(killed_and_resumed[0] / "checkpoint.pt", weights_only=True)
-    exported = run_in_one_go(few_cells, killed_and_resumed[0], resume=True).learner.model.state_dict()
+    averaged = state["average"]["module.1.8.weight"]
+    assert not torch.equal(averaged, state["model"]["1.8.weight"])
+    exported = fit(run_of(few_cells, resumed.work, resume=True)).learner.model.state_dict()
+    assert torch.equal(exported["1.8.weight"], averaged)
     assert not torch.equal(exported["0.1.running_mean"], state["model"]["0.1.running_mean"])
 
 
-def test_a_checkpoint_of_other_settings_is_refused(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
-) -> None:
-    work = killed_and_resumed[0]
-    with training(few_cells, work, "--resume", "--seed", "99") as process:
-        _, err = process.communicate()
-    assert process.returncode == 2
-    assert "(seed)" in err
+def test_a_checkpoint_of_other_settings_is_refused(resumed: Resumed, few_cells: Path) -> None:
+    run = run_of(few_cells, resumed.work, resume=True)
+    with pytest.raises(TrainingError, match=r"\(seed\)") as caught:
+        fit(replace(run, settings=replace(run.settings, seed=99)))
+    assert caught.value.reason == "other_run"
 
 
 def test_a_finished_run_is_exported_again_to_the_same_model_and_stays_as_it_is(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path, tmp_path: Path
+    resumed: Resumed, few_cells: Path, tmp_path: Path
 ) -> None:
-    run = run_of(few_cells, killed_and_resumed[0], resume=True)
+    run = run_of(few_cells, resumed.work, resume=True)
     fitted = fit(run)
-    assert fitted.history == read_metadata(killed_and_resumed[0] / "export.pkl").history
+    assert fitted.history == read_metadata(resumed.work / "export.pkl").history
     before = {name: tensor.clone() for name, tensor in fitted.learner.model.state_dict().items()}
     dls = fitted.learner.dls
     first, second = (export(fitted, run, tmp_path / name) for name in ("first.pkl", "second.pkl"))
@@ -219,7 +209,7 @@ def test_an_interrupt_leaves_no_number_format_behind() -> None:
     assert network(torch.ones(1, 2)).dtype is torch.float32
 
 
-def test_training_from_weights_in_a_file_learns_to_tell_drawn_cells_apart(
+def test_training_from_weights_in_a_file_learns_drawn_cells(
     drawn_cells: Path, shipped_model: Path, tmp_path: Path
 ) -> None:
     stages = ("conv1", "bn1", "", "", "layer1", "layer2", "layer3", "layer4")
@@ -247,30 +237,24 @@ def test_training_from_weights_in_a_file_learns_to_tell_drawn_cells_apart(
     assert fitted.history[-1].roc_auc > 0.9
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(few_cells: Path, tmp_path: Path) -> None:
+def test_a_work_folder_that_cannot_be_written_is_refused(few_cells: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     with pytest.raises(TrainingError) as caught:
-        run_in_one_go(few_cells, tmp_path / "taken" / "work")
+        fit(run_of(few_cells, tmp_path / "taken" / "work"))
     assert caught.value.reason == "files"
 
 
-def test_the_metadata_keeps_no_path(killed_and_resumed: tuple[Path, list[str], int, str]) -> None:
-    work = killed_and_resumed[0]
-    assert str(work) not in (work / "export.json").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("text", ["", "big", "96x", "96x2x3", "96;224"])
-def test_sizes_that_cannot_be_read_are_refused(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "epochs", "reason"),
+    [
+        *((text, None, "sizes") for text in ("", "big", "96x", "96x2x3", "96;224")),
+        *(("32,48,64", epochs, "epochs") for epochs in ("", "two", "1,2", "1,2,3,4", "-1")),
+    ],
+)
+def test_sizes_and_epochs_that_cannot_be_read_are_refused(text: str, epochs: str | None, reason: str) -> None:
     with pytest.raises(TrainingError) as caught:
-        parse_sizes(text)
-    assert caught.value.reason == "sizes"
-
-
-@pytest.mark.parametrize("epochs", ["", "two", "1,2", "1,2,3,4", "-1"])
-def test_epochs_that_do_not_go_with_the_sizes_are_refused(epochs: str) -> None:
-    with pytest.raises(TrainingError) as caught:
-        parse_sizes("32,48,64", epochs)
-    assert caught.value.reason == "epochs"
+        parse_sizes(text, epochs)
+    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -280,7 +264,7 @@ def test_epochs_that_do_not_go_with_the_sizes_are_refused(epochs: str) -> None:
         *({"base_lr": float("nan")}, {"patience": -3}, {"label_smoothing": 5}, {"weight_decay": -1}),
     ],
 )
-def test_settings_that_no_run_could_have_are_refused(wrong: dict[str, object]) -> None:
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(TrainingError) as caught:
         TrainSettings(**wrong)  # type: ignore[arg-type]
     assert caught.value.reason in wrong

@@ -6,8 +6,15 @@ from pathlib import Path
 from malaria_detect import plots
 from malaria_detect.app.widgets.base import figures, table
 from malaria_detect.app.widgets.scores import FIRST, NAMES, SHARES, score_with_interval
-from malaria_detect.designs.comparison import OURS, Comparison, ComparisonError, Row, Trained, read_comparison
-from malaria_detect.designs.description import printed
+from malaria_detect.designs.comparison import (
+    OURS,
+    Comparison,
+    ComparisonError,
+    Row,
+    Trained,
+    printed,
+    read_comparison,
+)
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.metrics.formatting import (
     format_duration,
