@@ -20,7 +20,9 @@ from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, default_folde
 
 PROJECT = Path(__file__).resolve().parents[2]
 SECONDS = 60  # after which a test fails instead of hanging
-MUCH = 48 * 2**20  # bytes, more than the buffers of a connection hold: once it is sent, some of it has arrived
+MUCH = (
+    48 * 2**20
+)  # bytes, more than the buffers of a connection hold: once it is sent, some of it has arrived
 
 # Runs fetch_cells in its own process: url, sha256, folder.
 FETCH = """

@@ -1,6 +1,5 @@
-"""Looking inside: the layers' maps, the marked part, and the check that an explanation must stand."""
+"""Activations of layers, the marked part of a cell, and the check of an explanation."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +55,11 @@ class DotFinder(nn.Module):
         return torch.cat([dot - 2, 2 - dot], dim=1)
 
 
+def explained(judge: Detector, picture: Image.Image | np.ndarray) -> Explanation:
+    """Explanation of an image as if it was called parasitized."""
+    return Explainer(judge).explain(picture, replace(judge.predict(picture), decision=CLASSES[0]))
+
+
 @pytest.fixture(scope="module")
 def dot_explainer(detector: Detector) -> Explainer:
     return Explainer(Detector(prepared(DotFinder()), detector.metadata))
@@ -97,27 +101,23 @@ def test_a_network_with_random_weights_mostly_fails_the_check(detector: Detector
         torch.manual_seed(seed)
         metadata = replace(detector.metadata, input_size=96)
         judge = Detector(prepared(resnet18(num_classes=2)), metadata)
-        picture = dotted_cell(*np.random.default_rng(seed).integers(40, 75, 2))
-        called = replace(judge.predict(picture), decision=CLASSES[0])
-        explanation = Explainer(judge).explain(picture, called)
+        explanation = explained(judge, dotted_cell(*np.random.default_rng(seed).integers(40, 75, 2)))
         if explanation.random_falls:
             checked.append(explanation.reliable)
     assert len(checked) >= 4  # others find no mark, or no room for parts like it
     assert sum(checked) <= len(checked) / 3
 
 
-def test_a_mark_that_hardly_matters_is_no_explanation(detector: Detector) -> None:
+def test_a_mark_that_hardly_matters_is_not_reliable(detector: Detector) -> None:
     finder = DotFinder()
     finder.strength = 40.0  # the dot still matters most, but hiding it changes the odds by next to nothing
-    picture = dotted_cell(40, 50)
-    judge = Detector(prepared(finder), detector.metadata)
-    explanation = Explainer(judge).explain(picture, replace(judge.predict(picture), decision=CLASSES[0]))
+    explanation = explained(Detector(prepared(finder), detector.metadata), dotted_cell(40, 50))
     assert explanation.check_fall > max(explanation.random_falls)
     assert explanation.fall < LEAST_FALL
     assert not explanation.reliable
 
 
-def test_what_one_map_cannot_tell_is_refused(detector: Detector) -> None:
+def test_networks_that_cannot_be_explained_are_refused(detector: Detector) -> None:
     two = nn.Sequential(Trunks([resnet18(num_classes=2), resnet18(num_classes=2)]), nn.Linear(4, 2))
     hsv = replace(detector.metadata, preprocess=("hsv",))
     for network, metadata, reason in (
@@ -133,30 +133,26 @@ def test_what_one_map_cannot_tell_is_refused(detector: Detector) -> None:
 def test_a_network_for_one_size_only_is_explained_at_its_own_size(detector: Detector) -> None:
     layers = nn.Conv2d(3, 4, 8, stride=8), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 12 * 12, 2)
     judge = Detector(prepared(nn.Sequential(*layers)), replace(detector.metadata, input_size=96))
-    picture = dotted_cell(40, 50)
-    explanation = Explainer(judge).explain(picture, replace(judge.predict(picture), decision=CLASSES[0]))
-    assert explanation.heat.shape == (110, 130)
+    assert explained(judge, dotted_cell(40, 50)).heat.shape == (110, 130)
 
 
-def test_what_is_absent_is_not_pointed_at(detector: Detector) -> None:
+def test_an_uninfected_cell_is_not_explained(detector: Detector) -> None:
     picture = dotted_cell(40, 50)
     prediction = replace(detector.predict(picture), decision=CLASSES[1])
     explanation = Explainer(detector).explain(picture, prediction)
-    assert not explanation.reliable
     assert not explanation.marked.any()
     assert explanation.finding == "not_parasitized"
 
 
-def test_a_picture_without_a_cell_is_no_crash(dot_explainer: Explainer) -> None:
+def test_an_image_without_a_cell_is_no_crash(detector: Detector) -> None:
     for pixels in (np.zeros((40, 60), np.uint8), np.full((300, 40), 255, np.uint8)):
-        called = replace(dot_explainer._detector.predict(pixels), decision=CLASSES[0])
-        explanation = dot_explainer.explain(pixels, called)
+        explanation = explained(Detector(prepared(DotFinder()), detector.metadata), pixels)
         assert explanation.heat.shape == pixels.shape
         assert not explanation.reliable
         assert explanation.finding in ("no_mark", "mark_too_large", "not_confirmed")
 
 
-def test_what_is_no_picture_is_refused(dot_explainer: Explainer) -> None:
+def test_an_unreadable_image_is_refused(dot_explainer: Explainer) -> None:
     with pytest.raises(ImageRefused):
         dot_explainer.explain(b"no picture")
 
@@ -182,22 +178,21 @@ def test_activations_are_those_of_every_convolution_and_pooling_and_are_not_chan
     assert found[0].maps.min() < 0
     assert found[2].maps.shape == (4, 1, 1)
     assert network.training
-    assert not network[0]._forward_hooks
+    activations(network, picture)  # another run does not add to the first
+    assert len(found) == 3
+    with pytest.raises(ValueError, match="one image"):
+        activations(network, torch.zeros(2, 3, 12, 12))
 
 
-@pytest.mark.parametrize("ready", [lambda network: network, prepared], ids=["as it is", "prepared"])
-def test_activations_of_a_resnet_are_the_same_layers_prepared_or_not(
-    ready: Callable[[nn.Module], nn.Module],
-) -> None:
-    found = activations(ready(resnet18(num_classes=2)), torch.zeros(1, 3, 64, 64))
+def test_activations_of_a_prepared_resnet_are_those_of_its_layers() -> None:
+    network = resnet18(num_classes=2)
+    picture = torch.zeros(1, 3, 64, 64)
+    layers = [(one.layer, one.kind) for one in activations(network, picture)]
+    found = activations(prepared(network), picture)
+    assert [(one.layer, one.kind) for one in found] == layers
     assert len(found) == 20 + 2
     assert found[0].maps.shape == (64, 32, 32)
     assert (found[1].kind, found[-1].kind) == ("MaxPool2d", "AdaptiveAvgPool2d")
-
-
-def test_activations_are_of_one_picture() -> None:
-    with pytest.raises(ValueError, match="one image"):
-        activations(nn.Identity(), torch.zeros(2, 3, 8, 8))
 
 
 def test_evidence_adds_up_to_the_log_odds_where_the_rest_is_linear() -> None:
@@ -209,11 +204,6 @@ def test_evidence_adds_up_to_the_log_odds_where_the_rest_is_linear() -> None:
     with torch.no_grad():
         logits = network(picture)[0]
     assert evidence(network, layer, picture).sum() == pytest.approx(float(logits[0] - logits[1]), rel=1e-4)
-
-
-def test_a_network_without_maps_cannot_be_explained() -> None:
-    with pytest.raises(ExplainError):
-        last_map(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), torch.zeros(1, 3, 4, 4))
 
 
 def test_the_mark_is_never_more_than_a_fifth_of_the_cell() -> None:
