@@ -13,7 +13,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     cells = commands.add_parser(
         "cells",
         help="download or check the NIH/NLM cells",
-        description="Download the 27,558 cell images of NIH/NLM, or check the images in a folder.",
+        description="Download the cell images of NIH/NLM, or check the images in a folder.",
     )
     actions = cells.add_subparsers(title="actions", metavar="ACTION", required=True)
     fetch = actions.add_parser(

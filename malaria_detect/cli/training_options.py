@@ -55,9 +55,9 @@ def add_settings(command: argparse.ArgumentParser, work: str) -> None:
         type=int,
         help="epochs after these over which the weights are averaged (default: as the shipped model; evaluate: 0)",
     )
-    command.add_argument("--batch-size", type=int)
+    command.add_argument("--batch-size", type=int, help="cells in a batch")
     command.add_argument("--lr", type=float, dest="base_lr", help="base learning rate")
-    command.add_argument("--seed", type=int)
+    command.add_argument("--seed", type=int, help="seed of the split and of the training")
     command.add_argument(
         "--set",
         nargs="+",

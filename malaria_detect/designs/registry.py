@@ -28,13 +28,7 @@ DESIGNS: dict[str, Design] = {
 
 
 def find_design(name: str) -> Design:
-    """A design by its name; for an unknown one TrainingError lists all names.
-
-    Examples
-    --------
-    >>> find_design("small-cnn-64").input_size
-    64
-    """
+    """A design by its name; for an unknown one TrainingError lists all names."""
     if name not in DESIGNS:
         raise TrainingError(
             f"There is no design {name!r}. Choose one of {', '.join(DESIGNS)}.", "unknown_design"

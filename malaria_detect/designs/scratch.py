@@ -63,12 +63,6 @@ def one_output(features: int) -> nn.Sequential:
 
     The softmax of both is the sigmoid of the output, and cross-entropy is binary cross-entropy. So designs with one
     sigmoid use the same code as all others.
-
-    Examples
-    --------
-    >>> import torch
-    >>> one_output(3)(torch.zeros(2, 3)).shape
-    torch.Size([2, 2])
     """
     return nn.Sequential(nn.Linear(features, 1), nn.ConstantPad1d((0, 1), 0.0))
 

@@ -1,6 +1,7 @@
 """fastai DataLoaders over cached images and features: no cell is decoded twice at the same size."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,8 @@ class CellLoaders:
     def discard(self) -> None:
         """Delete the image cache: gigabytes that a later run would write again."""
         for file in self.run.work.glob("*.cache.npy"):
-            file.unlink()
+            with suppress(PermissionError):  # Windows deletes no file that is mapped: the next run does
+                file.unlink()
 
     def _training_images(self, size: int) -> np.ndarray:
         side, paths = cached_side(size), [cell.path for cell in self.run.learnt()[0]]
