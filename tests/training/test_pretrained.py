@@ -11,6 +11,7 @@ from malaria_detect.inference.model_files import sha256_of
 from malaria_detect.training.pretrained import WeightsError, load_matching, read_state_dict
 from malaria_detect.training.resnet34 import start as start_resnet34
 from malaria_detect.training.settings import TrainingError
+from tests.refused import refused
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +58,9 @@ def test_the_report_says_what_was_and_was_not_loaded() -> None:
     assert set(report.unused) == {"extra", "fc.weight"}
     assert report.identity_blocks == ()
     loaded, missing, unused = str(report).splitlines()
-    assert loaded.startswith(f"loaded {len(state) - 2} tensors: conv1, bn1, layer1.0")
-    assert missing == "not in the file, at random 2: fc, layer4.2 (as the identity: none)"
-    assert unused == "unused in the file 2: extra, fc"
+    assert "conv1, bn1, layer1.0" in loaded
+    assert "fc, layer4.2" in missing
+    assert "extra, fc" in unused
 
 
 def test_no_weights_start_at_random_in_every_block() -> None:
@@ -90,9 +91,8 @@ class Malicious:
 def test_code_in_a_file_of_weights_never_runs(tmp_path: Path) -> None:
     mark, path = tmp_path / "ran", tmp_path / "evil.pth"
     torch.save({"conv1.weight": Malicious(mark)}, path)
-    with pytest.raises(WeightsError) as caught:
+    with refused(WeightsError, "unsafe"):
         read_state_dict(path)
-    assert caught.value.reason == "unsafe"
     assert not mark.exists()
 
 
@@ -102,24 +102,19 @@ def test_code_in_a_file_of_weights_never_runs(tmp_path: Path) -> None:
         *((None, "missing"), (b"", "unsafe"), (b"not a model", "unsafe")),
         (pickle.dumps({"a": object}), "unsafe"),
         *(({3: torch.zeros(1)}, "no_state_dict"), ({"layer.weight": 1.0}, "no_state_dict")),
-        ([torch.zeros(1)], "no_state_dict"),
+        *(([torch.zeros(1)], "no_state_dict"), ({"encoder.weight": torch.zeros(3)}, "nothing_fits")),
     ],
 )
-def test_a_file_that_is_no_state_dict_is_refused(content: object, reason: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_fitting_state_dict_is_refused(
+    content: object, reason: str, tmp_path: Path
+) -> None:
     path = tmp_path / "weights.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
         torch.save(content, path)
-    with pytest.raises(WeightsError, match=r"weights\.pth") as caught:
+    with refused(WeightsError, reason):
         start_resnet34(str(path))
-    assert caught.value.reason == reason
-
-
-def test_a_state_dict_that_fits_nowhere_is_refused() -> None:
-    with pytest.raises(WeightsError) as caught:
-        load_matching(resnet34(weights=None), {"encoder.weight": torch.zeros(3)})
-    assert caught.value.reason == "nothing_fits"
 
 
 def test_pairs_and_paths_are_distinguished(tmp_path: Path) -> None:
@@ -132,6 +127,5 @@ def test_pairs_and_paths_are_distinguished(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["resnet50=a.pth", "vgg16=a.pth,b.pth", "vgg16="])
 def test_an_unknown_trunk_is_refused(text: str) -> None:
-    with pytest.raises(TrainingError) as caught:
+    with refused(TrainingError, "weights"):
         parse_weights(text)
-    assert caught.value.reason == "weights"
