@@ -31,7 +31,7 @@ from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.model_files import read_model
 from malaria_detect.inference.network import log_odds, open_learner, prepared
 from malaria_detect.metrics import score
-from malaria_detect.training.datablock import augmentations, design_dataloaders
+from malaria_detect.training.datablock import cell_augmentations, design_dataloaders
 from malaria_detect.training.dataloaders import cached_side
 from malaria_detect.training.held_out import held_out_logits
 from malaria_detect.training.resnet34 import DESIGN
@@ -42,7 +42,7 @@ def logits_from_cache(network: nn.Module, transform: InputTransform, cells: Sequ
     """Log-odds of parasitized with images that are scaled twice, as until November 2026; not calibrated."""
     size, ready = transform.size, prepared(copy.deepcopy(network))
     normalize = Normalize.from_stats(transform.mean, transform.std, cuda=False)
-    twice = Pipeline([IntToFloatTensor(), *setup_aug_tfms(augmentations(size)), normalize], split_idx=1)
+    twice = Pipeline([IntToFloatTensor(), *setup_aug_tfms(cell_augmentations(size)), normalize], split_idx=1)
     values: list[float] = []
     for begin in tqdm(range(0, len(cells), 64), desc="scaled twice", leave=False):
         images = [read_image(cell.path) for cell in cells[begin : begin + 64]]

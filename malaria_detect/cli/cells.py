@@ -10,13 +10,26 @@ CELLS_HELP = "folder of cells (default: $MALARIA_DETECT_CELLS, or the folder of 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to the parser."""
-    cells = commands.add_parser("cells", help="download or check the NIH/NLM cells")
-    actions = cells.add_subparsers(metavar="ACTION", required=True)
-    fetch = actions.add_parser("fetch", help="download, check and unpack NLM's archive (353 MB)")
+    cells = commands.add_parser(
+        "cells",
+        help="download or check the NIH/NLM cells",
+        description="Download the cell images of NIH/NLM, or check the images in a folder.",
+    )
+    actions = cells.add_subparsers(title="actions", metavar="ACTION", required=True)
+    fetch = actions.add_parser(
+        "fetch",
+        help="download, check and unpack NLM's archive (353 MB)",
+        description="Download NLM's archive (353 MB), check it and unpack it. Cells that are complete are not "
+        "downloaded again.",
+    )
     fetch.add_argument("--to", metavar="DIR", help="folder for the cells")
     fetch.add_argument("--url", help="another address of the same archive")
     fetch.set_defaults(run=_cells_fetch)
-    check = actions.add_parser("check", help="count cells and patients, and open every image")
+    check = actions.add_parser(
+        "check",
+        help="count cells and patients, and open every image",
+        description="Count cells and patients, open every image, and print the fingerprint of the cells.",
+    )
     check.add_argument("--cells", help=CELLS_HELP)
     check.set_defaults(run=_cells_check)
 

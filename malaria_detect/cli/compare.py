@@ -83,12 +83,11 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _changed(given: Sequence[Sequence[str]]) -> dict[str, dict[str, Any]]:
-    from malaria_detect.designs.registry import find_design
     from malaria_detect.training.settings import TrainingError
 
     changed: dict[str, dict[str, Any]] = {}
     for name, *words in given:
         if not words:
             raise TrainingError(f"--change needs a setting, such as --change {name} epochs=8.", "no_setting")
-        changed.setdefault(name, {}).update(find_design(name).changes(parse_fields(words)))
+        changed.setdefault(name, {}).update(parse_fields(words))
     return changed

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from malaria_detect.cli.training_options import add_model
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
 
@@ -23,12 +24,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="write the image even if the marked part did not pass the check",
     )
-    explain.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
-    explain.add_argument(
-        "--operating-point",
-        metavar="NAME",
-        help="screening, balanced or counting (default: the model's own)",
-    )
+    add_model(explain, operating_point=True)
     explain.set_defaults(run=_explain)
 
 

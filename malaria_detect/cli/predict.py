@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from malaria_detect.cli.training_options import add_model
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.metrics.formatting import format_megabytes
@@ -25,24 +26,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     predict.add_argument(
         "paths", nargs="+", metavar="PATH", help="images, folders of images, or patterns such as 'a/*.png'"
     )
-    predict.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
+    add_model(predict, operating_point=True)
     output = predict.add_mutually_exclusive_group()
     output.add_argument("--csv", metavar="FILE", help="write the table to FILE instead of printing it")
     output.add_argument("--json", action="store_true", help="print JSON instead of a table")
     predict.add_argument(
-        "--report",
-        metavar="FILE",
-        help="also write a report with the images: one HTML file",
-    )
-    predict.add_argument(
-        "--operating-point",
-        metavar="NAME",
-        help="screening, balanced or counting (default: the model's own)",
+        "--report", metavar="FILE", help="also write a report with the images: one HTML file"
     )
     predict.set_defaults(run=_predict)
 
     info = commands.add_parser("info", help="show the metadata of a model")
-    info.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
+    add_model(info)
     info.set_defaults(run=_info)
 
 

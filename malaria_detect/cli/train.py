@@ -5,6 +5,7 @@ from pathlib import Path
 
 from malaria_detect.cli.training_options import (
     accuracy,
+    add_model,
     add_settings,
     design_and_settings,
     read_labelled_cells,
@@ -16,7 +17,12 @@ _FOLD_SIZES = "64x3,96x3"
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to the parser."""
-    train = commands.add_parser("train", help="train a model and write export.pkl with its metadata")
+    train = commands.add_parser(
+        "train",
+        help="train a model and write export.pkl with its metadata",
+        description="Train a model on the NIH/NLM cells, split by patient. Write the model, its metadata "
+        "(export.json) and its logits for validation and test patients (reports/export-cells.csv).",
+    )
     train.add_argument("--output", default="export.pkl", help="the model to write (default: %(default)s)")
     train.add_argument("--sizes", help="image sizes in px and epochs, such as 96x7,160x3,224x2")
     add_settings(train, work="runs/train")
@@ -27,13 +33,19 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
 
     calibrate = commands.add_parser(
-        "calibrate", help="choose temperature and operating points again, from the logits that train wrote"
+        "calibrate",
+        help="choose temperature and operating points again, from the logits that train wrote",
+        description="Choose the temperature and the operating points of a model again and write them to its metadata. "
+        "The logits that `malaria-detect train` wrote are used, so the cells are not needed.",
     )
-    calibrate.add_argument("--model", default="export.pkl", help="exported model (default: %(default)s)")
+    add_model(calibrate)
     calibrate.set_defaults(run=_calibrate)
 
     evaluate = commands.add_parser(
-        "evaluate", help="cross-validate: predict every cell with a network that was not trained on it"
+        "evaluate",
+        help="cross-validate: predict every cell with a network that was not trained on it",
+        description="Cross-validate a design: predict every cell with a network that was not trained on this cell or, "
+        "by default, on any cell of its patient. Write the predictions as CSV.",
     )
     evaluate.add_argument(
         "--split",

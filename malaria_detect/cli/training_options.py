@@ -1,9 +1,9 @@
-"""Options that the commands of training share, and how their text is read."""
+"""Options that several commands share, and how their text is read."""
 
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from malaria_detect.training.design import Design
     from malaria_detect.training.run import LabelledCells
     from malaria_detect.training.settings import TrainSettings, Weights
+
+
+def add_model(command: argparse.ArgumentParser, operating_point: bool = False) -> None:
+    """Add the option for the model and, if wanted, that for the operating point."""
+    command.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
+    if operating_point:
+        command.add_argument(
+            "--operating-point",
+            metavar="NAME",
+            help="screening, balanced or counting (default: the model's own)",
+        )
 
 
 def add_settings(command: argparse.ArgumentParser, work: str) -> None:
@@ -44,9 +55,9 @@ def add_settings(command: argparse.ArgumentParser, work: str) -> None:
         type=int,
         help="epochs after these over which the weights are averaged (default: as the shipped model; evaluate: 0)",
     )
-    command.add_argument("--batch-size", type=int)
+    command.add_argument("--batch-size", type=int, help="cells in a batch")
     command.add_argument("--lr", type=float, dest="base_lr", help="base learning rate")
-    command.add_argument("--seed", type=int)
+    command.add_argument("--seed", type=int, help="seed of the split and of the training")
     command.add_argument(
         "--set",
         nargs="+",
@@ -92,7 +103,7 @@ def design_and_settings(options: argparse.Namespace) -> "tuple[Design, TrainSett
         given["sizes"] = parse_sizes(sizes or default, options.epochs)
     if options.preprocess is not None:
         given["preprocess"] = parse_preprocess(options.preprocess)
-    return design, design.settings(**{**given, **design.changes(parse_fields(options.set))})
+    return design, design.settings(**{**given, **parse_fields(options.set)})
 
 
 def read_labelled_cells(options: argparse.Namespace) -> "LabelledCells":
@@ -110,14 +121,7 @@ def read_labelled_cells(options: argparse.Namespace) -> "LabelledCells":
 
 
 def accuracy(scores: "Scores", who: str) -> str:
-    """Accuracy in words, with its interval and the number of patients.
-
-    Parameters
-    ----------
-    scores : Scores
-    who : str
-        Which patients, such as ``test``.
-    """
+    """Accuracy in words, with its interval and the number of patients; `who` are these, such as ``test``."""
     estimate = scores.estimates["accuracy"]
     return (
         f"accuracy {estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f}) "
@@ -128,16 +132,7 @@ def accuracy(scores: "Scores", who: str) -> str:
 def parse_weights(text: str) -> "Weights":
     """The weights that ``--weights`` names: one source, or one for each trunk.
 
-    Parameters
-    ----------
-    text : str
-        ``imagenet``, ``none`` or a path; or pairs such as ``vgg16=a.pth,resnet34=b.pth``. A file that exists is a file,
-        whatever its name.
-
-    Raises
-    ------
-    TrainingError
-        If a trunk is unknown.
+    A file that exists is a file, whatever its name. An unknown trunk raises TrainingError.
 
     Examples
     --------
@@ -163,17 +158,8 @@ def parse_weights(text: str) -> "Weights":
 def parse_sizes(text: str, epochs: str | None = None) -> tuple[int, ...]:
     """The image size of every epoch.
 
-    Parameters
-    ----------
-    text : str
-        Sizes in px, each followed by an x and its number of epochs, or alone for one epoch.
-    epochs : str, optional
-        Number of epochs at each size: one for all sizes, or one for each. Overrides the numbers in `text`.
-
-    Raises
-    ------
-    TrainingError
-        If one of them cannot be read, or their lengths differ.
+    `text` has sizes in px, each followed by an x and its number of epochs, or alone for one epoch. `epochs`, one number
+    for all sizes or one for each, overrides these numbers. What cannot be read raises TrainingError.
 
     Examples
     --------
@@ -199,17 +185,9 @@ def parse_sizes(text: str, epochs: str | None = None) -> tuple[int, ...]:
 
 
 def parse_fields(words: Sequence[str]) -> dict[str, Any]:
-    """Fields of the settings, from ``field=value``.
+    """Fields of the settings, from ``field=value``; ``epochs`` is the number of epochs at the design's size.
 
-    Parameters
-    ----------
-    words : sequence of str
-        Of fields that are one number or one word; ``epochs`` is the number of epochs at the design's size.
-
-    Raises
-    ------
-    TrainingError
-        If a field is unknown, or a value has another type.
+    An unknown field, one that is neither a number nor a word, or a value of another type raises TrainingError.
 
     Examples
     --------
@@ -218,13 +196,8 @@ def parse_fields(words: Sequence[str]) -> dict[str, Any]:
     """
     from malaria_detect.training.settings import TrainingError, TrainSettings
 
-    kinds: dict[str, Callable[[str], int | float | str]] = {
-        field.name: kind
-        for field in fields(TrainSettings)
-        for kind in (int, float, str)
-        if field.type is kind
-    }
-    kinds["epochs"] = int
+    kinds: dict[str, Any] = {one.name: one.type for one in fields(TrainSettings)}
+    kinds = {name: kind for name, kind in kinds.items() if kind in (int, float, str)} | {"epochs": int}
     del kinds["network"]  # the design defines it
     read: dict[str, Any] = {}
     for word in words:

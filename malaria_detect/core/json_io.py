@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pydantic
@@ -81,6 +83,29 @@ def from_json(kind: type[Record], content: object) -> Record:
         raise RecordError(
             f"{kind.__name__}: {place or 'record'}: {first['msg']}.", reason="bad_record"
         ) from error
+
+
+def read_record(
+    kind: type[Record], path: str | os.PathLike[str], refused: type[MalariaDetectError], advice: str
+) -> Record:
+    """Record of a dataclass from a JSON file.
+
+    Parameters
+    ----------
+    kind : dataclass type
+        As in :func:`from_json`.
+    path : path
+    refused : type
+        The error that is raised, with the reason ``missing`` or ``damaged``.
+    advice : str
+        A sentence for the error: what to do.
+    """
+    try:
+        return from_json(kind, json.loads(Path(path).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise refused(f"{path} cannot be read ({error.strerror}). {advice}", "missing") from error
+    except (ValueError, RecordError) as error:
+        raise refused(f"{path} is damaged ({error}). {advice}", "damaged") from error
 
 
 def _validated(kind: type[Record], content: object) -> Record:

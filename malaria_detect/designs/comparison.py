@@ -1,16 +1,15 @@
 """Result of a comparison of designs, as ``malaria-detect compare`` writes it; no torch."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.json_io import RecordError, from_json
+from malaria_detect.core.json_io import read_record
 from malaria_detect.inference.metadata import StartWeights
 from malaria_detect.metrics import Estimate, Scores
+from malaria_detect.metrics.formatting import MISSING, format_score
 from malaria_detect.training.reported import Reported
 
 PROTOCOL_GROUPED, PROTOCOL_AUTHOR = "grouped", "author"
@@ -20,6 +19,14 @@ DESIGNS, BY_AUTHOR = "compare.json", "compare-author.json"
 OURS = "resnet34"
 # Scores that authors publish, too.
 COMPARED = ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc")
+_SCORE_NAMES = {
+    "f1": "F1",
+    "mcc": "MCC",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+}
 
 # A changed number of epochs is written like "8 epochs instead of 30".
 _OF_EPOCHS = (["epoch", "instead"], ["epochs", "instead"])
@@ -42,21 +49,14 @@ class Trained:
     minus_ours : dict of str to Estimate
         Scores minus those of the shipped design on the same cells, in the same bootstrap samples; empty for the shipped
         design, and with the protocol ``author``.
-    parameters : int
-        Number of parameters.
-    file_bytes : int
-        Size of the exported learner.
+    parameters, file_bytes, input_size : int
+        Number of parameters, size of the exported learner, size of its input in px.
     training_seconds : float
         Time of all epochs, and of computing the features of a frozen trunk, but not of scaling the cells.
     pictures_per_second : float
         Images per second at prediction, from the padded image to the logit.
-    input_size : int
-        In px.
-    created : str
-        Date of the export.
-    settings : dict
-        See :class:`malaria_detect.training.settings.TrainSettings`.
-    start : StartWeights
+    created, settings, start : str, dict, StartWeights
+        As in the metadata.
     changed : tuple of str
         How the training differs from the design's own, such as ``10 epochs instead of 30``.
     """
@@ -90,15 +90,10 @@ class Row:
 
     Attributes
     ----------
-    network, title, where : str
-        Name of the design, what it is, and where it comes from.
-    chosen : str
-        What the design leaves open and was chosen here; empty if nothing.
-    reported : Reported or None
-    trained : Trained or None
-        None if it was not run.
-    not_run : str
-        Why it was not run, as a sentence; empty if it was.
+    network, title, where, chosen, reported
+        As in :class:`malaria_detect.training.design.Design`.
+    trained, not_run : Trained or None, str
+        None if it was not run, and why, as a sentence.
     """
 
     network: str
@@ -117,7 +112,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Designs on the same cells.
+    """Designs on the same cells, in the order of the registry.
 
     Attributes
     ----------
@@ -126,13 +121,8 @@ class Comparison:
         patient are in both parts.
     cells : str
         Fingerprint of the cells.
-    rows : tuple of Row
-        In the order of the registry.
     machine : str
         Where the speed was measured: number of processor threads.
-    versions : dict of str to str
-    created : str
-        Date.
     """
 
     protocol: str
@@ -153,19 +143,19 @@ class Comparison:
         return self.trained.get(OURS)
 
 
-def read_comparison(path: str | os.PathLike[str] = "reports/compare.json") -> Comparison:
-    """Read a comparison that ``malaria-detect compare`` wrote.
+def score_name(name: str) -> str:
+    """Name of a score in a table, such as ``ROC AUC`` for ``roc_auc``."""
+    return _SCORE_NAMES.get(name, name)
 
-    Raises
-    ------
-    ComparisonError
-        If the file is missing or something else.
-    """
-    try:
-        return from_json(Comparison, json.loads(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ComparisonError(
-            f"{path} cannot be read ({error.strerror}). `malaria-detect compare` writes it.", "missing"
-        ) from error
-    except (ValueError, RecordError) as error:
-        raise ComparisonError(f"{path} is not a comparison of designs ({error}).", "damaged") from error
+
+def printed(row: Row) -> str:
+    """Published scores of a network, and how its author split the cells."""
+    if row.reported is None:
+        return MISSING
+    numbers = [f"{score_name(name)} {format_score(value)}" for name, value in row.reported.scores.items()]
+    return f"{', '.join(numbers)} ({row.reported.protocol})" if numbers else MISSING
+
+
+def read_comparison(path: str | os.PathLike[str] = "reports/compare.json") -> Comparison:
+    """Read a comparison that ``malaria-detect compare`` wrote; a missing or damaged file raises ComparisonError."""
+    return read_record(Comparison, path, ComparisonError, "`malaria-detect compare` writes it.")

@@ -6,17 +6,16 @@ import torch
 from fastai.vision.all import AffineCoordTfm, affine_mat, aug_transforms
 from torch import nn
 
-from malaria_detect.training.design import FROM_SCRATCH, AuthorSplit, Design, Started, start_like_keras
-from malaria_detect.training.pretrained import random_start
+from malaria_detect.designs.scratch import scratch_design, start_like_keras
+from malaria_detect.training.design import AuthorSplit
 from malaria_detect.training.reported import Reported
-from malaria_detect.training.settings import Weights
 
 _SIZE = 128
 _SHEAR = 0.2
 
 
-def start(weights: Weights) -> Started:
-    """Three convolutions and a dense layer of 128 units, with random weights."""
+def _keras_cnn() -> nn.Module:
+    """Three convolutions and a dense layer of 128 units."""
     network = nn.Sequential(
         *(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU()),
         *(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()),
@@ -27,20 +26,20 @@ def start(weights: Weights) -> Started:
         *(nn.Linear(64 * (_SIZE // 4) ** 2, 128), nn.ReLU()),
         nn.Linear(128, 2),
     )
-    return Started(start_like_keras(network), *random_start(weights, "keras-cnn-128"))
+    return start_like_keras(network)
 
 
 def sheared(images: torch.Tensor) -> torch.Tensor:
     """Affine matrices, (N, 3, 3), of a shear by a random angle between -0.2 and 0.2 rad.
 
-    Rows are shifted by columns, as in older versions of Keras.
+    Rows are shifted by columns, as in older versions of Keras. Exported learners name this function by its path.
     """
     angle = torch.empty(len(images), device=images.device).uniform_(-_SHEAR, _SHEAR)
     none, one = torch.zeros_like(angle), torch.ones_like(angle)
     return affine_mat(angle.cos(), none, none, -angle.sin(), one, none)
 
 
-def augmentations(size: int) -> list[Any]:
+def _sheared_zoomed_flipped(size: int) -> list[Any]:
     """Shear and zoom by up to 0.2 and horizontal flips; outside of the image is the nearest pixel, as in Keras."""
     transforms: list[Any] = aug_transforms(
         size=size,
@@ -57,24 +56,14 @@ def augmentations(size: int) -> list[Any]:
     return transforms
 
 
-DESIGN = Design(
-    name="keras-cnn-128",
+DESIGN = scratch_design(
+    "keras-cnn-128",
+    _SIZE,
+    _keras_cnn,
+    {"batch_size": 16, "base_lr": 1e-4, "optimiser": "keras-adam", "weight_decay": 0.0},
     title="three convolutions and a dense layer of 128 units, from scratch",
     where="a Keras tutorial's CNN",
-    input_size=_SIZE,
-    any_size=False,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
-    start=start,
-    augmentations=augmentations,
-    training={
-        **FROM_SCRATCH,
-        "sizes": (_SIZE,) * 30,
-        "batch_size": 16,
-        "base_lr": 1e-4,
-        "optimiser": "keras-adam",
-        "weight_decay": 0.0,
-    },
+    augmentations=_sheared_zoomed_flipped,
     reported=Reported(
         "random 70/30",
         {"accuracy": 0.9598},

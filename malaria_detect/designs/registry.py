@@ -1,19 +1,11 @@
 """Designs that can be trained by name: the shipped one, and those of other published systems.
 
-Each is a :class:`malaria_detect.training.design.Design` in a file of its own, and all are trained and exported in the
-same way. Exported learners name classes by their path: ``malaria_detect.training.datablock.Preprocess`` and
-``malaria_detect.designs.frozen.Trunks`` must stay where they are.
+All are trained and exported in the same way. Exported learners name these by their path, so they must stay where they
+are: ``malaria_detect.training.datablock.Preprocess``, ``malaria_detect.designs.frozen.Trunks`` and
+``malaria_detect.designs.keras_cnn.sheared``.
 """
 
-from malaria_detect.designs import (
-    feature_fusion,
-    keras_cnn,
-    mobilenetv2_frozen,
-    resnet18_scratch,
-    resnet50v2_frozen,
-    small_cnn,
-    vgg16_frozen,
-)
+from malaria_detect.designs import frozen, keras_cnn, scratch
 from malaria_detect.training import resnet34
 from malaria_detect.training.design import Design
 from malaria_detect.training.settings import TrainingError
@@ -23,31 +15,20 @@ DESIGNS: dict[str, Design] = {
     design.name: design
     for design in (
         resnet34.DESIGN,
-        resnet18_scratch.DESIGN,
+        scratch.RESNET18,
         keras_cnn.DESIGN,
-        small_cnn.DESIGN,
-        vgg16_frozen.DESIGN,
-        resnet50v2_frozen.DESIGN,
-        mobilenetv2_frozen.DESIGN,
-        feature_fusion.DESIGN,
-        feature_fusion.WITH_MOBILENETV2,
+        scratch.SMALL_CNN,
+        frozen.VGG16,
+        frozen.RESNET50V2,
+        frozen.MOBILENETV2,
+        frozen.FUSION,
+        frozen.FUSION_MOBILENETV2,
     )
 }
 
 
 def find_design(name: str) -> Design:
-    """A design by its name.
-
-    Raises
-    ------
-    TrainingError
-        If there is none; the message lists all names.
-
-    Examples
-    --------
-    >>> find_design("small-cnn-64").input_size
-    64
-    """
+    """A design by its name; for an unknown one TrainingError lists all names."""
     if name not in DESIGNS:
         raise TrainingError(
             f"There is no design {name!r}. Choose one of {', '.join(DESIGNS)}.", "unknown_design"

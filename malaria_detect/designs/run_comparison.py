@@ -27,7 +27,7 @@ from malaria_detect.designs.comparison import (
     read_comparison,
 )
 from malaria_detect.designs.registry import DESIGNS, find_design
-from malaria_detect.designs.resnet50v2_frozen import STAGES
+from malaria_detect.designs.resnet50v2 import STAGES
 from malaria_detect.designs.scoring import ScoredNetwork, score_network, scoring_run
 from malaria_detect.designs.timing import images_per_second
 from malaria_detect.inference.model_files import read_model
@@ -50,18 +50,14 @@ class ComparisonPlan:
     ----------
     work : Path
         Folder for models and checkpoints. Finished models there are not trained again, unfinished runs are continued.
-    names : sequence of str or None
-        Names in :data:`malaria_detect.designs.registry.DESIGNS`; None for all.
-    protocol : str
-        ``grouped`` or ``author``, see :class:`malaria_detect.designs.comparison.Comparison`.
+    names, protocol : sequence of str or None, str
+        Designs, None for all; see :class:`malaria_detect.designs.comparison.Comparison`.
     changed : dict of str to dict
         Settings that differ from those of a design, by its name.
     weights : str or dict of str to str
         What designs start from that do not start at random.
     shipped : Path or None
         A trained model of the shipped design, used if it was trained on the same cells and the same split.
-    progress : bool
-        Show progress bars, and a line for every epoch.
     """
 
     work: Path
@@ -74,13 +70,7 @@ class ComparisonPlan:
 
     @property
     def designs(self) -> list[Design]:
-        """The designs in the order of the registry.
-
-        Raises
-        ------
-        MalariaDetectError
-            If a name is unknown, or a setting is changed that all designs share.
-        """
+        """The designs in the order of the registry; unknown names and changes of shared settings are refused."""
         for name, fields in self.changed.items():
             find_design(name)
             if fixed := [setting for setting in fields if setting in _NOT_THE_DESIGNS]:
@@ -102,20 +92,10 @@ class ComparisonPlan:
 def compare_designs(folder: CellFolder, plan: ComparisonPlan, output: Path) -> Comparison:
     """Train designs, each as its author did, and score them on held-out cells.
 
-    Parameters
-    ----------
-    folder : CellFolder
-        From :func:`malaria_detect.data.nlm_cells.find_cells`; unreadable cells are left out.
-    plan : ComparisonPlan
-    output : Path
-        The result, ``.json``. With the protocol ``grouped`` the probabilities of all test cells are written next to it,
-        as ``...-cells.csv``.
+    The result is written to `output`, ``.json``. With the protocol ``grouped`` the probabilities of all test cells are
+    written next to it, as ``...-cells.csv``.
 
-    Raises
-    ------
-    MalariaDetectError
-        If a name is unknown, cells or settings cannot be used, or a model in ``plan.work`` has other settings. If only
-        weights are not available, the row says so.
+    If weights are not available or training diverges, the row says so; any other problem raises MalariaDetectError.
     """
     _check_output(output, plan.designs)
     data = labelled_cells(folder)
@@ -177,6 +157,7 @@ def _rows(
 ) -> tuple[Row, ...]:
     speeds = images_per_second({name: one.model for name, one in scored.items()}, data.cells, plan.progress)
     ours = scored.get(OURS) if plan.protocol == PROTOCOL_GROUPED else None
+    trained = {name: _trained(one, plan.protocol, ours, speeds[name]) for name, one in scored.items()}
     return tuple(
         Row(
             network=design.name,
@@ -184,9 +165,7 @@ def _rows(
             where=design.where,
             chosen=design.chosen,
             reported=design.reported,
-            trained=_trained(scored[design.name], plan.protocol, ours, speeds[design.name])
-            if design.name in scored
-            else None,
+            trained=trained.get(design.name),
             not_run=not_run.get(design.name, ""),
         )
         for design in plan.designs
@@ -219,12 +198,10 @@ def _trained(one: ScoredNetwork, protocol: str, ours: ScoredNetwork | None, spee
 
 def cut_off(network: nn.Module) -> tuple[str, ...]:
     """Phrases for trunks that lack stages, because the file of their weights ends early."""
-    stages = [part for name, part in network.named_modules() if name.endswith(".stages")]
-    return tuple(
-        f"a trunk that ends after stage {count} of {STAGES}"
-        for count in (len(list(part.children())) for part in stages)
-        if count < STAGES
+    counts = (
+        len(list(part.children())) for name, part in network.named_modules() if name.endswith(".stages")
     )
+    return tuple(f"a trunk that ends after stage {count} of {STAGES}" for count in counts if count < STAGES)
 
 
 def _changed(design: Design, settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -61,26 +61,16 @@ def scoring_run(
 
 
 def score_network(run: TrainingRun, shipped: Path | None = None) -> ScoredNetwork:
-    """Train a network, or take its finished model.
+    """Train a network, or take its finished model, which is next to ``run.work``.
 
-    Parameters
-    ----------
-    run : TrainingRun
-        From :func:`scoring_run`. The model is written next to ``run.work``.
-    shipped : Path, optional
-        A model of the shipped design, used instead if it was trained on the same cells and the same split.
+    `shipped`, a model of the shipped design, is used instead if it was trained on the same cells and the same split.
 
-    Raises
-    ------
-    MalariaDetectError
-        If settings or weights cannot be used, or a finished model is of another run.
+    A finished model of another run raises ComparisonError.
     """
-    if run.design.name == OURS and shipped is not None:
-        metadata = read_metadata(shipped)
-        if same_split(metadata, run):
-            return ScoredNetwork(run.design, shipped, metadata, logits_of(shipped, metadata)[1])
     model = run.work.with_name(f"{run.work.name}.pkl")
-    if model.is_file():
+    if run.design.name == OURS and shipped is not None and same_split(read_metadata(shipped), run):
+        model = shipped
+    elif model.is_file():
         _check_finished(model, read_metadata(model), run)
     else:
         export(fit(run), run, model)

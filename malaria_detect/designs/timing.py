@@ -18,21 +18,10 @@ _CELLS, _BATCH, _ROUNDS = 96, 32, 5
 def images_per_second(
     models: Mapping[str, Path], cells: Sequence[Cell], progress: bool = True
 ) -> dict[str, float]:
-    """Images per second, from the padded image to the logit; in turns, so that a busy moment affects all networks.
+    """Images per second of exported learners, from the padded image to the logit.
 
-    Parameters
-    ----------
-    models : dict of str to Path
-        Exported learners; their metadata is in the same folder.
-    cells : sequence of Cell
-        At most 96 are used, spread evenly.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    dict of str to float
-        Median of five rounds, after a first one that is not counted.
+    They are measured in turns, so that a busy moment affects all, on at most 96 of the cells. The result is the median
+    of five rounds, after a first one that is not counted.
     """
     chosen = cells[:: max(1, len(cells) // _CELLS)][:_CELLS]
     images = [read_image(cell.path) for cell in chosen]

@@ -1,6 +1,5 @@
 """Results of a cross-validation: predictions for every cell, and their scores; no torch, because the page reads it."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from malaria_detect.core.csv_io import read_rows, write_rows
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.json_io import RecordError, from_json
+from malaria_detect.core.json_io import read_record
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.data.splits import GROUPED, RANDOM
 from malaria_detect.inference.metadata import Epoch, StartWeights
@@ -29,6 +28,7 @@ from malaria_detect.metrics import (
 EVALUATION = "evaluation.json"  # the summary in reports/
 THRESHOLD = 0.5
 COLUMNS = ("file", "patient_group", "fold", "label", "probability", "corrected")
+_WRITTEN_BY = "`malaria-detect evaluate` and `make report` write it."
 
 
 class CrossValidationError(MalariaDetectError):
@@ -41,14 +41,10 @@ class HeldOut:
 
     Attributes
     ----------
-    files : tuple of str
-        File names.
-    groups : tuple of str
-        Patient groups.
+    files, groups, labels : tuple of str
+        File names, patient groups and published labels.
     folds : tuple of int
         The fold that held the cell out, starting at 1.
-    labels : tuple of str
-        Published labels.
     probability : tuple of float
         Probability of parasitized, 0 to 1, not calibrated, from the network that was not trained on the cell.
     corrected : tuple of str
@@ -74,20 +70,11 @@ class HeldOut:
 
     def cells(self, kept: Sequence[int] | NDArray[np.int64]) -> "HeldOut":
         """The cells at some positions."""
-        columns = {
-            name: column and tuple(column[index] for index in kept) for name, column in vars(self).items()
-        }
-        return HeldOut(**columns)
+        return HeldOut(*(tuple(column[index] for index in kept) for column in vars(self).values()))
 
 
 def read_held_out(path: str | os.PathLike[str]) -> HeldOut:
-    """Read held-out predictions that :func:`write_held_out` wrote.
-
-    Raises
-    ------
-    MalariaDetectError
-        If the file is missing, or a row is wrong; the message names the line.
-    """
+    """Read held-out predictions that :func:`write_held_out` wrote; an error names the line that is wrong."""
     cells = []
     for place, (file, group, fold, label, probability, corrected) in read_rows(Path(path), COLUMNS):
         try:
@@ -120,17 +107,12 @@ class Run:
     ----------
     split : str
         grouped or random.
-    folds : int
     settings : dict
         See :class:`malaria_detect.training.settings.TrainSettings`.
     cells : str
         Fingerprint of the cells and of the corrections, if there were any.
-    start : StartWeights
     histories : tuple of tuple of Epoch
         The epochs of every fold, with scores on the held-out cells. These scores chose no setting and no epoch.
-    versions : dict of str to str
-    created : str
-        Date.
     """
 
     split: str
@@ -154,11 +136,8 @@ class CrossValidation:
 
     Attributes
     ----------
-    run : Run
-    scores : Scores
-        On the published labels.
-    corrected_scores : Scores or None
-        On corrected labels; None if there are none.
+    scores, corrected_scores : Scores, Scores or None
+        On the published labels, and on corrected ones if there are any.
     patients : tuple of PatientCounts
         Every patient group.
     within : Estimate
@@ -176,13 +155,8 @@ class CrossValidation:
 class Evaluation:
     """Cross-validations by patient and at random, and the effect of patient-level leakage.
 
-    Attributes
-    ----------
-    grouped, random : CrossValidation
-    leakage : dict of str to Estimate
-        Scores of the random split minus those of the grouped folds, on the cells that both held out.
-    leakage_cells : int
-        Number of these cells.
+    ``leakage`` has the scores of the random split minus those of the grouped folds, on the ``leakage_cells`` cells that
+    both held out.
     """
 
     grouped: CrossValidation
@@ -193,13 +167,13 @@ class Evaluation:
 
 def summarise(held_out: HeldOut, run: Run) -> CrossValidation:
     """Scores of held-out predictions, pooled over the folds, and counts for each patient."""
-    parasitized, groups = held_out.parasitized, list(held_out.groups)
+    parasitized, groups = held_out.parasitized, held_out.groups
     patients = count_patients(parasitized, held_out.p >= THRESHOLD, groups)
     corrected = None
     kept = held_out.cells([index for index, label in enumerate(held_out.corrected) if label])
     truth = np.array(kept.corrected) == CLASSES[0]
     if held_out.corrected != held_out.labels and len(set(truth)) == 2:
-        corrected = score(truth, kept.p, list(kept.groups), THRESHOLD)
+        corrected = score(truth, kept.p, kept.groups, THRESHOLD)
     return CrossValidation(
         run=run,
         scores=score(parasitized, held_out.p, groups, THRESHOLD),
@@ -212,14 +186,7 @@ def summarise(held_out: HeldOut, run: Run) -> CrossValidation:
 def compare_splits(grouped: tuple[HeldOut, Run], random: tuple[HeldOut, Run]) -> Evaluation:
     """The effect of patient-level leakage: a random split compared with a split by patient.
 
-    Parameters
-    ----------
-    grouped, random : pair of HeldOut and Run
-
-    Raises
-    ------
-    CrossValidationError
-        If the two were run with different settings, or share no cell.
+    Two that were run with different settings, or share no cell, raise CrossValidationError.
     """
     runs = grouped[1], random[1]
     if (runs[0].split, runs[1].split) != (GROUPED, RANDOM):
@@ -239,37 +206,19 @@ def compare_splits(grouped: tuple[HeldOut, Run], random: tuple[HeldOut, Run]) ->
         raise CrossValidationError("The grouped and the random run share no cell.", "no_common_cells")
     second = random[0].cells(both)
     first = grouped[0].cells([place[file] for file in second.files])
-    leakage = difference(second.parasitized, second.p, first.p, list(second.groups), THRESHOLD)
+    leakage = difference(second.parasitized, second.p, first.p, second.groups, THRESHOLD)
     return Evaluation(summarise(*grouped), summarise(*random), leakage, len(both))
 
 
 def read_evaluation(path: str | os.PathLike[str] = "reports/evaluation.json") -> Evaluation:
-    """Read the summary that ``make report`` wrote.
-
-    Raises
-    ------
-    CrossValidationError
-        If it is missing or damaged.
-    """
-    return _read(Evaluation, Path(path))
+    """Read the summary that ``make report`` wrote; a missing or damaged file raises CrossValidationError."""
+    return read_record(Evaluation, path, CrossValidationError, _WRITTEN_BY)
 
 
 def read_run(path: str | os.PathLike[str]) -> tuple[HeldOut, Run]:
     """Read the two files of a cross-validation: the predictions, ``.csv``, and how it was run, ``.json``.
 
-    Raises
-    ------
-    CrossValidationError
-        If one of them is missing or damaged.
+    A missing or damaged file raises MalariaDetectError.
     """
-    return read_held_out(path), _read(Run, Path(path).with_suffix(".json"))
-
-
-def _read(kind: type[Any], path: Path) -> Any:
-    try:
-        return from_json(kind, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecordError) as error:
-        raise CrossValidationError(
-            f"{path} cannot be read ({error}). `malaria-detect evaluate` and `make report` write it.",
-            "damaged",
-        ) from error
+    run = Path(path).with_suffix(".json")
+    return read_held_out(path), read_record(Run, run, CrossValidationError, _WRITTEN_BY)

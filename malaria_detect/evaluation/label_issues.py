@@ -17,7 +17,6 @@ from malaria_detect.data.corrections import Corrections, LabelsError, any_of, co
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.evaluation.cross_validation import HeldOut, read_held_out
 
-PREDICTIONS = "reports/crossval-grouped.csv"
 COLUMNS = ("rank", "file", "patient_group", "label", "believed")
 
 
@@ -25,14 +24,8 @@ COLUMNS = ("rank", "file", "patient_group", "label", "believed")
 class CandidateError:
     """A published label and its probability.
 
-    Attributes
-    ----------
-    rank : int
-        1 for the least plausible label.
-    file, patient_group, label : str
-        File name of the cell, its patient group and its published label.
-    believed : float
-        Probability of the label, 0 to 1, by a network that was trained on other patients.
+    The rank is 1 for the least plausible label. ``believed`` is the probability of the label, 0 to 1, by a network that
+    was trained on other patients.
     """
 
     rank: int
@@ -60,10 +53,8 @@ def rank_label_errors(
     ----------
     held_out : HeldOut
         From the cross-validation by patient.
-    label : str, optional
-        Only labels of this class.
-    top : int, optional
-        Largest number of candidates; without it, all labels are returned.
+    label, top : str, int, optional
+        Only labels of this class; largest number of candidates.
 
     Returns
     -------
@@ -73,8 +64,8 @@ def rank_label_errors(
     Raises
     ------
     LabelsError
-        If a class is unknown, `top` is below 1, a probability is not between 0 and 1, a cell occurs twice, or cells of
-        one patient were held out in several folds.
+        If a class is unknown, a probability is not between 0 and 1, a cell occurs twice, or cells of one patient were
+        held out in several folds.
 
     References
     ----------
@@ -97,13 +88,11 @@ def rank_label_errors(
         probability if published == CLASSES[0] else 1 - probability
         for published, probability in zip(held_out.labels, held_out.probability, strict=True)
     ]
-    chosen = [place for place, published in enumerate(held_out.labels) if label in (None, published)]
-    chosen.sort(key=lambda place: (believed[place], held_out.files[place]))
+    cells = zip(believed, held_out.files, held_out.groups, held_out.labels, strict=True)
+    chosen = sorted(cell for cell in cells if label in (None, cell[3]))[:top]
     return tuple(
-        CandidateError(
-            rank, held_out.files[place], held_out.groups[place], held_out.labels[place], believed[place]
-        )
-        for rank, place in enumerate(chosen[:top], start=1)
+        CandidateError(rank, file, group, published, probability)
+        for rank, (probability, file, group, published) in enumerate(chosen, start=1)
     )
 
 
@@ -112,14 +101,8 @@ def mixed(candidates: Iterable[CandidateError], block: int = 12, seed: int = 0) 
 
     The least plausible labels are mostly of one class, so that a reviewer could guess the label of the next cell.
 
-    Parameters
-    ----------
-    candidates : iterable of CandidateError
-        In the order of :func:`rank_label_errors`; within a class, blocks keep this order.
-    block : int
-        Number of cells in a block. When one class is used up, the other one fills the rest.
-    seed : int
-        The same seed gives the same order.
+    `candidates` are in the order of :func:`rank_label_errors`; within a class, blocks keep it. A block has `block`
+    cells; when one class is used up, the other one fills the rest.
 
     Examples
     --------
@@ -145,7 +128,9 @@ def mixed(candidates: Iterable[CandidateError], block: int = 12, seed: int = 0) 
 
 
 def candidates_from(
-    predictions: str | os.PathLike[str] = PREDICTIONS, label: str | None = None, top: int | None = None
+    predictions: str | os.PathLike[str] = "reports/crossval-grouped.csv",
+    label: str | None = None,
+    top: int | None = None,
 ) -> tuple[CandidateError, ...]:
     """Candidates from a file of held-out predictions, see :func:`rank_label_errors`."""
     return rank_label_errors(read_held_out(predictions), label, top)
@@ -158,9 +143,9 @@ def write_candidates(candidates: Iterable[CandidateError], path: str | os.PathLi
 
 
 def _refuse_unfit(held_out: HeldOut) -> None:
-    for file, times in Counter(held_out.files).items():
-        if times > 1:
-            raise LabelsError(f"The predictions contain {file} {times} times. Remove the others.", "twice")
+    file, times = max(Counter(held_out.files).items(), key=lambda item: item[1], default=("", 0))
+    if times > 1:
+        raise LabelsError(f"The predictions contain {file} {times} times. Remove the others.", "twice")
     for file, label, probability in zip(held_out.files, held_out.labels, held_out.probability, strict=True):
         if label not in CLASSES or not 0 <= probability <= 1:
             raise LabelsError(

@@ -1,12 +1,10 @@
 """Published results on these cells, quoted with protocol and source in ``reports/published.json``."""
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.json_io import RecordError, from_json
+from malaria_detect.core.json_io import read_record
 
 PUBLISHED = "published.json"  # the file in reports/
 
@@ -110,18 +108,5 @@ class Published:
 
 
 def read_published(path: str | os.PathLike[str] = "reports/published.json") -> Published:
-    """Read the published results.
-
-    Raises
-    ------
-    LiteratureError
-        If the file is missing or damaged.
-    """
-    try:
-        return from_json(Published, json.loads(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise LiteratureError(
-            f"{path} cannot be read ({error.strerror}). It is part of the repository.", "missing"
-        ) from error
-    except (ValueError, RecordError) as error:
-        raise LiteratureError(f"{path} does not contain published results ({error}).", "damaged") from error
+    """Read the published results; a missing or damaged file raises LiteratureError."""
+    return read_record(Published, path, LiteratureError, "It is part of the repository.")

@@ -1,19 +1,16 @@
 """Run a cross-validation: each cell is scored by a network that was not trained on it or, grouped, on its patient."""
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scipy.special import expit
-from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.core.atomic import write_text
-from malaria_detect.core.json_io import RecordError, from_json, to_json
+from malaria_detect.core.json_io import read_record, to_json
 from malaria_detect.core.versions import library_versions, today
-from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.data.splits import GROUPED, RANDOM_HELD_OUT, folds_of
 from malaria_detect.evaluation.cross_validation import HeldOut, Run, write_held_out
 from malaria_detect.inference.metadata import Epoch, StartWeights
@@ -32,18 +29,14 @@ class CrossValidationPlan:
 
     Attributes
     ----------
-    design : Design
     settings : TrainSettings
         Cells are scored at the last of its image sizes; its ``valid`` and ``test`` are not used.
     work : Path
         Gets a folder for each fold, with its checkpoint and, when it is finished, its probabilities.
-    how : str
-    folds : int
+    how, folds : str, int
         As in :func:`malaria_detect.data.splits.folds_of`.
     resume : bool
         Continue after the last finished epoch of the last finished fold.
-    progress : bool
-        Show progress bars, and a line for every epoch.
     """
 
     design: Design
@@ -88,13 +81,8 @@ def cross_validate(data: LabelledCells, plan: CrossValidationPlan, output: Path)
     The network of a fold is that of its last epoch, or the average of its last epochs. Scores on held-out cells are
     shown after every epoch, but choose no setting and no epoch.
 
-    Parameters
-    ----------
-    data : LabelledCells
-        Networks are trained on corrected labels, and not on cells of which an expert was unsure.
-    plan : CrossValidationPlan
-    output : Path
-        The predictions, ``.csv``; how they were made is written with the same name and ``.json``.
+    Networks are trained on corrected labels, and not on cells of which an expert was unsure. The predictions are
+    written to `output`, ``.csv``; how they were made is written with the same name and ``.json``.
 
     Raises
     ------
@@ -130,20 +118,17 @@ def cross_validate(data: LabelledCells, plan: CrossValidationPlan, output: Path)
     return held_out, record
 
 
-def held_out_probabilities(run: TrainingRun, network: nn.Module, cells: list[Cell]) -> list[float]:
-    """Probabilities of parasitized, not calibrated, at the size of the run's last epoch, in float32."""
-    transform = run.input_transform(run.settings.epochs[-1])
-    logits = held_out_logits(network, transform, cells, "scoring held-out cells", run.progress)
-    return [round(float(probability), 6) for probability in expit(logits)]
-
-
 def _run_fold(run: TrainingRun) -> _Fold:
     if run.progress:
         tqdm.write(f"fold {run.how}")
     fitted, cells = fit(run), run.held_out()
-    probabilities = held_out_probabilities(run, fitted.network, cells)
-    files = [cell.path.name for cell in cells]
-    fold = _Fold(run.identity, fitted.start, fitted.history, tuple(zip(files, probabilities, strict=True)))
+    transform = run.input_transform(run.settings.epochs[-1])
+    logits = held_out_logits(fitted.network, transform, cells, "scoring held-out cells", run.progress)
+    predictions = tuple(
+        (cell.path.name, round(float(probability), 6))
+        for cell, probability in zip(cells, expit(logits), strict=True)
+    )
+    fold = _Fold(run.identity, fitted.start, fitted.history, predictions)
     write_text(run.work / _FOLD, to_json(fold))
     return fold
 
@@ -153,10 +138,7 @@ def _finished(run: TrainingRun) -> _Fold | None:
     file = run.work / _FOLD
     if not file.is_file():
         return None
-    try:
-        fold = from_json(_Fold, json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecordError) as error:
-        raise TrainingError(f"{file} is not a finished fold ({error}). Move it away.", "damaged") from error
+    fold = read_record(_Fold, file, TrainingError, "Move it away.")
     if fold.run != run.identity:
         raise TrainingError(
             f"{run.work} contains a fold with other settings, cells or corrections. Use the same ones, or choose "

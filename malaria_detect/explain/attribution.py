@@ -1,8 +1,9 @@
 """Outputs of a network's layers for one image, and how much each place of the last map contributes to the answer."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,10 +27,8 @@ class Activation:
 
     Attributes
     ----------
-    layer : str
-        Path of the layer, as in ``named_modules()``.
-    kind : str
-        Its class, for example ``Conv2d``.
+    layer, kind : str
+        Path of the layer, as in ``named_modules()``, and its class, for example ``Conv2d``.
     maps : numpy.ndarray
         float32, (channels, height, width), or (channels, 1, 1) for a layer without maps.
     """
@@ -42,22 +41,14 @@ class Activation:
 def activations(network: nn.Module, picture: torch.Tensor) -> list[Activation]:
     """Outputs of all convolution and pooling layers for one image, in the order in which they ran.
 
+    A layer that runs twice is listed twice. The network is not changed.
+
     Parameters
     ----------
     network : torch.nn.Module
-        Takes (N, 3, height, width); it is not changed.
     picture : torch.Tensor
-        float32, (1, 3, height, width), from :class:`malaria_detect.inference.input.InputTransform`.
-
-    Returns
-    -------
-    list of Activation
-        A layer that runs twice is listed twice.
-
-    Raises
-    ------
-    ValueError
-        If it is not one image.
+        One image, float32, (1, 3, height, width), from :class:`malaria_detect.inference.input.InputTransform`; another
+        shape raises ValueError.
 
     Examples
     --------
@@ -69,10 +60,9 @@ def activations(network: nn.Module, picture: torch.Tensor) -> list[Activation]:
         raise ValueError(f"Expected one image (1, 3, height, width), got {tuple(picture.shape)}.")
     found: list[Activation] = []
 
-    def keep(name: str, layer: nn.Module, output: object) -> None:
+    def keep(name: str, layer: nn.Module, output: torch.Tensor) -> None:
         # Pooling layers have no common base class.
         if isinstance(layer, nn.Conv2d) or ("Pool" in type(layer).__name__ and not any(layer.children())):
-            assert isinstance(output, torch.Tensor)
             # A copy, because a following layer may work in place.
             maps = output[0].float().numpy(force=True).copy()
             shape = (len(maps), *(maps.shape[1:] or (1, 1)))
@@ -90,10 +80,8 @@ def evidence(network: nn.Module, layer: nn.Module, picture: torch.Tensor) -> np.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        Returns two logits, Parasitized and Uninfected.
-    layer : torch.nn.Module
-        A layer of it, see :func:`last_map`.
+    network, layer : torch.nn.Module
+        The network returns two logits, Parasitized and Uninfected; for the layer see :func:`last_map`.
     picture : torch.Tensor
         float32, (1, 3, height, width).
 
@@ -118,12 +106,7 @@ def evidence(network: nn.Module, layer: nn.Module, picture: torch.Tensor) -> np.
 
 
 def last_map(network: nn.Module, picture: torch.Tensor) -> nn.Module:
-    """The last layer whose output is still a map.
-
-    Raises
-    ------
-    ExplainError
-        If the network has none.
+    """The last layer whose output is still a map; without any, ExplainError is raised.
 
     Examples
     --------
@@ -133,13 +116,9 @@ def last_map(network: nn.Module, picture: torch.Tensor) -> nn.Module:
     """
     found: list[nn.Module] = []
 
-    def keep(name: str, layer: nn.Module, output: object) -> None:
-        if (
-            name
-            and isinstance(output, torch.Tensor)
-            and output.ndim == 4
-            and min(output.shape[2:]) >= _SMALLEST_MAP
-        ):
+    def keep(name: str, layer: nn.Module, output: Any) -> None:
+        is_map = isinstance(output, torch.Tensor) and output.ndim == 4
+        if name and is_map and min(output.shape[2:]) >= _SMALLEST_MAP:
             found.append(layer)
 
     _run(network, picture, keep)
@@ -151,19 +130,16 @@ def last_map(network: nn.Module, picture: torch.Tensor) -> nn.Module:
     return found[-1]
 
 
-def _run(network: nn.Module, picture: torch.Tensor, keep: Callable[[str, nn.Module, object], None]) -> None:
+def _run(network: nn.Module, picture: torch.Tensor, keep: Callable[[str, nn.Module, Any], None]) -> None:
     """Run a network once and pass the name, the layer and the output of every layer to a function."""
 
     def hook(name: str) -> Callable[[nn.Module, object, object], None]:
         return lambda layer, _, output: keep(name, layer, output)
 
-    hooks = [layer.register_forward_hook(hook(name)) for name, layer in network.named_modules()]
-    try:
-        with _evaluating(network), torch.inference_mode():
-            network(picture)
-    finally:
-        for one in hooks:
-            one.remove()
+    with ExitStack() as hooks, _evaluating(network), torch.inference_mode():
+        for name, layer in network.named_modules():
+            hooks.enter_context(layer.register_forward_hook(hook(name)))
+        network(picture)
 
 
 @contextmanager

@@ -51,14 +51,11 @@ class Explanation:
         bool, (height, width): the marked part.
     fall : float
         Decrease of the log-odds of ``Parasitized`` (not calibrated) when the marked part is hidden.
-    check_fall : float
-        The same in the smaller image.
-    random_falls : tuple of float
-        The same in the smaller image for each random part of the same size and shape; empty if none was tried.
-    probability, probability_without : float
-        Calibrated probability of ``Parasitized`` for the cell, and with the marked part hidden.
-    threshold : float
-        Probability from which the cell is called ``Parasitized``.
+    check_fall, random_falls : float, tuple of float
+        The same in the smaller image, and there for each random part of the same size and shape.
+    probability, probability_without, threshold : float
+        Calibrated probability of ``Parasitized`` for the cell, with the marked part hidden, and from which it is called
+        ``Parasitized``.
     """
 
     decision: str
@@ -84,10 +81,6 @@ class Explainer:
     HiResCAM (:func:`malaria_detect.explain.attribution.evidence`) at the network's last map marks a part of the cell.
     This part is hidden, and so are 19 random parts of the same size and shape. The explanation is reliable if hiding
     the marked part lowers the log-odds of ``Parasitized`` most.
-
-    Parameters
-    ----------
-    detector : Detector
 
     Raises
     ------
@@ -202,8 +195,7 @@ def explain(detector: Detector, image: ImageSource) -> Explanation:
 
 
 def _nothing(prediction: Prediction, finding: Finding, picture: Image.Image) -> Explanation:
-    width, height = picture.size
-    heat, probability = np.zeros((height, width), dtype=np.float32), prediction.probability_parasitized
+    heat, probability = np.zeros(picture.size[::-1], np.float32), prediction.probability_parasitized
     return Explanation(
         prediction.decision,
         finding,
@@ -220,11 +212,8 @@ def _log_odds_of(probability: float) -> float:
 
 
 def _resized(map_: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    smooth = functional.interpolate(
-        torch.from_numpy(map_)[None, None], size=shape, mode="bilinear", antialias=True
-    )
-    resized: np.ndarray = smooth[0, 0].numpy()
-    return resized
+    whole = torch.from_numpy(map_)[None, None]
+    return np.asarray(functional.interpolate(whole, size=shape, mode="bilinear", antialias=True)[0, 0])
 
 
 def _on_image(padded: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -16,10 +16,7 @@ _EDGE_WIDTH = 1 / 110
 def heat_layer(explanation: Explanation) -> Image.Image:
     """Layer to draw over the image: green where the heat is high, with a line around the marked part.
 
-    Returns
-    -------
-    PIL.Image.Image
-        RGBA, of the image's size; transparent if nothing was marked.
+    It is RGBA, of the image's size; transparent if nothing was marked.
     """
     marked = explanation.marked
     pixels = np.zeros((*marked.shape, 4), dtype=np.uint8)
@@ -35,7 +32,7 @@ def heat_layer(explanation: Explanation) -> Image.Image:
 
 
 def overlay(image: Image.Image, explanation: Explanation, strength: float = 0.7) -> Image.Image:
-    """Image with its explanation drawn over it.
+    """Image, RGB, with its explanation drawn over it.
 
     Parameters
     ----------
@@ -45,11 +42,6 @@ def overlay(image: Image.Image, explanation: Explanation, strength: float = 0.7)
         Check ``reliable`` before showing it.
     strength : float
         0 (the image alone) to 1.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB, of the image's size.
 
     Raises
     ------

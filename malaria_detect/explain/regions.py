@@ -23,17 +23,7 @@ _SHARED = 0.5
 def marked_part(heat: np.ndarray, cell: np.ndarray) -> np.ndarray:
     """The part with at least 35 % of the largest heat in the cell, but at most the hottest fifth of the cell.
 
-    Parameters
-    ----------
-    heat : numpy.ndarray
-        float, (GRID, GRID); only places above 0 are marked.
-    cell : numpy.ndarray
-        bool, (GRID, GRID).
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, (GRID, GRID); all False if no heat is above 0.
+    `heat`, float, (GRID, GRID), is marked only where it is above 0.
 
     Examples
     --------
@@ -47,29 +37,17 @@ def marked_part(heat: np.ndarray, cell: np.ndarray) -> np.ndarray:
     if hottest <= 0:
         return np.zeros(cell.shape, dtype=bool)
     most = int(_MOST * np.count_nonzero(cell))
-    least = np.sort(inside, axis=None)[-most - 1] if most else hottest
-    part: np.ndarray = (
-        inside >= max(_HOT * hottest, np.nextafter(least, np.inf)) if most else inside >= hottest
-    )
-    return part
+    if not most:
+        return np.asarray(inside >= hottest)
+    largest_left_out = np.sort(inside, axis=None)[-most - 1]
+    return np.asarray((inside >= _HOT * hottest) & (inside > largest_left_out))
 
 
 def random_parts(part: np.ndarray, cell: np.ndarray, number: int, seed: int = 0) -> list[np.ndarray]:
     """Parts of the same size and shape at random places of the cell, rotated or mirrored.
 
-    Parameters
-    ----------
-    part, cell : numpy.ndarray
-        bool, (GRID, GRID); the part must not be empty.
-    number : int
-        Number of parts, all different.
-    seed : int
-
-    Returns
-    -------
-    list of numpy.ndarray
-        Each bool, (GRID, GRID), at least 95 % inside the cell and at most half inside `part`. Empty if there are fewer
-        such places than `number`.
+    They are all different, at least 95 % inside the cell and at most half inside `part`, which must not be empty. If
+    there are fewer such places than `number`, there are no parts.
 
     Examples
     --------
@@ -121,14 +99,12 @@ def hidden(picture: torch.Tensor, cell: np.ndarray, parts: Sequence[np.ndarray])
 
     The median is the colour of a cell without a parasite. Blurring would leave a trace of the parasite's colour.
 
+    The edges of the parts are softened, so that the network does not react to them.
+
     Parameters
     ----------
     picture : torch.Tensor
         float32, (1, 3, side, side), in any linear scale of RGB.
-    cell : numpy.ndarray
-        bool, (GRID, GRID).
-    parts : sequence of numpy.ndarray
-        Each bool, (GRID, GRID). Their edges are softened, so that the network does not react to them.
 
     Returns
     -------

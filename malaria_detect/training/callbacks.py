@@ -22,14 +22,7 @@ _NORM_BATCHES = 64
 class EpochData(Callback):
     """Give each epoch of a phase its image size and its own random seed, so that resuming changes nothing.
 
-    Parameters
-    ----------
-    loaders : CellLoaders or FeatureLoaders
-    settings : TrainSettings
-    offset : int
-        Epochs of the run before this phase.
-    done : int
-        Epochs of this phase that a checkpoint already holds.
+    `offset` is the number of epochs before this phase, `done` the number of its epochs that a checkpoint holds.
     """
 
     order = -20
@@ -112,13 +105,7 @@ class Averaging(Callback):
 def take_average(learner: Learner, average: AveragedModel, seed: int) -> None:
     """Give a learner the averaged weights, and batch norms measured with them on training cells.
 
-    Parameters
-    ----------
-    learner : Learner
-        Changed in place.
-    average : torch.optim.swa_utils.AveragedModel
-    seed : int
-        Seed of the choice of cells and of their augmentation.
+    The seed is that of the choice of cells and of their augmentation.
     """
     learner.model.load_state_dict(average.module.state_dict())
     set_seed(seed)

@@ -23,22 +23,8 @@ class Checkpoint(Callback):
     """Record the scores of every epoch and write everything that is needed to resume.
 
     fastai's ``SaveModelCallback`` does not write epochs, averages or best weights, and so cannot resume exactly.
-
-    Parameters
-    ----------
-    run : TrainingRun
-    start : StartWeights
-    average : torch.optim.swa_utils.AveragedModel
-    state : dict or None
-        The checkpoint that the run is resumed from.
-    seconds : float
-        Time spent before the first epoch that counts as part of it.
-
-    Attributes
-    ----------
-    history : list of Epoch
-    best : dict or None
-        Weights of the best epoch so far, if the settings keep it.
+    `state` is the checkpoint to resume from; `seconds`, spent before the first epoch, count as part of it.
+    ``best`` has the weights of the best epoch so far, if the settings keep it.
     """
 
     order = 60
@@ -106,10 +92,7 @@ class Checkpoint(Callback):
 def read_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
     """The checkpoint to resume from; None if the run starts from the beginning.
 
-    Raises
-    ------
-    TrainingError
-        If the file is no checkpoint, is of another run, or is of an unfinished run that would be lost.
+    A file that is no checkpoint, or is of another run, or of an unfinished one that would be lost, is refused.
     """
     path = run.work / CHECKPOINT_FILE
     if not path.is_file():
@@ -141,7 +124,7 @@ def read_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
     return state
 
 
-def start_of(state: dict[str, Any]) -> StartWeights:
+def recorded_start(state: dict[str, Any]) -> StartWeights:
     """What the run of a checkpoint started from."""
     return StartWeights(**{**state["start"], "identity_blocks": tuple(state["start"]["identity_blocks"])})
 

@@ -21,17 +21,12 @@ from malaria_detect.data.preprocessing import preprocess
 from malaria_detect.inference.input import INPUT_SIZE, MEAN, RESIZE, STD
 
 
-def augmentations(size: int = INPUT_SIZE) -> list[Any]:
+def cell_augmentations(size: int = INPUT_SIZE) -> list[Any]:
     """fastai's ``aug_transforms`` for cells under a microscope.
 
     Cells are flipped and rotated by any angle, because they have no upper side. They are not warped, and zoomed only a
     little, so that their edge stays in the image; outside of the image is black. Brightness and contrast change by up
-    to 20 %, as between lamps and cameras.
-
-    Parameters
-    ----------
-    size : int
-        Side of the images in px.
+    to 20 %, as between lamps and cameras. `size` is the side of the images in px.
     """
     transforms: list[Any] = aug_transforms(
         size=size,
@@ -62,12 +57,10 @@ def cell_block(
     Parameters
     ----------
     splitter : callable, optional
-        From paths to training and validation positions; see :func:`malaria_detect.data.splits.fastai_splitter`. Without
-        it fastai splits at random, so that cells of one patient are in both parts.
-    size : int
-        Side of the images in px after the batch transforms.
-    batch_tfms : sequence of transforms, optional
-        Used instead of :func:`augmentations`.
+        See :func:`malaria_detect.data.splits.fastai_splitter`. Without it fastai splits at random, so that cells of one
+        patient are in both parts.
+    size, batch_tfms : int, sequence of transforms
+        Side of the images in px after the batch transforms, which are :func:`cell_augmentations` by default.
     mean, std : sequence of float
         Normalization: RGB in 0 to 1 minus `mean`, divided by `std`.
     preprocess : sequence of str
@@ -82,7 +75,7 @@ def cell_block(
     >>> dls = cell_block(fastai_splitter(grouped_split)).dataloaders(paths, bs=64)  # doctest: +SKIP
     """
     first = [Preprocess(tuple(preprocess))] if preprocess else []
-    changing = augmentations(size) if batch_tfms is None else batch_tfms
+    changing = cell_augmentations(size) if batch_tfms is None else batch_tfms
     return DataBlock(
         blocks=(ImageBlock, CategoryBlock),
         splitter=splitter,
@@ -111,15 +104,7 @@ class Preprocess(Transform):
 
 
 def design_dataloaders(paths: Sequence[Path], **block: Any) -> DataLoaders:
-    """DataLoaders of an exported learner, with the transforms of the design and a few cells.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        At least one cell of each class.
-    **block
-        Arguments of :func:`cell_block`.
-    """
+    """DataLoaders of an exported learner: the transforms of :func:`cell_block`, and at least one cell of each class."""
     # fastai needs a cell in both parts.
     whole = cell_block(lambda items: (list(range(len(list(items)))), [0]), **block)
     return whole.dataloaders(list(paths), bs=64, num_workers=0)

@@ -1,6 +1,7 @@
 """fastai DataLoaders over cached images and features: no cell is decoded twice at the same size."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,12 @@ from fastai.vision.all import (
 )
 from tqdm.auto import tqdm
 
+from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.training.image_cache import cache_inputs, cache_padded
-from malaria_detect.training.run import TrainingRun, labels_of
+from malaria_detect.training.run import TrainingRun
 
-_FILES = "*.cache.npy"
+# From positions of cells to the inputs of a batch.
+Inputs = Callable[[list[int]], torch.Tensor]
 
 
 def cached_side(size: int) -> int:
@@ -38,7 +41,6 @@ class CellLoaders:
 
     def __init__(self, run: TrainingRun) -> None:
         self.run = run
-        self.train, self.valid = run.learnt()[0], run.held_out()
         self.size, self.arrays = 0, (np.empty(0), np.empty(0))
 
     def at(self, size: int) -> DataLoaders:
@@ -50,50 +52,39 @@ class CellLoaders:
         if size != self.size:
             self.discard()  # only one size is in use at a time
             self.size, self.arrays = size, (self._training_images(size), self._validation_images(size))
-        return DataLoaders(self._training_loader(size), self._validation_loader(), device=default_device())
-
-    def discard(self) -> None:
-        """Delete the image cache: gigabytes that a later run would write again."""
-        for file in self.run.work.glob(_FILES):
-            file.unlink()
-
-    def _training_images(self, size: int) -> np.ndarray:
-        side, paths = cached_side(size), [cell.path for cell in self.train]
-        with self._bar(len(paths), f"cells at {side} px") as bar:
-            file = self._file(f"train-{side}")
-            return cache_padded(paths, side, file, bar.update, self.run.settings.preprocess)
-
-    def _validation_images(self, size: int) -> np.ndarray:
-        paths = [cell.path for cell in self.valid]
-        with self._bar(len(paths), f"validation cells at {size} px") as bar:
-            return cache_inputs(
-                paths, self.run.input_transform(size), self._file(f"valid-{size}"), bar.update
-            )
-
-    def _training_loader(self, size: int) -> DataLoader:
-        design, array = self.run.design, self.arrays[0]
+        train, valid = self.arrays
+        design = self.run.design
         transforms = [
             IntToFloatTensor(),
             *setup_aug_tfms(design.augmentations(size)),
             Normalize.from_stats(design.mean, design.std, cuda=False),
         ]
+        return _loaders(
+            self.run,
+            lambda batch: TensorImage(torch.from_numpy(train[batch]).permute(0, 3, 1, 2)),
+            lambda batch: torch.from_numpy(valid[batch]).float().permute(0, 3, 1, 2),
+            Pipeline(transforms, split_idx=0),
+        )
 
-        def images(batch: list[int]) -> TensorImage:
-            return TensorImage(torch.from_numpy(array[batch]).permute(0, 3, 1, 2))
+    def discard(self) -> None:
+        """Delete the image cache: gigabytes that a later run would write again."""
+        for file in self.run.work.glob("*.cache.npy"):
+            with suppress(PermissionError):  # Windows deletes no file that is mapped: the next run does
+                file.unlink()
 
-        labels = labels_of(self.train)
-        return _loader(images, labels, self.run.settings.batch_size, Pipeline(transforms, split_idx=0))
+    def _training_images(self, size: int) -> np.ndarray:
+        side, paths = cached_side(size), [cell.path for cell in self.run.learnt()[0]]
+        with self._bar(len(paths), f"cells at {side} px") as bar:
+            file = self._file(f"train-{side}")
+            return cache_padded(paths, side, file, bar.update, self.run.settings.preprocess)
 
-    def _validation_loader(self) -> DataLoader:
-        array = self.arrays[1]
-
-        def images(batch: list[int]) -> torch.Tensor:
-            return torch.from_numpy(array[batch]).float().permute(0, 3, 1, 2)
-
-        return _loader(images, labels_of(self.valid), self.run.settings.batch_size)
+    def _validation_images(self, size: int) -> np.ndarray:
+        paths, transform = [cell.path for cell in self.run.held_out()], self.run.input_transform(size)
+        with self._bar(len(paths), f"validation cells at {size} px") as bar:
+            return cache_inputs(paths, transform, self._file(f"valid-{size}"), bar.update)
 
     def _file(self, name: str) -> Path:
-        return self.run.work / _FILES.replace("*", name)
+        return self.run.work / f"{name}.cache.npy"
 
     def _bar(self, cells: int, text: str) -> tqdm:
         return tqdm(total=cells, desc=text, disable=not self.run.progress, leave=False)
@@ -103,35 +94,30 @@ class FeatureLoaders:
     """DataLoaders of the features of frozen trunks, float32, (cells of the run, features)."""
 
     def __init__(self, features: np.ndarray, run: TrainingRun) -> None:
-        self.trained, positions = run.learnt()
         self.run = run
-        self.train, self.valid = features[list(positions)], features[list(run.split.valid)]
+        positions = run.learnt()[1], run.split.valid
+        self.train, self.valid = (torch.from_numpy(features[list(part)]) for part in positions)
 
     def at(self, _size: int) -> DataLoaders:
         """New DataLoaders: features have no image size."""
-        step = self.run.settings.batch_size
-
-        def taken(features: np.ndarray) -> Callable[[list[int]], torch.Tensor]:
-            return lambda batch: torch.from_numpy(features[batch])
-
-        return DataLoaders(
-            _loader(taken(self.train), labels_of(self.trained), step, Pipeline()),
-            _loader(taken(self.valid), labels_of(self.run.held_out()), step),
-            device=default_device(),
-        )
+        return _loaders(self.run, self.train.__getitem__, self.valid.__getitem__, Pipeline())
 
     def discard(self) -> None:
         """Do nothing: other runs use the features too."""
 
 
-def _loader(
-    inputs: Callable[[list[int]], torch.Tensor],
-    labels: Sequence[int],
-    step: int,
-    augment: Pipeline | None = None,
-) -> DataLoader:
+def _loaders(run: TrainingRun, train: Inputs, valid: Inputs, augment: Pipeline) -> DataLoaders:
+    step = run.settings.batch_size
+    return DataLoaders(
+        _loader(train, run.learnt()[0], step, augment),
+        _loader(valid, run.held_out(), step),
+        device=default_device(),
+    )
+
+
+def _loader(inputs: Inputs, cells: Sequence[Cell], step: int, augment: Pipeline | None = None) -> DataLoader:
     """A fastai DataLoader that takes a whole batch at once; shuffled for training, which is if it can augment."""
-    training, answers = augment is not None, torch.tensor(labels)
+    training, answers = augment is not None, torch.tensor([CLASSES.index(cell.label) for cell in cells])
 
     def create_batches(samples: Iterator[int]) -> Iterator[tuple[torch.Tensor, TensorCategory]]:
         chosen = list(samples)

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from fastai.vision.all import (
     SGD,
@@ -31,31 +30,13 @@ _OPTIMISERS = {
     "sgd": partial(SGD, mom=0.9, decouple_wd=False),
 }
 
-# What designs that are trained from scratch share.
-FROM_SCRATCH: Mapping[str, Any] = MappingProxyType(
-    {
-        "freeze_epochs": 0,
-        "average_epochs": 0,
-        "schedule": "constant",
-        "keep": "best",
-        "label_smoothing": 0.0,
-        "weights": "none",
-    }
-)
-
 
 @dataclass(frozen=True)
 class Started:
-    """A network before training.
+    """A network before training, and what it starts from.
 
-    Attributes
-    ----------
-    network : torch.nn.Module
-        From images, float32, (N, 3, size, size), to logits, (N, 2): Parasitized, Uninfected.
-    start : StartWeights
-        What it starts from, for the metadata.
-    report : str
-        Which tensors were loaded, for the person who trains.
+    The network takes images, float32, (N, 3, size, size), and returns logits, (N, 2): Parasitized, Uninfected. The
+    report, for the person who trains, says which tensors were loaded.
     """
 
     network: nn.Module
@@ -65,25 +46,13 @@ class Started:
 
 @dataclass(frozen=True)
 class AuthorSplit:
-    """An author's own split: a share of the cells is held out at random, so that patients are in both parts.
+    """An author's own split: a share of the cells, 0 to 1, held out at random, so that patients are in both parts.
 
-    Attributes
-    ----------
-    held_out : float
-        The share, 0 to 1.
-    seed : int or None
-        The author's seed; None if it is not known.
+    The seed is None if it is not known.
     """
 
     held_out: float
     seed: int | None
-
-
-class Wrap(Protocol):
-    """How a network becomes a fastai Learner."""
-
-    def __call__(self, dls: DataLoaders, network: nn.Module, settings: TrainSettings) -> Learner:
-        """A learner in which nothing is frozen."""
 
 
 def training_parts(settings: TrainSettings) -> dict[str, Any]:
@@ -98,9 +67,7 @@ def training_parts(settings: TrainSettings) -> dict[str, Any]:
         "wd": settings.weight_decay,
         "metrics": [
             accuracy,
-            Precision(pos_label=0),
-            Recall(pos_label=0),
-            F1Score(pos_label=0),
+            *(score(pos_label=0) for score in (Precision, Recall, F1Score)),
             RocAucBinary(),
         ],
     }
@@ -111,45 +78,16 @@ def plain_learner(dls: DataLoaders, network: nn.Module, settings: TrainSettings)
     return Learner(dls, network, **training_parts(settings))
 
 
-def start_like_keras(network: nn.Module) -> nn.Module:
-    """The network with weights drawn as in Keras (Glorot and Bengio 2010, AISTATS) and biases 0; changed in place."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-    return network
-
-
-def one_output(features: int) -> nn.Sequential:
-    """A dense layer with one output, as two logits: the logit of Uninfected is always 0.
-
-    The softmax of both is the sigmoid of the output, and cross-entropy is binary cross-entropy. So designs with one
-    sigmoid use the same code as all others.
-
-    Examples
-    --------
-    >>> import torch
-    >>> one_output(3)(torch.zeros(2, 3)).shape
-    torch.Size([2, 2])
-    """
-    return nn.Sequential(nn.Linear(features, 1), nn.ConstantPad1d((0, 1), 0.0))
-
-
 @dataclass(frozen=True)
 class Design:
     """A network and how it is trained.
 
     Attributes
     ----------
-    name, title : str
-        Its name on the command line, and what it is, in one line.
-    where : str
-        Where the design comes from.
-    input_size : int
-        Image size (side in px) at prediction.
-    any_size : bool
-        Whether it can be trained at other image sizes.
+    name, title, where : str
+        Its name on the command line, what it is, in one line, and where it comes from.
+    input_size, any_size : int, bool
+        Image size (side in px) at prediction, and whether it can be trained at others.
     mean, std : tuple of float
         Normalization: RGB in 0 to 1 minus `mean`, divided by `std`.
     start : callable
@@ -157,19 +95,17 @@ class Design:
     augmentations : callable
         From an image size in px to fastai's batch transforms.
     wrap : callable
-        From DataLoaders, network and settings to a Learner.
+        From DataLoaders, network and settings to a Learner in which nothing is frozen.
     training : dict
         The author's training: fields of :class:`malaria_detect.training.settings.TrainSettings` that differ from the
         default.
     frozen : bool
         Whether the network is a sequence of a trunk and a head, of which only the head is trained. The features of the
         trunk are computed once for each cell.
-    reported : Reported or None
-        Scores that the author published; None if none are known.
+    reported, split : Reported or None, AuthorSplit or None
+        Scores that the author published, and the author's split; None if not known, or if the split is by patient.
     chosen : str
         What the design leaves open and was chosen here; empty if nothing.
-    split : AuthorSplit or None
-        The author's split; None if it is not known, or is by patient.
     """
 
     name: str
@@ -181,26 +117,15 @@ class Design:
     std: tuple[float, float, float]
     start: Callable[[Weights], Started]
     augmentations: Callable[[int], list[Any]]
-    wrap: Wrap = plain_learner
+    wrap: Callable[[DataLoaders, nn.Module, TrainSettings], Learner] = plain_learner
     training: Mapping[str, Any] = field(default_factory=dict)
     frozen: bool = False
     reported: Reported | None = None
     chosen: str = ""
     split: AuthorSplit | None = None
 
-    def changes(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Changed fields of the settings; ``epochs``, a number of epochs at the design's size, becomes ``sizes``."""
-        given = dict(fields)
-        if "epochs" in given:
-            given["sizes"] = (self.input_size,) * given.pop("epochs")
-        return given
-
     def settings(self, **changed: Any) -> TrainSettings:
-        """The author's training, with some fields changed.
-
-        Raises
-        ------
-        TrainingError
-            As :class:`malaria_detect.training.settings.TrainSettings`.
-        """
+        """The author's training, with some fields changed; ``epochs`` is their number at the design's size."""
+        if "epochs" in changed:
+            changed["sizes"] = (self.input_size,) * changed.pop("epochs")
         return TrainSettings(**{**self.training, "network": self.name, **changed})

@@ -34,13 +34,9 @@ _INTENDED_USE = f"{RESEARCH_USE} Single red blood cells cut out of Giemsa-staine
 def train(run: TrainingRun, output: Path) -> ModelMetadata:
     """Train a network and write the model, its metadata and its logits on all held-out cells.
 
-    Parameters
-    ----------
-    run : TrainingRun
-    output : Path
-        The exported learner, usually ``export.pkl``. Metadata and logits are written to
-        :func:`malaria_detect.inference.metadata.metadata_path` and
-        :func:`malaria_detect.training.recalibrate.logits_path`.
+    `output` is the exported learner, usually ``export.pkl``. Metadata and logits are written to
+    :func:`malaria_detect.inference.model_files.metadata_path` and
+    :func:`malaria_detect.training.recalibrate.logits_path`.
 
     Raises
     ------
@@ -52,13 +48,7 @@ def train(run: TrainingRun, output: Path) -> ModelMetadata:
 
 
 def check_output(output: Path) -> None:
-    """Check that a model can be written, before hours of training.
-
-    Raises
-    ------
-    TrainingError
-        If the folder is missing or read-only, or the name does not end in ``.pkl``.
-    """
+    """Raise TrainingError if a model cannot be written or is not named ``.pkl``, before hours of training."""
     if output.suffix != ".pkl":
         raise TrainingError(f"The name of a model ends in .pkl; got {output}.", "output")
     for folder in (output.parent, logits_path(output).parent):
@@ -72,14 +62,7 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
     """Write a trained network, its metadata and its logits; the arguments stay as they are.
 
     What is scored is the file itself, with its weights rounded to float16. The files are replaced together, when all
-    are complete.
-
-    Raises
-    ------
-    DivergedError
-        If the network returns NaN.
-    TrainingError
-        As :func:`check_output`.
+    are complete. Errors are those of :func:`check_output`; a network that returns NaN raises DivergedError.
     """
     check_output(output)
     logits_path(output).parent.mkdir(exist_ok=True)
@@ -116,10 +99,8 @@ def _write_learner(fitted: Fitted, run: TrainingRun, file: Path) -> None:
         std=design.std,
         preprocess=run.settings.preprocess,
     )
-    network = copy.deepcopy(fitted.network)
-    export_learner(
-        Learner(dls, network, splitter=fitted.learner.splitter, **training_parts(run.settings)), file
-    )
+    network, splitter = copy.deepcopy(fitted.network), fitted.learner.splitter
+    export_learner(Learner(dls, network, splitter=splitter, **training_parts(run.settings)), file)
 
 
 def _write_logits(network: nn.Module, run: TrainingRun, file: Path) -> None:

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from tqdm.auto import tqdm
 
 from malaria_detect.core.atomic import replaced, write_text
 from malaria_detect.data.images import read_image
-from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.data.stain import stain_targets
 from malaria_detect.inference.network import prepared
 from malaria_detect.inference.precision import bfloat16_is_fast, in_bfloat16
@@ -24,23 +22,10 @@ _BATCH = 32
 
 
 def features_of(trunks: nn.Module, run: TrainingRun) -> tuple[np.ndarray, float]:
-    """Features of all cells of a run, from trunks that are not trained.
+    """Features of all cells of a run, float32, (cells, features of all trunks), and the seconds that they took.
 
     Files are written to the folder ``features`` in the parent folder of ``run.work``, one for each trunk. An unfinished
-    file is continued.
-
-    Parameters
-    ----------
-    trunks : torch.nn.Module
-        :class:`malaria_detect.designs.frozen.Trunks`.
-    run : TrainingRun
-
-    Returns
-    -------
-    features : numpy.ndarray
-        float32, (cells, features of all trunks).
-    seconds : float
-        Time that computing them took, now or earlier.
+    file is continued. `trunks` are :class:`malaria_detect.designs.frozen.Trunks`; they are not trained.
     """
     (run.work.parent / "features").mkdir(parents=True, exist_ok=True)
     found = [_features(trunk, run) for trunk in trunks.get_submodule("trunks").children()]
@@ -48,65 +33,51 @@ def features_of(trunks: nn.Module, run: TrainingRun) -> tuple[np.ndarray, float]
 
 
 def _features(trunk: nn.Module, run: TrainingRun) -> tuple[np.ndarray, float]:
-    device, cells = default_device(), run.cells
+    device = default_device()
     file = run.work.parent / "features" / f"features-{_key(trunk, run, device)}.npy"
-    took, part = file.with_suffix(".seconds"), file.with_suffix(".part")
-    if (array := _read(file, len(cells))) is not None and not np.isnan(array).any():
-        return np.array(array), _seconds(took)
+    took = file.with_suffix(".seconds")
+    try:
+        return np.load(file), _seconds(took)
+    except (FileNotFoundError, ValueError, EOFError):  # missing, or cut off
+        pass
+    part = file.with_suffix(".rows")
     # A copy, because the exported network keeps its batch norms.
-    network, transform = prepared(copy.deepcopy(trunk)).to(device), run.input_transform()
+    network = prepared(copy.deepcopy(trunk)).to(device)
+    with in_bfloat16(network, device):
+        features = _computed(network, run, part, took)
+    with replaced(file) as new, new.open("wb") as whole:
+        np.save(whole, features)
+    part.unlink()
+    return features, _seconds(took)
 
-    def compute(chosen: Sequence[Cell]) -> np.ndarray:
-        images = transform([read_image(cell.path) for cell in chosen])
+
+def _computed(network: nn.Module, run: TrainingRun, part: Path, took: Path) -> np.ndarray:
+    """Features of all cells; `part` keeps the rows that are computed, `took` the time, for a run that continues."""
+    transform, device = run.input_transform(), default_device()
+
+    def rows(begin: int, end: int) -> np.ndarray:
+        images = transform([read_image(cell.path) for cell in run.cells[begin:end]])
         with torch.inference_mode():
             return np.asarray(network(images.to(device)).float().cpu())
 
-    with in_bfloat16(network, device):
-        if (array := _read(part, len(cells))) is None:
-            array = _new(part, len(cells), compute(cells[:1]).shape[1])
-        _fill(array, cells, compute, took, run.progress)
-    array.flush()
-    part.replace(file)
-    return np.array(array), _seconds(took)
-
-
-def _fill(
-    array: np.memmap,
-    cells: Sequence[Cell],
-    compute: Callable[[Sequence[Cell]], np.ndarray],
-    took: Path,
-    progress: bool,
-) -> None:
-    """Compute the features that are missing, and keep the time."""
-    began = time.monotonic() - _seconds(took)
-    missing = [
-        begin for begin in range(0, len(cells), _BATCH) if np.isnan(array[begin : begin + _BATCH]).any()
-    ]
-    with tqdm(total=len(cells), desc="features", unit="cell", disable=not progress, leave=False) as bar:
-        bar.update(len(cells) - min(len(missing) * _BATCH, len(cells)))
-        for begin in missing:
-            array[begin : begin + _BATCH] = compute(cells[begin : begin + _BATCH])
-            bar.update(min(_BATCH, len(cells) - begin))
+    began, number = time.monotonic() - _seconds(took), len(run.cells)
+    width = rows(0, 1).shape[1]
+    batch_bytes = _BATCH * width * 4
+    with (
+        part.open("ab") as file,
+        tqdm(total=number, desc="features", unit="cell", disable=not run.progress, leave=False) as bar,
+    ):
+        # A batch that was only half written is computed again, so that all batches stay the same.
+        done = file.tell() // batch_bytes
+        file.truncate(done * batch_bytes)
+        bar.update(done * _BATCH)
+        for begin in range(done * _BATCH, number, _BATCH):
+            batch = rows(begin, begin + _BATCH)
+            file.write(batch.tobytes())
+            file.flush()
             write_text(took, f"{time.monotonic() - began:.1f}")
-
-
-def _new(part: Path, cells: int, features: int) -> np.memmap:
-    """A file of NaN, which stands for features that are not computed yet."""
-    with replaced(part) as new, new.open("wb") as file:
-        # Written, not mapped: a full disk raises an error here and does not crash the process later.
-        np.save(file, np.full((cells, features), np.nan, dtype=np.float32))
-    return np.lib.format.open_memmap(part, mode="r+")
-
-
-def _read(file: Path, cells: int) -> np.memmap | None:
-    """A file of an earlier run; None if it is missing, cut off or of something else."""
-    try:
-        # First read-only: opening a file that was cut off for writing would fill it up with zeros.
-        np.lib.format.open_memmap(file, mode="r")
-        array = np.lib.format.open_memmap(file, mode="r+")
-    except (FileNotFoundError, ValueError, EOFError):
-        return None
-    return array if array.ndim == 2 and len(array) == cells and array.dtype == np.float32 else None
+            bar.update(len(batch))
+    return np.fromfile(part, dtype=np.float32).reshape(number, width)
 
 
 def _seconds(took: Path) -> float:

@@ -23,7 +23,7 @@ from malaria_detect.training.callbacks import (
     Progress,
     take_average,
 )
-from malaria_detect.training.checkpoint import Checkpoint, out_of_patience, read_checkpoint, start_of
+from malaria_detect.training.checkpoint import Checkpoint, out_of_patience, read_checkpoint, recorded_start
 from malaria_detect.training.dataloaders import CellLoaders, FeatureLoaders
 from malaria_detect.training.design import Started
 from malaria_detect.training.features import features_of
@@ -43,18 +43,7 @@ class LearningRates:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A finished training run.
-
-    Attributes
-    ----------
-    learner : Learner
-        With the trained network; of a frozen design, with the trained head only.
-    history : tuple of Epoch
-    start : StartWeights
-        What the network started from.
-    trunk : torch.nn.Module or None
-        The frozen trunk.
-    """
+    """A finished training run; of a design with a frozen trunk, the learner has the trained head only."""
 
     learner: Learner
     history: tuple[Epoch, ...]
@@ -71,10 +60,7 @@ class Fitted:
 def find_learning_rate(run: TrainingRun) -> LearningRates:
     """Run fastai's learning-rate finder (``valley``) on the whole network at the first size; nothing is kept.
 
-    Raises
-    ------
-    TrainingError
-        If the trunk is frozen: the finder needs a network that is trained as a whole.
+    A frozen trunk raises TrainingError: the finder needs a network that is trained as a whole.
     """
     run.work.mkdir(parents=True, exist_ok=True)
     if run.design.frozen:
@@ -105,9 +91,8 @@ def fit(run: TrainingRun) -> Fitted:
     Raises
     ------
     TrainingError
-        If the checkpoint is of another run, a cell is missing, or `run.work` cannot be written.
-    DivergedError
-        If the network returns NaN.
+        If the checkpoint is of another run, a cell is missing, or `run.work` cannot be written; DivergedError if the
+        network returns NaN.
     WeightsError
         If the weights to start from are not available.
     """
@@ -154,7 +139,8 @@ def _start(run: TrainingRun, state: dict[str, Any] | None) -> Started:
         started = run.design.start(run.settings.weights)
         tqdm.write(started.report)
         return started
-    started, start = run.design.start(run.settings.weights if run.design.frozen else "none"), start_of(state)
+    started = run.design.start(run.settings.weights if run.design.frozen else "none")
+    start = recorded_start(state)
     if run.design.frozen and start != started.start:
         raise TrainingError(
             f"The checkpoint in {run.work} was trained on a trunk from {start}; this trunk is from {started.start} and "
@@ -171,7 +157,7 @@ def _train(
     checkpoint: Checkpoint,
     state: dict[str, Any] | None,
 ) -> None:
-    settings, history, average = run.settings, checkpoint.history, checkpoint.average
+    settings, history = run.settings, checkpoint.history
     done = len(history)
     with (
         _bar(run, done) as bar,
@@ -190,12 +176,12 @@ def _train(
             first = max(0, done - phase.first)
             _freeze(learner, phase, state if phase.continues(done) else None)
             data = EpochData(loaders, settings, phase.first, first)
-            averaging = [Averaging(average)] if phase.averaged else []
+            averaging = [Averaging(checkpoint.average)] if phase.averaged else []
             phase.train(learner, [data, *averaging, *callbacks], first)
             if len(history) < phase.end and not out_of_patience(history, settings.patience):
                 raise DivergedError
         if settings.average_epochs:
-            take_average(learner, average, settings.seed)
+            take_average(learner, checkpoint.average, settings.seed)
     if checkpoint.best is not None:
         learner.model.load_state_dict(checkpoint.best)
 
@@ -204,7 +190,7 @@ def _freeze(learner: Learner, phase: Phase, state: dict[str, Any] | None) -> Non
     """Freeze or unfreeze the trunk; that clears the optimiser's state, which a checkpoint restores."""
     if phase.frozen:
         learner.freeze()
-    elif state is not None or not phase.keeps_optimiser:
+    elif state is not None or not phase.averaged:
         learner.unfreeze()
     if state is not None:
         learner.opt.load_state_dict(state["optimizer"])

@@ -14,14 +14,7 @@ def export_learner(learner: Learner, path: Path) -> None:
     """Write a learner that plain fastai opens, in half the bytes.
 
     float32 tensors are pickled as ``torch.Tensor.to(half, torch.float32)``. ``load_learner`` needs only fastai, and
-    returns an ordinary float32 learner whose weights are rounded to float16.
-
-    Parameters
-    ----------
-    learner : Learner
-        Its weights are rounded to float16 (and stay float32) in place.
-    path : Path
-        The file to write.
+    returns an ordinary float32 learner whose weights are rounded to float16; those of `learner` are rounded, too.
     """
     with torch.no_grad():
         for tensor in learner.model.state_dict().values():

@@ -23,22 +23,8 @@ def held_out_logits(
 ) -> list[float]:
     """Log-odds of parasitized for cells, in float32, from a network that stays as it is.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        From images, float32, (N, 3, size, size), to two logits, (N, 2): Parasitized, Uninfected.
-    transform : InputTransform
-        What prepares the images.
-    cells : sequence of Cell
-    text : str
-        Shown with the progress bar.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    list of float
-        Not calibrated; NaN or infinity if training diverged.
+    The network returns two logits, (N, 2): Parasitized, Uninfected. `text` is shown with the progress bar. The log-odds
+    are not calibrated; they are NaN or infinite if training diverged.
     """
     ready = prepared(copy.deepcopy(network).cpu())
     values: list[float] = []

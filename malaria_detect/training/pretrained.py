@@ -16,11 +16,16 @@ from torchvision.models.resnet import BasicBlock
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.inference.metadata import StartWeights
 from malaria_detect.inference.model_files import sha256_of
+from malaria_detect.training.design import Started
 from malaria_detect.training.settings import Weights
 
 # Trunks that may start from ImageNet weights.
 TRUNKS = ("resnet34", "vgg16", "resnet50v2", "mobilenetv2")
-_AT_RANDOM = StartWeights("none", "", "", 0, 0, ())
+# What torch.load raises for a file that is no state dict.
+_UNREADABLE = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError),
+    *(LookupError, TypeError, AttributeError, struct.error),
+)
 
 
 class WeightsError(MalariaDetectError):
@@ -31,16 +36,9 @@ class WeightsError(MalariaDetectError):
 class LoadReport:
     """Which tensors of a state dict were loaded into a network.
 
-    Attributes
-    ----------
-    loaded : tuple of str
-        Tensors of the network that were loaded.
-    missing : tuple of str
-        Tensors of the network that the file lacks or has in another shape; they start at random.
-    unused : tuple of str
-        Tensors of the file that the network does not have.
-    identity_blocks : tuple of str
-        Residual blocks of which nothing was loaded; they start as the identity.
+    ``missing`` are tensors of the network that the file lacks or has in another shape; they start at random. ``unused``
+    are tensors of the file that the network does not have. Of ``identity_blocks``, residual blocks that start as the
+    identity, nothing was loaded.
     """
 
     loaded: tuple[str, ...]
@@ -70,127 +68,85 @@ def starting_network(
     build: Callable[[], nn.Module],
     imagenet: WeightsEnum,
     required: str | None = None,
-) -> tuple[nn.Module, StartWeights, str]:
+) -> Started:
     """One of torchvision's networks with the weights that training starts from.
 
-    Parameters
-    ----------
-    weights : str or dict of str to str
-        See :class:`malaria_detect.training.settings.TrainSettings`. A file is opened with ``weights_only=True``, and
-        loaded where name and shape match.
-    trunk : str
-        Name of the network in :data:`TRUNKS`.
-    build : callable
-        Returns the network with random weights.
-    imagenet : torchvision.models.WeightsEnum
-        The weights to download for ``imagenet``.
-    required : str, optional
-        As in :func:`load_matching`.
+    `trunk` is the name of the network in :data:`TRUNKS`; `build` returns it with random weights; `imagenet` is
+    downloaded for ``imagenet``. A file is loaded where name and shape match; `required` as in :func:`load_matching`.
 
-    Returns
-    -------
-    network : torch.nn.Module
-    start : StartWeights
-        For the metadata.
-    report : str
-        What was loaded, for the person who trains.
-
-    Raises
-    ------
-    WeightsError
-        If the download fails, or no tensor of the file fits.
+    A failed download, a file that does not fit, or a frozen trunk that would start at random raises WeightsError.
     """
-    source = weights_for(weights, trunk)
+    source = source_of(weights, trunk, frozen=required is not None)
     network = build()
     if source == "none":
-        if required is not None:
-            raise frozen_at_random(trunk)
-        return network, _AT_RANDOM, "every tensor starts at random"
+        return started_at_random(network)
     if source == "imagenet":
-        name = f"torchvision {imagenet}"
         try:
             network.load_state_dict(imagenet.get_state_dict(progress=True, check_hash=True))
         except (URLError, OSError) as error:
             raise no_download(trunk, error) from error
-        tensors = len(network.state_dict())
-        return network, StartWeights("imagenet", name, "", tensors, 0, ()), f"loaded all of {name}"
+        return started_from_imagenet(network, f"torchvision {imagenet}")
     path = Path(source)
-    report = load_matching(network, read_state_dict(path), required)
-    return network, start_of(path, report), str(report)
+    return started_from_file(network, path, read_state_dict(path), required)
 
 
-def weights_for(weights: Weights, trunk: str) -> str:
-    """The source of one trunk's weights: ``imagenet``, ``none`` or a path.
+def source_of(weights: Weights, trunk: str, frozen: bool = False) -> str:
+    """The source of one trunk's weights: ``imagenet``, ``none`` (an error for a frozen trunk) or a path.
 
     Examples
     --------
-    >>> weights_for("none", "vgg16"), weights_for({"vgg16": "b.pth"}, "vgg16"), weights_for({}, "vgg16")
+    >>> source_of("none", "vgg16"), source_of({"vgg16": "b.pth"}, "vgg16"), source_of({}, "vgg16")
     ('none', 'b.pth', 'imagenet')
     """
-    return weights if isinstance(weights, str) else weights.get(trunk, "imagenet")
+    source = weights if isinstance(weights, str) else weights.get(trunk, "imagenet")
+    if frozen and source == "none":
+        raise WeightsError(
+            f"{trunk} is frozen, so it cannot start at random. Use --weights imagenet or a file.", "frozen"
+        )
+    return source
 
 
-def random_start(weights: Weights, network: str) -> tuple[StartWeights, str]:
-    """Start and report of a network that starts at random.
-
-    Raises
-    ------
-    WeightsError
-        If weights were given: the network cannot use them.
-    """
-    if weights != "none":
-        raise WeightsError(f"{network} starts at random. Leave --weights out.", "not_used")
-    return _AT_RANDOM, "every tensor starts at random"
+def started_at_random(network: nn.Module) -> Started:
+    """A network with random weights."""
+    return Started(network, StartWeights("none", "", "", 0, 0, ()), "every tensor starts at random")
 
 
-def start_of(path: Path, report: LoadReport) -> StartWeights:
-    """A start from a file, for the metadata."""
-    return StartWeights(
-        "file", path.name, sha256_of(path), len(report.loaded), len(report.missing), report.identity_blocks
-    )
+def started_from_imagenet(network: nn.Module, name: str) -> Started:
+    """A network with the ImageNet weights of this name, loaded whole."""
+    start = StartWeights("imagenet", name, "", len(network.state_dict()), 0, ())
+    return Started(network, start, f"loaded all of {name}")
 
 
-def frozen_at_random(trunk: str) -> WeightsError:
-    """The error for a frozen trunk without weights."""
-    return WeightsError(
-        f"{trunk} is frozen, so it cannot start at random. Use --weights imagenet or a file.", "frozen"
-    )
+def started_from_file(
+    network: nn.Module, path: Path, state: dict[str, torch.Tensor], required: str | None = None
+) -> Started:
+    """A network with the tensors of a file that fit; errors as in :func:`load_matching`."""
+    report = load_matching(network, state, required)
+    loaded, missing = len(report.loaded), len(report.missing)
+    start = StartWeights("file", path.name, sha256_of(path), loaded, missing, report.identity_blocks)
+    return Started(network, start, str(report))
 
 
 def no_download(trunk: str, error: Exception) -> WeightsError:
     """The error for a download that failed."""
-    problem = getattr(error, "reason", error)
+    cause = getattr(error, "reason", error)
+    problem = getattr(cause, "strerror", None) or cause  # without the number of the system's error
     return WeightsError(
-        f"ImageNet weights of {trunk} could not be downloaded ({problem}). "
-        f"Without a network, use --weights FILE or --weights {trunk}=FILE with a state dict.",
+        f"ImageNet weights of {trunk} could not be downloaded ({problem}). Check the Internet connection, or use "
+        f"--weights FILE or --weights {trunk}=FILE with a state dict.",
         "no_download",
     )
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """A state dict, opened without running code that may be in the file.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing or not a state dict.
-    """
+    """A state dict, opened without running code that may be in the file; anything else raises WeightsError."""
     if not path.is_file():
         raise WeightsError(
             f"There is no file {path}. Use imagenet, none or the path of a state dict.", "missing"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        struct.error,
-    ) as error:
+    except _UNREADABLE as error:
         raise WeightsError(
             f"{path.name} cannot be opened safely as a state dict. Save one with torch.save(net.state_dict(), ...).",
             "unsafe",
@@ -211,13 +167,7 @@ def load_matching(
     et al. 2017, "Accurate, Large Minibatch SGD", section 5.1), so that the loaded layers before and after them fit
     together. (In a block that halves the size, the convolution of the shortcut remains.)
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Changed in place.
-    state : dict of str to torch.Tensor
-    required : str, optional
-        Tensors whose names begin with this must be loaded, because a frozen trunk is not trained. Empty for all.
+    Tensors whose names begin with `required` must be loaded, because a frozen trunk is not trained.
 
     Raises
     ------

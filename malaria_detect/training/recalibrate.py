@@ -16,13 +16,7 @@ def logits_path(model_path: Path) -> Path:
 
 
 def logits_of(model_path: Path, metadata: ModelMetadata) -> tuple[Logits, Logits]:
-    """Logits of a model on its validation and its test patients.
-
-    Raises
-    ------
-    MalariaDetectError
-        If the file is missing or damaged, or belongs to another model.
-    """
+    """Logits of a model on its validation and its test patients; those of another model are refused."""
     path = logits_path(model_path)
     logits = read_logits(path)
     if sha256_of(path) != metadata.logits_sha256:
@@ -35,8 +29,6 @@ def logits_of(model_path: Path, metadata: ModelMetadata) -> tuple[Logits, Logits
 
 def recalibrate(model_path: Path) -> ModelMetadata:
     """Metadata with temperature and operating points chosen again from a model's logits; written to its file.
-
-    The cells themselves are not needed.
 
     Raises
     ------

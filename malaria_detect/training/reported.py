@@ -5,18 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reported:
-    """Scores that the author of a design published.
+    """Scores that the author of a design published, 0 to 1, named as in :class:`malaria_detect.metrics.Scores`.
 
-    Attributes
-    ----------
-    protocol : str
-        How the author split the cells, such as ``random 70/30``.
-    scores : dict of str to float
-        Named as in :class:`malaria_detect.metrics.Scores`, 0 to 1.
-    also : str
-        Other results, in words; empty if there are none.
-    where : str
-        The source.
+    ``protocol`` is how the author split the cells, such as ``random 70/30``; ``also`` are other results, in words;
+    ``where`` is the source.
     """
 
     protocol: str

@@ -7,7 +7,7 @@ from torchvision.models.resnet import resnet34
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.input import INPUT_SIZE, MEAN, STD
-from malaria_detect.training.datablock import augmentations
+from malaria_detect.training.datablock import cell_augmentations
 from malaria_detect.training.design import AuthorSplit, Design, Started, training_parts
 from malaria_detect.training.pretrained import starting_network
 from malaria_detect.training.reported import Reported
@@ -16,33 +16,17 @@ from malaria_detect.training.settings import TrainSettings, Weights
 
 def start(weights: Weights) -> Started:
     """Torchvision's resnet34 with the weights that training starts from; errors as in `starting_network`."""
-    return Started(
-        *starting_network(weights, "resnet34", lambda: resnet34(weights=None), ResNet34_Weights.IMAGENET1K_V1)
-    )
+    return starting_network(weights, "resnet34", resnet34, ResNet34_Weights.IMAGENET1K_V1)
 
 
 def cell_learner(dls: DataLoaders, network: nn.Module, settings: TrainSettings) -> Learner:
-    """A ``vision_learner`` with the weights of a resnet34; nothing is frozen.
+    """A ``vision_learner`` for two classes with the weights of a resnet34; nothing is frozen.
 
-    Parameters
-    ----------
-    dls : DataLoaders
-        With the classes Parasitized and Uninfected.
-    network : torch.nn.Module
-        A resnet34 from :func:`start`. fastai's head replaces its last layer.
-    settings : TrainSettings
+    fastai's head replaces the last layer of the network.
     """
     learner = vision_learner(dls, resnet34, n_out=len(CLASSES), pretrained=False, **training_parts(settings))
-    # fastai names the layers of its trunk by their position in torchvision's network.
-    position = {name: str(number) for number, (name, _) in enumerate(network.named_children())}
-    state = {
-        ".".join([position[layer], *rest]): tensor
-        for layer, *rest, tensor in (
-            (*name.split("."), value) for name, value in network.state_dict().items()
-        )
-        if layer != "fc"
-    }
-    learner.model[0].load_state_dict(state)  # raises an error if a tensor is missing or left over
+    # fastai's trunk is torchvision's network without its pooling and its last layer; strict, so that all tensors fit.
+    learner.model[0].load_state_dict(nn.Sequential(*list(network.children())[:-2]).state_dict())
     return learner
 
 
@@ -55,7 +39,7 @@ DESIGN = Design(
     mean=MEAN,
     std=STD,
     start=start,
-    augmentations=augmentations,
+    augmentations=cell_augmentations,
     wrap=cell_learner,
     reported=Reported(
         "random 80/20", {"accuracy": 0.9663}, "", "repository of gaetanlop, a twin of this design"

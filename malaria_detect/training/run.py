@@ -1,7 +1,6 @@
 """What a training run is made of: labelled cells, a split, a design and its settings."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,6 @@ class LabelledCells:
 
     Attributes
     ----------
-    cells : tuple of Cell
-        With their published labels.
     corrected : tuple of str or None
         Label to learn for each cell; None if an expert was unsure, so that the cell is not trained on.
     fingerprint : str
@@ -42,20 +39,17 @@ class LabelledCells:
 def labelled_cells(folder: CellFolder, corrections: Corrections | None = None) -> LabelledCells:
     """Readable cells of a folder with their corrected labels; without corrections, with the published ones.
 
-    Raises
-    ------
-    MalariaDetectError
-        As :func:`malaria_detect.data.nlm_cells.check_cells` and
-        :func:`malaria_detect.data.corrections.corrected_labels`.
+    Errors are those of :func:`malaria_detect.data.nlm_cells.check_cells` and
+    :func:`malaria_detect.data.corrections.corrected_labels`.
     """
     folder, fingerprint = check_cells(folder)
-    labels = [cell.label for cell in folder.cells]
-    if corrections is None:
-        return LabelledCells(folder.cells, tuple(labels), fingerprint, folder.ignored)
-    corrected = corrected_labels([cell.path.name for cell in folder.cells], labels, corrections)
-    digest = hashlib.sha256("\n".join(label or "" for label in corrected).encode()).hexdigest()
-    fingerprint = f"{fingerprint}{CORRECTED}{digest[:16]}"
-    return LabelledCells(folder.cells, corrected, fingerprint, folder.ignored)
+    labels: tuple[str | None, ...] = tuple(cell.label for cell in folder.cells)
+    if corrections is not None:
+        names = [cell.path.name for cell in folder.cells]
+        labels = corrected_labels(names, [cell.label for cell in folder.cells], corrections)
+        digest = hashlib.sha256("\n".join(label or "" for label in labels).encode()).hexdigest()
+        fingerprint = f"{fingerprint}{CORRECTED}{digest[:16]}"
+    return LabelledCells(folder.cells, labels, fingerprint, folder.ignored)
 
 
 @dataclass(frozen=True)
@@ -64,10 +58,6 @@ class TrainingRun:
 
     Attributes
     ----------
-    design : Design
-        The network, such as :data:`malaria_detect.training.resnet34.DESIGN`.
-    settings : TrainSettings
-    data : LabelledCells
     split : Split
         Positions in ``data.cells``.
     work : Path
@@ -75,8 +65,6 @@ class TrainingRun:
         frozen trunks are stored in ``features`` in the parent folder, so that other runs can use them.
     resume : bool
         Continue from the checkpoint in `work`; without a checkpoint, start from the beginning.
-    progress : bool
-        Show a progress bar.
     how : str
         How the cells were split, in words, for the metadata.
     """
@@ -119,18 +107,10 @@ class TrainingRun:
         return [self.cells[index] for index in self.split.valid]
 
     def check(self) -> None:
-        """Check that a network can be trained.
-
-        Raises
-        ------
-        TrainingError
-            If a part of the split lacks a class, or the design does not allow the image sizes.
-        """
-        valid, test = (
-            {self.cells[index].label for index in part} for part in (self.split.valid, self.split.test)
-        )
-        train = {cell.label for cell in self.learnt()[0]}
-        if any(found != set(CLASSES) for found in (train, valid, test or set(CLASSES))):
+        """Raise TrainingError if a part of the split lacks a class, or the design does not allow the image sizes."""
+        test = [self.cells[index] for index in self.split.test]
+        parts = [self.learnt()[0], self.held_out(), *([test] if test else [])]
+        if any({cell.label for cell in part} != set(CLASSES) for part in parts):
             raise TrainingError(
                 "A part of the split lacks one of the classes. Use more cells of more patients.",
                 "class_missing",
@@ -150,8 +130,3 @@ def run_by_patient(
     """A run whose training, validation and test cells are of different patients; options as in `TrainingRun`."""
     split = grouped_split(data.cells, settings.valid, settings.test, settings.seed)
     return TrainingRun(design, settings, data, split, work, **options)
-
-
-def labels_of(cells: Sequence[Cell]) -> list[int]:
-    """Position of each cell's label in ``CLASSES``."""
-    return [CLASSES.index(cell.label) for cell in cells]

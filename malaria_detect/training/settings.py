@@ -19,6 +19,7 @@ Weights = str | Mapping[str, str]
 _RANGES = {
     "average_epochs": (0, math.inf),
     "base_lr": (1e-12, 1e3),
+    "batch_size": (2, math.inf),
     "freeze_epochs": (0, math.inf),
     "label_smoothing": (0, 1),
     "lr_mult": (1, 1e6),
@@ -57,7 +58,6 @@ class TrainSettings:
     average_epochs : int
         Epochs after these at the last size and a constant learning rate, over which the weights are averaged
         (Izmailov et al. 2018, Averaging weights leads to wider optima and better generalization, arXiv 1803.05407).
-    batch_size : int
     base_lr : float
         As in fastai's ``fine_tune``: the learning rate of the head while the trunk is frozen. The peak of the cycle is
         half of it; while weights are averaged it is an eighth.
@@ -68,16 +68,12 @@ class TrainSettings:
         wrong.
     valid, test : float
         Shares of the patient groups.
-    seed : int
     weights : str or dict of str to str
         What the network starts from: ``imagenet``, ``none`` or the path of a state dict. A dictionary gives a source
         for each trunk of :data:`malaria_detect.training.pretrained.TRUNKS`; trunks that it lacks start from
         ``imagenet``.
-    network : str
-        Name of the design, such as ``resnet34``.
     optimiser : str
         ``adam`` (fastai's), ``keras-adam`` (with the constants of Keras) or ``sgd`` (with momentum 0.9).
-    weight_decay : float
     schedule : str
         ``one-cycle``: frozen epochs, a cycle, averaged epochs. ``constant``: `base_lr` in every epoch, without frozen
         or averaged epochs.
@@ -121,23 +117,19 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        _check(
-            bool(self.sizes) and min(self.sizes) >= 32, "sizes", f"must be 32 px or more; got {self.sizes}"
-        )
-        _check(self.batch_size >= 2, "batch_size", f"must be 2 or more; got {self.batch_size}")
+        large = bool(self.sizes) and min(self.sizes) >= 32
+        _check(large, "sizes", f"must be 32 px or more; got {self.sizes}")
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             _check(least <= value <= most, name, f"must be between {least:g} and {most:g}; got {value}")
         for name, known in _CHOICES.items():
             _check(getattr(self, name) in known, name, f"must be one of {', '.join(known)}")
         object.__setattr__(self, "preprocess", check_preprocess(self.preprocess))  # in its one spelling
-        constant = self.schedule == "constant"
+        constant, best = self.schedule == "constant", self.keep == "best"
         extra = self.freeze_epochs or self.average_epochs
         _check(not (constant and extra), "schedule", "constant allows no frozen and no averaged epochs")
-        _check(
-            constant or not self.patience, "patience", "needs schedule=constant; a cycle cannot stop early"
-        )
-        best = self.keep == "best"
+        steady = constant or not self.patience
+        _check(steady, "patience", "needs schedule=constant; a cycle cannot stop early")
         _check(not (best and self.average_epochs), "keep", "best excludes averaged epochs")
 
     @property
@@ -174,11 +166,7 @@ def recorded(settings: TrainSettings) -> dict[str, Any]:
 def recipe(history: Sequence[Epoch], settings: Mapping[str, Any]) -> str:
     """Epochs of a training run in words: how many at each image size, and how many were averaged.
 
-    Parameters
-    ----------
-    history : sequence of Epoch
-    settings : dict
-        As :func:`recorded` returns them.
+    The settings are as :func:`recorded` returns them.
     """
     runs = [(size, len(list(epochs))) for size, epochs in groupby(history, key=lambda epoch: epoch.size)]
     sizes = format_list([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torchvision.models import mobilenet_v2
 
-from malaria_detect.data.nlm_cells import CLASSES, find_cells
+from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs.registry import find_design
 from malaria_detect.evaluation.run_cross_validation import CrossValidationPlan, cross_validate
-from malaria_detect.inference.detector import load_detector
 from malaria_detect.inference.metadata import Epoch
 from malaria_detect.inference.model_files import read_model
 from malaria_detect.inference.network import open_learner
@@ -18,14 +17,7 @@ from malaria_detect.training.export import export, train
 from malaria_detect.training.fit import Fitted, find_learning_rate, fit
 from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_patient
 from malaria_detect.training.settings import DivergedError, TrainingError, TrainSettings
-
-
-def epochs(losses: list[float], accuracies: list[float] | None = None) -> list[Epoch]:
-    accuracies = accuracies or [0.5] * len(losses)
-    return [
-        Epoch(number, 64, 1.0, loss, accuracy, 0.5, 0.5, 0.5, 0.5, 1.0)
-        for number, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), start=1)
-    ]
+from tests.refused import refused
 
 
 def run_of(cells: Path, work: Path, settings: TrainSettings, resume: bool = False) -> TrainingRun:
@@ -37,30 +29,31 @@ def fitted(cells: Path, work: Path, settings: TrainSettings, resume: bool = Fals
     return fit(run_of(cells, work, settings, resume))
 
 
+def epochs(losses: list[float], accuracy: float = 0.5) -> list[Epoch]:
+    return [
+        Epoch(number, 64, 1.0, loss, accuracy, 0.5, 0.5, 0.5, 0.5, 1.0)
+        for number, loss in enumerate(losses, 1)
+    ]
+
+
 @pytest.mark.parametrize(
     ("losses", "patience", "over"),
     [
-        ([], 2, False),
-        ([1.0, 0.9, 0.8], 2, False),
-        ([1.0, 0.8, 0.9, 0.85], 2, True),
-        ([1.0, 0.8, 0.9, 0.79], 2, False),
+        *(([], 2, False), ([1.0, 0.9, 0.8], 2, False), ([1.0, 2.0, 3.0, 4.0], 0, False)),
+        *(([1.0, 0.8, 0.9, 0.85], 2, True), ([1.0, 0.8, 0.9, 0.79], 2, False)),
         ([1.0, 0.8, 0.8, 0.8], 2, True),
-        ([1.0, 2.0, 3.0, 4.0], 0, False),
     ],
 )
-def test_patience_ends_where_the_loss_has_not_fallen_for_so_long(
-    losses: list[float], patience: int, over: bool
-) -> None:
+def test_patience_ends_if_the_loss_no_longer_falls(losses: list[float], patience: int, over: bool) -> None:
     assert out_of_patience(epochs(losses), patience) is over
 
 
 def test_of_equal_epochs_the_first_is_the_best() -> None:
-    assert best_epoch(epochs([3, 2, 1, 0], [0.7, 0.9, 0.9, 0.8])) == 2
+    accuracies = (0.7, 0.9, 0.9, 0.8)
+    assert best_epoch([epochs([1.0] * 4, one)[place] for place, one in enumerate(accuracies)]) == 2
 
 
-def test_training_stops_early_keeps_the_best_epoch_and_resumes_to_the_same(
-    few_cells: Path, tmp_path: Path
-) -> None:
+def test_training_stops_early_keeps_the_best_epoch_and_is_resumed(few_cells: Path, tmp_path: Path) -> None:
     # At such a rate the loss goes up at once.
     settings = find_design("small-cnn-64").settings(base_lr=0.5, patience=1, batch_size=16)
     first = fitted(few_cells, tmp_path, settings)
@@ -71,27 +64,19 @@ def test_training_stops_early_keeps_the_best_epoch_and_resumes_to_the_same(
     assert all(torch.equal(kept[name], tensor) for name, tensor in state["best"].items())
     with first.learner.no_bar(), first.learner.no_logging():
         accuracy = first.learner.validate()[1]
-    # The checkpoint's data is gone with the squares, so the loaders are those in memory.
     assert accuracy == pytest.approx(max(epoch.accuracy for epoch in first.history), abs=0.02)
     again = fitted(few_cells, tmp_path, settings, resume=True)
     assert again.history == first.history
     assert all(torch.equal(again.learner.model.state_dict()[name], kept[name]) for name in kept)
+    # A run that stopped early is finished, so another one may replace it.
+    other = fitted(few_cells, tmp_path, replace(settings, base_lr=1e-3, sizes=(64,)))
+    assert len(other.history) == 1
 
 
-def test_a_run_that_stopped_early_counts_as_finished(few_cells: Path, tmp_path: Path) -> None:
-    settings = find_design("small-cnn-64").settings(base_lr=0.5, patience=1, batch_size=16)
-    fitted(few_cells, tmp_path, settings)
-    anew = fitted(few_cells, tmp_path, replace(settings, base_lr=1e-3, sizes=(64,)))
-    assert len(anew.history) == 1
-
-
-def test_pictures_of_another_size_are_refused_before_anything_is_decoded(
-    few_cells: Path, tmp_path: Path
-) -> None:
+def test_another_image_size_is_refused_before_anything_is_decoded(few_cells: Path, tmp_path: Path) -> None:
     settings = replace(find_design("keras-cnn-128").settings(), sizes=(64,))
-    with pytest.raises(TrainingError) as caught:
+    with refused(TrainingError, "wrong_size"):
         fitted(few_cells, tmp_path, settings)
-    assert caught.value.reason == "wrong_size"
     assert not list(tmp_path.glob("*.npy"))
 
 
@@ -103,10 +88,11 @@ def trunk_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+Frozen = tuple[Path, TrainSettings]
+
+
 @pytest.fixture(scope="module")
-def frozen_run(
-    few_cells: Path, trunk_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, TrainSettings]:
+def frozen_run(few_cells: Path, trunk_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Frozen:
     """A head on frozen, random features, with a picture that is preprocessed first."""
     folder = tmp_path_factory.mktemp("frozen")
     settings = find_design("mobilenetv2-frozen").settings(
@@ -116,9 +102,7 @@ def frozen_run(
     return folder / "frozen.pkl", settings
 
 
-def test_a_frozen_trunk_is_exported_as_it_was(
-    frozen_run: tuple[Path, TrainSettings], trunk_file: Path
-) -> None:
+def test_a_frozen_trunk_is_exported_as_it_was(frozen_run: Frozen, trunk_file: Path) -> None:
     metadata, data = read_model(frozen_run[0])
     assert metadata.architecture == "mobilenetv2-frozen"
     assert metadata.preprocess == ("blur:1",)
@@ -128,9 +112,7 @@ def test_a_frozen_trunk_is_exported_as_it_was(
             assert torch.equal(trunk.state_dict()[name], tensor.half().to(tensor.dtype)), name
 
 
-def test_a_frozen_run_is_exported_twice_to_the_same_model(
-    frozen_run: tuple[Path, TrainSettings], few_cells: Path, tmp_path: Path
-) -> None:
+def test_a_frozen_run_can_be_exported_twice(frozen_run: Frozen, few_cells: Path, tmp_path: Path) -> None:
     model, settings = frozen_run
     run = run_of(few_cells, model.parent / "run", settings, resume=True)
     fitted = fit(run)
@@ -141,74 +123,33 @@ def test_a_frozen_run_is_exported_twice_to_the_same_model(
         assert exported.state_dict().keys() == open_learner(model.read_bytes()).model.state_dict().keys()
 
 
-def test_the_detector_says_what_the_learner_says(
-    frozen_run: tuple[Path, TrainSettings], few_cells: Path
-) -> None:
-    detector = load_detector(frozen_run[0])
-    learner = open_learner(read_model(frozen_run[0])[1])
-    for cell in find_cells(few_cells).cells[::30]:
-        with learner.no_bar(), learner.no_logging():
-            label, _, probabilities = learner.predict(cell.path)
-        ours = detector.predict(cell.path)
-        assert (ours.raw_probability_parasitized >= 0.5) == (label == CLASSES[0])
-        assert ours.raw_probability_parasitized == pytest.approx(
-            float(probabilities[CLASSES.index(CLASSES[0])]), abs=2e-3
-        )
-
-
-def test_features_are_computed_once_and_an_unfinished_file_is_gone_on_with(
-    frozen_run: tuple[Path, TrainSettings], few_cells: Path
-) -> None:
+def test_features_are_computed_once_and_continued(frozen_run: Frozen, few_cells: Path) -> None:
     model, settings = frozen_run
-    folder = model.parent / "features"
-    (file,) = folder.glob("features-*.npy")
+    (file,) = (model.parent / "features").glob("features-*.npy")
     whole = np.load(file)
     written = file.stat().st_mtime_ns
     fitted(few_cells, model.parent / "second", settings)
     assert file.stat().st_mtime_ns == written
-    # As a run leaves it that was stopped: a part, with what is missing as no number.
-    part = np.lib.format.open_memmap(
-        file.with_suffix(".part"), mode="w+", dtype=np.float32, shape=whole.shape
-    )
-    part[:] = np.nan
-    part[:32] = 7.0
-    part.flush()
-    file.unlink()
-    fitted(few_cells, model.parent / "third", settings)
-    (file,) = folder.glob("features-*.npy")
-    gone_on = np.load(file)
-    assert (gone_on[:32] == 7.0).all()
-    assert np.allclose(gone_on[32:], whole[32:], atol=1e-2)
-
-
-def test_what_a_killed_run_left_half_written_is_computed_anew(
-    frozen_run: tuple[Path, TrainSettings], few_cells: Path
-) -> None:
-    model, settings = frozen_run
-    (file,) = (model.parent / "features").glob("features-*.npy")
-    whole = np.load(file)
+    # What a killed run leaves: a batch of 32 cells, and a part of the next. The finished file is cut off.
+    marked = np.full_like(whole[:32], 7.0).tobytes()
+    file.with_suffix(".rows").write_bytes(marked + b"half a row")
     file.write_bytes(file.read_bytes()[:5000])
-    file.with_suffix(".part").write_bytes(b"\x93NUMPY")
-    fitted(few_cells, model.parent / "fourth", settings)
-    anew = np.load(file)
-    assert np.allclose(anew[32:], whole[32:], atol=1e-2)
-    assert not np.array_equal(anew[:32], whole[:32])  # which the test before had made up
+    fitted(few_cells, model.parent / "third", settings)
+    continued = np.load(file)
+    assert (continued[:32] == 7.0).all()
+    assert np.allclose(continued[32:], whole[32:], atol=1e-2)
+    assert [path.suffix for path in sorted(file.parent.iterdir())] == [".npy", ".seconds"]
 
 
-def test_a_head_goes_on_only_on_the_trunk_that_it_learnt_on(
-    frozen_run: tuple[Path, TrainSettings], few_cells: Path, tmp_path: Path
-) -> None:
+def test_a_head_is_resumed_only_on_its_own_trunk(frozen_run: Frozen, few_cells: Path, tmp_path: Path) -> None:
     model, settings = frozen_run
     torch.save(mobilenet_v2().state_dict(), tmp_path / "mobilenetv2.pth")
     other = replace(settings, weights={"mobilenetv2": str(tmp_path / "mobilenetv2.pth")})
-    with pytest.raises(TrainingError) as caught:
+    with refused(TrainingError, "other_trunk"):
         fitted(few_cells, model.parent / "run", other, resume=True)
-    assert caught.value.reason == "other_trunk"
 
 
-def test_a_head_is_cross_validated_like_a_network(
-    frozen_run: tuple[Path, TrainSettings], few_cells: Path, tmp_path: Path
-) -> None:
+def test_a_head_is_cross_validated(frozen_run: Frozen, few_cells: Path, tmp_path: Path) -> None:
     _, settings = frozen_run
     plan = CrossValidationPlan(find_design("mobilenetv2-frozen"), settings, tmp_path, folds=2, progress=False)
     held_out, run = cross_validate(labelled_cells(find_cells(few_cells)), plan, tmp_path / "grouped.csv")
@@ -218,14 +159,13 @@ def test_a_head_is_cross_validated_like_a_network(
     assert len(list((tmp_path / "features").glob("*.npy"))) == 1
 
 
-def test_training_that_goes_astray_says_so(few_cells: Path, tmp_path: Path) -> None:
+def test_training_that_diverges_says_so(few_cells: Path, tmp_path: Path) -> None:
     settings = find_design("small-cnn-64").settings(base_lr=1e3, optimiser="sgd", batch_size=16)
     with pytest.raises(DivergedError):
         fitted(few_cells, tmp_path, settings)
 
 
-def test_no_learning_rate_is_sought_for_a_head_alone(few_cells: Path, tmp_path: Path) -> None:
+def test_no_learning_rate_is_found_for_a_frozen_trunk(few_cells: Path, tmp_path: Path) -> None:
     settings = find_design("mobilenetv2-frozen").settings()
-    with pytest.raises(TrainingError) as caught:
+    with refused(TrainingError, "frozen"):
         find_learning_rate(run_of(few_cells, tmp_path, settings))
-    assert caught.value.reason == "frozen"

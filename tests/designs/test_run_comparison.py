@@ -1,7 +1,7 @@
 import csv
-import json
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import URLError
 
 import numpy as np
@@ -11,9 +11,8 @@ from torchvision.models import mobilenet_v2
 
 from malaria_detect.cli import main
 from malaria_detect.data.nlm_cells import find_cells
-from malaria_detect.designs import run_comparison as comparing
-from malaria_detect.designs import scoring, timing
-from malaria_detect.designs.comparison import ComparisonError, read_comparison
+from malaria_detect.designs import run_comparison, scoring, timing
+from malaria_detect.designs.comparison import Comparison, Row, read_comparison
 from malaria_detect.designs.registry import find_design
 from malaria_detect.designs.scoring import same_split
 from malaria_detect.inference.model_files import read_metadata
@@ -22,9 +21,17 @@ from malaria_detect.training.fit import Fitted, fit
 from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_patient
 
 
+class Compared(NamedTuple):
+    """A finished comparison: its folder, the command and the result."""
+
+    folder: Path
+    words: list[str]
+    found: Comparison
+
+
 @pytest.fixture(scope="module")
-def compared(few_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A comparison of a small network, of a frozen one and of one whose weights cannot be had; and its command."""
+def compared(few_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    """A comparison of a small network, of a frozen one and of one whose weights cannot be downloaded."""
     folder = tmp_path_factory.mktemp("compared")
     torch.manual_seed(0)
     torch.save(mobilenet_v2().state_dict(), folder / "trunk.pth")
@@ -39,7 +46,7 @@ def compared(few_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     with pytest.MonkeyPatch.context() as patch:
         _without_a_network(patch, folder)
         assert main(words) == 0
-    return folder, words
+    return Compared(folder, words, read_comparison(folder / "compare.json"))
 
 
 def _without_a_network(patch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -51,8 +58,8 @@ def _without_a_network(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr("torch.hub.download_url_to_file", unreachable)
 
 
-def test_every_named_network_has_a_row_in_the_order_of_the_registry(compared: tuple[Path, list[str]]) -> None:
-    found = read_comparison(compared[0] / "compare.json")
+def test_every_named_network_has_a_row_in_the_order_of_the_registry(compared: Compared) -> None:
+    found = compared.found
     assert [row.network for row in found.rows] == ["small-cnn-64", "vgg16-frozen", "mobilenetv2-frozen"]
     small, vgg, frozen = found.rows
     assert vgg.trained is None
@@ -62,93 +69,86 @@ def test_every_named_network_has_a_row_in_the_order_of_the_registry(compared: tu
     assert small.trained.changed == ("2 epochs instead of 30", "batch size 16 instead of 32")
     assert frozen.trained.changed == ("2 epochs instead of 20",)
     assert small.trained.parameters == 822_337
-    for trained in found.trained.values():
-        assert trained.pictures_per_second > 0
-        assert trained.training_seconds > 0
+    assert all(one.pictures_per_second > 0 and one.training_seconds > 0 for one in found.trained.values())
     assert frozen.reported is not None
     assert frozen.reported.scores["roc_auc"] == 0.9941
 
 
-def test_scores_are_those_of_the_cells_that_are_written_beside(compared: tuple[Path, list[str]]) -> None:
-    found = read_comparison(compared[0] / "compare.json")
-    with (compared[0] / "compare-cells.csv").open(newline="", encoding="utf-8") as file:
+def test_scores_are_those_of_the_table_of_cells(compared: Compared) -> None:
+    with (compared.folder / "compare-cells.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    for name, trained in found.trained.items():
-        parasitized = np.array([row["label"] == "Parasitized" for row in rows])
-        probability = [float(row[name]) for row in rows]
-        again = score(
-            parasitized, probability, [row["patient_group"] for row in rows], trained.scores.threshold
-        )
-        assert again.estimates["roc_auc"].value == pytest.approx(
-            trained.scores.estimates["roc_auc"].value, abs=1e-3
-        )
+    parasitized = np.array([row["label"] == "Parasitized" for row in rows])
+    groups = [row["patient_group"] for row in rows]
+    for name, trained in compared.found.trained.items():
+        again = score(parasitized, [float(row[name]) for row in rows], groups, trained.scores.threshold)
+        roc_auc = trained.scores.estimates["roc_auc"].value
+        assert again.estimates["roc_auc"].value == pytest.approx(roc_auc, abs=1e-3)
         assert again.cells == trained.scores.cells
 
 
-def test_no_test_patient_was_trained_on_or_chose_an_epoch(compared: tuple[Path, list[str]]) -> None:
-    metadata = read_metadata(compared[0] / "work" / "small-cnn-64.pkl")
+def test_no_test_patient_was_trained_on_or_chose_an_epoch(compared: Compared) -> None:
+    metadata = read_metadata(compared.folder / "work" / "small-cnn-64.pkl")
     assert not set(metadata.test.groups) & (set(metadata.train.groups) | set(metadata.valid.groups))
     assert not set(metadata.train.groups) & set(metadata.valid.groups)
 
 
-def test_what_is_finished_is_not_trained_again(
-    compared: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, words = compared
-    before = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
-
+def test_a_finished_network_is_not_trained_again(compared: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
     def trained_again(run: TrainingRun) -> Fitted:
         assert run.design.name == "vgg16-frozen", "it was trained again"
         return fit(run)
 
     monkeypatch.setattr(scoring, "fit", trained_again)
-    _without_a_network(monkeypatch, folder)
-    assert main(words) == 0
-    after = json.loads((folder / "compare.json").read_text(encoding="utf-8"))
-    for one, other in zip(before["rows"], after["rows"], strict=True):
-        for row in (one, other):
-            if row["trained"]:
-                del row["trained"]["pictures_per_second"]
-        assert one == other
+    _without_a_network(monkeypatch, compared.folder)
+    assert main(compared.words) == 0
+    after = read_comparison(compared.folder / "compare.json")
+    assert _without_speed(after) == _without_speed(compared.found)
 
 
-def test_a_model_of_other_settings_is_not_taken_for_this_one(
-    compared: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
+def _without_speed(found: Comparison) -> list[Row]:
+    return [
+        replace(row, trained=row.trained and replace(row.trained, pictures_per_second=0.0))
+        for row in found.rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        # Other settings, other designs in the same file, other weights of the same name.
+        (
+            ["--networks", "small-cnn-64", "--change", "small-cnn-64", "epochs=3", "--output", "other.json"],
+            "(sizes)",
+        ),
+        (["--networks", "small-cnn-64"], "(vgg16-frozen, mobilenetv2-frozen)"),
+        (
+            [
+                *("--networks", "mobilenetv2-frozen", "--output", "other.json"),
+                *("--weights", "mobilenetv2=trunk.pth"),
+            ],
+            "(weights)",
+        ),
+    ],
+)
+def test_a_result_of_something_else_is_neither_used_nor_lost(
+    words: list[str],
+    problem: str,
+    compared: Compared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder, words = compared
-    other = ["--networks", "small-cnn-64", "--change", "small-cnn-64", "epochs=3"]
-    assert main([*words, *other, "--output", str(folder / "other.json")]) == 2
-    assert "(sizes)" in capsys.readouterr().err
+    before = (compared.folder / "compare.json").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    torch.save(mobilenet_v2().state_dict(), "trunk.pth")
+    assert main([*compared.words, *words]) == 2
+    assert problem in capsys.readouterr().err
+    assert (compared.folder / "compare.json").read_bytes() == before
 
 
-def test_rows_of_other_networks_are_not_lost(
-    compared: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, words = compared
-    before = (folder / "compare.json").read_bytes()
-    assert main([*words, "--networks", "small-cnn-64"]) == 2
-    assert "(vgg16-frozen, mobilenetv2-frozen)" in capsys.readouterr().err
-    assert (folder / "compare.json").read_bytes() == before
-
-
-def test_weights_are_told_apart_by_what_they_are(
-    compared: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, words = compared
-    other = mobilenet_v2().state_dict()
-    torch.save(other, tmp_path / "trunk.pth")  # of the same name
-    alone = [*words, "--networks", "mobilenetv2-frozen", "--output", str(folder / "other.json")]
-    assert main([*alone, "--weights", f"mobilenetv2={tmp_path / 'trunk.pth'}"]) == 2
-    assert "(weights)" in capsys.readouterr().err
-
-
-def test_only_a_resnet34_of_the_same_cells_stands_in_for_ours(
-    compared: tuple[Path, list[str]], few_cells: Path
-) -> None:
-    folder, _ = compared
+def test_only_a_resnet34_of_the_same_cells_is_used_as_ours(compared: Compared, few_cells: Path) -> None:
     design = find_design("resnet34")
-    run = run_by_patient(design, design.settings(), labelled_cells(find_cells(few_cells)), folder)
-    small = read_metadata(folder / "work" / "small-cnn-64.pkl")
+    run = run_by_patient(design, design.settings(), labelled_cells(find_cells(few_cells)), compared.folder)
+    small = read_metadata(compared.folder / "work" / "small-cnn-64.pkl")
     twin = replace(small, architecture="resnet34")
     assert same_split(twin, run)
     assert not same_split(small, run)
@@ -157,34 +157,24 @@ def test_only_a_resnet34_of_the_same_cells_stands_in_for_ours(
     assert not same_split(replace(twin, preprocess=("hsv",)), run)
 
 
-def test_differences_are_taken_at_each_networks_own_threshold(
-    compared: tuple[Path, list[str]], few_cells: Path
+def test_differences_are_at_each_networks_threshold(
+    compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, _ = compared
     # The small network plays ours, as a resnet34 takes long to train.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparing, "OURS", "small-cnn-64")
-        patch.setattr(timing, "_CELLS", 8)
-        plan = comparing.ComparisonPlan(
-            folder / "work",
-            ["small-cnn-64", "mobilenetv2-frozen"],
-            changed={
-                "small-cnn-64": {"sizes": (64, 64), "batch_size": 16},
-                "mobilenetv2-frozen": {"sizes": (224, 224)},
-            },
-            weights={"mobilenetv2": str(folder / "trunk.pth")},
-            progress=False,
-        )
-        found = comparing.compare_designs(find_cells(few_cells), plan, folder / "against.json")
-    small, frozen = (found.trained[name] for name in ("small-cnn-64", "mobilenetv2-frozen"))
+    monkeypatch.setattr(run_comparison, "OURS", "small-cnn-64")
+    monkeypatch.setattr(timing, "_CELLS", 8)
+    output = str(compared.folder / "against.json")
+    names = ["small-cnn-64", "mobilenetv2-frozen"]
+    assert main([*compared.words, "--networks", ",".join(names), "--output", output]) == 0
+    small, frozen = (read_comparison(output).trained[name] for name in names)
     assert small.minus_ours == {}
     for name, estimate in frozen.minus_ours.items():
-        wanted = frozen.scores.estimates[name].value - small.scores.estimates[name].value
-        assert estimate.value == pytest.approx(wanted, abs=1e-9)
+        expected = frozen.scores.estimates[name].value - small.scores.estimates[name].value
+        assert estimate.value == pytest.approx(expected, abs=1e-9)
         assert estimate.low <= estimate.value <= estimate.high
 
 
-def test_an_authors_protocol_puts_patients_on_both_sides_and_says_so(few_cells: Path, tmp_path: Path) -> None:
+def test_an_authors_protocol_has_patients_on_both_sides_and_says_so(few_cells: Path, tmp_path: Path) -> None:
     output = tmp_path / "author.json"
     words = [
         *("compare", "--cells", str(few_cells), "--work", str(tmp_path), "--output", str(output)),
@@ -202,9 +192,7 @@ def test_an_authors_protocol_puts_patients_on_both_sides_and_says_so(few_cells: 
     assert keras.trained.scores.threshold == 0.5
     assert keras.trained.minus_ours == {}
     metadata = read_metadata(tmp_path / "keras-cnn-128-author.pkl")
-    assert metadata.split.startswith(
-        "random 70/30, seed 1337, patients on both sides; the test cells also chose"
-    )
+    assert metadata.split.startswith("random 70/30, seed 1337, patients on both sides")
     assert set(metadata.train.groups) & set(metadata.valid.groups)
     assert not list(tmp_path.glob("*-cells.csv"))
 
@@ -212,7 +200,7 @@ def test_an_authors_protocol_puts_patients_on_both_sides_and_says_so(few_cells: 
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--networks", "alexnet"], "'alexnet'"),
+        (["--networks", "alexnet"], "'alexnet'. Choose one of resnet34, "),
         (["--change", "alexnet", "epochs=1"], "'alexnet'"),
         (["--change", "small-cnn-64", "depth=1"], "got 'depth=1'"),
         (["--change", "small-cnn-64", "network=resnet34"], "got 'network=resnet34'"),
@@ -222,17 +210,9 @@ def test_an_authors_protocol_puts_patients_on_both_sides_and_says_so(few_cells: 
         (["--output", "compare.csv"], "compare.csv"),
     ],
 )
-def test_wrong_words_cost_nothing(
+def test_wrong_options_are_refused_before_training(
     words: list[str], problem: str, few_cells: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["compare", "--cells", str(few_cells), "--work", str(tmp_path / "work"), *words]) == 2
     assert problem in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"protocol": "grouped", "rows": 3}'])
-def test_what_is_no_comparison_is_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "compare.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ComparisonError) as caught:
-        read_comparison(tmp_path / "compare.json")
-    assert caught.value.reason == "damaged"

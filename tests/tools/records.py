@@ -1,7 +1,5 @@
 """Metadata of a model and a comparison of designs, computed from drawn probabilities."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from malaria_detect.data.nlm_cells import CLASSES
@@ -14,30 +12,24 @@ from malaria_detect.training.reported import Reported
 START = StartWeights("file", "trunk.pth", "0" * 64, loaded=90, missing=12, identity_blocks=())
 
 
-@dataclass(frozen=True)
-class Cells:
-    """Cells of drawn patients; every third patient is healthy."""
-
-    files: list[str]
-    groups: list[str]
-    labels: np.ndarray
-    logits: np.ndarray
-
-
-def made_up_cells(seed: int, patients: int = 18, cells: int = 20, apart: float = 4.0) -> Cells:
-    """Log-odds that differ by ``apart`` between the classes, with an offset for each patient."""
+def made_up_cells(seed: int, patients: int = 18, cells: int = 20, apart: float = 4.0) -> Logits:
+    """Log-odds that differ by ``apart`` between the classes, with an offset for each patient; a third is healthy."""
     rng = np.random.default_rng(seed)
-    groups = [f"C{100 + patient}P{60 + patient}ThinF" for patient in range(patients) for _ in range(cells)]
-    files = [f"{group}_IMG_20150918_144104_cell_{place % cells}.png" for place, group in enumerate(groups)]
+    groups = tuple(
+        f"C{100 + patient}P{60 + patient}ThinF" for patient in range(patients) for _ in range(cells)
+    )
+    files = (f"{group}_IMG_20150918_144104_cell_{place % cells}.png" for place, group in enumerate(groups))
     infected = np.repeat(np.arange(patients) % 3 > 0, cells)
-    labels = infected & (rng.random(len(files)) < 0.6)
+    parasitized = infected & (rng.random(len(groups)) < 0.6)
     offset = np.repeat(rng.normal(0, 1, patients), cells)
-    return Cells(files, groups, labels, apart * (labels - 0.5) + offset + rng.normal(0, 1, len(files)))
+    values = apart * (parasitized - 0.5) + offset + rng.normal(0, 1, len(groups))
+    labels = tuple(np.where(parasitized, *CLASSES).tolist())
+    return Logits(tuple(files), groups, labels, labels, tuple(values.tolist()))
 
 
 def made_up_metadata(seed: int = 0) -> ModelMetadata:
     train, valid, test = (made_up_cells(seed + number) for number in (3, 1, 2))
-    assessment = assess(_logits(valid), _logits(test))
+    assessment = assess(valid, test)
     history = tuple(
         Epoch(number, size, 0.6 / number, 0.5 / number, 1 - 0.2 / number, 0.9, 0.9, 0.9, 0.97, 60.0)
         for number, size in enumerate((64, 64, 96), start=1)
@@ -71,20 +63,17 @@ def made_up_metadata(seed: int = 0) -> ModelMetadata:
     )
 
 
-def made_up_comparison(protocol: str = "grouped") -> Comparison:
+def made_up_comparison() -> Comparison:
     """The shipped design, a much worse one, one that differs by a little noise, and one that was not run."""
     cells = made_up_cells(7)
-    rng = np.random.default_rng(8)
-    ours = scaled(cells.logits, 1.0)
+    rng, truth, ours = np.random.default_rng(8), cells.parasitized, cells.probability(1.0)
 
     def trained(noise: float, seconds: float, changed: tuple[str, ...]) -> Trained:
-        probability = scaled(cells.logits + rng.normal(0, noise, len(cells.logits)), 1.0)
-        compared = noise > 0 and protocol == "grouped"
+        probability = scaled(np.array(cells.values) + rng.normal(0, noise, len(cells.values)), 1.0)
+        minus_ours = difference(truth, probability, ours, cells.groups, resamples=50) if noise else {}
         return Trained(
-            scores=score(cells.labels, probability, cells.groups, resamples=50),
-            minus_ours=difference(cells.labels, probability, ours, cells.groups, resamples=50)
-            if compared
-            else {},
+            scores=score(truth, probability, cells.groups, resamples=50),
+            minus_ours=minus_ours,
             parameters=8_452_130,
             file_bytes=33_900_000,
             training_seconds=seconds,
@@ -104,16 +93,11 @@ def made_up_comparison(protocol: str = "grouped") -> Comparison:
         Row("resnet18", "Four stages", "a repository", "", None, trained(0.01, 1200, ()), ""),
         Row("vgg16-frozen", "A frozen trunk.", "", "", random, None, "Its weights were not at hand."),
     )
-    return Comparison(protocol, "0" * 64, rows, "an abacus", {"torch": "2.14.1"}, "2026-01-31")
+    return Comparison("grouped", "0" * 64, rows, "an abacus", {"torch": "2.14.1"}, "2026-01-31")
 
 
-def _logits(cells: Cells) -> Logits:
-    labels = tuple(CLASSES[0] if label else CLASSES[1] for label in cells.labels)
-    return Logits(tuple(cells.files), tuple(cells.groups), labels, labels, tuple(cells.logits.tolist()))
-
-
-def _side(cells: Cells) -> Side:
-    parasitized = int(cells.labels.sum())
+def _side(cells: Logits) -> Side:
+    parasitized = int(cells.parasitized.sum())
     return Side(
         len(cells.files), parasitized, len(cells.files) - parasitized, tuple(sorted(set(cells.groups)))
     )

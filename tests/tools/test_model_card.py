@@ -106,7 +106,7 @@ def test_a_changed_number_appears_on_the_pages_that_show_it(folder: Path) -> Non
         assert before[name] != after[name]
 
 
-def test_a_section_without_its_result_file_is_left_out(folder: Path) -> None:
+def test_a_section_without_result_file_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in (DESIGNS, BY_AUTHOR, *(file for file, _ in SPEED.values())):
         (folder / "reports" / name).unlink(missing_ok=True)
     assert main(["--root", str(folder)]) == 0
@@ -115,29 +115,30 @@ def test_a_section_without_its_result_file_is_left_out(folder: Path) -> None:
     assert "|" not in (folder / DESIGNS_PAGE).read_text(encoding="utf-8")
     assert not (folder / "docs/designs.svg").exists()
     assert "docs/designs.md" not in (folder / CARD).read_text(encoding="utf-8")
+    assert capsys.readouterr().out != ""
+    assert main(["--root", str(folder)]) == 0  # a second run changes nothing
+    assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("name", ["export.json", f"reports/{GROUPED}", f"reports/{PUBLISHED}"])
-def test_a_missing_file_is_reported_in_one_line_and_nothing_is_written(
-    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((name, None) for name in ("export.json", f"reports/{GROUPED}", f"reports/{PUBLISHED}")),
+        *((f"reports/{DESIGNS}", text) for text in ("", "{", "[1]")),
+        *((f"reports/{name}", "{") for name in (SPEED["train"][0], "crossval-random.json")),
+    ],
+)
+def test_an_unfit_file_is_reported_in_one_line(
+    name: str, content: str | None, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content, encoding="utf-8")
     assert main(["--root", str(folder)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert Path(name).name in line
     assert (folder / README).read_text(encoding="utf-8") == TABLE
     assert not (folder / CARD).exists()
-
-
-@pytest.mark.parametrize("content", ["", "{", "[1]"])
-@pytest.mark.parametrize("name", [DESIGNS, SPEED["train"][0], "crossval-random.json"])
-def test_a_damaged_file_is_reported_in_one_line(
-    name: str, content: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "reports" / name).write_text(content, encoding="utf-8")
-    assert main(["--root", str(folder)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert name in line
 
 
 def test_a_benchmark_without_a_value_is_reported(committed: Results) -> None:
@@ -147,7 +148,7 @@ def test_a_benchmark_without_a_value_is_reported(committed: Results) -> None:
 
 
 @pytest.mark.parametrize(("low", "high", "larger"), [(0.002, 0.02, True), (-0.002, 0.02, False)])
-def test_a_difference_is_within_sampling_error_if_its_interval_includes_zero(
+def test_zero_in_the_interval_is_sampling_error(
     low: float, high: float, larger: bool, committed: Results
 ) -> None:
     leakage = committed.evaluation.leakage | {"accuracy": Estimate(0.01, low, high)}
@@ -162,10 +163,3 @@ def test_a_difference_is_within_sampling_error_if_its_interval_includes_zero(
 def test_a_readme_without_exactly_one_place_for_the_table_is_refused(text: str) -> None:
     with pytest.raises(ReportError):
         with_table(text, "table")
-
-
-def test_a_second_run_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--root", str(folder)]) == 0
-    assert capsys.readouterr().out != ""
-    assert main(["--root", str(folder)]) == 0
-    assert capsys.readouterr().out == ""

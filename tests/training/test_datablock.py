@@ -3,12 +3,12 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from fastai.vision.all import PILImage, Pipeline, Resize, load_learner
-from PIL import Image
+from fastai.vision.all import PILImage, Resize, load_learner
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
@@ -21,45 +21,32 @@ from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.image_cache import cache_inputs, cache_padded
 
 
-def test_a_square_is_fastais_padded_resize_pixel_for_pixel(sample_cells: Path) -> None:
-    resize = Resize(RESIZE, method="pad", pad_mode="zeros")
-    for cell in find_cells(sample_cells).cells[::4]:
-        fastai = np.asarray(resize(PILImage.create(cell.path), split_idx=1))
-        assert np.array_equal(pad_to_square(read_image(cell.path), RESIZE), fastai), cell.path.name
-
-
 @pytest.mark.parametrize("size", [(40, 394), (394, 40), (131, 130), (460, 460), (900, 700), (17, 16)])
-def test_a_square_of_any_shape_is_fastais(size: tuple[int, int]) -> None:
+def test_a_padded_square_is_fastais_pixel_for_pixel(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(size[0])
     image = PILImage.create(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
     fastai = Resize(RESIZE, method="pad", pad_mode="zeros")(image, split_idx=1)
     assert np.array_equal(pad_to_square(image, RESIZE), np.asarray(fastai))
 
 
-def test_no_cell_loses_its_edge() -> None:
-    picture = pad_to_square(Image.new("RGB", (60, 30), "white"), 60)
-    assert picture.any(axis=(1, 2)).sum() == 30
-    assert picture.any(axis=(0, 2)).all()
-
-
 @pytest.mark.parametrize(
-    "name", ["resnet34", "resnet18-scratch-110", "keras-cnn-128", "small-cnn-64", "mobilenetv2-frozen"]
+    ("name", "preprocess"),
+    [
+        ("resnet34", ()),
+        ("resnet34", ("blur:2", "hsv")),
+        ("resnet18-scratch-110", ()),
+        ("keras-cnn-128", ()),
+        ("small-cnn-64", ()),
+    ],
 )
-def test_a_networks_input_is_its_learners_own_transforms(name: str, sample_cells: Path) -> None:
+def test_input_is_that_of_the_learner(name: str, preprocess: tuple[str, ...], sample_cells: Path) -> None:
     design = find_design(name)
     paths = [cell.path for cell in find_cells(sample_cells).cells[::39]]
     size, mean, std = design.input_size, design.mean, design.std
-    dls = design_dataloaders(paths, size=size, batch_tfms=design.augmentations(size), mean=mean, std=std)
+    block: dict[str, Any] = {"size": size, "mean": mean, "std": std, "preprocess": preprocess}
+    dls = design_dataloaders(paths, batch_tfms=design.augmentations(size), **block)
     (batch,) = dls.test_dl(paths, bs=len(paths)).one_batch()
-    ours = InputTransform(size=size, mean=mean, std=std)([read_image(path) for path in paths])
-    assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
-
-
-def test_a_preprocessing_is_a_part_of_the_learner(sample_cells: Path) -> None:
-    paths = [cell.path for cell in find_cells(sample_cells).cells[::80]]
-    names = ("blur:2", "hsv")
-    (batch,) = design_dataloaders(paths, preprocess=names).test_dl(paths, bs=len(paths)).one_batch()
-    ours = InputTransform(preprocess=names)([read_image(path) for path in paths])
+    ours = InputTransform(**block)([read_image(path) for path in paths])
     assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
 
 
@@ -78,14 +65,11 @@ def test_cached_images_are_those_that_training_and_prediction_use(sample_cells: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train.npy", "valid.npy"]
 
 
-def test_the_block_follows_the_design(sample_cells: Path) -> None:
-    folder = find_cells(sample_cells)
-    paths = [cell.path for cell in folder.cells]
+def test_the_block_keeps_patients_apart(sample_cells: Path) -> None:
+    paths = [cell.path for cell in find_cells(sample_cells).cells]
     dls = cell_block(fastai_splitter(grouped_split, seed=1)).dataloaders(paths, bs=8, num_workers=0)
-    pictures, _ = dls.one_batch()
-    assert pictures.shape == (8, 3, 224, 224)
+    assert dls.one_batch()[0].shape == (8, 3, 224, 224)
     assert tuple(dls.vocab) == CLASSES
-    assert {str(path.parent.name) for path in dls.train_ds.items} == set(CLASSES)
     groups = [{path.name.split("_IMG_")[0] for path in side.items} for side in (dls.train_ds, dls.valid_ds)]
     assert not groups[0] & groups[1]
 
@@ -94,65 +78,50 @@ def test_augmentation_turns_cells_but_keeps_their_edge_in_black(drawn_cells: Pat
     paths = [cell.path for cell in find_cells(drawn_cells).cells[:8]]
     block = cell_block(lambda items: (list(range(8)), [0]))
     dls = block.dataloaders(paths, bs=8, num_workers=0, shuffle=False)
-    normalize = dls.after_batch[-1]
-    first, second = (normalize.decode(dls.train.one_batch()[0]) for _ in range(2))
+    first, second = (dls.after_batch[-1].decode(dls.train.one_batch()[0]) for _ in range(2))
     assert not torch.allclose(first, second, atol=0.05)
-    corners = first[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
-    # Black stays near black: brightness and contrast are all that touches it.
-    assert corners.max() < 0.25
-    assert isinstance(dls.after_batch, Pipeline)
+    # Black stays near black: brightness and contrast are all that changes it.
+    assert first[:, :, [0, 0, -1, -1], [0, -1, 0, -1]].max() < 0.25
 
 
-@pytest.fixture(scope="module")
-def exported(drawn_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained learner, exported."""
-    paths = [cell.path for cell in find_cells(drawn_cells).cells]
-    torch.manual_seed(0)
+def test_an_export_is_small_and_opens_as_a_float32_learner(drawn_cells: Path, tmp_path: Path) -> None:
+    paths = [cell.path for cell in find_cells(drawn_cells).cells[::30]]
     design = find_design("resnet34")
     network = design.start("none").network
-    learner = design.wrap(design_dataloaders(paths[::30]), network, design.settings())
-    path = tmp_path_factory.mktemp("exported") / "export.pkl"
-    export_learner(learner, path)
-    return path
-
-
-def test_an_export_is_small_and_opens_as_an_ordinary_float32_learner(exported: Path) -> None:
-    assert exported.stat().st_size <= 45_000_000
+    untrained = design.wrap(design_dataloaders(paths), network, design.settings())
+    export_learner(untrained, tmp_path / "export.pkl")
+    assert (tmp_path / "export.pkl").stat().st_size <= 45_000_000
     with pytest.warns(UserWarning, match="insecure pickle"):
-        learner = load_learner(exported)
+        learner = load_learner(tmp_path / "export.pkl")
     tensors = learner.model.state_dict().values()
     floats = [tensor for tensor in tensors if tensor.is_floating_point()]
     assert {tensor.dtype for tensor in floats} == {torch.float32}
     assert all(torch.equal(tensor, tensor.half().float()) for tensor in floats)
     assert len(learner.dls.train_ds) == 0
+    # Normalize is not rounded.
+    (batch,) = learner.dls.test_dl(paths, bs=len(paths)).one_batch()
+    ours = InputTransform()([read_image(path) for path in paths])
+    assert torch.allclose(ours, torch.Tensor(batch), atol=1e-5)
 
 
-def test_the_shipped_model_holds_no_bytecode_and_no_path(shipped_model: Path) -> None:
+def test_the_shipped_model_contains_no_bytecode_and_no_path(shipped_model: Path) -> None:
     with zipfile.ZipFile(shipped_model) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
         pickled = archive.read(name)
     strings = [value for _, value, _ in pickletools.genops(pickled) if isinstance(value, str)]
-    assert "nn.modules.conv" in "".join(strings) or "torch.nn.modules.conv" in strings
+    assert "nn.modules.conv" in "".join(strings)
     # Bytecode would open on one version of Python only.
     assert not [value for value in strings if "CodeType" in value or "_make_function" in value]
     assert not [value for value in strings if value.startswith("/") or "site-packages" in value]
 
 
-def test_an_export_normalises_exactly_as_the_recipe_does(exported: Path, sample_cells: Path) -> None:
-    paths = [cell.path for cell in find_cells(sample_cells).cells[::40]]
-    with pytest.warns(UserWarning, match="insecure pickle"):
-        learner = load_learner(exported)
-    (batch,) = learner.dls.test_dl(paths, bs=len(paths)).one_batch()
-    assert torch.allclose(
-        InputTransform()([read_image(path) for path in paths]),
-        torch.Tensor(batch),
-        atol=1e-5,
-    )
-
-
 _PLAIN_FASTAI = """
 import sys
 sys.modules["malaria_detect"] = None  # from here on it cannot be imported
+try:
+    import malaria_detect
+except ModuleNotFoundError:
+    print("alone", end=" ")
 from fastai.vision.all import load_learner
 learner = load_learner(sys.argv[1])
 with learner.no_bar(), learner.no_logging():
@@ -169,14 +138,6 @@ def test_the_shipped_model_predicts_with_plain_fastai_alone(shipped_model: Path,
         text=True,
         check=True,
     )
-    label, position, *probabilities = done.stdout.split()
-    assert label in CLASSES
-    assert label == CLASSES[int(position)]
+    alone, label, position, *probabilities = done.stdout.split()
+    assert (alone, label) == ("alone", CLASSES[int(position)])
     assert sum(map(float, probabilities)) == pytest.approx(1, abs=1e-4)
-
-
-def test_the_isolated_process_really_cannot_import_the_package() -> None:
-    code = _PLAIN_FASTAI.split("from fastai")[0] + "import malaria_detect"
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "ModuleNotFoundError" in done.stderr

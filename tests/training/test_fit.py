@@ -1,27 +1,29 @@
-import os
+"""Training runs that are killed, interrupted and resumed, and settings that are refused."""
+
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from shutil import copy
 from statistics import mean
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import nn
+from torchvision.models import resnet34
 
-from malaria_detect.cli import main
 from malaria_detect.cli.training_options import parse_sizes
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.inference.model_files import read_metadata, read_model
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.precision import in_bfloat16
 from malaria_detect.training.export import export
-from malaria_detect.training.fit import Fitted, fit
+from malaria_detect.training.fit import fit
 from malaria_detect.training.resnet34 import DESIGN
 from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_patient
 from malaria_detect.training.settings import TrainingError, TrainSettings
+from tests.refused import refused
+from tests.training.processes import next_epochs, running
 
 SIZES = "32x2,48"
 AVERAGED = 2
@@ -29,98 +31,64 @@ LEARNING_RATE = 1e-4  # small: otherwise so few cells send the loss anywhere, fr
 EPOCHS = 6  # one of them frozen, two averaged
 
 
-def training_words(cells: Path, work: Path) -> list[str]:
-    return [
-        *("train", "--cells", str(cells), "--weights", "none", "--sizes", SIZES, "--batch-size", "16"),
+class Resumed(NamedTuple):
+    """A run that was stopped three times, and its checkpoint after the first time."""
+
+    work: Path
+    lines: list[str]
+    after_interrupt: tuple[int, str]
+    unfinished: Path
+
+    def checkpoint(self) -> dict[str, dict[str, torch.Tensor]]:
+        state: dict[str, dict[str, torch.Tensor]] = torch.load(self.work / "checkpoint.pt", weights_only=True)
+        return state
+
+
+@pytest.fixture(scope="module")
+def resumed(few_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Resumed:
+    """A run that is killed after an epoch, interrupted after the next, and killed again while weights are averaged."""
+    work, unfinished = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("unfinished")
+    words = [
+        *("train", "--cells", str(few_cells), "--weights", "none", "--sizes", SIZES, "--batch-size", "16"),
         *("--work", str(work), "--output", str(work / "export.pkl")),
         *("--lr", str(LEARNING_RATE), "--average-epochs", str(AVERAGED)),
     ]
-
-
-@contextmanager
-def training(cells: Path, work: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """``malaria-detect train`` on a few cells, in a process of its own."""
-    command = [sys.executable, "-m", "malaria_detect", *training_words(cells, work), *options]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with running(*words) as process:
+        lines = next_epochs(process)
+    copy(work / "checkpoint.pt", unfinished)
+    with running(*words, "--resume") as process:
+        lines += next_epochs(process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+        lines += epoch_lines(out)
+        after_interrupt = process.returncode, err
+    with running(*words, "--resume") as process:
+        lines += next_epochs(process, EPOCHS - 1 - len(lines))
+    assert not (work / "export.pkl").exists()
+    with running(*words, "--resume") as process:
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+    return Resumed(work, lines + epoch_lines(out), after_interrupt, unfinished)
 
 
 def epoch_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("epoch ")]
 
 
-def wait_for_epoch(process: subprocess.Popen[str]) -> str:
-    """Block until the line of the next finished epoch."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch "):
-            return line
-    raise AssertionError(f"training ended without an epoch: {process.stderr and process.stderr.read()}")
-
-
-@pytest.fixture(scope="module")
-def killed_and_resumed(
-    few_cells: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, list[str], int, str]:
-    """A run that is killed after an epoch, interrupted after the next, and killed again while weights are averaged."""
-    work = tmp_path_factory.mktemp("run")
-    with training(few_cells, work) as process:
-        lines = [wait_for_epoch(process)]
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not (work / "export.pkl").exists()
-    with training(few_cells, work, "--resume") as process:
-        lines.append(wait_for_epoch(process))
-        process.send_signal(signal.SIGINT)
-        out, interrupted = process.communicate()
-        lines += epoch_lines(out)
-        status = process.returncode
-    with training(few_cells, work, "--resume") as process:
-        while len(lines) < EPOCHS - 1:
-            lines.append(wait_for_epoch(process))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not (work / "export.pkl").exists()
-    with training(few_cells, work, "--resume") as process:
-        out, err = process.communicate()
-        assert process.returncode == 0, err
-    lines += epoch_lines(out)
-    return work, lines, status, interrupted
-
-
-def test_a_killed_run_goes_on_where_it_was(
-    killed_and_resumed: tuple[Path, list[str], int, str],
-) -> None:
-    work, lines, _, _ = killed_and_resumed
-    assert [line.split()[1] for line in lines] == [f"{epoch}/{EPOCHS}" for epoch in range(1, EPOCHS + 1)]
-    history = read_metadata(work / "export.pkl").history
-    assert [(epoch.epoch, epoch.size) for epoch in history] == [
-        *((1, 32), (2, 32), (3, 32)),
-        *((4, 48), (5, 48), (6, 48)),
-    ]
-
-
-def test_a_finished_run_leaves_no_scaled_cells_behind(
-    killed_and_resumed: tuple[Path, list[str], int, str],
-) -> None:
-    left = {path.name for path in killed_and_resumed[0].iterdir()}
+def test_a_killed_run_continues_and_leaves_only_its_results(resumed: Resumed) -> None:
+    assert [line.split()[1] for line in resumed.lines] == [f"{n}/{EPOCHS}" for n in range(1, EPOCHS + 1)]
+    history = read_metadata(resumed.work / "export.pkl").history
+    assert [(epoch.epoch, epoch.size) for epoch in history] == list(enumerate((32, 32, 32, 48, 48, 48), 1))
+    left = {path.name for path in resumed.work.iterdir()}
     assert left == {"checkpoint.pt", "export.pkl", "export.json", "reports"}
+    assert str(resumed.work) not in (resumed.work / "export.json").read_text(encoding="utf-8")
 
 
-def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_go_on(
-    killed_and_resumed: tuple[Path, list[str], int, str],
-) -> None:
-    _, _, status, stderr = killed_and_resumed
+def test_ctrl_c_keeps_the_last_epoch_and_says_how_to_continue(resumed: Resumed) -> None:
+    status, err = resumed.after_interrupt
     assert status == 130
-    assert "Finished epochs are kept" in stderr
-    assert "--resume" in stderr
-    assert "Traceback" not in stderr
+    assert "--resume" in err
+    assert "Traceback" not in err
 
 
 def run_of(cells: Path, work: Path, resume: bool = False) -> TrainingRun:
@@ -135,56 +103,33 @@ def run_of(cells: Path, work: Path, resume: bool = False) -> TrainingRun:
     return run_by_patient(DESIGN, settings, data, work, resume=resume, progress=False)
 
 
-def run_in_one_go(cells: Path, work: Path, resume: bool = False) -> Fitted:
-    return fit(run_of(cells, work, resume))
-
-
-def test_a_resumed_run_learns_what_an_uninterrupted_one_does(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path, tmp_path: Path
-) -> None:
-    resumed = read_metadata(killed_and_resumed[0] / "export.pkl").history
-    in_one_go = run_in_one_go(few_cells, tmp_path)
-    for one, other in zip(resumed, in_one_go.history, strict=True):
+def test_a_resumed_run_gives_the_same_result(resumed: Resumed, few_cells: Path, tmp_path: Path) -> None:
+    history = read_metadata(resumed.work / "export.pkl").history
+    for one, other in zip(history, fit(run_of(few_cells, tmp_path)).history, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, abs=0.02)
         assert one.valid_loss == pytest.approx(other.valid_loss, abs=0.02)
 
 
-def test_weights_are_averaged_over_the_last_epochs_across_an_interruption(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
-) -> None:
-    state = torch.load(killed_and_resumed[0] / "checkpoint.pt", weights_only=True)
+def test_weights_are_averaged_across_an_interruption(resumed: Resumed, few_cells: Path) -> None:
+    state = torch.load(resumed.work / "checkpoint.pt", weights_only=True)
     assert state["average"]["n_averaged"] == AVERAGED  # so few cells give one share of the average an epoch
-    head = "1.8.weight"
-    averaged = state["average"][f"module.{head}"]
-    assert not torch.equal(averaged, state["model"][head])
-    exported = run_in_one_go(few_cells, killed_and_resumed[0], resume=True).learner.model.state_dict()
-    assert torch.equal(exported[head], averaged)
-
-
-def test_averaged_batch_norms_are_measured_with_the_averaged_weights(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
-) -> None:
-    state = torch.load(killed_and_resumed[0] / "checkpoint.pt", weights_only=True)
-    exported = run_in_one_go(few_cells, killed_and_resumed[0], resume=True).learner.model.state_dict()
+    averaged = state["average"]["module.1.8.weight"]
+    assert not torch.equal(averaged, state["model"]["1.8.weight"])
+    exported = fit(run_of(few_cells, resumed.work, resume=True)).learner.model.state_dict()
+    assert torch.equal(exported["1.8.weight"], averaged)
     assert not torch.equal(exported["0.1.running_mean"], state["model"]["0.1.running_mean"])
 
 
-def test_a_checkpoint_of_other_settings_is_refused(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path
-) -> None:
-    work = killed_and_resumed[0]
-    with training(few_cells, work, "--resume", "--seed", "99") as process:
-        _, err = process.communicate()
-    assert process.returncode == 2
-    assert "(seed)" in err
+def test_a_checkpoint_of_other_settings_is_refused(resumed: Resumed, few_cells: Path) -> None:
+    run = run_of(few_cells, resumed.work, resume=True)
+    with refused(TrainingError, "other_run"):
+        fit(replace(run, settings=replace(run.settings, seed=99)))
 
 
-def test_a_finished_run_is_exported_again_to_the_same_model_and_stays_as_it_is(
-    killed_and_resumed: tuple[Path, list[str], int, str], few_cells: Path, tmp_path: Path
-) -> None:
-    run = run_of(few_cells, killed_and_resumed[0], resume=True)
+def test_a_finished_run_can_be_exported_twice(resumed: Resumed, few_cells: Path, tmp_path: Path) -> None:
+    run = run_of(few_cells, resumed.work, resume=True)
     fitted = fit(run)
-    assert fitted.history == read_metadata(killed_and_resumed[0] / "export.pkl").history
+    assert fitted.history == read_metadata(resumed.work / "export.pkl").history
     before = {name: tensor.clone() for name, tensor in fitted.learner.model.state_dict().items()}
     dls = fitted.learner.dls
     first, second = (export(fitted, run, tmp_path / name) for name in ("first.pkl", "second.pkl"))
@@ -193,15 +138,11 @@ def test_a_finished_run_is_exported_again_to_the_same_model_and_stays_as_it_is(
     assert first.logits_sha256 == second.logits_sha256
 
 
-def test_an_unfinished_run_is_not_overwritten(
-    few_cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with training(few_cells, tmp_path) as process:
-        wait_for_epoch(process)
-    before = (tmp_path / "checkpoint.pt").stat().st_mtime_ns
-    assert main(training_words(few_cells, tmp_path)) == 2
-    assert "--resume" in capsys.readouterr().err
-    assert (tmp_path / "checkpoint.pt").stat().st_mtime_ns == before
+def test_an_unfinished_run_is_not_overwritten(resumed: Resumed, few_cells: Path) -> None:
+    before = (resumed.unfinished / "checkpoint.pt").read_bytes()
+    with refused(TrainingError, "unfinished"):
+        fit(run_of(few_cells, resumed.unfinished))
+    assert (resumed.unfinished / "checkpoint.pt").read_bytes() == before
 
 
 def test_an_interrupt_leaves_no_number_format_behind() -> None:
@@ -219,25 +160,14 @@ def test_an_interrupt_leaves_no_number_format_behind() -> None:
     assert network(torch.ones(1, 2)).dtype is torch.float32
 
 
-def test_training_from_weights_in_a_file_learns_to_tell_drawn_cells_apart(
-    drawn_cells: Path, shipped_model: Path, tmp_path: Path
-) -> None:
-    stages = ("conv1", "bn1", "", "", "layer1", "layer2", "layer3", "layer4")
-    trunk = open_learner(read_model(shipped_model)[1]).model[0]
-    weights = {
-        f"{stage}.{name}": tensor
-        for stage, part in zip(stages, trunk, strict=True)
-        for name, tensor in part.state_dict().items()
-    }
+def test_training_from_weights_in_a_file(drawn_cells: Path, shipped_model: Path, tmp_path: Path) -> None:
+    network = resnet34()
+    trunk = nn.Sequential(*list(network.children())[:-2])
+    trunk.load_state_dict(open_learner(read_model(shipped_model)[1]).model[0].state_dict())
+    weights = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("fc")}
     torch.save(weights, tmp_path / "trunk.pth")
-    settings = TrainSettings(
-        sizes=(96,) * 5,
-        freeze_epochs=1,
-        average_epochs=0,
-        batch_size=8,
-        weights=str(tmp_path / "trunk.pth"),
-        base_lr=1e-3,
-    )
+    file = str(tmp_path / "trunk.pth")
+    settings = TrainSettings((96,) * 5, 1, average_epochs=0, batch_size=8, weights=file, base_lr=1e-3)
     data = labelled_cells(find_cells(drawn_cells))
     fitted = fit(run_by_patient(DESIGN, settings, data, tmp_path, progress=False))
     assert fitted.start.loaded == len(weights)
@@ -247,30 +177,22 @@ def test_training_from_weights_in_a_file_learns_to_tell_drawn_cells_apart(
     assert fitted.history[-1].roc_auc > 0.9
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(few_cells: Path, tmp_path: Path) -> None:
+def test_a_work_folder_that_cannot_be_written_is_refused(few_cells: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
-    with pytest.raises(TrainingError) as caught:
-        run_in_one_go(few_cells, tmp_path / "taken" / "work")
-    assert caught.value.reason == "files"
+    with refused(TrainingError, "files"):
+        fit(run_of(few_cells, tmp_path / "taken" / "work"))
 
 
-def test_the_metadata_keeps_no_path(killed_and_resumed: tuple[Path, list[str], int, str]) -> None:
-    work = killed_and_resumed[0]
-    assert str(work) not in (work / "export.json").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("text", ["", "big", "96x", "96x2x3", "96;224"])
-def test_sizes_that_cannot_be_read_are_refused(text: str) -> None:
-    with pytest.raises(TrainingError) as caught:
-        parse_sizes(text)
-    assert caught.value.reason == "sizes"
-
-
-@pytest.mark.parametrize("epochs", ["", "two", "1,2", "1,2,3,4", "-1"])
-def test_epochs_that_do_not_go_with_the_sizes_are_refused(epochs: str) -> None:
-    with pytest.raises(TrainingError) as caught:
-        parse_sizes("32,48,64", epochs)
-    assert caught.value.reason == "epochs"
+@pytest.mark.parametrize(
+    ("text", "epochs", "reason"),
+    [
+        *((text, None, "sizes") for text in ("", "big", "96x", "96x2x3", "96;224")),
+        *(("32,48,64", epochs, "epochs") for epochs in ("", "two", "1,2", "1,2,3,4", "-1")),
+    ],
+)
+def test_sizes_and_epochs_that_cannot_be_read_are_refused(text: str, epochs: str | None, reason: str) -> None:
+    with refused(TrainingError, reason):
+        parse_sizes(text, epochs)
 
 
 @pytest.mark.parametrize(
@@ -278,9 +200,11 @@ def test_epochs_that_do_not_go_with_the_sizes_are_refused(epochs: str) -> None:
     [
         *({"sizes": ()}, {"sizes": (8,)}, {"batch_size": 1}, {"average_epochs": -1}, {"lr_mult": 0}),
         *({"base_lr": float("nan")}, {"patience": -3}, {"label_smoothing": 5}, {"weight_decay": -1}),
+        {"optimiser": "lion"},
+        # These contradict the frozen and the averaged epochs, and the cycle, of the default.
+        *({"schedule": "constant"}, {"patience": 3}, {"keep": "best"}),
     ],
 )
-def test_settings_that_no_run_could_have_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(TrainingError) as caught:
+def test_settings_that_no_run_can_have_are_refused(wrong: dict[str, object]) -> None:
+    with refused(TrainingError, next(iter(wrong))):
         TrainSettings(**wrong)  # type: ignore[arg-type]
-    assert caught.value.reason in wrong

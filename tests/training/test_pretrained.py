@@ -11,6 +11,7 @@ from malaria_detect.inference.model_files import sha256_of
 from malaria_detect.training.pretrained import WeightsError, load_matching, read_state_dict
 from malaria_detect.training.resnet34 import start as start_resnet34
 from malaria_detect.training.settings import TrainingError
+from tests.refused import refused
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +40,10 @@ def test_a_file_is_loaded_wherever_name_and_shape_match(resnet18_file: Path) -> 
     assert start.missing == len(own) - len(state)
     assert f"loaded {len(state)} tensors: conv1, bn1, layer1.0, layer1.1, layer2.0" in report
     assert all(torch.equal(own[name], tensor.to(own[name].dtype)) for name, tensor in state.items())
-
-
-def test_blocks_that_got_nothing_start_as_the_identity(resnet18_file: Path) -> None:
-    started = start_resnet34(str(resnet18_file))
-    network, start = started.network, started.start
+    # A block without a tensor starts as the identity.
     assert start.identity_blocks[:3] == ("layer1.2", "layer2.2", "layer2.3")
-    network.eval()
     features = torch.rand(1, 64, 8, 8)
-    assert torch.equal(network.get_submodule("layer1.2")(features), features)
+    assert torch.equal(network.eval().get_submodule("layer1.2")(features), features)
     assert not torch.equal(network.get_submodule("layer1.1")(features), features)
 
 
@@ -62,9 +58,9 @@ def test_the_report_says_what_was_and_was_not_loaded() -> None:
     assert set(report.unused) == {"extra", "fc.weight"}
     assert report.identity_blocks == ()
     loaded, missing, unused = str(report).splitlines()
-    assert loaded.startswith(f"loaded {len(state) - 2} tensors: conv1, bn1, layer1.0")
-    assert missing == "not in the file, at random 2: fc, layer4.2 (as the identity: none)"
-    assert unused == "unused in the file 2: extra, fc"
+    assert "conv1, bn1, layer1.0" in loaded
+    assert "fc, layer4.2" in missing
+    assert "extra, fc" in unused
 
 
 def test_no_weights_start_at_random_in_every_block() -> None:
@@ -74,13 +70,14 @@ def test_no_weights_start_at_random_in_every_block() -> None:
     assert network.get_parameter("layer4.2.bn2.weight").eq(1).all()
 
 
-def test_a_download_that_fails_names_the_other_ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failed_download_names_the_other_ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # nothing was downloaded before
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens on the discard port
     with pytest.raises(WeightsError, match=r"--weights FILE.*resnet34=FILE") as caught:
         start_resnet34("imagenet")
     assert caught.value.reason == "no_download"
     assert isinstance(caught.value.__cause__, URLError)
+    assert "Errno" not in str(caught.value)
 
 
 class Malicious:
@@ -94,41 +91,33 @@ class Malicious:
 def test_code_in_a_file_of_weights_never_runs(tmp_path: Path) -> None:
     mark, path = tmp_path / "ran", tmp_path / "evil.pth"
     torch.save({"conv1.weight": Malicious(mark)}, path)
-    with pytest.raises(WeightsError) as caught:
+    with refused(WeightsError, "unsafe"):
         read_state_dict(path)
-    assert caught.value.reason == "unsafe"
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model", pickle.dumps({"a": object})])
-def test_what_is_no_state_dict_is_refused(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        *((None, "missing"), (b"", "unsafe"), (b"not a model", "unsafe")),
+        (pickle.dumps({"a": object}), "unsafe"),
+        *(({3: torch.zeros(1)}, "no_state_dict"), ({"layer.weight": 1.0}, "no_state_dict")),
+        *(([torch.zeros(1)], "no_state_dict"), ({"encoder.weight": torch.zeros(3)}, "nothing_fits")),
+    ],
+)
+def test_a_file_that_is_no_fitting_state_dict_is_refused(
+    content: object, reason: str, tmp_path: Path
+) -> None:
     path = tmp_path / "weights.pth"
-    path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"weights\.pth"):
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with refused(WeightsError, reason):
         start_resnet34(str(path))
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError) as caught:
-        start_resnet34(str(tmp_path / "nowhere.pth"))
-    assert caught.value.reason == "missing"
-
-
-def test_a_state_dict_that_fits_nowhere_is_refused() -> None:
-    with pytest.raises(WeightsError) as caught:
-        load_matching(resnet34(weights=None), {"encoder.weight": torch.zeros(3)})
-    assert caught.value.reason == "nothing_fits"
-
-
-@pytest.mark.parametrize("state", [{3: torch.zeros(1)}, {"layer.weight": 1.0}, [torch.zeros(1)]])
-def test_what_holds_no_named_tensors_is_refused(state: object, tmp_path: Path) -> None:
-    torch.save(state, tmp_path / "odd.pth")
-    with pytest.raises(WeightsError) as caught:
-        read_state_dict(tmp_path / "odd.pth")
-    assert caught.value.reason == "no_state_dict"
-
-
-def test_pairs_are_told_from_paths(tmp_path: Path) -> None:
+def test_pairs_and_paths_are_distinguished(tmp_path: Path) -> None:
     odd = tmp_path / "lr=0.1" / "net.pth"
     odd.parent.mkdir()
     odd.touch()
@@ -137,7 +126,6 @@ def test_pairs_are_told_from_paths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["resnet50=a.pth", "vgg16=a.pth,b.pth", "vgg16="])
-def test_a_pair_that_names_no_trunk_is_an_error_and_no_download(text: str) -> None:
-    with pytest.raises(TrainingError) as caught:
+def test_an_unknown_trunk_is_refused(text: str) -> None:
+    with refused(TrainingError, "weights"):
         parse_weights(text)
-    assert caught.value.reason == "weights"

@@ -9,13 +9,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedErro
 
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
 from malaria_detect.core.json_io import to_json
-from malaria_detect.designs import description
+from malaria_detect.designs.comparison import printed, score_name
 from malaria_detect.evaluation.cross_validation import EVALUATION
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.metrics import formatting, share_within, worst_patients
 from malaria_detect.metrics.parasitemia import ParasitemiaError, corrected_parasitemia
 from malaria_detect.training.settings import recipe
-from tools.model_card import facts
+from tools.model_card import designs, facts
 from tools.model_card.facts import SlideReading
 from tools.model_card.figures import FIGURES, draw
 from tools.model_card.results import SPEED, ReportError, Results
@@ -122,7 +122,8 @@ def _environment() -> Environment:
         ),
         megabytes=formatting.format_megabytes,
         listed=formatting.format_list,
-        score_name=description.score_name,
+        score_name=score_name,
+        printed=printed,
         figure=lambda name: f"![{FIGURES[name]}]({name.removeprefix('docs/')})",
     )
     return templates
@@ -149,8 +150,8 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "leakage": evaluation.leakage,
         "published": published,
         "comparison": results.designs,
-        "authors": description.beside_authors(results.by_author),
-        "about": description,
+        "authors": designs.beside_authors(results.by_author),
+        "about": designs,
         "recipe": recipe(grouped.run.histories[0], grouped.run.settings),
         "recipe_shipped": recipe(metadata.history, metadata.settings),
         "test_within": share_within(point.patients),

@@ -1,7 +1,7 @@
-"""What a comparison of designs shows, in sentences that the page, the README and the model card share; no torch."""
+"""What a comparison of designs shows, in sentences."""
 
-from malaria_detect.designs.comparison import OURS, Comparison, Row, Trained
-from malaria_detect.metrics import Estimate, Scores
+from malaria_detect.designs.comparison import OURS, Comparison, Row, Trained, score_name
+from malaria_detect.metrics import Scores
 from malaria_detect.metrics.formatting import (
     MISSING,
     format_count,
@@ -11,18 +11,12 @@ from malaria_detect.metrics.formatting import (
     format_megabytes,
     format_points,
     format_rate,
-    format_score,
     format_signed,
 )
 
-_SCORE_NAMES = {
-    "f1": "F1",
-    "mcc": "MCC",
-    "roc_auc": "ROC AUC",
-    "average_precision": "average precision",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-}
+_LOWER = "accuracy is lower than ours, beyond sampling error,"
+_HIGHER = "accuracy is higher than ours, beyond sampling error,"
+_WITHIN_ERROR = "the difference from ours is within sampling error"
 # In the first table, and in the second.
 FIRST, SECOND = ("accuracy", "roc_auc"), ("sensitivity", "specificity", "precision", "f1")
 COSTS = ("input", "parameters", "file", "trained for", "images/s")
@@ -40,32 +34,20 @@ NOT_SHIPPED = (
 TRAINED_ONCE = "Each network was trained once; the intervals do not include the variation between trainings."
 
 
-def score_name(name: str) -> str:
-    """Name of a score in a table.
-
-    Examples
-    --------
-    >>> score_name("accuracy"), score_name("roc_auc")
-    ('accuracy', 'ROC AUC')
-    """
-    return _SCORE_NAMES.get(name, name)
-
-
-def ran(comparison: Comparison) -> tuple[tuple[Row, Trained], ...]:
+def ran(comparison: Comparison) -> list[tuple[Row, Trained]]:
     """Rows of the networks that were trained, ours first."""
-    return tuple((row, row.trained) for row in comparison.rows if row.trained is not None)
+    return [(row, row.trained) for row in comparison.rows if row.trained is not None]
 
 
-def not_run(comparison: Comparison) -> tuple[Row, ...]:
+def not_run(comparison: Comparison) -> list[Row]:
     """Rows of the networks that were not trained."""
-    return tuple(row for row in comparison.rows if row.trained is None)
+    return [row for row in comparison.rows if row.trained is None]
 
 
-def beside_authors(comparison: Comparison | None) -> tuple[tuple[Row, Trained], ...]:
+def beside_authors(comparison: Comparison | None) -> list[tuple[Row, Trained]]:
     """Trained networks with published scores, from a comparison on the authors' own splits."""
-    if comparison is None:
-        return ()
-    return tuple((row, trained) for row, trained in ran(comparison) if row.reported is not None)
+    found = [] if comparison is None else ran(comparison)
+    return [(row, trained) for row, trained in found if row.reported is not None]
 
 
 def lead(comparison: Comparison, shipped: Scores) -> str:
@@ -93,32 +75,24 @@ def differences(comparison: Comparison) -> str:
     }
     if not by_how_much:
         return ""
-    lower = [network for network, less in by_how_much.items() if less.high < 0]
-    higher = [network for network, less in by_how_much.items() if less.low > 0]
-    open_ = [network for network in by_how_much if network not in (*lower, *higher)]
-    kinds = {
-        "accuracy is lower than ours, beyond sampling error,": lower,
-        "accuracy is higher than ours, beyond sampling error,": higher,
-        "the difference from ours is within sampling error": open_,
-    }
+    kinds: dict[str, list[str]] = {_LOWER: [], _HIGHER: [], _WITHIN_ERROR: []}
+    for network, less in by_how_much.items():
+        kinds[_LOWER if less.high < 0 else _HIGHER if less.low > 0 else _WITHIN_ERROR].append(network)
     parts = [f"{what} for {format_list(networks)}" for what, networks in kinds.items() if networks]
     said = f"On the same cells (paired bootstrap over patients), {'; '.join(parts)}."
     if len(by_how_much) > 1:
         number = format_count(len(by_how_much))
         said += f" Of {number} comparisons, about one in twenty differs by chance alone."
-    return f"{said} {overlaps(comparison)} {TRAINED_ONCE}"
+    return f"{said} {_overlaps(comparison)} {TRAINED_ONCE}"
 
 
-def overlaps(comparison: Comparison) -> str:
+def _overlaps(comparison: Comparison) -> str:
     """Which networks have an accuracy interval that overlaps ours; empty if ours was not trained."""
     if comparison.ours is None:
         return ""
     own = comparison.ours.scores.estimates["accuracy"]
-    found = [
-        row.network
-        for row, trained in _others(comparison)
-        if _overlap(trained.scores.estimates["accuracy"], own)
-    ]
+    accuracies = {row.network: one.scores.estimates["accuracy"] for row, one in _others(comparison)}
+    found = [name for name, one in accuracies.items() if one.low <= own.high and own.low <= one.high]
     if not found:
         return "No other accuracy interval overlaps ours."
     whose, overlap = ("intervals", "overlap") if len(found) > 1 else ("interval", "overlaps")
@@ -132,14 +106,11 @@ def training(comparison: Comparison) -> str:
     ours, others = comparison.ours, _others(comparison)
     if ours is None or not others:
         return ""
-    times = [trained.training_seconds for _, trained in others]
-    spread = _ends(format_duration(min(times)), format_duration(max(times)))
+    times = sorted(trained.training_seconds for _, trained in others)
+    spread = " to ".join(dict.fromkeys(format_duration(one) for one in (times[0], times[-1])))
     said = f"Ours was trained for {format_duration(ours.training_seconds)}, the others for {spread}"
-    said += (
-        ": part of any difference may come from longer training, not from a better design."
-        if ours.training_seconds > max(times)
-        else "."
-    )
+    longer = ": part of any difference may come from longer training, not from a better design."
+    said += longer if ours.training_seconds > times[-1] else "."
     cut = [row.network for row, trained in others if trained.changed]
     if cut:
         were = "was" if len(cut) == 1 else "were"
@@ -178,14 +149,6 @@ def what_it_is(row: Row) -> str:
     return "; ".join(part.rstrip(".") for part in parts if part)
 
 
-def printed(row: Row) -> str:
-    """Published scores of a network, and how its author split the cells."""
-    if row.reported is None:
-        return MISSING
-    numbers = [f"{score_name(name)} {format_score(value)}" for name, value in row.reported.scores.items()]
-    return f"{', '.join(numbers)} ({row.reported.protocol})" if numbers else MISSING
-
-
 def less_ours(trained: Trained, name: str) -> str:
     """Difference of a score from our model: accuracy in percentage points, others as they are."""
     less = trained.minus_ours.get(name)
@@ -208,11 +171,3 @@ def costs(trained: Trained) -> tuple[str, str, str, str, str]:
         format_duration(trained.training_seconds),
         format_rate(trained.pictures_per_second),
     )
-
-
-def _ends(low: str, high: str) -> str:
-    return low if low == high else f"{low} to {high}"
-
-
-def _overlap(one: Estimate, other: Estimate) -> bool:
-    return one.low <= other.high and other.low <= one.high

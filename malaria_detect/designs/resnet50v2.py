@@ -1,8 +1,9 @@
-"""The pre-activation ResNet-50 (v2) from ImageNet, frozen, with a dense head."""
+"""The trunk of the pre-activation ResNet-50 (v2) from ImageNet."""
 
 import itertools
 import re
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import timm
@@ -11,17 +12,15 @@ from timm.data.config import resolve_model_data_config
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
-from malaria_detect.designs.frozen import frozen_design
 from malaria_detect.inference.input import MEAN, STD
-from malaria_detect.inference.metadata import StartWeights
+from malaria_detect.training.design import Started
 from malaria_detect.training.pretrained import (
     WeightsError,
-    frozen_at_random,
-    load_matching,
     no_download,
     read_state_dict,
-    start_of,
-    weights_for,
+    source_of,
+    started_from_file,
+    started_from_imagenet,
 )
 from malaria_detect.training.settings import Weights
 
@@ -29,7 +28,7 @@ _TIMM = "resnetv2_50"
 STAGES = 4
 
 
-def resnet50v2_trunk(weights: Weights) -> tuple[nn.Module, int, StartWeights, str]:
+def resnet50v2_trunk(weights: Weights) -> tuple[Started, int]:
     """timm's ``resnetv2_50`` (He et al. 2016, Identity mappings in deep residual networks, arXiv 1603.05027).
 
     A file contains the names of timm, or those of the network in the ONNX model zoo, which has batch norms on the image
@@ -41,26 +40,25 @@ def resnet50v2_trunk(weights: Weights) -> tuple[nn.Module, int, StartWeights, st
     WeightsError
         If the ImageNet weights are not available, or a file lacks tensors of the trunk.
     """
-    source = weights_for(weights, "resnet50v2")
-    if source == "none":
-        raise frozen_at_random("resnet50v2")
+    source = source_of(weights, "resnet50v2", frozen=True)
     if source == "imagenet":
-        return _downloaded()
+        try:
+            whole = timm.create_model(_TIMM, pretrained=True, num_classes=0)
+        except OSError as error:
+            raise no_download("resnet50v2", error) from error
+        return _with_own_scale(started_from_imagenet(whole, f"timm {_TIMM}, its default weights")), 2048
     path = Path(source)
     state = read_state_dict(path)
     if "bn0.weight" not in state:
         whole = timm.create_model(_TIMM, num_classes=0)
-        loaded = load_matching(whole, state, required="")
-        return _with_own_scale(whole), 2048, start_of(path, loaded), str(loaded)
+        return _with_own_scale(started_from_file(whole, path, state, required="")), 2048
     state = {timm_name(name): tensor for name, tensor in state.items()}
     stages = len({name.split(".")[1] for name in state if name.startswith("stages.")})
     if not 1 <= stages <= STAGES:
         raise WeightsError(
             f"{path.name} contains {stages} stages of a ResNet-50 v2, which has {STAGES}.", "stages"
         )
-    trunk = _zoo_trunk(stages)
-    loaded = load_matching(trunk, state, required="")
-    return trunk, 256 * 2 ** (stages - 1), start_of(path, loaded), str(loaded)
+    return started_from_file(_zoo_trunk(stages), path, state, required=""), 256 * 2 ** (stages - 1)
 
 
 def timm_name(name: str) -> str:
@@ -78,24 +76,14 @@ def timm_name(name: str) -> str:
     return f"stages.{int(match[1]) - 1}.blocks.{match[2]}.{inner}"
 
 
-def _downloaded() -> tuple[nn.Module, int, StartWeights, str]:
-    try:
-        whole = timm.create_model(_TIMM, pretrained=True, num_classes=0)
-    except OSError as error:
-        raise no_download("resnet50v2", error) from error
-    name, tensors = f"timm {_TIMM}, its default weights", len(whole.state_dict())
-    start = StartWeights("imagenet", name, "", tensors, 0, ())
-    return _with_own_scale(whole), 2048, start, f"loaded all of {name}"
-
-
-def _with_own_scale(network: nn.Module) -> nn.Sequential:
+def _with_own_scale(started: Started) -> Started:
     """A network of timm after a layer that converts our normalization to that of timm's weights."""
-    needed = resolve_model_data_config(network)
+    needed = resolve_model_data_config(started.network)
     mean, std, own_mean, own_std = (torch.tensor(x) for x in (MEAN, STD, needed["mean"], needed["std"]))
     layer = nn.Conv2d(3, 3, 1, groups=3)
     state = {"weight": (std / own_std).reshape(3, 1, 1, 1), "bias": (mean - own_mean) / own_std}
     layer.load_state_dict(state)
-    return nn.Sequential(layer, network)
+    return replace(started, network=nn.Sequential(layer, started.network))
 
 
 def _zoo_trunk(stages: int) -> nn.Module:
@@ -112,11 +100,3 @@ def _zoo_trunk(stages: int) -> nn.Module:
         "flatten": nn.Flatten(),
     }
     return nn.Sequential(OrderedDict(parts))
-
-
-DESIGN = frozen_design(
-    "resnet50v2-frozen",
-    "ResNet-50 v2 from ImageNet, frozen, with a dense head",
-    "transfer learning as in many notebooks (ResNet50V2 of Keras)",
-    [resnet50v2_trunk],
-)
