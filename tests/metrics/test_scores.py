@@ -6,19 +6,17 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-import sklearn.calibration
 import sklearn.metrics
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from malaria_detect.metrics import MetricsError, difference, roc_points, score
 from malaria_detect.metrics._vectorized import Formulas, equal_mass_bins
 from tests.metrics.studies import Cells, Studies, some_cells
+from tests.refusal import refusal
 
-NAMES = [
-    *["accuracy", "sensitivity", "specificity", "precision", "f1", "mcc"],
-    *["roc_auc", "average_precision", "brier", "ece"],
-]
+NAMES = ["accuracy", "sensitivity", "specificity", "precision", "f1", "mcc"]
+NAMES += ["roc_auc", "average_precision", "brier", "ece"]
 
 
 def test_example_worked_by_hand() -> None:
@@ -27,8 +25,6 @@ def test_example_worked_by_hand() -> None:
     probability = [0.9, 0.6, 0.3, 0.5, 0.3, 0.2, 0.1]
     scores = score(labels, probability, ["A", "B", "C", "A", "B", "C", "C"], resamples=10)
     assert (scores.cells, scores.patients, scores.parasitized, scores.threshold) == (7, 3, 3, 0.5)
-    assert (scores.true_positive, scores.false_negative) == (2, 1)
-    assert (scores.false_positive, scores.true_negative) == (1, 3)
     assert list(scores.estimates) == NAMES
     counts = {name: (estimate.hits, estimate.total) for name, estimate in scores.estimates.items()}
     proportions = {"accuracy": (5, 7), "sensitivity": (2, 3), "specificity": (3, 4), "precision": (2, 3)}
@@ -47,27 +43,13 @@ def test_example_worked_by_hand() -> None:
     assert values["ece"] == pytest.approx((0.1 + 0.4 + 0.4 + 0.5 + 0.2 + 0.1) / 7)
 
 
-def test_calibration_error_worked_by_hand() -> None:
-    # 30 cells, two a bin: 15 bins, of which one holds 0.6 and 0.64, of which one is parasitized.
-    probability = np.linspace(0.04, 1.2, 30).clip(max=1)
-    labels = probability >= 0.62
-    errors = (probability - labels).reshape(15, 2).sum(axis=1)
-    found = score(labels, probability, ["A", "B"] * 15, resamples=9).estimates["ece"].value
-    assert found == pytest.approx(np.abs(errors).sum() / 30)
-    assert errors[7] == pytest.approx(0.6 + 0.64 - 1)
-
-
-@settings(max_examples=60, deadline=None)
 @given(some_cells(), st.integers(0, 16).map(lambda sixteenths: sixteenths / 16))
 def test_values_are_those_of_scikit_learn(cells: Cells, threshold: float) -> None:
     labels, probability, groups = cells
     scores = score(labels, probability, groups, threshold, resamples=5)
     called = probability >= threshold
-    matrix = sklearn.metrics.confusion_matrix(labels, called)
-    assert matrix.tolist() == [
-        [scores.true_negative, scores.false_positive],
-        [scores.false_negative, scores.true_positive],
-    ]
+    row = [scores.true_negative, scores.false_positive, scores.false_negative, scores.true_positive]
+    assert sklearn.metrics.confusion_matrix(labels, called).ravel().tolist() == row
     expected = {
         "accuracy": sklearn.metrics.accuracy_score(labels, called),
         "sensitivity": sklearn.metrics.recall_score(labels, called),
@@ -83,7 +65,6 @@ def test_values_are_those_of_scikit_learn(cells: Cells, threshold: float) -> Non
     assert values == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
-@settings(max_examples=40, deadline=None)
 @given(some_cells(), st.data())
 def test_resampled_values_are_those_of_scikit_learn_on_the_drawn_cells(
     cells: Cells, data: st.DataObject
@@ -111,7 +92,6 @@ def test_resampled_values_are_those_of_scikit_learn_on_the_drawn_cells(
     assert found["ece"] == pytest.approx(np.abs(excess).sum() / len(cell), abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
 @given(some_cells(), st.randoms(use_true_random=False))
 def test_order_of_the_cells_does_not_matter(cells: Cells, random: np.random.Generator) -> None:
     order = list(range(len(cells[0])))
@@ -122,7 +102,6 @@ def test_order_of_the_cells_does_not_matter(cells: Cells, random: np.random.Gene
     assert repr(shuffled) == repr(score(labels, probability, groups, resamples=30))
 
 
-@settings(max_examples=60, deadline=None)
 @given(some_cells())
 def test_swapping_the_classes_swaps_sensitivity_and_specificity(cells: Cells) -> None:
     labels, probability, groups = cells
@@ -136,7 +115,6 @@ def test_swapping_the_classes_swaps_sensitivity_and_specificity(cells: Cells) ->
         assert asdict(back[name]) == pytest.approx(asdict(there[name]), abs=1e-12, nan_ok=True)
 
 
-@settings(max_examples=60, deadline=None)
 @given(some_cells())
 def test_counting_every_cell_twice_makes_nobody_surer(cells: Cells) -> None:
     labels, probability, groups = cells
@@ -148,7 +126,6 @@ def test_counting_every_cell_twice_makes_nobody_surer(cells: Cells) -> None:
         assert [again.value, again.low, again.high] == pytest.approx(expected, abs=1e-12, nan_ok=True), name
 
 
-@settings(max_examples=100, deadline=None)
 @given(some_cells())
 def test_intervals_hold_the_value_and_stay_in_range(cells: Cells) -> None:
     for name, estimate in score(*cells, resamples=30).estimates.items():
@@ -157,7 +134,6 @@ def test_intervals_hold_the_value_and_stay_in_range(cells: Cells) -> None:
             assert least <= estimate.low <= estimate.value <= estimate.high <= 1, (name, estimate)
 
 
-@settings(max_examples=60, deadline=None)
 @given(some_cells())
 def test_a_model_is_no_better_than_itself(cells: Cells) -> None:
     labels, probability, groups = cells
@@ -168,7 +144,6 @@ def test_a_model_is_no_better_than_itself(cells: Cells) -> None:
         assert defined == [0.0] * len(defined)
 
 
-@settings(max_examples=60, deadline=None)
 @given(some_cells())
 def test_difference_is_that_of_the_scores_and_turns_round(cells: Cells) -> None:
     labels, probability, groups = cells
@@ -203,22 +178,16 @@ def test_as_many_patients_as_cells_need_no_square_of_memory() -> None:
     )
 
 
-@pytest.mark.parametrize("cells", [398, 399, 1_000, 22_609])
-@pytest.mark.parametrize("distance", [0.0, 0.5, 1.0, 2.0, 3.5, 5.0])
-def test_thinned_roc_keeps_the_shape_of_the_curve(cells: int, distance: float) -> None:
+@pytest.mark.parametrize("cells", [*range(380, 420, 3), 1_000, 22_609])
+@pytest.mark.parametrize("distance", [0.0, 0.5, 1.0, 2.0, 3.5, 5.0, None])
+def test_thinned_roc_keeps_the_shape_of_the_curve(cells: int, distance: float | None) -> None:
     rng = np.random.default_rng(cells)
-    labels = rng.random(cells) < 0.5
-    probability = 1 / (1 + np.exp(-rng.normal(np.where(labels, distance, 0), size=cells)))
-    assert_thinned_well(labels, probability)
-
-
-def test_thinned_roc_keeps_the_shape_of_a_staircase() -> None:
-    """Classes in turn: equal steps up and right, of which even thinning could keep every upper corner."""
-    for cells in range(380, 420):
-        assert_thinned_well(np.arange(cells) % 2 == 0, np.linspace(0, 1, cells))
-
-
-def assert_thinned_well(labels: np.ndarray, probability: np.ndarray) -> None:
+    if distance is None:
+        # Classes in turn: equal steps up and right, of which even thinning could keep every upper corner.
+        labels, probability = np.arange(cells) % 2 == 0, np.linspace(0, 1, cells)
+    else:
+        labels = rng.random(cells) < 0.5
+        probability = 1 / (1 + np.exp(-rng.normal(np.where(labels, distance, 0), size=cells)))
     roc = roc_points(labels, probability)
     x, y = np.array(roc).T
     assert len(x) <= 200
@@ -230,11 +199,6 @@ def assert_thinned_well(labels: np.ndarray, probability: np.ndarray) -> None:
     all_x, all_y, _ = sklearn.metrics.roc_curve(labels, probability)
     along = np.interp(all_x + all_y, x + y, x)
     assert np.abs(along - all_x).max() < 0.02
-
-
-def test_threshold_itself_is_called_parasitized() -> None:
-    scores = score([True, False], [0.3, 0.3], ["A", "B"], threshold=0.3, resamples=1)
-    assert (scores.true_positive, scores.false_positive) == (1, 1)
 
 
 def test_precision_of_a_model_that_calls_nothing_is_undefined() -> None:
@@ -277,18 +241,14 @@ GROUPS = ["A", "B", "A", "B"]
 )
 def test_wrong_input_is_refused(wrong: dict[str, object], reason: str) -> None:
     arguments: dict[str, object] = {"labels": LABELS, "probability": PROBABILITY, "groups": GROUPS} | wrong
-    with pytest.raises(MetricsError) as refused:
-        score(**arguments)  # type: ignore[arg-type]
+    assert refusal(MetricsError, score, **arguments) == reason
     second = arguments.pop("probability")
-    with pytest.raises(MetricsError) as also_refused:
-        difference(first=second, second=second, **arguments)  # type: ignore[arg-type]
-    assert refused.value.reason == also_refused.value.reason == reason
+    assert refusal(MetricsError, difference, first=second, second=second, **arguments) == reason
 
 
 def test_scoring_needs_no_torch() -> None:
     program = (
-        "import sys, malaria_detect.metrics, malaria_detect.metrics.parasitemia; "
-        "print('torch' in sys.modules, 'fastai' in sys.modules)"
+        "import sys; from malaria_detect.metrics import score, parasitemia; "
+        "assert not {'torch', 'fastai'} & set(sys.modules)"
     )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["False", "False"]
+    subprocess.run([sys.executable, "-c", program], check=True)
