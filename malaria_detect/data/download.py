@@ -48,7 +48,7 @@ def fetch_cells(
     sha256: str = NLM_SHA256,
     progress: bool = True,
 ) -> Path:
-    """Download and unpack the cells, unless they are already there.
+    """Download and unpack the cells (353 MB), unless they are already there; returns their folder.
 
     Parameters
     ----------
@@ -60,22 +60,11 @@ def fetch_cells(
     progress : bool
         Show progress bars on stderr.
 
-    Returns
-    -------
-    Path
-        The folder with ``Parasitized`` and ``Uninfected``, for :func:`malaria_detect.data.nlm_cells.find_cells`.
-
     Raises
     ------
     FetchError
         If the download fails, the archive is not the expected one, or the folder cannot be written. A failed call
         leaves no files. If a call is killed, the next one reuses a complete archive.
-
-    Examples
-    --------
-    ::
-
-        folder = fetch_cells("cells")  # 353 MB
     """
     place = Path(to or os.environ.get(CELLS_VARIABLE) or default_folder())
     finished, work = place / "cell_images", place / ".cell_images.download"
