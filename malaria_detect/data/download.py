@@ -53,8 +53,8 @@ def fetch_cells(
     Parameters
     ----------
     to : path, optional
-        Folder that gets the folder ``cell_images``; it is created if missing. Default: the folder in the environment
-        variable ``MALARIA_DETECT_CELLS``, or :func:`malaria_detect.data.nlm_cells.default_folder`.
+        Folder that gets the folder ``cell_images``; it is created if missing. Default: as for
+        :func:`malaria_detect.data.nlm_cells.find_cells`.
     url, sha256 : str
         The ZIP archive and its SHA-256 in hexadecimal.
     progress : bool

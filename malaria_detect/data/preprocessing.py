@@ -87,16 +87,16 @@ def preprocess(image: Image.Image, names: Sequence[str]) -> Image.Image:
     Parameters
     ----------
     image : PIL.Image.Image
-        RGB, as :func:`malaria_detect.data.images.read_image` returns it, at its original size.
+        RGB, at its original size.
     names : sequence of str
         See :func:`check_preprocess`, also for errors. Without any, `image` itself is returned.
 
     Returns
     -------
     PIL.Image.Image
-        Mode RGB, of the same size, black (0, 0, 0) wherever `image` is black. After ``hsv`` the channels are hue,
-        saturation and value, each 0 to 255; red is at both ends of hue, so a pink cell can have values at both. A cell
-        without a measurable stain is not normalised, see :mod:`malaria_detect.data.stain`.
+        RGB, of the same size, black wherever `image` is black. After ``hsv`` the channels are hue, saturation and
+        value, each 0 to 255; red is at both ends of hue, so a pink cell can have values at both. A cell without a
+        measurable stain is not normalised, see :mod:`malaria_detect.data.stain`.
 
     Examples
     --------

@@ -23,13 +23,12 @@ class ClassSurvey:
 
     Attributes
     ----------
-    sides : numpy.ndarray
-        int, (cells,): longer side of each image in px.
-    colours : numpy.ndarray
-        float, (cells, 3): mean red, green and blue of each cell without the black around it, 0 to 255.
-    mean, std : numpy.ndarray
-        float, (side, side, 3), 0 to 1: mean and standard deviation of each pixel over the cells, which are padded and
-        scaled as for the network.
+    sides : array of int, shape (cells,)
+        Longer side of each image in px.
+    colours : array of float, shape (cells, 3)
+        Mean red, green and blue of each cell without the black around it, 0 to 255.
+    mean, std : array of float, shape (side, side, 3)
+        Of each pixel (0 to 1) over the cells, which are padded and scaled as for the network.
     """
 
     sides: np.ndarray

@@ -14,7 +14,7 @@ from malaria_detect.metrics.types import Floats, MetricsError, checked_pairs
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
-    """Temperature T for which ``sigmoid(logit / T)`` has the lowest negative log-likelihood [1]_.
+    """Temperature T > 0 for which ``sigmoid(logit / T)`` has the lowest negative log-likelihood [1]_.
 
     T > 1 corrects an overconfident model, T < 1 an underconfident one. The order of the cells does not change.
 
@@ -24,11 +24,6 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
         Log-odds of parasitized: the network's output for Parasitized minus that for Uninfected.
     labels : array of bool, shape (N,)
         True for cells labelled parasitized.
-
-    Returns
-    -------
-    float
-        Above 0.
 
     Raises
     ------

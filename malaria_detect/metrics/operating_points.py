@@ -52,11 +52,6 @@ def choose_threshold(labels: ArrayLike, probability: ArrayLike, groups: Groups, 
     rule : str
         A key of `OPERATING_RULES`: screening, balanced or counting.
 
-    Returns
-    -------
-    float
-        Between 0 and 1.
-
     Raises
     ------
     MetricsError

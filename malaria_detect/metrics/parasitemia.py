@@ -54,6 +54,8 @@ class ParasitemiaEstimate:
 class DetectionLimit:
     """Lowest parasitemia that can be distinguished from zero if a number of cells is counted on a slide.
 
+    Both limits are NaN if fewer than two patients have cells of each label.
+
     Attributes
     ----------
     counted : int
@@ -182,11 +184,6 @@ def limit_of_detection(
         Cells counted on a slide; 500, 1,000 or 5,000 are usual.
     patients, resamples, seed
         As in `corrected_parasitemia`, with the same errors.
-
-    Returns
-    -------
-    DetectionLimit
-        Both limits are NaN if fewer than two patients have cells of each label.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from malaria_detect.metrics.types import (
 
 
 def count_patients(labels: ArrayLike, called: ArrayLike, groups: Groups) -> tuple[PatientCounts, ...]:
-    """Cells of each patient by label and call.
+    """Cells of each patient by label and call, sorted by patient group.
 
     Parameters
     ----------
@@ -25,11 +25,6 @@ def count_patients(labels: ArrayLike, called: ArrayLike, groups: Groups) -> tupl
         True for cells labelled, or called, parasitized. One class alone is allowed.
     groups : sequence of str, length N
         Patient group of each cell.
-
-    Returns
-    -------
-    tuple of PatientCounts
-        Sorted by patient group.
 
     Raises
     ------
@@ -59,18 +54,9 @@ def worst_patients(patients: Sequence[PatientCounts], count: int = 5) -> tuple[P
 
 
 def share_within(patients: Sequence[PatientCounts], points: float = 0.05) -> Estimate:
-    """Fraction of patients whose called share of parasitized cells is close to the labelled share.
+    """Fraction of patients whose called and labelled shares of parasitized cells differ by at most ``points``.
 
-    Parameters
-    ----------
-    patients : sequence of PatientCounts
-    points : float, in [0, 1]
-        Largest allowed difference of the shares.
-
-    Returns
-    -------
-    Estimate
-        ``hits`` of ``total`` patients, with Wilson's interval [1]_.
+    ``points`` is 0 to 1; the interval is Wilson's [1]_.
 
     Raises
     ------

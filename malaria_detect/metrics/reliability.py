@@ -29,7 +29,7 @@ from malaria_detect.metrics.types import (
 def reliability_bins(
     labels: ArrayLike, probability: ArrayLike, groups: Groups, bins: int = ECE_BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """Observed and predicted shares of parasitized cells, in bins with equal numbers of cells [1]_.
+    """Observed and predicted shares of parasitized cells, in bins with equal numbers of cells [1]_, by probability.
 
     With 15 bins, the mean of ``abs(mean_probability - share)`` over all cells is the expected calibration error of
     `malaria_detect.metrics.score`.
@@ -45,11 +45,6 @@ def reliability_bins(
         As for `malaria_detect.metrics.score`, with the same errors.
     bins : int, >= 1
         Number of bins; there are fewer if many probabilities are tied, because ties stay together.
-
-    Returns
-    -------
-    tuple of ReliabilityBin
-        From the lowest probabilities to the highest.
 
     Examples
     --------

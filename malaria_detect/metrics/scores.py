@@ -39,7 +39,7 @@ def score(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Scores:
-    """Scores of probabilities against labels, with intervals over patients; the order of the cells does not matter.
+    """Scores of probabilities against labels, with intervals over patients (`malaria_detect.metrics.intervals`).
 
     Parameters
     ----------
@@ -54,11 +54,6 @@ def score(
     resamples, seed : int
         Number (at least 1) and seed of the bootstrap resamples of the patient groups. A resample in which a score is
         undefined (without any parasitized cell) is ignored.
-
-    Returns
-    -------
-    Scores
-        The intervals are described in `malaria_detect.metrics.intervals`.
 
     Raises
     ------

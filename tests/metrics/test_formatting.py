@@ -4,23 +4,11 @@ import math
 
 import pytest
 
-from malaria_detect.metrics import Estimate
-from malaria_detect.metrics.formatting import (
-    MISSING,
-    NO_BREAK,
-    format_estimate,
-    format_parasitemia,
-    format_percent,
-    format_probability,
-    format_score,
-    format_signed,
-    format_threshold,
-    format_threshold_percent,
-)
+from malaria_detect.metrics import Estimate, formatting
 
 
 def plain(text: str) -> str:
-    return text.replace(NO_BREAK, " ")
+    return text.replace(formatting.NO_BREAK, " ")
 
 
 @pytest.mark.parametrize(
@@ -31,26 +19,22 @@ def plain(text: str) -> str:
     ],
 )
 def test_percent_is_0_or_100_only_if_the_share_is(share: float, decimals: int, text: str) -> None:
-    assert plain(format_percent(share, decimals)) == text
-    assert " " not in format_percent(share, decimals)
-
-
-def test_a_probability_is_never_certain() -> None:
-    written = [plain(format_probability(value)) for value in (0.0, 0.5, 1.0)]
-    assert written == ["< 0.1 %", "50.0 %", "> 99.9 %"]
+    assert plain(formatting.format_percent(share, decimals)) == text
+    assert " " not in formatting.format_percent(share, decimals)
 
 
 @pytest.mark.parametrize("value", [0.5, 0.99961, 0.9999999, 0.0003])
 def test_a_threshold_is_written_so_that_it_stays_between_0_and_1(value: float) -> None:
-    assert 0 < float(format_threshold(value)) < 1
-    assert 0 < float(plain(format_threshold_percent(value)).removesuffix(" %")) < 100
+    assert 0 < float(formatting.format_threshold(value)) < 1
+    assert 0 < float(plain(formatting.format_threshold_percent(value)).removesuffix(" %")) < 100
 
 
 def test_undefined_numbers_are_a_dash() -> None:
-    writers = (format_score, format_percent, format_parasitemia, format_signed)
-    assert {write(math.nan) for write in writers} == {MISSING}
-    assert format_estimate(Estimate(0.5, math.nan, math.nan)) == "0.500"
-
-
-def test_a_difference_that_rounds_to_zero_has_no_sign() -> None:
-    assert [format_signed(value, 1) for value in (0.04, -0.04, -0.06)] == ["0.0", "0.0", "−0.1"]
+    writers = (
+        formatting.format_score,
+        formatting.format_percent,
+        formatting.format_parasitemia,
+        formatting.format_signed,
+    )
+    assert {write(math.nan) for write in writers} == {formatting.MISSING}
+    assert formatting.format_estimate(Estimate(0.5, math.nan, math.nan)) == "0.500"

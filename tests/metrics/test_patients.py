@@ -64,9 +64,7 @@ def test_five_points_are_within_five_points(called: int, hits: int) -> None:
     patient = PatientCounts("A", 10, 90, min(called, 10), max(called - 10, 0))
     found = share_within([patient], points=0.05)
     assert (found.hits, found.total, found.value) == (hits, 1, hits)
-
-
-def test_mistakes_that_cancel_leave_the_share_right() -> None:
+    # Mistakes that cancel leave the share right.
     assert share_within([PatientCounts("A", 10, 90, 0, 10)], points=0).hits == 1
 
 
