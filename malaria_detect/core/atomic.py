@@ -15,16 +15,6 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     Links are followed. An existing file keeps its mode, and its owner where the system allows it. A path that is not a
     regular file (a device or a pipe) cannot be replaced: the block then writes to it directly.
 
-    Parameters
-    ----------
-    path : path
-        The file to write. Its folder must exist.
-
-    Yields
-    ------
-    Path
-        Write the complete content to this path and close it before the block ends.
-
     Raises
     ------
     OSError
@@ -32,12 +22,10 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Examples
     --------
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "scores.txt"
-    >>> with replaced(target) as new:
-    ...     _ = new.write_text("0.977")
-    >>> target.read_text()
-    '0.977'
+    ::
+
+        with replaced("scores.txt") as new:
+            new.write_text("0.977")
     """
     given = Path(path)
     # The links of /dev/stdout lead to a name that does not exist if it is a pipe.
@@ -61,13 +49,7 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    r"""Write a UTF-8 text file through :func:`replaced`; line ends are written unchanged.
-
-    Raises
-    ------
-    OSError
-        As in :func:`replaced`.
-    """
+    """Write a UTF-8 text file through :func:`replaced`; line ends are written unchanged."""
     with replaced(path) as new:
         new.write_text(text, encoding="utf-8", newline="")
 

@@ -18,12 +18,7 @@ class CsvError(MalariaDetectError):
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Rows of a CSV file with exactly these columns, without empty lines.
 
-    Yields
-    ------
-    place : str
-        ``file, line n``, for error messages about the row.
-    values : list of str
-        One value per column.
+    Each row comes with its place, ``file, line n``, for error messages.
 
     Raises
     ------

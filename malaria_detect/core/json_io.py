@@ -3,9 +3,10 @@
 import json
 import math
 import os
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pydantic
 import pydantic_core
@@ -20,69 +21,44 @@ class RecordError(MalariaDetectError):
 
 
 def to_json(record: object) -> str:
-    """Record as JSON text.
+    """Dataclass instance as JSON text.
 
-    Parameters
-    ----------
-    record : dataclass instance
-        May hold other records, tuples and dictionaries. JSON has no NaN and no infinity: they are written as null,
-        and :func:`from_json` reads null as NaN.
-
-    Examples
-    --------
-    >>> from dataclasses import dataclass
-    >>> @dataclass(frozen=True)
-    ... class Share:
-    ...     value: float
-    >>> print(to_json(Share(float("nan"))), end="")
-    {
-     "value": null
-    }
+    It may hold other records, tuples and dictionaries. JSON has no NaN and no infinity: they are written as null, and
+    :func:`from_json` reads null as NaN.
     """
     plain = json.loads(pydantic_core.to_json(record, inf_nan_mode="null"))
     return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
 
 
 def from_json(kind: type[Record], content: object) -> Record:
-    """Record of a dataclass from the result of ``json.loads``.
+    """Record of a dataclass from the result of ``json.loads``: a dictionary with its fields, and no others.
 
-    Parameters
-    ----------
-    kind : dataclass type
-        Types are checked strictly: a float may be written as a whole number or null, but not as text or true.
-    content : object
-        A dictionary with the fields of the record, and no others.
+    Types are checked strictly: a float may be written as a whole number or null, but not as text or true.
 
     Raises
     ------
     RecordError
         If a field is missing, unknown or of another type. The message names the field.
     """
+    # Only in JSON does strict validation take a list for a tuple.
+    text, adapter = json.dumps([content]), _adapter(kind)  # type: ignore[arg-type]
     try:
         try:
-            return _validated(kind, content)
+            (record,) = adapter.validate_json(text)
         except pydantic.ValidationError as error:
             # A null is NaN wherever a number is required.
             nulls = [
-                fault["loc"]
-                for fault in error.errors()
-                if (fault["type"], fault["input"]) == ("float_type", None)
+                one["loc"] for one in error.errors() if (one["type"], one["input"]) == ("float_type", None)
             ]
-            if not nulls:
-                raise
-        content = json.loads(json.dumps(content))
-        for _, *path, last in nulls:
-            parent: Any = content
-            for step in path:
-                parent = parent[step]
-            parent[last] = math.nan
-        return _validated(kind, content)
+            wrapped = json.loads(text)
+            for *path, last in nulls:
+                reduce(getitem, path, wrapped)[last] = math.nan
+            (record,) = adapter.validate_json(json.dumps(wrapped))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"][1:])
-        raise RecordError(
-            f"{kind.__name__}: {place or 'record'}: {first['msg']}.", reason="bad_record"
-        ) from error
+        place = ".".join(str(step) for step in first["loc"][1:]) or "record"
+        raise RecordError(f"{kind.__name__}: {place}: {first['msg']}.", reason="bad_record") from error
+    return cast("Record", record)
 
 
 def read_record(
@@ -106,12 +82,6 @@ def read_record(
         raise refused(f"{path} cannot be read ({error.strerror}). {advice}", "missing") from error
     except (ValueError, RecordError) as error:
         raise refused(f"{path} is damaged ({error}). {advice}", "damaged") from error
-
-
-def _validated(kind: type[Record], content: object) -> Record:
-    # Only in JSON does strict validation take a list for a tuple.
-    (record,) = _adapter(kind).validate_json(json.dumps([content]))  # type: ignore[arg-type]
-    return record
 
 
 @cache

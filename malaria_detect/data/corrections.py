@@ -38,17 +38,7 @@ class LabelsError(MalariaDetectError):
 
 @dataclass(frozen=True)
 class Correction:
-    """One verdict about the published label of one cell.
-
-    Attributes
-    ----------
-    file : str
-        File name of the cell.
-    label : str
-        Published class of the cell.
-    verdict : str
-        One of `VERDICTS`, or `WITHDRAWN`.
-    """
+    """One verdict, from `VERDICTS` or `WITHDRAWN`, about the published label of the cell with a file name."""
 
     file: str
     label: str
@@ -58,12 +48,13 @@ class Correction:
         """Check verdict and class."""
         if self.verdict not in (*VERDICTS, WITHDRAWN):
             raise LabelsError(
-                f"The verdict on {self.file} is {self.verdict!r}. Use {any_of(VERDICTS)}.",
+                f"The verdict on {self.file} is {self.verdict!r}. Use one of {', '.join(VERDICTS)}.",
                 reason="unknown_verdict",
             )
         if self.label not in CLASSES:
             raise LabelsError(
-                f"The label of {self.file} is {self.label!r}. Use {any_of(CLASSES)}.", reason="unknown_class"
+                f"The label of {self.file} is {self.label!r}. Use {' or '.join(CLASSES)}.",
+                reason="unknown_class",
             )
 
     @property
@@ -94,7 +85,7 @@ def read_corrections(path: str | os.PathLike[str]) -> Corrections:
 
     Raises
     ------
-    MalariaDetectError
+    LabelsError, malaria_detect.core.csv_io.CsvError
         If the file is missing, has other columns, an unknown verdict or class, or a corrected label that does not
         follow from label and verdict. The message names the line.
     """
@@ -118,27 +109,21 @@ def read_corrections(path: str | os.PathLike[str]) -> Corrections:
 
 
 def append_corrections(path: str | os.PathLike[str], given: Sequence[Correction]) -> Corrections:
-    """Append verdicts to a corrections file, which is created if missing.
+    """Append verdicts to a corrections file, which is created if missing; returns all that count in the file now.
 
     Several programs may append to the same file: each call writes its lines at once and waits until they are on the
     disk.
 
-    Returns
-    -------
-    Corrections
-        All that count in the file now.
-
     Raises
     ------
-    MalariaDetectError
+    LabelsError, malaria_detect.core.csv_io.CsvError
         If an existing file is not a corrections file, or cannot be written. It stays as it was.
     """
     path = Path(path)
     if path.exists() and path.stat().st_size:
         read_corrections(path)
     text = io.StringIO()
-    table = csv.writer(text)
-    table.writerows((one.file, one.label, one.verdict, one.corrected or "") for one in given)
+    csv.writer(text).writerows((one.file, one.label, one.verdict, one.corrected or "") for one in given)
     try:
         with path.open("ab+", buffering=0) as file:
             _append(file, text.getvalue().encode("utf-8", "backslashreplace"))
@@ -167,22 +152,16 @@ def _append(file: io.FileIO, lines: bytes) -> None:
 def corrected_labels(
     files: Sequence[str], labels: Sequence[str], corrections: Corrections
 ) -> tuple[str | None, ...]:
-    """Label of each cell after the corrections; None if the cell is left out.
+    """Published labels of cells after the corrections; None if the cell is left out.
 
-    Parameters
-    ----------
-    files, labels : sequence of str
-        File names and published labels, in the same order.
-    corrections : Corrections
-        Verdicts on other cells are ignored; :func:`account` counts them.
+    Verdicts on other cells are ignored; :func:`account` counts them.
 
     Raises
     ------
     LabelsError
         If no verdict is about any of these cells, or a verdict is about another label than the published one.
     """
-    known = corrections.by_file()
-    published = dict(zip(files, labels, strict=True))
+    known, published = corrections.by_file(), dict(zip(files, labels, strict=True))
     if known and not known.keys() & published.keys():
         raise LabelsError(
             f"None of the {len(known)} verdicts is about any of these {len(published)} cells; the first one is about "
@@ -217,14 +196,3 @@ def account(files: Iterable[str], corrections: Corrections) -> str:
         f"{times[DISAGREE]} changed, {times[UNSURE]} left out as unsure."
         + (f" {elsewhere} more are about other cells." if elsewhere else "")
     )
-
-
-def any_of(words: Sequence[str]) -> str:
-    """Words as a choice.
-
-    Examples
-    --------
-    >>> any_of(("agree", "disagree", "unsure"))
-    'agree, disagree or unsure'
-    """
-    return f"{', '.join(words[:-1])} or {words[-1]}"

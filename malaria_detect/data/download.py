@@ -48,34 +48,23 @@ def fetch_cells(
     sha256: str = NLM_SHA256,
     progress: bool = True,
 ) -> Path:
-    """Download and unpack the cells, unless they are already there.
+    """Download and unpack the cells (353 MB), unless they are already there; returns their folder.
 
     Parameters
     ----------
     to : path, optional
-        Folder that gets the folder ``cell_images``; it is created if missing. Default: the folder in the environment
-        variable ``MALARIA_DETECT_CELLS``, or :func:`malaria_detect.data.nlm_cells.default_folder`.
+        Folder that gets the folder ``cell_images``; it is created if missing. Default: as for
+        :func:`malaria_detect.data.nlm_cells.find_cells`.
     url, sha256 : str
         The ZIP archive and its SHA-256 in hexadecimal.
     progress : bool
         Show progress bars on stderr.
-
-    Returns
-    -------
-    Path
-        The folder with ``Parasitized`` and ``Uninfected``, for :func:`malaria_detect.data.nlm_cells.find_cells`.
 
     Raises
     ------
     FetchError
         If the download fails, the archive is not the expected one, or the folder cannot be written. A failed call
         leaves no files. If a call is killed, the next one reuses a complete archive.
-
-    Examples
-    --------
-    ::
-
-        folder = fetch_cells("cells")  # 353 MB
     """
     place = Path(to or os.environ.get(CELLS_VARIABLE) or default_folder())
     finished, work = place / "cell_images", place / ".cell_images.download"

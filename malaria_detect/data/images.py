@@ -99,37 +99,20 @@ def as_png(image: Image.Image, side: int) -> bytes:
 
 
 def size_warnings(width: int, height: int) -> tuple[str, ...]:
-    """Warnings about an image whose size differs from the training cells.
-
-    Parameters
-    ----------
-    width, height : int
-        In px.
-
-    Returns
-    -------
-    tuple of str
-        One sentence per warning; empty if both sides are within `TRAINED_SIDES`.
+    """Warnings, one sentence each, about an image whose sides in px are not within `TRAINED_SIDES`.
 
     Examples
     --------
-    >>> size_warnings(130, 128)
-    ()
-    >>> len(size_warnings(1280, 960))
-    1
+    >>> size_warnings(130, 128), len(size_warnings(1280, 960))
+    ((), 1)
     """
     shortest, longest = TRAINED_SIDES
+    size = f"({width} x {height} px; the training cells have {shortest} to {longest} px a side)"
     sentences = []
     if max(width, height) > longest:
-        sentences.append(
-            f"This image is large ({width} x {height} px; the training cells have {shortest} to {longest} px a side). "
-            "If it shows a whole field, crop it to one cell."
-        )
+        sentences.append(f"This image is large {size}. If it shows a whole field, crop it to one cell.")
     if min(width, height) < shortest:
-        sentences.append(
-            f"This image is small ({width} x {height} px; the training cells have {shortest} to {longest} px a side). "
-            "The result may be wrong."
-        )
+        sentences.append(f"This image is small {size}. The result may be wrong.")
     return tuple(sentences)
 
 

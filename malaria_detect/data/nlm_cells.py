@@ -81,17 +81,12 @@ def patient_group(name: str) -> str:
 
 
 def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
-    """Cells in a folder with NLM's layout or the doubly nested one of the Kaggle copy.
+    """Cells in a folder with NLM's layout or the doubly nested one of the Kaggle copy, from the file names only.
 
     Parameters
     ----------
     root : path, optional
         Default: the folder in the environment variable ``MALARIA_DETECT_CELLS``, or :func:`default_folder`.
-
-    Returns
-    -------
-    CellFolder
-        From the file names only; :func:`check_cells` also opens every image.
 
     Raises
     ------
@@ -129,15 +124,10 @@ def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
 
 
 def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
-    """Readable cells of a folder, and a fingerprint of them.
+    """Readable cells of a folder, and a fingerprint of them; unreadable files are added to ``ignored``.
 
-    Returns
-    -------
-    folder : CellFolder
-        Without the unreadable files, which are added to ``ignored``.
-    fingerprint : str
-        SHA-256 (hexadecimal) over class, file name, size and CRC-32 of the RGB pixels of every cell. A lossless copy
-        of the files has the same fingerprint.
+    The fingerprint is a SHA-256 (hexadecimal) over class, file name, size and CRC-32 of the RGB pixels of every cell. A
+    lossless copy of the files has the same one.
     """
 
     def inspect(cell: Cell) -> str | ImageRefused:
@@ -149,13 +139,12 @@ def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         findings = list(pool.map(inspect, folder.cells))
-    good = tuple(cell for cell, found in zip(folder.cells, findings, strict=True) if isinstance(found, str))
-    bad = tuple(
-        f"{cell.label}/{cell.path.name}: {found}"
-        for cell, found in zip(folder.cells, findings, strict=True)
-        if isinstance(found, ImageRefused)
-    )
-    lines = "\n".join(sorted(found for found in findings if isinstance(found, str)))
-    return replace(folder, cells=good, ignored=folder.ignored + bad), hashlib.sha256(
-        lines.encode()
-    ).hexdigest()
+    good, bad, lines = [], list(folder.ignored), []
+    for cell, found in zip(folder.cells, findings, strict=True):
+        if isinstance(found, ImageRefused):
+            bad.append(f"{cell.label}/{cell.path.name}: {found}")
+        else:
+            good.append(cell)
+            lines.append(found)
+    fingerprint = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    return replace(folder, cells=tuple(good), ignored=tuple(bad)), fingerprint

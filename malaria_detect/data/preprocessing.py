@@ -26,6 +26,8 @@ PREPROCESSINGS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_STAINS = {"reinhard": reinhard, "macenko": macenko}
+
 
 class PreprocessError(MalariaDetectError):
     """A preprocessing that is unknown, malformed or in the wrong place.
@@ -35,12 +37,7 @@ class PreprocessError(MalariaDetectError):
 
 
 def parse_preprocess(text: str) -> tuple[str, ...]:
-    """Preprocessings from text: names separated by commas, or nothing.
-
-    Raises
-    ------
-    PreprocessError
-        As :func:`check_preprocess`.
+    """Preprocessings from text: names for :func:`check_preprocess` separated by commas, or nothing.
 
     Examples
     --------
@@ -51,18 +48,13 @@ def parse_preprocess(text: str) -> tuple[str, ...]:
 
 
 def check_preprocess(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of preprocessings in their normal form, after checks.
+    """Names of preprocessings in their normal form, every blur with its sigma.
 
     Parameters
     ----------
     names : sequence of str
         From `PREPROCESSINGS`, in the order in which they are applied; ``blur`` may be followed by a colon and its
         sigma in px at the original size of the image.
-
-    Returns
-    -------
-    tuple of str
-        The same names, every blur with its sigma.
 
     Raises
     ------
@@ -83,9 +75,8 @@ def check_preprocess(names: Sequence[str]) -> tuple[str, ...]:
         names = [names]
     checked = tuple(_checked(name) for name in names)
     if "hsv" in checked[:-1]:
-        written = ",".join(checked)
         raise PreprocessError(
-            f"hsv must be the last preprocessing, and used once, not {written}.", reason="bad_order"
+            f"hsv must be the last preprocessing, and used once, not {','.join(checked)}.", reason="bad_order"
         )
     return checked
 
@@ -96,21 +87,16 @@ def preprocess(image: Image.Image, names: Sequence[str]) -> Image.Image:
     Parameters
     ----------
     image : PIL.Image.Image
-        RGB, as :func:`malaria_detect.data.images.read_image` returns it, at its original size.
+        RGB, at its original size.
     names : sequence of str
-        See :func:`check_preprocess`. Without any, `image` itself is returned.
+        See :func:`check_preprocess`, also for errors. Without any, `image` itself is returned.
 
     Returns
     -------
     PIL.Image.Image
-        Mode RGB, of the same size, black (0, 0, 0) wherever `image` is black. After ``hsv`` the channels are hue,
-        saturation and value, each 0 to 255; red is at both ends of hue, so a pink cell can have values at both. A cell
-        without a measurable stain is not normalised, see :mod:`malaria_detect.data.stain`.
-
-    Raises
-    ------
-    PreprocessError
-        As :func:`check_preprocess`.
+        RGB, of the same size, black wherever `image` is black. After ``hsv`` the channels are hue, saturation and
+        value, each 0 to 255; red is at both ends of hue, so a pink cell can have values at both. A cell without a
+        measurable stain is not normalised, see :mod:`malaria_detect.data.stain`.
 
     Examples
     --------
@@ -123,24 +109,21 @@ def preprocess(image: Image.Image, names: Sequence[str]) -> Image.Image:
     pixels = np.asarray(image)
     cell = cell_mask(pixels)
     for name in checked:
-        pixels = _STEPS[name.partition(":")[0]](pixels, cell, name)
+        if name == "hsv":
+            pixels = _hsv(pixels, cell)
+        elif name in _STAINS:
+            normalized = np.zeros_like(pixels)
+            normalized[cell] = _STAINS[name](pixels[cell])
+            pixels = normalized
+        else:
+            pixels = _blur(pixels, cell, float(name.removeprefix("blur:")))
     return Image.fromarray(pixels)
 
 
 def pad_to_square(image: Image.Image, side: int) -> np.ndarray:
     """RGB image padded with black to a square and scaled, as fastai's ``Resize(side, "pad", "zeros")`` does it.
 
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        RGB, as :func:`malaria_detect.data.images.read_image` returns it.
-    side : int
-        Side of the square in px.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, (side, side, 3).
+    Returns uint8, (side, side, 3).
 
     Examples
     --------
@@ -176,32 +159,14 @@ def _checked(name: str) -> str:
     return f"blur:{sigma:g}"
 
 
-def _hsv(pixels: np.ndarray, cell: np.ndarray, _: str) -> np.ndarray:
+def _hsv(pixels: np.ndarray, cell: np.ndarray) -> np.ndarray:
     channels = np.asarray(Image.fromarray(pixels).convert("HSV"))
     return np.where(cell[..., None], channels, 0).astype(np.uint8)
 
 
-def _blur(pixels: np.ndarray, cell: np.ndarray, name: str) -> np.ndarray:
-    sigma = float(name.partition(":")[2])
+def _blur(pixels: np.ndarray, cell: np.ndarray, sigma: float) -> np.ndarray:
     # Only pixels of the cell are averaged: the black around it would darken the edge.
     weight = gaussian_filter(cell.astype(np.float32), sigma, mode="constant")
     seen = np.where(cell[..., None], pixels, 0).astype(np.float32)
     mean = gaussian_filter(seen, (sigma, sigma, 0), mode="constant") / np.maximum(weight, 1e-6)[..., None]
     return np.where(cell[..., None], np.rint(mean).clip(0, 255), 0).astype(np.uint8)
-
-
-def _reinhard(pixels: np.ndarray, cell: np.ndarray, _: str) -> np.ndarray:
-    return _in_cell(pixels, cell, reinhard(pixels[cell]))
-
-
-def _macenko(pixels: np.ndarray, cell: np.ndarray, _: str) -> np.ndarray:
-    return _in_cell(pixels, cell, macenko(pixels[cell]))
-
-
-def _in_cell(pixels: np.ndarray, cell: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    result = np.zeros_like(pixels)
-    result[cell] = colours
-    return result
-
-
-_STEPS = {"hsv": _hsv, "blur": _blur, "reinhard": _reinhard, "macenko": _macenko}

@@ -64,9 +64,14 @@ def grouped_split(cells: Sequence[Cell], valid: float = 0.15, test: float = 0.15
         shares = np.stack([counts[part == number].sum(axis=0) for number in range(3)])
         return float(np.abs(shares / np.maximum(counts.sum(axis=0), 1) - requested).max())
 
+    def draw() -> np.ndarray:
+        part = np.zeros(len(groups), dtype=int)
+        for stratum in strata:
+            _assign(part, random.permutation(stratum), valid, test)
+        return part
+
     random = np.random.default_rng(seed)
-    draws = (_draw_parts(strata, len(groups), valid, test, random) for _ in range(_DRAWS))
-    part = min(draws, key=unevenness)
+    part = min((draw() for _ in range(_DRAWS)), key=unevenness)
     for _ in range(_EXCHANGES):
         if _within_a_point(counts, part):
             break
@@ -76,7 +81,7 @@ def grouped_split(cells: Sequence[Cell], valid: float = 0.15, test: float = 0.15
             pair = random.choice(stratum, 2, replace=False)
             exchanged[pair] = part[pair[::-1]]
             part = min(part, exchanged, key=unevenness)
-    return _as_split([int(part[position[cell.group]]) for cell in cells], valid, test)
+    return _as_split(part[[position[cell.group] for cell in cells]], valid, test)
 
 
 def random_split(cells: Sequence[Cell], valid: float = 0.15, test: float = 0.15, seed: int = 0) -> Split:
@@ -91,7 +96,7 @@ def random_split(cells: Sequence[Cell], valid: float = 0.15, test: float = 0.15,
     for label in CLASSES:
         of_class = np.array([index for index in order if cells[index].label == label], dtype=int)
         _assign(part, random.permutation(of_class), valid, test)
-    return _as_split(part.tolist(), valid, test)
+    return _as_split(part, valid, test)
 
 
 def fastai_splitter(
@@ -99,11 +104,7 @@ def fastai_splitter(
 ) -> Callable[[Iterable[Path]], tuple[list[int], list[int]]]:
     """Splitter for a fastai ``DataBlock`` of cell paths, from :func:`grouped_split` or :func:`random_split`.
 
-    Returns
-    -------
-    callable
-        Takes paths in NLM's layout and returns the indices of the training and of the validation cells, without test
-        cells.
+    It takes paths in NLM's layout and returns the indices of the training and of the validation cells.
 
     Examples
     --------
@@ -122,11 +123,10 @@ def fastai_splitter(
 
 
 def folds_of(cells: Sequence[Cell], how: str, folds: int, seed: int) -> tuple[Split, ...]:
-    """Cross-validation folds; each cell is held out once.
+    """Cross-validation folds: each cell is once in ``valid``, none is in ``test``.
 
     Parameters
     ----------
-    cells : sequence of Cell
     how : str
         ``grouped``: patient groups are held out as a whole, with similar shares of both classes.
         ``random``: single cells are held out, with **patients in several folds**, which makes scores too high.
@@ -134,11 +134,6 @@ def folds_of(cells: Sequence[Cell], how: str, folds: int, seed: int) -> tuple[Sp
         At least 2. ``random`` also allows 1: the single 80:20 split of most published projects.
     seed : int
         The same seed and cells give the same folds, in any order of the cells.
-
-    Returns
-    -------
-    tuple of Split
-        One per fold, with the held-out cells as ``valid``; ``test`` is empty.
 
     Raises
     ------
@@ -164,23 +159,8 @@ def folds_of(cells: Sequence[Cell], how: str, folds: int, seed: int) -> tuple[Sp
     else:
         splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(order, labels)
     return tuple(
-        Split(
-            tuple(sorted(order[index] for index in train)),
-            tuple(sorted(order[index] for index in held_out)),
-            (),
-        )
-        for train, held_out in splits
+        Split(*(tuple(sorted(order[index] for index in side)) for side in (*sides, ()))) for sides in splits
     )
-
-
-def _draw_parts(
-    strata: Sequence[np.ndarray], groups: int, valid: float, test: float, random: np.random.Generator
-) -> np.ndarray:
-    """Part of each group: 0 training, 1 validation, 2 test."""
-    part = np.zeros(groups, dtype=int)
-    for stratum in strata:
-        _assign(part, random.permutation(stratum), valid, test)
-    return part
 
 
 def _assign(part: np.ndarray, drawn: np.ndarray, valid: float, test: float) -> None:
@@ -205,13 +185,11 @@ def _check_shares(valid: float, test: float) -> None:
         )
 
 
-def _as_split(part: Sequence[int], valid: float, test: float) -> Split:
-    train, valid_cells, test_cells = (
-        tuple(index for index, number in enumerate(part) if number == this) for this in range(3)
-    )
-    if not train or (valid and not valid_cells) or (test and not test_cells):
+def _as_split(part: np.ndarray, valid: float, test: float) -> Split:
+    split = Split(*(tuple(np.flatnonzero(part == number).tolist()) for number in range(3)))
+    if not split.train or (valid and not split.valid) or (test and not split.test):
         raise CellsError(
             "There are too few patients to split: training, validation or test cells would be empty.",
             reason="too_few_patients",
         )
-    return Split(train, valid_cells, test_cells)
+    return split

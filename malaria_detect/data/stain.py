@@ -1,7 +1,6 @@
 """Stain normalisation of single cells: their colours become those of the training cells.
 
-Smears differ in stain, light and camera from patient to patient. Two methods from histology remove that, here with
-torchstain's NumPy code, from the pixels of the cell itself:
+Smears differ in stain, light and camera. Two methods from histology remove that, here with torchstain's NumPy code:
 
 - Reinhard [1]_ shifts mean and standard deviation of lightness and two colour axes (CIELAB) to given values.
 - Macenko [2]_ finds two stains as directions of optical density, and replaces them and their strength by given ones.
@@ -31,8 +30,7 @@ from malaria_detect.core.json_io import from_json
 
 TARGETS_FILE = Path(__file__).with_name("stain_targets.json")
 
-# The cells' own pixels are above 40 in their brightest channel; the black around them is 0, in a JPEG copy a little
-# more.
+# The cells' own pixels are above 40 in their brightest channel; the black is 0, in a JPEG copy a little more.
 BLACK = 10
 MIN_PIXELS = 100
 # Standard deviation in CIELAB: about 0.3 or more in real cells, 0 in one even colour.
@@ -52,18 +50,16 @@ class StainTargets:
 
     Attributes
     ----------
-    lab_mean, lab_std : tuple of float, three each
+    lab_mean, lab_std : tuple of float
         Mean and standard deviation within a cell of CIELAB's L (0 to 100), a and b.
-    stains : tuple of tuple of float, two times three
+    stains : tuple of tuple of float
         Optical density of the two stains in red, green and blue, of length 1; the first takes more red.
-    strength : tuple of float, two
+    strength : tuple of float
         99th percentile of the amount of each stain.
     stain_patient : str
         The patient group whose parasitized cells gave stains and strength.
-    cells, patients : int
-        Number of cells and patient groups measured.
-    seed : int
-        Seed of the split whose training cells were measured.
+    cells, patients, seed : int
+        Number of cells and patient groups measured: the training cells of the split with this seed.
     names_sha256 : str
         SHA-256 of the file names of these cells, one per line.
     """
@@ -86,17 +82,7 @@ def stain_targets() -> StainTargets:
 
 
 def cell_mask(pixels: np.ndarray) -> np.ndarray:
-    """Mask of the pixels that are not the black around a cell.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        uint8, (height, width, 3), RGB.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, (height, width).
+    """Mask of the pixels that are not the black around a cell: bool, (height, width), for uint8 RGB pixels.
 
     Examples
     --------
@@ -118,15 +104,13 @@ def reinhard(colours: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        uint8, (pixels, 3). The same array if it has fewer than `MIN_PIXELS` pixels, or no spread.
+        uint8, (pixels, 3). The same array if :func:`lab_statistics` are None.
     """
     from torchstain.numpy.normalizers import NumpyReinhardNormalizer
 
-    statistics = lab_statistics(colours)
-    if statistics is None:
+    if lab_statistics(colours) is None:
         return colours
-    targets = stain_targets()
-    normalizer = NumpyReinhardNormalizer()
+    normalizer, targets = NumpyReinhardNormalizer(), stain_targets()
     normalizer.target_means, normalizer.target_stds = targets.lab_mean, targets.lab_std
     normalized: np.ndarray = normalizer.normalize(colours[None])[0]
     return normalized
@@ -135,22 +119,13 @@ def reinhard(colours: np.ndarray) -> np.ndarray:
 def macenko(colours: np.ndarray) -> np.ndarray:
     """Colours of a cell, with the two stains of the training cells in their strength.
 
-    Parameters
-    ----------
-    colours : numpy.ndarray
-        uint8, (pixels, 3), RGB: the pixels of the cell, without the black around it.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, (pixels, 3). The same array if it has fewer than `MIN_PIXELS` pixels, or shows no two stains.
+    As :func:`reinhard`; the same array if :func:`two_stains` are None.
     """
     from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
     if two_stains(colours) is None:
         return colours
-    targets = stain_targets()
-    normalizer = NumpyMacenkoNormalizer()
+    normalizer, targets = NumpyMacenkoNormalizer(), stain_targets()
     normalizer.HERef, normalizer.maxCRef = np.array(targets.stains).T, np.array(targets.strength)
     # Far outside of the two stains the light can overflow; torchstain clips it to white.
     with np.errstate(over="ignore"):

@@ -23,13 +23,12 @@ class ClassSurvey:
 
     Attributes
     ----------
-    sides : numpy.ndarray
-        int, (cells,): longer side of each image in px.
-    colours : numpy.ndarray
-        float, (cells, 3): mean red, green and blue of each cell without the black around it, 0 to 255.
-    mean, std : numpy.ndarray
-        float, (side, side, 3), 0 to 1: mean and standard deviation of each pixel over the cells, which are padded and
-        scaled as for the network.
+    sides : array of int, shape (cells,)
+        Longer side of each image in px.
+    colours : array of float, shape (cells, 3)
+        Mean red, green and blue of each cell without the black around it, 0 to 255.
+    mean, std : array of float, shape (side, side, 3)
+        Of each pixel (0 to 1) over the cells, which are padded and scaled as for the network.
     """
 
     sides: np.ndarray
@@ -51,35 +50,19 @@ def survey(
         Side of the mean image in px.
     progress : callable, optional
         Called after each batch with the number of its cells.
-
-    Returns
-    -------
-    dict of class name to ClassSurvey
-        For the classes in `cells`, sorted by name.
     """
-    found = {}
-    for label in sorted({cell.label for cell in cells}):
-        of_class = [cell for cell in cells if cell.label == label]
-        found[label] = _survey_class(of_class, side, progress)
-    return found
+    return {
+        label: _survey_class([cell for cell in cells if cell.label == label], side, progress)
+        for label in sorted({cell.label for cell in cells})
+    }
 
 
 def cell_views(image: Image.Image, sigma: float = 2.0) -> dict[str, np.ndarray]:
     """Views of one cell: RGB, hue, saturation, value, blurred, and edges.
 
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        RGB, as :func:`malaria_detect.data.images.read_image` returns it.
-    sigma : float
-        Sigma of the blur in px.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        uint8, (height, width, 3) each, black around the cell. Hue is shown as the full colour of that hue, saturation
-        and value as grey. Edges are the Sobel gradient of the mean of the channels, scaled to white, without the
-        outline where the cell was cut out.
+    Each is uint8, (height, width, 3), for an RGB image, and black around the cell. The blur has a sigma in px. Hue is
+    shown as the full colour of that hue, saturation and value as grey. Edges are the Sobel gradient of the mean of the
+    channels, scaled to white, without the outline where the cell was cut out.
 
     Examples
     --------
@@ -102,8 +85,7 @@ def cell_views(image: Image.Image, sigma: float = 2.0) -> dict[str, np.ndarray]:
 
 
 def _survey_class(cells: Sequence[Cell], side: int, progress: Callable[[int], object] | None) -> ClassSurvey:
-    total = np.zeros((side, side, 3))
-    squared = np.zeros((side, side, 3))
+    total, squared = np.zeros((2, side, side, 3))
     sides, colours = [], []
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(cells), _BATCH):

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from malaria_detect.core.csv_io import write_rows
-from malaria_detect.data.corrections import Corrections, LabelsError, any_of, corrected_labels
+from malaria_detect.data.corrections import Corrections, LabelsError, corrected_labels
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.evaluation.cross_validation import HeldOut, read_held_out
 
@@ -80,7 +80,7 @@ def rank_label_errors(
     [(1, 'b', 0.5), (2, 'a', 0.75)]
     """
     if label is not None and label not in CLASSES:
-        raise LabelsError(f"There is no class {label!r}. Choose {any_of(CLASSES)}.", "unknown_class")
+        raise LabelsError(f"There is no class {label!r}. Choose {' or '.join(CLASSES)}.", "unknown_class")
     if top is not None and top < 1:
         raise LabelsError(f"The number of candidates must be 1 or more; got {top}.", "top")
     _refuse_unfit(held_out)
@@ -149,7 +149,7 @@ def _refuse_unfit(held_out: HeldOut) -> None:
     for file, label, probability in zip(held_out.files, held_out.labels, held_out.probability, strict=True):
         if label not in CLASSES or not 0 <= probability <= 1:
             raise LabelsError(
-                f"{file}: the label must be {any_of(CLASSES)}, the probability between 0 and 1; got {label!r} and "
+                f"{file}: the label must be {' or '.join(CLASSES)}, the probability between 0 and 1; got {label!r} and "
                 f"{probability}.",
                 "damaged",
             )

@@ -11,7 +11,7 @@ from captum.attr import LayerGradientXActivation  # type: ignore[import-untyped]
 from torch import nn
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.inference.network import difference
+from malaria_detect.inference.network import log_odds_tensor
 
 # Smaller maps, such as after global pooling, do not locate anything.
 _SMALLEST_MAP = 4
@@ -97,7 +97,7 @@ def evidence(network: nn.Module, layer: nn.Module, picture: torch.Tensor) -> np.
     .. [2] R. R. Selvaraju et al., Grad-CAM: visual explanations from deep networks via gradient-based localization,
        ICCV 2017, arXiv:1610.02391.
     """
-    attribution = LayerGradientXActivation(lambda pictures: difference(network, pictures), layer)
+    attribution = LayerGradientXActivation(lambda pictures: log_odds_tensor(network, pictures), layer)
     with _evaluating(network):
         # requires_grad: with frozen weights nothing else would require a gradient.
         product = attribution.attribute(picture.detach().requires_grad_())

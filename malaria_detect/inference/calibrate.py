@@ -40,10 +40,8 @@ class Logits:
 
     Attributes
     ----------
-    files, groups, labels : tuple of str
-        File names, patient groups, published labels.
-    corrected : tuple of str
-        Corrected labels: the published one if nobody disagreed, empty if an expert was unsure.
+    labels, corrected : tuple of str
+        Published labels, and corrected ones: the same if nobody disagreed, empty if an expert was unsure.
     values : tuple of float
         Log-odds of ``Parasitized``, not calibrated.
     """
@@ -124,7 +122,10 @@ def assess(validation: Logits, test: Logits) -> Assessment:
     MetricsError
         If a side lacks a class.
     """
-    temperature = _temperature(validation)
+    try:
+        temperature = fit_temperature(validation.values, validation.parasitized)
+    except MetricsError:
+        temperature = 1.0
     chosen_on, probability = validation.probability(temperature), test.probability(temperature)
     points = []
     for name in OPERATING_RULES:
@@ -156,44 +157,36 @@ def assess(validation: Logits, test: Logits) -> Assessment:
     )
 
 
-def _temperature(validation: Logits) -> float:
-    try:
-        return fit_temperature(validation.values, validation.parasitized)
-    except MetricsError:
-        return 1.0
-
-
 def _threshold(validation: Logits, probability: NDArray[np.float64], name: str) -> tuple[float, str]:
     rule = OPERATING_RULES[name]
     try:
-        chosen = choose_threshold(validation.parasitized, probability, validation.groups, name)
+        return choose_threshold(validation.parasitized, probability, validation.groups, name), rule
     except MetricsError:
-        return 0.5, f"{rule} No threshold kept this rule on the validation patients; 0.5 is used."
-    return chosen, rule
+        return 0.5, f"{rule} No threshold satisfied this rule, so 0.5 is used."
 
 
 def _corrected_scores(test: Logits, probability: NDArray[np.float64], threshold: float) -> Scores | None:
     if test.corrected == test.labels:
         return None
-    kept = [index for index, label in enumerate(test.corrected) if label]
-    parasitized = np.array([test.corrected[index] == CLASSES[0] for index in kept])
-    if len(set(parasitized)) < 2:
+    corrected, groups = np.array(test.corrected), np.array(test.groups)
+    kept = corrected != ""
+    parasitized = corrected[kept] == CLASSES[0]
+    if len(set(parasitized.tolist())) < 2:
         return None
-    return score(parasitized, probability[kept], [test.groups[index] for index in kept], threshold)
+    return score(parasitized, probability[kept], groups[kept], threshold)
 
 
 _Cells = tuple[NDArray[np.bool_], NDArray[np.float64]]
 
 
 def _uncertainty(validation: _Cells, test: _Cells, threshold: float) -> Uncertainty:
-    confidence = _confidence(validation[1], threshold)
-    below = float(np.quantile(confidence, UNCERTAIN_SHARE))
-    shares = []
+    below = float(np.quantile(_confidence(validation[1], threshold), UNCERTAIN_SHARE))
+    shares: list[float] = []
     for parasitized, probability in (validation, test):
         uncertain = _confidence(probability, threshold) < below
         wrong = (probability >= threshold) != parasitized
-        shares.append((float(uncertain.mean()), float(uncertain[wrong].mean()) if wrong.any() else np.nan))
-    return Uncertainty(below, *shares[0], *shares[1])
+        shares += [float(uncertain.mean()), float(uncertain[wrong].mean()) if wrong.any() else np.nan]
+    return Uncertainty(below, *shares)
 
 
 def _confidence(probability: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:

@@ -37,10 +37,8 @@ class InputTransform:
 
     Attributes
     ----------
-    resize : int
-        Side of the padded image in px.
-    size : int
-        Side of the network's input in px.
+    resize, size : int
+        Sides of the padded image and of the network's input in px.
     mean, std : tuple of float
         RGB in 0 to 1: the mean is subtracted, the result divided by the standard deviation. The default is ImageNet's.
     preprocess : tuple of str
@@ -68,20 +66,10 @@ class InputTransform:
         return pad_to_square(preprocess(image, self.preprocess), self.resize)
 
     def tensor(self, padded: Sequence[np.ndarray]) -> torch.Tensor:
-        """Scale and normalise padded images.
+        """Scale and normalise images from :meth:`pad`: float32, (N, 3, size, size), channels last.
 
         The learner's transforms are linear after padding. They are applied as one sparse matrix, which is taken from
         the functions that fastai calls.
-
-        Parameters
-        ----------
-        padded : sequence of numpy.ndarray
-            uint8, each (resize, resize, 3), from :meth:`pad`.
-
-        Returns
-        -------
-        torch.Tensor
-            float32, (N, 3, size, size), channels last.
         """
         size = self.size
         rows, columns = _downscaling(self.resize, size), _downscaling_columns(self.resize, size)
@@ -103,16 +91,7 @@ class InputTransform:
 def run_threaded(function: Callable[[_Item], _Done], items: Sequence[_Item]) -> list[_Done]:
     """Results of a function for each item, in order, computed in as many threads as torch may use.
 
-    Parameters
-    ----------
-    function : callable
-        Takes an item. It should spend its time in code that releases Python's lock, as Pillow and SciPy do.
-    items : sequence
-
-    Returns
-    -------
-    list
-        An exception of any call is raised.
+    The function should spend its time in code that releases Python's lock, as Pillow and SciPy do.
 
     Examples
     --------

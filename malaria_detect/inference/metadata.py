@@ -31,7 +31,7 @@ class StartWeights:
     name, sha256 : str
         Of the weights file; empty without one.
     loaded, missing : int
-        Number of tensors that were found in the weights, and that were not.
+        Number of tensors of the network with and without weights in the file.
     identity_blocks : tuple of str
         Residual blocks without weights, which started as the identity.
     """
@@ -85,13 +85,12 @@ class OperatingPoint:
     name : str
         ``screening``, ``balanced`` or ``counting``.
     rule : str
-        Sentence that says how the threshold was chosen.
+        How the threshold was chosen, for readers.
     threshold : float
         Calibrated probability, 0 to 1, from which a cell is called parasitized.
     validation, test : Scores
-        Scores on the patients that the threshold was chosen on, and on test patients.
     patients : tuple of PatientCounts
-        Counts for each test patient.
+        Test patients.
     """
 
     name: str
@@ -111,15 +110,9 @@ class OperatingPoint:
 class Uncertainty:
     """The limit below which a decision is uncertain, and how many errors it catches.
 
-    Attributes
-    ----------
-    below : float
-        A decision is uncertain if its calibrated probability is lower. Chosen so that a tenth of the validation cells
-        is uncertain at the default operating point.
-    validation_share, test_share : float
-        Share of cells that are uncertain.
-    validation_caught, test_caught : float
-        Share of wrong decisions that are uncertain.
+    A decision is uncertain if its calibrated probability is lower than ``below``, which is chosen so that a tenth of
+    the validation cells is uncertain at the default operating point. Of all cells a ``share`` is uncertain; of the
+    wrong decisions, a share is ``caught``.
     """
 
     below: float
@@ -139,27 +132,22 @@ class ModelMetadata:
         The network's name in :mod:`malaria_detect.designs`.
     resize, input_size : int
         In px.
-    mean, std : tuple of float
-        Of RGB in 0 to 1, see :class:`malaria_detect.inference.input.InputTransform`.
+    mean, std, preprocess : tuple
+        See :class:`malaria_detect.inference.input.InputTransform`.
     settings : dict
         Settings of the training run.
     logits_sha256 : str
         SHA-256 of the file with the logits of validation and test cells. Everything below is computed from it.
     temperature : float
         Logits are divided by it to calibrate probabilities; fitted on validation patients, 1 if that failed.
-    operating_points : tuple of OperatingPoint
     default_point : str
         Name of the operating point that is used if none is chosen.
-    roc : tuple of (float, float)
-        ROC curve on test patients.
+    roc, ece_raw : tuple, float
+        ROC curve and, before calibration, expected calibration error on test patients.
     reliability_raw, reliability : tuple of ReliabilityBin
         On test patients, before and after calibration.
-    ece_raw : float
-        Expected calibration error on test patients before calibration.
     corrected_test : Scores or None
         At the default operating point on test patients with corrected labels; None if no label was corrected.
-    preprocess : tuple of str
-        Applied to an image first, see :mod:`malaria_detect.data.preprocessing`.
     """
 
     schema_version: int
@@ -230,7 +218,7 @@ class ModelMetadata:
         Raises
         ------
         MetadataError
-            If the model has no operating point of that name; ``reason`` is ``unknown_operating_point``.
+            If there is none of that name; ``reason`` is ``unknown_operating_point``.
         """
         for point in self.operating_points:
             if point.name == (name or self.default_point):

@@ -9,7 +9,6 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from malaria_detect.core.json_io import RecordError, from_json
 from malaria_detect.inference.metadata import SCHEMA_VERSION, MetadataError, ModelMetadata
@@ -33,11 +32,6 @@ def sha256_of(path: Path) -> str:
 def read_metadata(model_path: str | os.PathLike[str] = "export.pkl") -> ModelMetadata:
     """Metadata of a model, after checking that the model belongs to it. Nothing is unpickled.
 
-    Parameters
-    ----------
-    model_path : path
-        The exported learner; its metadata is the file with the same name ending in ``.json``.
-
     Raises
     ------
     MetadataError
@@ -53,10 +47,7 @@ def read_metadata(model_path: str | os.PathLike[str] = "export.pkl") -> ModelMet
 
 
 def read_model(model_path: str | os.PathLike[str]) -> tuple[ModelMetadata, bytes]:
-    """Metadata of a model and the content of the model file that was checked against it.
-
-    Parameters and errors are those of :func:`read_metadata`.
-    """
+    """Metadata of a model and the content of the model file that was checked against it; see :func:`read_metadata`."""
     model, path = Path(model_path), metadata_path(model_path)
     for needed in (model, path):
         if not needed.is_file():
@@ -91,20 +82,13 @@ def _parsed(path: Path, text: str) -> ModelMetadata:
                 f"{path} has schema version {version}; versions 2 and {SCHEMA_VERSION} can be read. {_FIX}",
                 reason="schema",
             )
-        return from_json(ModelMetadata, _migrated(content))
+        if version == 2:
+            content |= {"schema_version": SCHEMA_VERSION, "uncertainty": content.pop("doubt")}
+        return from_json(ModelMetadata, content)
     except (ValueError, KeyError, TypeError, RecordError) as error:
         raise MetadataError(
             f"{path} is not valid model metadata ({error!r}). {_FIX}", reason="invalid"
         ) from error
-
-
-def _migrated(content: dict[str, Any]) -> dict[str, Any]:
-    """Metadata of schema version 2 under the names of version 3, which renamed ``doubt``."""
-    if content["schema_version"] == 2:
-        content = {name if name != "doubt" else "uncertainty": value for name, value in content.items()} | {
-            "schema_version": SCHEMA_VERSION
-        }
-    return content
 
 
 def _check_pin(model: Path, found: str) -> None:

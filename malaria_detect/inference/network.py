@@ -19,28 +19,22 @@ def open_learner(data: bytes) -> Learner:
 
 
 def prepared(network: nn.Module) -> nn.Module:
-    """The network for prediction: batch norms folded into convolutions, channels last, no gradients of weights.
+    """The network, changed in place: batch norms folded into convolutions, channels last, no gradients of weights.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Changed in place. A norm is folded where it certainly follows a convolution directly: in sequences, in
-        torchvision's basic blocks and in the stem of its resnets.
+    A norm is folded where it certainly follows a convolution directly: in sequences, in torchvision's basic blocks and
+    in the stem of its resnets.
     """
     network = network.eval().requires_grad_(False)
     for part in list(network.modules()):
         if isinstance(part, nn.Sequential):
             # Layers that occur twice count twice: only direct neighbours are folded.
-            names = [
-                name for name, _ in part.named_modules(remove_duplicate=False) if name and "." not in name
-            ]
-            for before, after in itertools.pairwise(names):
+            names = [name for name, _ in part.named_modules(remove_duplicate=False)]
+            for before, after in itertools.pairwise(name for name in names if name and "." not in name):
                 _fold(part, before, after)
-        elif isinstance(part, BasicBlock):
+        if isinstance(part, BasicBlock | ResNet):
             _fold(part, "conv1", "bn1")
+        if isinstance(part, BasicBlock):
             _fold(part, "conv2", "bn2")
-        elif isinstance(part, ResNet):
-            _fold(part, "conv1", "bn1")
     return network.to(memory_format=torch.channels_last)
 
 
@@ -66,7 +60,7 @@ def log_odds(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False)
         Compute in bfloat16, with rounding errors of about 1 %.
     """
     with torch.inference_mode():
-        return difference(network, pictures, bfloat16).tolist()
+        return log_odds_tensor(network, pictures, bfloat16).tolist()
 
 
 def mixed_log_odds(network: nn.Module, pictures: torch.Tensor, exact: tuple[float, float]) -> list[float]:
@@ -89,7 +83,7 @@ def mixed_log_odds(network: nn.Module, pictures: torch.Tensor, exact: tuple[floa
     return odds.tolist()
 
 
-def difference(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False) -> torch.Tensor:
+def log_odds_tensor(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False) -> torch.Tensor:
     """Log-odds of ``Parasitized`` as a float32 tensor (N,), with gradients if they are enabled."""
     with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=bfloat16):
         logits = network(pictures).float()

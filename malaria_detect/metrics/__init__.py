@@ -15,45 +15,21 @@ if TYPE_CHECKING:
     from malaria_detect.metrics.scores import difference, roc_points, score
     from malaria_detect.metrics.types import Estimate, MetricsError, PatientCounts, ReliabilityBin, Scores
 
-__all__ = [
-    "OPERATING_RULES",
-    "Estimate",
-    "MetricsError",
-    "PatientCounts",
-    "ReliabilityBin",
-    "Scores",
-    "choose_threshold",
-    "count_patients",
-    "difference",
-    "fit_temperature",
-    "reliability_bins",
-    "roc_points",
-    "scaled",
-    "score",
-    "share_within",
-    "worst_patients",
-]
+__all__ = ["OPERATING_RULES", "Estimate", "MetricsError", "PatientCounts", "ReliabilityBin", "Scores"]
+__all__ += ["choose_threshold", "count_patients", "difference", "fit_temperature", "reliability_bins"]
+__all__ += ["roc_points", "scaled", "score", "share_within", "worst_patients"]
 
-_MODULE_OF = dict.fromkeys(__all__, "types") | {
-    "OPERATING_RULES": "operating_points",
-    "choose_threshold": "operating_points",
-    "count_patients": "patients",
-    "difference": "scores",
-    "fit_temperature": "calibration",
-    "reliability_bins": "reliability",
-    "roc_points": "scores",
-    "scaled": "calibration",
-    "score": "scores",
-    "share_within": "patients",
-    "worst_patients": "patients",
-}
+# The records first, because they need the least.
+_MODULES = ("types", "patients", "calibration", "reliability", "operating_points", "scores")
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module of an exported name at its first use (PEP 562)."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    """Import modules until one has the exported name (PEP 562)."""
+    for module in _MODULES if name in __all__ else ():
+        found = vars(import_module(f"{__name__}.{module}"))
+        if name in found:
+            return found[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -7,19 +7,17 @@ References
 ----------
 .. [1] T. Fawcett, An introduction to ROC analysis, Pattern Recognition Letters 27 (2006) 861-874: every formula of
    the confusion matrix.
-.. [2] B. W. Matthews, Comparison of the predicted and observed secondary structure of T4 phage lysozyme, Biochim.
-   Biophys. Acta 405 (1975) 442-451: the correlation coefficient.
-.. [3] J. A. Hanley and B. J. McNeil, The meaning and use of the area under a ROC curve, Radiology 143 (1982) 29-36:
-   the area is the share of (parasitized, uninfected) pairs in the right order, with ties as one half.
-.. [4] G. W. Brier, Verification of forecasts expressed in terms of probability, Mon. Weather Rev. 78 (1950) 1-3, here
-   for the probability of parasitized, so that it is in [0, 1].
-.. [5] J. Nixon et al., Measuring calibration in deep learning, CVPR Workshops 2019: expected calibration error with
-   bins of equal mass.
+.. [2] B. W. Matthews, Biochim. Biophys. Acta 405 (1975) 442-451: the correlation coefficient (MCC).
+.. [3] J. A. Hanley and B. J. McNeil, Radiology 143 (1982) 29-36: the ROC area is the share of (parasitized, uninfected)
+   pairs in the right order, with ties as one half.
+.. [4] G. W. Brier, Mon. Weather Rev. 78 (1950) 1-3, here for the probability of parasitized, so that it is in [0, 1].
+.. [5] J. Nixon et al., CVPR Workshops 2019: expected calibration error with bins of equal mass.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.stats
 
 from malaria_detect.metrics.types import Bools, Floats, Integers
 
@@ -30,11 +28,8 @@ _BLOCK_NUMBERS = 400_000
 
 def equal_mass_bins(probabilities: Floats, bins: int = ECE_BINS) -> Integers:
     """Bin of each cell, 0 to ``bins`` - 1, with equal numbers of cells; tied probabilities share a bin."""
-    ordered = np.sort(probabilities)
-    below = np.searchsorted(ordered, probabilities, side="left")
-    upto = np.searchsorted(ordered, probabilities, side="right")
     # The mean rank of tied cells, as a share of all cells.
-    return np.asarray((below + upto) * bins // (2 * len(ordered)))
+    return ((2 * scipy.stats.rankdata(probabilities) - 1) * bins // (2 * len(probabilities))).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -50,19 +45,18 @@ class Formulas:
     def of(
         cls, parasitized: Bools, probabilities: Floats, group: Integers, groups: int, threshold: float
     ) -> "Formulas":
-        """Sums of cells; ``group`` is the number of each cell's patient group, 0 to ``groups`` - 1."""
+        """Sums over cells; ``group`` is the number of each cell's patient group, 0 to ``groups`` - 1."""
         # Sorted, because the last digit of a sum depends on the order of its terms.
         order = np.lexsort((parasitized, probabilities, group))
         parasitized, probabilities, group = parasitized[order], probabilities[order], group[order]
         # Columns: true negatives, false positives, false negatives, true positives.
-        outcome = 2 * parasitized + (probabilities >= threshold)
-        counts = np.bincount(4 * group + outcome, minlength=4 * groups).reshape(groups, 4)
+        outcome = 4 * group + 2 * parasitized + (probabilities >= threshold)
         error = probabilities - parasitized
         place = ECE_BINS * group + equal_mass_bins(probabilities)
         return cls(
-            counts=counts,
-            squared_error=np.asarray(np.bincount(group, error**2, groups), np.float64),
-            excess=np.asarray(np.bincount(place, error, groups * ECE_BINS), np.float64).reshape(groups, -1),
+            counts=np.bincount(outcome, minlength=4 * groups).reshape(groups, 4),
+            squared_error=np.bincount(group, error**2, groups).astype(np.float64),
+            excess=np.bincount(place, error, groups * ECE_BINS).reshape(groups, -1).astype(np.float64),
             ranked=_Ranked.of(parasitized, probabilities, group),
         )
 
@@ -88,19 +82,12 @@ class Formulas:
 
     def contributing_groups(self) -> dict[str, int]:
         """Number of patient groups that contribute to each score: those whose cells alone would define it."""
-        defined = {
-            name: int(np.isfinite(values).sum()) for name, values in ratios(self.counts.astype(float)).items()
-        }
+        alone = ratios(self.counts.astype(float))
+        defined = {name: int(np.isfinite(values).sum()) for name, values in alone.items()}
         # Scores that compare the classes need one cell of each, possibly from two patients.
         both = min(defined["sensitivity"], defined["specificity"])
-        whole = len(self.counts)
-        return defined | {
-            "mcc": both,
-            "roc_auc": both,
-            "average_precision": both,
-            "brier": whole,
-            "ece": whole,
-        }
+        defined |= dict.fromkeys(("mcc", "roc_auc", "average_precision"), both)
+        return defined | dict.fromkeys(("brier", "ece"), len(self.counts))
 
 
 def ratios(counts: Floats) -> dict[str, Floats]:
@@ -143,12 +130,12 @@ class _Ranked:
 
     @classmethod
     def of(cls, parasitized: Bools, probabilities: Floats, group: Integers) -> "_Ranked":
-        sought, rivals = -probabilities[parasitized], -probabilities[~parasitized]
-        order, rivals_order = np.argsort(sought, kind="stable"), np.argsort(rivals, kind="stable")
-        sought, rivals = sought[order], rivals[rivals_order]
+        order = np.argsort(-probabilities, kind="stable")
+        falling, parasitized, group = -probabilities[order], parasitized[order], group[order]
+        sought, rivals = falling[parasitized], falling[~parasitized]
         return cls(
-            parasitized_group=group[parasitized][order],
-            uninfected_group=group[~parasitized][rivals_order],
+            parasitized_group=group[parasitized],
+            uninfected_group=group[~parasitized],
             level=np.searchsorted(sought, sought, side="right"),
             above=np.searchsorted(rivals, sought, side="left"),
             upto=np.searchsorted(rivals, sought, side="right"),

@@ -34,19 +34,15 @@ class Tried:
     called: Integers
 
     @classmethod
-    def parasitized(cls, patients: Sequence[PatientCounts]) -> "Tried":
-        """Parasitized cells; the rate is the sensitivity."""
-        return cls._of([(p.parasitized, p.true_positive) for p in _ordered(patients)], "parasitized")
-
-    @classmethod
-    def uninfected(cls, patients: Sequence[PatientCounts]) -> "Tried":
-        """Uninfected cells; the rate is 1 - specificity."""
-        return cls._of([(p.uninfected, p.false_positive) for p in _ordered(patients)], "uninfected")
-
-    @classmethod
-    def _of(cls, counts: list[tuple[int, int]], label: str) -> "Tried":
+    def of(cls, patients: Sequence[PatientCounts], parasitized: bool) -> "Tried":
+        """Parasitized cells, whose rate is the sensitivity, or uninfected ones, whose rate is 1 - specificity."""
+        counts = [
+            (one.parasitized, one.true_positive) if parasitized else (one.uninfected, one.false_positive)
+            for one in sorted(patients, key=lambda one: one.group)
+        ]
         cells, called = np.array(counts, np.int64).reshape(-1, 2).T
         if not cells.any():
+            label = "parasitized" if parasitized else "uninfected"
             raise MetricsError(f"The held-out patients have no {label} cell.", reason="one_class")
         return cls(cells, called)
 
@@ -54,15 +50,6 @@ class Tried:
     def rate(self) -> float:
         """Share of all cells called parasitized."""
         return float(self.called.sum() / self.cells.sum())
-
-    @property
-    def patients(self) -> int:
-        """Number of patients with cells of this class."""
-        return int(np.count_nonzero(self.cells))
-
-
-def _ordered(patients: Sequence[PatientCounts]) -> list[PatientCounts]:
-    return sorted(patients, key=lambda patient: patient.group)
 
 
 @dataclass(frozen=True)
@@ -75,8 +62,8 @@ class NewPatients:
     @classmethod
     def like(cls, patients: Sequence[PatientCounts], resamples: int, seed: int) -> "NewPatients | None":
         """Rates of patients like the held-out ones; None if fewer than two of them have cells of each class."""
-        tried = Tried.parasitized(patients), Tried.uninfected(patients)
-        if min(one.patients for one in tried) < 2:
+        tried = [Tried.of(patients, parasitized) for parasitized in (True, False)]
+        if min(np.count_nonzero(one.cells) for one in tried) < 2:
             return None
         drawn, random = draw_groups(len(patients), resamples, seed), np.random.default_rng([seed, 1])
         return cls(*(draw_rates(one.called, one.cells, drawn, random) for one in tried))
@@ -88,7 +75,7 @@ class NewPatients:
 
 
 def draw_rates(hits: Integers, cells: Integers, drawn: Floats, random: np.random.Generator) -> Floats:
-    """Rate of one new patient for each resample of the patients.
+    """Rate of one new patient for each resample of the patients, shape (resamples,).
 
     Parameters
     ----------
@@ -97,10 +84,6 @@ def draw_rates(hits: Integers, cells: Integers, drawn: Floats, random: np.random
     drawn : array, shape (resamples, patients)
         How often each patient was drawn in each resample.
     random : numpy.random.Generator
-
-    Returns
-    -------
-    array of float, shape (resamples,), in [0, 1]
     """
     total, found = drawn @ cells, drawn @ hits
     # Half a cell is added on each side, so that a resample without a wrong call does not imply a rate of zero.

@@ -10,14 +10,13 @@ import scipy.optimize
 import scipy.special
 from numpy.typing import ArrayLike
 
-from malaria_detect.metrics.types import Bools, Floats, MetricsError, checked_labels, need_both_classes
+from malaria_detect.metrics.types import Floats, MetricsError, checked_pairs
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
-    """Temperature T for which ``sigmoid(logit / T)`` has the lowest negative log-likelihood [1]_.
+    """Temperature T > 0 for which ``sigmoid(logit / T)`` has the lowest negative log-likelihood [1]_.
 
-    T > 1 corrects an overconfident model, T < 1 an underconfident one. The order of the cells by probability, and so
-    the ROC AUC, does not change.
+    T > 1 corrects an overconfident model, T < 1 an underconfident one. The order of the cells does not change.
 
     Parameters
     ----------
@@ -26,17 +25,11 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     labels : array of bool, shape (N,)
         True for cells labelled parasitized.
 
-    Returns
-    -------
-    float
-        Above 0.
-
     Raises
     ------
     MetricsError
         If the arrays do not match, contain one class only, or have no best temperature: every cell is called
-        correctly (lower T is always better), or the logits are not higher for parasitized cells (higher T is always
-        better).
+        correctly, or the logits are not higher for parasitized cells.
 
     Examples
     --------
@@ -45,22 +38,17 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     >>> scaled([3.0], 2.731).round(3).tolist()  # three of the four are right
     [0.75]
     """
-    parasitized = checked_labels(labels)
-    need_both_classes(parasitized)
+    parasitized, odds = checked_pairs(labels, logits)
     # Positive for cells that are called correctly.
-    right = np.where(parasitized, 1.0, -1.0) * _checked_logits(logits, parasitized)
-    if right.min() >= 0:
-        raise MetricsError(
-            "No temperature can be fitted: every cell is called correctly, so there are no errors to calibrate on.",
-            reason="no_solution",
-        )
+    right = np.where(parasitized, odds, -odds)
 
     def slope(steepness: float) -> float:
         return -float(np.mean(right * scipy.special.expit(-steepness * right)))
 
-    if slope(0) >= 0:
+    if right.min() >= 0 or slope(0) >= 0:
         raise MetricsError(
-            "No temperature can be fitted: the logits are not higher for parasitized cells than for uninfected ones.",
+            "No temperature can be fitted: either every cell is called correctly, or the logits are not higher for "
+            "parasitized cells than for uninfected ones.",
             reason="no_solution",
         )
     # The likelihood is concave in 1 / T, and falls in the end because of the wrong calls: there is one best T.
@@ -88,18 +76,3 @@ def scaled(logits: ArrayLike, temperature: float) -> Floats:
     if not 0 < temperature < np.inf:
         raise MetricsError(f"A temperature must be above 0, not {temperature}.", reason="bad_setting")
     return np.asarray(scipy.special.expit(np.asarray(logits, dtype=np.float64) / temperature))
-
-
-def _checked_logits(logits: ArrayLike, parasitized: Bools) -> Floats:
-    given = np.asarray(logits)
-    if given.shape != parasitized.shape or given.dtype.kind not in "fiu":
-        raise MetricsError(
-            f"Each of the {len(parasitized)} labels needs one logit; they are {given.dtype} of shape {given.shape}.",
-            reason="bad_probability",
-        )
-    if not np.isfinite(given).all():
-        place = int((~np.isfinite(given)).argmax())
-        raise MetricsError(
-            f"Logits must be finite; at index {place} it is {given[place]}.", reason="bad_probability"
-        )
-    return given.astype(np.float64)

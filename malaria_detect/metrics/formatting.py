@@ -1,4 +1,7 @@
-"""How numbers are written on the page, in reports, figures and tables: one function for each kind of number."""
+"""How numbers are written on the page, in reports, figures and tables: one function for each kind of number.
+
+Percent signs follow a no-break space. NaN is written as a dash.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,19 +9,11 @@ from collections.abc import Callable, Sequence
 from malaria_detect.metrics.types import Estimate
 
 MISSING = "–"
-# Small rates of cells are given per so many cells.
-PER = 1000
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def format_count(number: int, noun: str = "") -> str:
-    """A number with thousands separators, followed by what is counted.
-
-    Parameters
-    ----------
-    number : int
-    noun : str
-        In the singular; empty for the number alone.
+    """A number with thousands separators, followed by what is counted (given in the singular).
 
     Examples
     --------
@@ -29,41 +24,29 @@ def format_count(number: int, noun: str = "") -> str:
 
 
 def format_score(value: float, decimals: int = 3) -> str:
-    """A score; a dash if it is undefined (NaN).
+    """A score.
 
     Examples
     --------
-    >>> format_score(0.97649), format_score(0.97649, 4), format_score(float("nan"))
+    >>> format_score(0.97649), format_score(0.97649, 4), format_score(math.nan)
     ('0.976', '0.9765', '–')
     """
     return MISSING if math.isnan(value) else f"{value:.{decimals}f}"
 
 
 def format_percent(share: float, decimals: int = 1) -> str:
-    """A share as a percentage, never rounded to 0 % or 100 % unless it is exactly that.
-
-    Parameters
-    ----------
-    share : float
-        0 to 1, or NaN.
-    decimals : int
-
-    Returns
-    -------
-    str
-        With a no-break space before the percent sign; a dash for NaN.
+    """A share (0 to 1) as a percentage, never rounded to 0 % or 100 % unless it is exactly that.
 
     Examples
     --------
-    >>> [format_percent(share).replace(NO_BREAK, " ") for share in (0.0213, 0.99997, 0.0001, 1.0, math.nan)]
-    ['2.1 %', '> 99.9 %', '< 0.1 %', '100 %', '–']
+    >>> [format_percent(share).replace(NO_BREAK, " ") for share in (0.0213, 0.99997, 0.0001, 1.0)]
+    ['2.1 %', '> 99.9 %', '< 0.1 %', '100 %']
     """
     if math.isnan(share):
         return MISSING
     if share in (0.0, 1.0):
         return f"{100 * share:.0f}{NO_BREAK}%"
-    number = f"{100 * share:.{decimals}f}"
-    least = 10.0**-decimals
+    number, least = f"{100 * share:.{decimals}f}", 10.0**-decimals
     if float(number) == 0:
         number = f"<{NO_BREAK}{least:.{decimals}f}"
     elif float(number) == 100:
@@ -90,20 +73,7 @@ def format_parasitemia(share: float) -> str:
     >>> [format_parasitemia(share).replace(NO_BREAK, " ") for share in (0.0038, 0.0213, 0.123, 0)]
     ['0.38 %', '2.1 %', '12 %', '0 %']
     """
-    decimals = 0 if share == 0 or share >= 0.0995 else 1 if share >= 0.00995 else 2
-    return format_percent(share, decimals)
-
-
-def format_per_thousand(share: float) -> str:
-    """A share of cells as a number of cells per thousand.
-
-    Examples
-    --------
-    >>> format_per_thousand(0.0213), format_per_thousand(0.00324)
-    ('21', '3.2')
-    """
-    cells = PER * share
-    return MISSING if math.isnan(share) else f"{cells:.0f}" if cells == 0 or cells >= 9.95 else f"{cells:.1f}"
+    return format_percent(share, 0 if share == 0 or share >= 0.0995 else 1 if share >= 0.00995 else 2)
 
 
 def format_threshold(value: float) -> str:
@@ -111,13 +81,8 @@ def format_threshold(value: float) -> str:
 
     Examples
     --------
-    >>> (
-    ...     format_threshold(0.5),
-    ...     format_threshold(0.41273),
-    ...     format_threshold(0.98577018),
-    ...     format_threshold(1.2345),
-    ... )
-    ('0.5', '0.413', '0.9858', '1.23')
+    >>> [format_threshold(value) for value in (0.5, 0.41273, 0.98577018, 1.2345)]
+    ['0.5', '0.413', '0.9858', '1.23']
     """
     if not 0.9 < value < 1:
         return f"{value:.3g}"
@@ -153,35 +118,17 @@ def format_signed(difference: float, decimals: int = 3) -> str:
 
 
 def format_points(difference: float) -> str:
-    """A difference of two shares in percentage points, with its sign.
-
-    Examples
-    --------
-    >>> format_points(0.0081), format_points(-0.001)
-    ('+0.8', '−0.1')
-    """
+    """A difference of two shares in percentage points, with its sign, such as ``+0.8``."""
     return format_signed(100 * difference, 1)
 
 
 def format_interval(estimate: Estimate, write: Callable[[float], str] = format_score) -> str:
-    """The ends of an interval; a dash if there is none.
-
-    Examples
-    --------
-    >>> format_interval(Estimate(0.976, 0.966, 0.985))
-    '0.966 to 0.985'
-    """
+    """The ends of an interval, such as ``0.966 to 0.985``; a dash if there is none."""
     return MISSING if math.isnan(estimate.low) else f"{write(estimate.low)} to {write(estimate.high)}"
 
 
 def format_estimate(estimate: Estimate, write: Callable[[float], str] = format_score) -> str:
-    """A value, followed by its interval in brackets if it has one.
-
-    Parameters
-    ----------
-    estimate : Estimate
-    write : callable
-        One of the functions above, which writes a single number.
+    """A value, followed by its interval in brackets if it has one; `write` formats a single number.
 
     Examples
     --------
@@ -195,13 +142,7 @@ def format_estimate(estimate: Estimate, write: Callable[[float], str] = format_s
 
 
 def format_megabytes(size: int) -> str:
-    """A file size in megabytes (10^6 bytes).
-
-    Examples
-    --------
-    >>> format_megabytes(43_218_765)
-    '43.2 MB'
-    """
+    """A file size in megabytes (10^6 bytes), such as ``43.2 MB``."""
     return f"{size / 1e6:.1f} MB"
 
 
@@ -210,8 +151,8 @@ def format_duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> format_duration(8.4), format_duration(1500), format_duration(20000), format_duration(float("nan"))
-    ('8 s', '25 min', '5 h 33 min', '–')
+    >>> format_duration(8.4), format_duration(1500), format_duration(20000)
+    ('8 s', '25 min', '5 h 33 min')
     """
     if math.isnan(seconds):
         return MISSING
@@ -223,16 +164,8 @@ def format_duration(seconds: float) -> str:
 
 
 def format_rate(per_second: float) -> str:
-    """A rate per second, with one decimal below 10.
-
-    Examples
-    --------
-    >>> format_rate(1234.5), format_rate(98.2), format_rate(3.14)
-    ('1,234', '98', '3.1')
-    """
-    if math.isnan(per_second):
-        return MISSING
-    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"
+    """A rate per second, with one decimal below 10: ``1,234`` or ``3.1``."""
+    return MISSING if math.isnan(per_second) else f"{per_second:,.{0 if per_second >= 10 else 1}f}"
 
 
 def format_list(items: Sequence[str]) -> str:
@@ -243,25 +176,4 @@ def format_list(items: Sequence[str]) -> str:
     >>> format_list(["64 px", "96 px", "128 px"])
     '64 px, 96 px and 128 px'
     """
-    return " and ".join(filter(None, (", ".join(items[:-1]), items[-1]))) if items else ""
-
-
-def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown.
-
-    Raises
-    ------
-    ValueError
-        If a row has more or fewer entries than the head.
-
-    Examples
-    --------
-    >>> print(format_table(["score", "value"], [["accuracy", "0.976"]]))
-    | score | value |
-    |---|---|
-    | accuracy | 0.976 |
-    """
-    lines = [f"| {' | '.join(row)} |" for row in (head, *rows) if len(row) == len(head)]
-    if len(lines) <= len(rows):
-        raise ValueError(f"Every row of this table needs {len(head)} entries.")
-    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))

@@ -8,80 +8,36 @@ References
 .. [1] W. J. Youden, Index for rating diagnostic tests, Cancer 3 (1950) 32-35: J = sensitivity + specificity - 1.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from malaria_detect.metrics._vectorized import ratio
-from malaria_detect.metrics.intervals import draw_groups, interval, leave_one_out
-from malaria_detect.metrics.scores import RESAMPLES, Groups
-from malaria_detect.metrics.types import Bools, Floats, Integers, MetricsError, checked_cells, numbered_groups
+from malaria_detect.metrics.intervals import draw_groups, interval_of_share, leave_one_out
+from malaria_detect.metrics.scores import RESAMPLES
+from malaria_detect.metrics.types import Bools, Floats, Groups, MetricsError, checked_cells, numbered_groups
 
 SCREENING_SENSITIVITY = 0.97
 COUNTING_SPECIFICITY = 0.995
 # Probabilities closer than this count as equal, so that rounding does not change a threshold.
 _APART = 1e-9
 
+# The metadata of a model says this about thresholds that were chosen on its validation patients.
 OPERATING_RULES = {
     "screening": (
-        f"The highest threshold whose sensitivity is at least {100 * SCREENING_SENSITIVITY:g} % at the lower end of "
-        "its 95 % interval over patients: few parasitized cells are missed."
+        f"Chosen on the validation patients: the highest threshold at which at least {100 * SCREENING_SENSITIVITY:g} % "
+        "of the parasitized cells are called parasitized, even at the lower end of the 95 % confidence interval. Few "
+        "parasitized cells are missed."
     ),
-    "balanced": "The threshold with the highest sum of sensitivity and specificity (Youden's index).",
+    "balanced": (
+        "Chosen on the validation patients: the threshold with the highest sum of sensitivity and specificity. Missed "
+        "parasitized cells and uninfected cells called parasitized count the same."
+    ),
     "counting": (
-        f"The lowest threshold that leaves at least {100 * COUNTING_SPECIFICITY:g} % of the uninfected cells uncalled: "
-        "few are counted by mistake."
+        f"Chosen on the validation patients: the lowest threshold at which at least {100 * COUNTING_SPECIFICITY:g} % "
+        "of the uninfected cells are called uninfected. Few uninfected cells are counted as parasitized."
     ),
 }
-
-
-@dataclass(frozen=True)
-class _Cuts:
-    """All distinct thresholds of some cells, rising, and what each of them achieves.
-
-    ``cuts``, ``caught`` (parasitized cells called) and ``spared`` (uninfected cells not called) have the same shape.
-    """
-
-    cuts: Floats
-    caught: Integers
-    spared: Integers
-    parasitized: int
-    uninfected: int
-
-    @classmethod
-    def of(cls, parasitized: Bools, probabilities: Floats) -> "_Cuts":
-        values = np.sort(probabilities)
-        apart = np.flatnonzero(np.diff(values) > _APART)
-        cuts = (values[apart] + values[apart + 1]) / 2
-        positives, negatives = np.sort(probabilities[parasitized]), np.sort(probabilities[~parasitized])
-        caught = len(positives) - np.searchsorted(positives, cuts)
-        return cls(cuts, caught, np.searchsorted(negatives, cuts), len(positives), len(negatives))
-
-    def balanced(self) -> float | None:
-        """Threshold with the highest Youden index [1]_; of several, the one closest to 0.5, then the lower one."""
-        # Youden's index times both class sizes: whole numbers, so that ties are exact.
-        index = (
-            self.caught * self.uninfected
-            + self.spared * self.parasitized
-            - self.parasitized * self.uninfected
-        )
-        best = self.cuts[(index > 0) & (index == index.max(initial=1))]
-        away = np.abs(best - 0.5)
-        return next(iter(best[away <= away.min(initial=1) + _APART]), None)
-
-    def counting(self) -> float | None:
-        """Lowest threshold with the specificity of the rule."""
-        kept = (self.spared / self.uninfected >= COUNTING_SPECIFICITY) & (self.caught > 0)
-        return next(iter(self.cuts[kept]), None)
-
-    def screening(self, sensitive: Callable[[float], bool]) -> float | None:
-        """Highest threshold with the sensitivity of the rule, also at the lower end of its interval."""
-        kept = (self.caught / self.parasitized >= SCREENING_SENSITIVITY) & (self.spared > 0)
-        # The sensitivity changes only where another parasitized cell is caught.
-        candidates = self.cuts[kept & (np.diff(self.caught, append=0) < 0)]
-        return next(filter(sensitive, candidates[::-1]), None)
 
 
 def choose_threshold(labels: ArrayLike, probability: ArrayLike, groups: Groups, rule: str) -> float:
@@ -91,19 +47,10 @@ def choose_threshold(labels: ArrayLike, probability: ArrayLike, groups: Groups, 
 
     Parameters
     ----------
-    labels : array of bool, shape (N,)
-        True for cells labelled parasitized.
-    probability : array of float, shape (N,), in [0, 1]
-        Probability of parasitized; calibrated, if the threshold is for calibrated probabilities.
-    groups : sequence of str, length N
-        Patient group of each cell.
+    labels, probability, groups
+        As for `malaria_detect.metrics.score`; calibrated, if the threshold is for calibrated probabilities.
     rule : str
         A key of `OPERATING_RULES`: screening, balanced or counting.
-
-    Returns
-    -------
-    float
-        Between 0 and 1.
 
     Raises
     ------
@@ -124,11 +71,10 @@ def choose_threshold(labels: ArrayLike, probability: ArrayLike, groups: Groups, 
             f"Unknown rule {rule!r}. Use one of {', '.join(OPERATING_RULES)}.", reason="bad_setting"
         )
     parasitized, probabilities = checked_cells(labels, probability)
-    cuts = _Cuts.of(parasitized, probabilities)
+    candidates: Iterable[float] = _candidates(parasitized, probabilities, rule)
     if rule == "screening":
-        best = cuts.screening(_Sensitive(parasitized, probabilities, groups))
-    else:
-        best = cuts.counting() if rule == "counting" else cuts.balanced()
+        candidates = filter(_sensitive(parasitized, probabilities, groups), candidates)
+    best = next(iter(candidates), None)
     if best is None:
         raise MetricsError(
             f"No threshold satisfies the rule {rule!r}: the probabilities hardly separate parasitized from uninfected "
@@ -138,22 +84,38 @@ def choose_threshold(labels: ArrayLike, probability: ArrayLike, groups: Groups, 
     return float(best)
 
 
-class _Sensitive:
+def _candidates(parasitized: Bools, probabilities: Floats, rule: str) -> Floats:
+    """Thresholds that satisfy a rule on these cells, best first."""
+    values = np.sort(probabilities)
+    apart = np.flatnonzero(np.diff(values) > _APART)
+    cuts = (values[apart] + values[apart + 1]) / 2
+    positives, negatives = np.sort(probabilities[parasitized]), np.sort(probabilities[~parasitized])
+    # Parasitized cells called, and uninfected cells not called.
+    caught, spared = len(positives) - np.searchsorted(positives, cuts), np.searchsorted(negatives, cuts)
+    if rule == "counting":
+        return cuts[(spared / len(negatives) >= COUNTING_SPECIFICITY) & (caught > 0)]
+    if rule == "screening":
+        kept = (caught / len(positives) >= SCREENING_SENSITIVITY) & (spared > 0)
+        # The sensitivity changes only where another parasitized cell is caught.
+        return cuts[kept & (np.diff(caught, append=0) < 0)][::-1]
+    # Youden's index [1]_ times both class sizes: whole numbers, so that ties are exact.
+    index = caught * len(negatives) + spared * len(positives) - len(positives) * len(negatives)
+    best = cuts[(index > 0) & (index == index.max(initial=1))]
+    # Of several, the one closest to 0.5, then the lower one.
+    away = np.abs(best - 0.5)
+    return best[away <= away.min(initial=1) + _APART]
+
+
+def _sensitive(parasitized: Bools, probabilities: Floats, groups: Groups) -> Callable[[float], bool]:
     """Whether the sensitivity at a threshold is high enough at the lower end of its interval over patients."""
+    names, group = numbered_groups(groups, len(parasitized))
+    probabilities, group = probabilities[parasitized], group[parasitized]
+    # The resamples of `malaria_detect.metrics.score`, so that the reported interval keeps the rule.
+    weights = draw_groups(len(names), RESAMPLES, seed=0), leave_one_out(len(names))
+    cells = np.bincount(group, minlength=len(names))
 
-    def __init__(self, parasitized: Bools, probabilities: Floats, groups: Groups) -> None:
-        names, group = numbered_groups(groups, len(parasitized))
-        patients = len(names)
-        self.probabilities, self.group = probabilities[parasitized], group[parasitized]
-        # The resamples of `malaria_detect.metrics.score`, so that the reported interval keeps the rule.
-        self.weights = draw_groups(patients, RESAMPLES, seed=0), leave_one_out(patients)
-        self.cells = np.bincount(self.group, minlength=patients).astype(np.float64)
+    def sensitive(threshold: float) -> bool:
+        caught = np.bincount(group[probabilities >= threshold], minlength=len(names))
+        return interval_of_share(caught, cells, weights)[0] >= SCREENING_SENSITIVITY
 
-    def __call__(self, threshold: float) -> bool:
-        """False if there is no interval."""
-        called = self.group[self.probabilities >= threshold]
-        caught = np.bincount(called, minlength=len(self.cells)).astype(np.float64)
-        resampled, without = (ratio(rows @ caught, rows @ self.cells) for rows in self.weights)
-        value = caught.sum() / self.cells.sum()
-        low, _ = interval(float(value), resampled, without, int((self.cells > 0).sum()))
-        return low >= SCREENING_SENSITIVITY
+    return sensitive

@@ -4,24 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.stats
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from malaria_detect.metrics.types import (
     Estimate,
+    Groups,
     MetricsError,
     PatientCounts,
     checked_labels,
     numbered_groups,
 )
 
-# A distance of exactly five points must not fail because of rounding.
-_ROUNDING = 1e-12
 
-
-def count_patients(
-    labels: ArrayLike, called: ArrayLike, groups: Sequence[str] | NDArray[np.str_]
-) -> tuple[PatientCounts, ...]:
-    """Cells of each patient by label and call.
+def count_patients(labels: ArrayLike, called: ArrayLike, groups: Groups) -> tuple[PatientCounts, ...]:
+    """Cells of each patient by label and call, sorted by patient group.
 
     Parameters
     ----------
@@ -29,11 +25,6 @@ def count_patients(
         True for cells labelled, or called, parasitized. One class alone is allowed.
     groups : sequence of str, length N
         Patient group of each cell.
-
-    Returns
-    -------
-    tuple of PatientCounts
-        Sorted by patient group.
 
     Raises
     ------
@@ -45,17 +36,12 @@ def count_patients(
     >>> count_patients([True, True, False], [True, False, False], ["B", "A", "A"])[0]
     PatientCounts(group='A', parasitized=1, uninfected=1, true_positive=0, false_positive=0)
     """
-    parasitized = checked_labels(labels)
-    calls = np.asarray(called)
-    if calls.shape != parasitized.shape or calls.dtype != np.bool_:
-        raise MetricsError(
-            f"Each of the {len(parasitized)} labels needs one call, True or False; "
-            f"they are {calls.dtype} of shape {calls.shape}.",
-            reason="bad_labels",
-        )
+    parasitized, calls = checked_labels(labels), checked_labels(called)
+    if calls.shape != parasitized.shape:
+        raise MetricsError(f"{len(parasitized)} labels cannot have {len(calls)} calls.", reason="bad_labels")
     names, group = numbered_groups(groups, len(parasitized))
-    outcome = 2 * parasitized + calls
-    table = np.bincount(4 * group + outcome, minlength=4 * len(names)).reshape(-1, 4).tolist()
+    outcome = 4 * group + 2 * parasitized + calls
+    table = np.bincount(outcome, minlength=4 * len(names)).reshape(-1, 4).tolist()
     return tuple(
         PatientCounts(name, missed + found, spared + mistaken, true_positive=found, false_positive=mistaken)
         for name, (spared, mistaken, missed, found) in zip(names, table, strict=True)
@@ -64,24 +50,13 @@ def count_patients(
 
 def worst_patients(patients: Sequence[PatientCounts], count: int = 5) -> tuple[PatientCounts, ...]:
     """Patients with the lowest accuracy, worst first; ties are sorted by more cells, then by name."""
-    return tuple(
-        sorted(patients, key=lambda patient: (patient.accuracy, -patient.cells, patient.group))[:count]
-    )
+    return tuple(sorted(patients, key=lambda one: (one.accuracy, -one.cells, one.group))[:count])
 
 
 def share_within(patients: Sequence[PatientCounts], points: float = 0.05) -> Estimate:
-    """Fraction of patients whose called share of parasitized cells is close to the labelled share.
+    """Fraction of patients whose called and labelled shares of parasitized cells differ by at most ``points``.
 
-    Parameters
-    ----------
-    patients : sequence of PatientCounts
-    points : float, in [0, 1]
-        Largest allowed difference; 0.05 is five percentage points.
-
-    Returns
-    -------
-    Estimate
-        ``hits`` of ``total`` patients, with Wilson's interval [1]_.
+    ``points`` is 0 to 1; the interval is Wilson's [1]_.
 
     Raises
     ------
@@ -102,8 +77,10 @@ def share_within(patients: Sequence[PatientCounts], points: float = 0.05) -> Est
     """
     if not patients:
         raise MetricsError("The fraction of patients needs at least one patient.", reason="bad_counts")
+    # One division of whole numbers: a difference of exactly five points must not fail because of rounding.
     hits = sum(
-        abs(patient.called_share - patient.labelled_share) <= points + _ROUNDING for patient in patients
+        abs(one.true_positive + one.false_positive - one.parasitized) / one.cells <= points
+        for one in patients
     )
     wilson = scipy.stats.binomtest(hits, len(patients)).proportion_ci(method="wilson")
     return Estimate(hits / len(patients), float(wilson.low), float(wilson.high), hits, len(patients))

@@ -9,18 +9,16 @@ References
 .. [2] T. Fawcett, An introduction to ROC analysis, Pattern Recognition Letters 27 (2006) 861-874: the ROC curve.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import sklearn.metrics
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from malaria_detect.metrics import intervals
 from malaria_detect.metrics._vectorized import Formulas
 from malaria_detect.metrics.types import (
     Estimate,
     Floats,
+    Groups,
     MetricsError,
     Scores,
     checked_cells,
@@ -32,8 +30,6 @@ RESAMPLES = 2000
 # Scores whose range does not start at 0.
 _LEAST = {"mcc": -1.0}
 
-Groups = Sequence[str] | NDArray[np.str_]
-
 
 def score(
     labels: ArrayLike,
@@ -43,7 +39,7 @@ def score(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Scores:
-    """Scores of probabilities against labels, with intervals over patients.
+    """Scores of probabilities against labels, with intervals over patients (`malaria_detect.metrics.intervals`).
 
     Parameters
     ----------
@@ -55,16 +51,9 @@ def score(
         Patient group of each cell (`malaria_detect.data.nlm_cells.patient_group`).
     threshold : float, in [0, 1]
         A cell is called parasitized if its probability is at least this.
-    resamples : int, >= 1
-        Bootstrap resamples of the patient groups; there is no interval from one alone. A resample in which a score is
+    resamples, seed : int
+        Number (at least 1) and seed of the bootstrap resamples of the patient groups. A resample in which a score is
         undefined (without any parasitized cell) is ignored.
-    seed : int
-        Seed of the resampling. The order of the cells does not matter.
-
-    Returns
-    -------
-    Scores
-        The intervals are described in `malaria_detect.metrics.intervals`.
 
     Raises
     ------
@@ -79,21 +68,36 @@ def score(
     >>> scores.estimates["roc_auc"].value
     1.0
     """
-    (formulas,) = _formulas(labels, [probability], groups, threshold)
-    weights = _Weights.of(len(formulas.counts), resamples, seed)
-    true_negative, false_positive, false_negative, true_positive = (
-        int(n) for n in formulas.counts.sum(axis=0)
-    )
+    formulas = _formulas(labels, probability, groups, threshold)
+    weights = _weights(len(formulas.counts), resamples, seed)
+    here, drawn, without = (formulas.values(rows) for rows in weights)
+    true_negative, false_positive, false_negative, true_positive = formulas.counts.sum(axis=0).tolist()
+    positive, negative = true_positive + false_negative, true_negative + false_positive
+    proportions = {
+        "accuracy": (true_positive + true_negative, positive + negative),
+        "sensitivity": (true_positive, positive),
+        "specificity": (true_negative, negative),
+        "precision": (true_positive, true_positive + false_positive),
+    }
+    estimates = {}
+    for name, patients in formulas.contributing_groups().items():
+        value = float(here[name][0])
+        if name == "ece":
+            (terms,), resampled = (formulas.miscalibration(rows) for rows in weights[:2])
+            ends = intervals.interval_of_absolute(terms, resampled, without[name])
+        else:
+            ends = intervals.interval(value, drawn[name], without[name], patients, _LEAST.get(name, 0.0))
+        estimates[name] = Estimate(value, *ends, *proportions.get(name, (None, None)))
     return Scores(
-        cells=int(formulas.counts.sum()),
+        cells=positive + negative,
         patients=len(formulas.counts),
-        parasitized=true_positive + false_negative,
+        parasitized=positive,
         threshold=float(threshold),
         true_positive=true_positive,
         false_negative=false_negative,
         false_positive=false_positive,
         true_negative=true_negative,
-        estimates=_estimates(formulas, weights),
+        estimates=estimates,
     )
 
 
@@ -114,7 +118,7 @@ def difference(
     Parameters
     ----------
     labels, groups, threshold, resamples, seed
-        As in `score`.
+        As in `score`, with the same errors.
     first, second : array of float, shape (N,), in [0, 1]
         Probabilities of parasitized by the two models.
 
@@ -123,49 +127,32 @@ def difference(
     dict of str to Estimate
         With the names of `Scores.estimates`. Above 0 the first model scores higher, which is worse for brier and ece.
 
-    Raises
-    ------
-    MetricsError
-        As in `score`.
-
     Examples
     --------
     >>> labels, groups = [True, True, False, False], ["P1", "P2", "P1", "P2"]
     >>> difference(labels, [0.9, 0.8, 0.2, 0.1], [0.9, 0.4, 0.2, 0.1], groups)["sensitivity"].value
     0.5
     """
-    formulas = _formulas(labels, [first, second], groups, threshold)
-    weights = _Weights.of(len(formulas[0].counts), resamples, seed)
-    ours, theirs = ([one.values(rows) for rows in weights] for one in formulas)
-    patients, other_patients = (one.contributing_groups() for one in formulas)
+    models = [_formulas(labels, probability, groups, threshold) for probability in (first, second)]
+    weights = _weights(len(models[0].counts), resamples, seed)
+    ours, theirs = ([formulas.values(rows) for rows in weights] for formulas in models)
+    patients, other_patients = (formulas.contributing_groups() for formulas in models)
     estimates = {}
     for name in patients:
-        here, there, without = (mine[name] - other[name] for mine, other in zip(ours, theirs, strict=True))
+        here, drawn, without = (mine[name] - other[name] for mine, other in zip(ours, theirs, strict=True))
         value, enough = float(here[0]), min(patients[name], other_patients[name])
-        low, high = intervals.plain_interval(value, there, without, enough, reach=1 - _LEAST.get(name, 0.0))
-        estimates[name] = Estimate(value, low, high)
+        ends = intervals.plain_interval(value, drawn, without, enough, reach=1 - _LEAST.get(name, 0.0))
+        estimates[name] = Estimate(value, *ends)
     return estimates
 
 
 def roc_points(labels: ArrayLike, probability: ArrayLike) -> tuple[tuple[float, float], ...]:
-    """Points of the ROC curve [2]_, thinned for drawing.
-
-    Parameters
-    ----------
-    labels : array of bool, shape (N,)
-        True for cells labelled parasitized.
-    probability : array of float, shape (N,), in [0, 1]
-        Probability of parasitized.
+    """Points of the ROC curve [2]_, thinned for drawing; parameters and errors are those of `score`.
 
     Returns
     -------
     tuple of (float, float)
         At most 200 points (false positive rate, true positive rate), from (0, 0) to (1, 1).
-
-    Raises
-    ------
-    MetricsError
-        As in `score`.
 
     Examples
     --------
@@ -176,67 +163,22 @@ def roc_points(labels: ArrayLike, probability: ArrayLike) -> tuple[tuple[float, 
     false_positive_rate, true_positive_rate, _ = sklearn.metrics.roc_curve(parasitized, probabilities)
     if len(false_positive_rate) > ROC_POINTS:
         # Even steps along the curve, finer near the corner (0, 1), where the curve of a good model bends.
-        length = false_positive_rate + true_positive_rate
-        corner = np.sqrt(false_positive_rate) - np.sqrt(1 - true_positive_rate)
-        along = length + corner
+        along = false_positive_rate + true_positive_rate
+        along += np.sqrt(false_positive_rate) - np.sqrt(1 - true_positive_rate)
         keep = np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], ROC_POINTS)))
         false_positive_rate, true_positive_rate = false_positive_rate[keep], true_positive_rate[keep]
     return tuple(zip(false_positive_rate.tolist(), true_positive_rate.tolist(), strict=True))
 
 
-def _formulas(
-    labels: ArrayLike, probabilities: Sequence[ArrayLike], groups: Groups, threshold: float
-) -> list[Formulas]:
+def _formulas(labels: ArrayLike, probability: ArrayLike, groups: Groups, threshold: float) -> Formulas:
     if not 0 <= threshold <= 1:
         raise MetricsError(f"The threshold must be between 0 and 1, not {threshold}.", reason="bad_setting")
-    found = []
-    for given in probabilities:
-        parasitized, probability = checked_cells(labels, given)
-        names, group = numbered_groups(groups, len(parasitized))
-        found.append(Formulas.of(parasitized, probability, group, len(names), threshold))
-    return found
+    parasitized, probabilities = checked_cells(labels, probability)
+    names, group = numbered_groups(groups, len(parasitized))
+    return Formulas.of(parasitized, probabilities, group, len(names), threshold)
 
 
-def _estimates(formulas: Formulas, weights: "_Weights") -> dict[str, Estimate]:
-    here, there, without = (formulas.values(rows) for rows in weights)
-    true_negative, false_positive, false_negative, true_positive = (
-        int(n) for n in formulas.counts.sum(axis=0)
-    )
-    positive, negative = true_positive + false_negative, true_negative + false_positive
-    proportions = {
-        "accuracy": (true_positive + true_negative, positive + negative),
-        "sensitivity": (true_positive, positive),
-        "specificity": (true_negative, negative),
-        "precision": (true_positive, true_positive + false_positive),
-    }
-    estimates = {}
-    for name, patients in formulas.contributing_groups().items():
-        value = float(here[name][0])
-        if name == "ece":
-            terms, drawn = (formulas.miscalibration(rows) for rows in (weights.whole, weights.drawn))
-            low, high = intervals.interval_of_absolute(terms[0], drawn, without[name])
-        else:
-            least = _LEAST.get(name, 0.0)
-            low, high = intervals.interval(value, there[name], without[name], patients, least)
-        estimates[name] = Estimate(value, low, high, *proportions.get(name, (None, None)))
-    return estimates
-
-
-@dataclass(frozen=True)
-class _Weights:
+def _weights(groups: int, resamples: int, seed: int) -> tuple[Floats, Floats, Floats]:
     """Weights of the patient groups: all once, in each resample, and with each group left out."""
-
-    whole: Floats
-    drawn: Floats
-    without: Floats
-
-    @classmethod
-    def of(cls, groups: int, resamples: int, seed: int) -> "_Weights":
-        return cls(
-            whole=np.ones((1, groups)),
-            drawn=intervals.draw_groups(groups, resamples, seed),
-            without=intervals.leave_one_out(groups),
-        )
-
-    def __iter__(self) -> Iterator[Floats]:
-        return iter((self.whole, self.drawn, self.without))
+    drawn = intervals.draw_groups(groups, resamples, seed)
+    return np.ones((1, groups)), drawn, intervals.leave_one_out(groups)

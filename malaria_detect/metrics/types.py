@@ -11,6 +11,7 @@ from malaria_detect.core.errors import MalariaDetectError
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
+Groups = Sequence[str] | NDArray[np.str_]
 
 
 class MetricsError(MalariaDetectError):
@@ -25,13 +26,12 @@ class MetricsError(MalariaDetectError):
 class Estimate:
     """One score with its 95 % interval over patients.
 
-    Parameters
+    Attributes
     ----------
     value : float
         The score. NaN if it is 0 / 0, such as the precision of a model that calls no cell parasitized.
     low, high : float
-        Ends of the 95 % interval (:mod:`malaria_detect.metrics.intervals`). Both NaN if fewer than two patient groups
-        contribute to the score: one patient does not show how much patients differ.
+        Ends of the interval (:mod:`malaria_detect.metrics.intervals`). NaN if fewer than two patient groups contribute.
     hits, total : int or None
         For a proportion, ``value == hits / total`` in cells (or in patients); None for other scores (F1, ROC AUC).
     """
@@ -47,7 +47,7 @@ class Estimate:
 class Scores:
     """Scores of a model on some cells; the positive class is Parasitized.
 
-    Parameters
+    Attributes
     ----------
     cells, patients, parasitized : int
         Cells scored, their patient groups, and the cells labelled parasitized.
@@ -73,24 +73,13 @@ class Scores:
 
 @dataclass(frozen=True)
 class PatientCounts:
-    """Number of cells of one patient by label and call.
-
-    Parameters
-    ----------
-    group : str
-        Patient group (:func:`malaria_detect.data.nlm_cells.patient_group`).
-    parasitized, uninfected : int
-        Cells by label.
-    true_positive, false_positive : int
-        Cells of each label that were called parasitized.
+    """Number of cells of one patient by label, and how many of each label were called parasitized.
 
     Examples
     --------
     >>> patient = PatientCounts("C1P1", parasitized=4, uninfected=16, true_positive=3, false_positive=1)
     >>> patient.sensitivity, patient.false_positive_rate, patient.accuracy
     (0.75, 0.0625, 0.9)
-    >>> patient.labelled_share, patient.called_share
-    (0.2, 0.2)
     """
 
     group: str
@@ -129,31 +118,18 @@ class PatientCounts:
         """Share of all cells whose call agrees with the label."""
         return (self.true_positive + self.uninfected - self.false_positive) / self.cells
 
-    @property
-    def called_share(self) -> float:
-        """Share of all cells called parasitized."""
-        return (self.true_positive + self.false_positive) / self.cells
-
-    @property
-    def labelled_share(self) -> float:
-        """Share of all cells labelled parasitized."""
-        return self.parasitized / self.cells
-
 
 @dataclass(frozen=True)
 class ReliabilityBin:
     """Cells of similar probability: predicted and observed share of parasitized cells.
 
-    Parameters
+    Attributes
     ----------
     cells : int
-        Cells in the bin.
     mean_probability : float, in [0, 1]
         Mean of their probabilities of parasitized.
-    share : float, in [0, 1]
-        Share labelled parasitized.
-    low, high : float, in [0, 1]
-        95 % interval of the share, which takes into account that cells of one patient are correlated.
+    share, low, high : float, in [0, 1]
+        Share labelled parasitized, and its 95 % interval.
     """
 
     cells: int
@@ -165,25 +141,28 @@ class ReliabilityBin:
 
 def checked_cells(labels: ArrayLike, probability: ArrayLike) -> tuple[Bools, Floats]:
     """Labels and probabilities as arrays, after checks; both classes must be present."""
-    parasitized = checked_labels(labels)
-    given = np.asarray(probability)
-    if given.shape != parasitized.shape or given.dtype.kind not in "fiu":
+    parasitized, probabilities = checked_pairs(labels, probability)
+    wrong = probabilities[~((probabilities >= 0) & (probabilities <= 1))]
+    if len(wrong):
         raise MetricsError(
-            f"Each of the {len(parasitized)} labels needs one probability of parasitized; "
+            f"Probabilities must be between 0 and 1; {len(wrong)} of {len(probabilities)} are not, first {wrong[0]}.",
+            reason="bad_probability",
+        )
+    return parasitized, probabilities
+
+
+def checked_pairs(labels: ArrayLike, values: ArrayLike) -> tuple[Bools, Floats]:
+    """Labels of both classes, and one finite number for each."""
+    parasitized, given = checked_labels(labels), np.asarray(values)
+    if given.shape != parasitized.shape or given.dtype.kind not in "fiu" or not np.isfinite(given).all():
+        raise MetricsError(
+            f"Each of the {len(parasitized)} labels needs one finite number; "
             f"they are {given.dtype} of shape {given.shape}.",
             reason="bad_probability",
         )
-    probabilities = given.astype(np.float64)
-    wrong = ~((probabilities >= 0) & (probabilities <= 1))
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise MetricsError(
-            f"Probabilities must be between 0 and 1; {int(wrong.sum())} of {len(wrong)} are not, "
-            f"first {probabilities[first]} at index {first}.",
-            reason="bad_probability",
-        )
-    need_both_classes(parasitized)
-    return parasitized, probabilities
+    if len(set(parasitized.tolist())) < 2:
+        raise MetricsError("There must be both parasitized and uninfected cells.", reason="one_class")
+    return parasitized, given.astype(np.float64)
 
 
 def checked_labels(labels: ArrayLike) -> Bools:
@@ -191,25 +170,14 @@ def checked_labels(labels: ArrayLike) -> Bools:
     parasitized = np.asarray(labels)
     if parasitized.ndim != 1 or parasitized.dtype != np.bool_:
         raise MetricsError(
-            "The labels must be one list of True (parasitized) and False (uninfected); "
+            "Labels and calls must be lists of True (parasitized) and False (uninfected); "
             f"they are {parasitized.dtype} of shape {parasitized.shape}.",
             reason="bad_labels",
         )
     return parasitized
 
 
-def need_both_classes(parasitized: Bools) -> None:
-    """Check that both classes are present."""
-    count = int(parasitized.sum())
-    if count in (0, len(parasitized)):
-        raise MetricsError(
-            "The scores need both parasitized and uninfected cells; "
-            f"{count} of {len(parasitized)} cells are labelled parasitized.",
-            reason="one_class",
-        )
-
-
-def numbered_groups(groups: Sequence[str] | NDArray[np.str_], cells: int) -> tuple[tuple[str, ...], Integers]:
+def numbered_groups(groups: Groups, cells: int) -> tuple[tuple[str, ...], Integers]:
     """Sorted names of the patient groups, and the number of each cell's group among them."""
     given = np.asarray(groups)
     if given.shape != (cells,):
@@ -217,10 +185,8 @@ def numbered_groups(groups: Sequence[str] | NDArray[np.str_], cells: int) -> tup
             f"Each of the {cells} cells needs one patient group; the groups have shape {given.shape}.",
             reason="bad_groups",
         )
-    for place, name in enumerate(given.tolist()):
+    for name in given.tolist():
         if not isinstance(name, str) or not name:
-            raise MetricsError(
-                f"A patient group must be a name; at index {place} it is {name!r}.", reason="bad_groups"
-            )
+            raise MetricsError(f"A patient group must be a name, not {name!r}.", reason="bad_groups")
     names, group = np.unique(given.astype(str), return_inverse=True)
     return tuple(names.tolist()), group

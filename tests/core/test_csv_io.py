@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from malaria_detect.core.csv_io import CsvError, read_rows, write_rows
+from tests.refusal import refusal
 
 COLUMNS = ("file", "label")
 
@@ -21,12 +22,10 @@ def test_rows_come_back_with_their_line(file: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "read"), [("\udcff.png", r"\udcff.png"), ("a\rb.png", "a\rb.png"), ('"', '"')]
-)
-def test_odd_file_names_do_not_break_the_table(file: Path, name: str, read: str) -> None:
-    write_rows(file, COLUMNS, [(name, "1")])
-    assert [values for _, values in read_rows(file, COLUMNS)] == [[read, "1"]]
+def test_odd_file_names_do_not_break_the_table(file: Path) -> None:
+    write_rows(file, COLUMNS, [("\udcff.png", "1"), ("a\rb.png", "2"), ('"', "3")])
+    read = [values for _, values in read_rows(file, COLUMNS)]
+    assert read == [[r"\udcff.png", "1"], ["a\rb.png", "2"], ['"', "3"]]
 
 
 def test_a_byte_order_mark_and_empty_lines_are_skipped(file: Path) -> None:
@@ -48,10 +47,7 @@ def test_a_byte_order_mark_and_empty_lines_are_skipped(file: Path) -> None:
 def test_other_files_are_refused_by_name(file: Path, content: bytes | None, reason: str) -> None:
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(CsvError) as refused:
-        list(read_rows(file, COLUMNS))
-    assert refused.value.reason == reason
-    assert str(file) in str(refused.value)
+    assert refusal(CsvError, lambda: list(read_rows(file, COLUMNS)), naming=file) == reason
 
 
 def test_an_old_table_stays_if_the_new_one_cannot_be_finished(file: Path) -> None:
@@ -61,8 +57,6 @@ def test_an_old_table_stays_if_the_new_one_cannot_be_finished(file: Path) -> Non
         yield "new", "1"
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(CsvError) as refused:
-        write_rows(file, COLUMNS, rows())
-    assert refused.value.reason == "unwritable"
+    assert refusal(CsvError, write_rows, file, COLUMNS, rows()) == "unwritable"
     assert [values for _, values in read_rows(file, COLUMNS)] == [["old", "1"]]
     assert [path.name for path in file.parent.iterdir()] == ["table.csv"]

@@ -20,6 +20,7 @@ from malaria_detect.data.corrections import (
     read_corrections,
 )
 from malaria_detect.data.nlm_cells import CLASSES
+from tests.refusal import refusal
 
 PARASITIZED, UNINFECTED = CLASSES
 HEAD = "file,label,verdict,corrected\r\n"
@@ -35,28 +36,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "corrections.csv"
 
 
-@pytest.mark.parametrize(
-    ("label", "verdict", "corrected"),
-    [
-        (PARASITIZED, "agree", PARASITIZED),
-        (PARASITIZED, "disagree", UNINFECTED),
-        (UNINFECTED, "disagree", PARASITIZED),
-        (UNINFECTED, "unsure", None),
-        (UNINFECTED, WITHDRAWN, UNINFECTED),
-    ],
-)
-def test_a_verdict_is_about_the_published_label(label: str, verdict: str, corrected: str | None) -> None:
-    assert Correction("a.png", label, verdict).corrected == corrected
-
-
-@pytest.mark.parametrize(
-    ("label", "verdict", "reason"),
-    [(PARASITIZED, "yes", "unknown_verdict"), ("infected", "agree", "unknown_class")],
-)
-def test_unknown_verdicts_and_classes_are_refused(label: str, verdict: str, reason: str) -> None:
-    with pytest.raises(LabelsError) as refused:
-        Correction("a.png", label, verdict)
-    assert refused.value.reason == reason
+def test_a_verdict_is_about_the_published_label() -> None:
+    for verdict, corrected in (("agree", UNINFECTED), ("disagree", PARASITIZED), (WITHDRAWN, UNINFECTED)):
+        assert Correction("a.png", UNINFECTED, verdict).corrected == corrected
+    assert refusal(LabelsError, Correction, "a.png", PARASITIZED, "yes") == "unknown_verdict"
+    assert refusal(LabelsError, Correction, "a.png", "infected", "agree") == "unknown_class"
 
 
 def test_labels_are_changed_left_out_or_kept_as_the_verdicts_say() -> None:
@@ -67,15 +51,12 @@ def test_labels_are_changed_left_out_or_kept_as_the_verdicts_say() -> None:
 
 @pytest.mark.parametrize(("file", "reason"), [("x.png", "other_cells"), ("b.png", "other_labels")])
 def test_corrections_of_other_cells_or_labels_are_refused(file: str, reason: str) -> None:
-    with pytest.raises(LabelsError) as refused:
-        corrected_labels([file], [PARASITIZED], Corrections(THREE))
-    assert refused.value.reason == reason
+    assert refusal(LabelsError, corrected_labels, [file], [PARASITIZED], Corrections(THREE)) == reason
 
 
 def test_verdicts_on_other_cells_are_counted() -> None:
-    assert account(["b.png", "c.png", "d.png"], Corrections(THREE)) == (
-        "2 verdicts: 1 kept, 0 changed, 1 left out as unsure. 1 more are about other cells."
-    )
+    said = "2 verdicts: 1 kept, 0 changed, 1 left out as unsure. 1 more are about other cells."
+    assert account(["b.png", "c.png", "d.png"], Corrections(THREE)) == said
 
 
 def test_verdicts_are_appended_and_read_again(path: Path) -> None:
@@ -85,17 +66,17 @@ def test_verdicts_are_appended_and_read_again(path: Path) -> None:
         HEAD + "a.png,Parasitized,disagree,Uninfected\r\nb.png,Uninfected,agree,Uninfected\r\n"
         "c.png,Uninfected,unsure,\r\n"
     )
+    missing = path.parent / "nowhere" / path.name
+    assert refusal(LabelsError, append_corrections, missing, THREE) == "unwritable"
     more = Correction("d, é\n.png", PARASITIZED, "agree")
     assert append_corrections(path, [more]).verdicts == (*THREE, more)
     assert path.read_bytes().startswith(start)
 
 
 def test_the_last_verdict_counts_and_can_be_withdrawn(path: Path) -> None:
-    first, second, undo = (Correction("a.png", PARASITIZED, word) for word in ("agree", "unsure", WITHDRAWN))
-    assert append_corrections(path, [first]).verdicts == (first,)
-    assert append_corrections(path, [second]).verdicts == (second,)
-    assert append_corrections(path, [undo]).verdicts == ()
-    assert append_corrections(path, [first]).verdicts == (first,)
+    for word in ("agree", "unsure", WITHDRAWN, "agree"):
+        verdict = Correction("a.png", PARASITIZED, word)
+        assert append_corrections(path, [verdict]).verdicts == (() if word == WITHDRAWN else (verdict,))
     assert len(path.read_text(encoding="utf-8").splitlines()) == 5
 
 
@@ -128,11 +109,8 @@ def test_files_that_others_have_written_are_read_and_continued(path: Path, conte
 )
 def test_a_broken_file_is_refused_by_name_and_left_alone(content: str, reason: str, path: Path) -> None:
     path.write_text(content, encoding="utf-8", newline="")
-    for use in (lambda: read_corrections(path), lambda: append_corrections(path, THREE)):
-        with pytest.raises(MalariaDetectError) as refused:
-            use()
-        assert refused.value.reason == reason
-        assert str(path) in str(refused.value)
+    assert refusal(MalariaDetectError, read_corrections, path, naming=path) == reason
+    assert refusal(MalariaDetectError, append_corrections, path, THREE, naming=path) == reason
     assert path.read_bytes().decode() == content
 
 
@@ -143,12 +121,6 @@ def test_many_writers_at_once_lose_nothing(path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(40)))
     assert {one.file for one in read_corrections(path).verdicts} == {f"{number}.png" for number in range(40)}
-
-
-def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LabelsError) as refused:
-        append_corrections(tmp_path / "nowhere" / "corrections.csv", THREE)
-    assert refused.value.reason == "unwritable"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX resource limits")
@@ -164,6 +136,5 @@ try:
 except LabelsError as error:
     print(error.reason)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "unwritable\n"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "unwritable\n"
     assert path.read_bytes() == before

@@ -17,6 +17,7 @@ import pytest
 from malaria_detect.data import download
 from malaria_detect.data.download import FetchError, fetch_cells
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, default_folder, find_cells
+from tests.refusal import refusal
 
 PROJECT = Path(__file__).resolve().parents[2]
 SECONDS = 60  # after which a test fails instead of hanging
@@ -87,12 +88,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(archive: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
+def server(pictures: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv(CELLS_VARIABLE, raising=False)
     monkeypatch.setattr(download, "_RETRIES", 0)
     with ArchiveServer() as running:
-        running.body = archive
+        running.body = packed({"cell_images/Parasitized/Thumbs.db": b"\xd0\xcf"} | pictures)
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield running
@@ -105,11 +106,6 @@ def server(archive: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveS
 def pictures(drawn_cells: Path) -> dict[str, bytes]:
     cells = find_cells(drawn_cells).cells
     return {f"cell_images/{cell.label}/{cell.path.name}": cell.path.read_bytes() for cell in cells}
-
-
-@pytest.fixture(scope="session")
-def archive(pictures: dict[str, bytes]) -> bytes:
-    return packed({f"cell_images/{label}/Thumbs.db": b"\xd0\xcf" for label in CLASSES} | pictures)
 
 
 @pytest.fixture
@@ -129,16 +125,12 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def refusal(server: ArchiveServer, to: Path) -> str:
-    with pytest.raises(FetchError) as failure:
-        server.fetch(to)
-    return failure.value.reason
-
-
 def test_cells_arrive_whole_without_thumbs_and_only_once(
-    server: ArchiveServer, to: Path, pictures: dict[str, bytes]
+    server: ArchiveServer, to: Path, pictures: dict[str, bytes], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert server.fetch(to) == to / "cell_images"
+    assert server.fetch(to, progress=True) == to / "cell_images"
+    out, err = capfd.readouterr()
+    assert (out, "Unpacking: 100%" in err) == ("", True)
     assert files_in(to) == pictures
     server.server_close()
     assert server.fetch(to) == to / "cell_images"
@@ -153,15 +145,6 @@ def test_cells_go_where_the_environment_says_or_to_the_users_folder(
     assert default_folder().is_relative_to(tmp_path)
     monkeypatch.setenv(CELLS_VARIABLE, str(to))
     assert server.fetch(None) == to / "cell_images" == find_cells().root
-
-
-@pytest.mark.parametrize("progress", [False, True])
-def test_progress_is_shown_on_request(
-    server: ArchiveServer, to: Path, progress: bool, capfd: pytest.CaptureFixture[str]
-) -> None:
-    server.fetch(to, progress)
-    out, err = capfd.readouterr()
-    assert (out, "Unpacking: 100%" in err, bool(err)) == ("", progress, progress)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +163,7 @@ def test_a_failed_download_leaves_nothing(
     monkeypatch.setattr(download, "_SECONDS_OF_SILENCE", 0.5)
     for name, value in change.items():
         monkeypatch.setattr(server, name, value)
-    assert refusal(server, to) == "network"
+    assert refusal(FetchError, server.fetch, to) == "network"
     assert list(to.iterdir()) == []
 
 
@@ -196,13 +179,6 @@ def test_a_broken_download_is_tried_again(
     monkeypatch.setattr(Handler, "send_response", fail_once)
     server.fetch(to)
     assert (server.requests, files_in(to)) == (2, pictures)
-
-
-def test_another_archive_than_the_expected_one_is_refused(server: ArchiveServer, to: Path) -> None:
-    with pytest.raises(FetchError) as failure:
-        fetch_cells(to, server.url, progress=False)
-    assert failure.value.reason == "wrong_content"
-    assert list(to.iterdir()) == []
 
 
 def with_absurd_size(members: dict[str, bytes]) -> bytes:
@@ -235,8 +211,10 @@ def encrypted(members: dict[str, bytes]) -> bytes:
 def test_an_unfit_archive_is_refused_and_leaves_nothing(
     server: ArchiveServer, to: Path, pictures: dict[str, bytes], change: Callable[[dict[str, bytes]], bytes]
 ) -> None:
+    # Another archive than NLM's.
+    assert refusal(FetchError, fetch_cells, to, server.url, progress=False) == "wrong_content"
     server.body = change(pictures)
-    assert refusal(server, to) == "wrong_content"
+    assert refusal(FetchError, server.fetch, to) == "wrong_content"
     assert list(to.iterdir()) == []
 
 
@@ -256,14 +234,14 @@ def test_nothing_but_cells_is_unpacked(
 def test_other_files_in_the_way_are_not_touched(server: ArchiveServer, tmp_path: Path) -> None:
     (tmp_path / "cell_images" / "Parasitized").mkdir(parents=True)
     (tmp_path / "notes.txt").write_text("mine")
-    assert refusal(server, tmp_path) == "folder_in_use"
+    assert refusal(FetchError, server.fetch, tmp_path) == "folder_in_use"
     assert (server.requests, files_in(tmp_path)) == (0, {"notes.txt": b"mine"})
 
 
 @pytest.mark.parametrize("name", ["file", "file/inside", "long" * 100])
 def test_a_folder_that_cannot_be_made_is_refused(server: ArchiveServer, tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("mine")
-    assert refusal(server, tmp_path / name) == "unwritable"
+    assert refusal(FetchError, server.fetch, tmp_path / name) == "unwritable"
     assert files_in(tmp_path) == {"file": b"mine"}
 
 

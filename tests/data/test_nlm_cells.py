@@ -4,48 +4,30 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from malaria_detect.data.nlm_cells import (
-    CELLS_VARIABLE,
-    CLASSES,
-    CellsError,
-    check_cells,
-    find_cells,
-    patient_group,
-)
+from malaria_detect.data.nlm_cells import CLASSES, CellsError, check_cells, find_cells, patient_group
+from tests.refusal import refusal
 
 
-def test_one_patient_on_two_microscopes_is_one_group() -> None:
+def test_one_patient_on_two_microscopes_is_one_group_and_every_name_has_one() -> None:
     first = patient_group("C47P8thinOriginalOlympusCX21_IMG_20150714_094626_cell_9.png")
     assert patient_group("C47P8thin_Original_Motic_IMG_20150714_094626_cell_9.png") == first
     assert patient_group("C48P9thinF_IMG_20150721_161109_cell_239.png") != first
+    assert refusal(CellsError, patient_group, "cell_12.png") == "no_patient"
 
 
-def test_a_name_without_a_patient_is_refused() -> None:
-    with pytest.raises(CellsError) as refused:
-        patient_group("cell_12.png")
-    assert refused.value.reason == "no_patient"
-
-
-@pytest.mark.parametrize("nesting", [(), ("cell_images",), ("cell_images", "cell_images")])
-def test_nlm_and_kaggle_layouts_are_found(
-    nesting: tuple[str, ...], drawn_cells: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "folders",
+    [["."], ["cell_images"], ["cell_images/cell_images"], ["cell_images", "cell_images/cell_images"]],
+    ids=["classes", "NLM", "nested", "Kaggle, every cell twice"],
+)
+def test_every_layout_is_found_and_each_cell_counts_once(
+    folders: list[str], drawn_cells: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(drawn_cells / "cell_images", tmp_path.joinpath("here", *nesting))
+    for inner in folders:
+        shutil.copytree(drawn_cells / "cell_images", tmp_path / "here" / inner, dirs_exist_ok=True)
     folder = find_cells(tmp_path / "here")
     assert len(folder.cells) == 60
-    assert folder.root == tmp_path.joinpath("here", *nesting)
-
-
-def test_kaggles_doubled_folder_counts_every_cell_once(drawn_cells: Path, tmp_path: Path) -> None:
-    for inner in ("cell_images", "cell_images/cell_images"):
-        for label in CLASSES:
-            shutil.copytree(drawn_cells / "cell_images" / label, tmp_path / inner / label)
-    assert len(find_cells(tmp_path).cells) == 60
-
-
-def test_the_environment_names_the_folder(drawn_cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CELLS_VARIABLE, str(drawn_cells))
-    assert find_cells().root == drawn_cells / "cell_images"
+    assert folder.root == tmp_path / "here" / folders[0]
 
 
 def test_foreign_and_unreadable_files_are_reported_and_the_rest_serves(
@@ -85,9 +67,7 @@ def test_the_fingerprint_sees_pixels_and_labels_but_not_the_compression(
 def test_a_folder_without_cells_is_refused(made: tuple[str, ...], tmp_path: Path) -> None:
     for label in made:
         (tmp_path / label).mkdir()
-    with pytest.raises(CellsError) as refused:
-        find_cells(tmp_path)
-    assert refused.value.reason == "no_cells"
+    assert refusal(CellsError, find_cells, tmp_path) == "no_cells"
 
 
 def test_real_cells_are_of_the_published_patients(real_cells: Path) -> None:

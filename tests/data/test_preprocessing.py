@@ -20,15 +20,9 @@ from malaria_detect.data.preprocessing import (
 )
 from malaria_detect.data.stain import cell_mask
 from tests.drawn import draw_cell
+from tests.refusal import refusal
 
-CHOICES = [
-    ("hsv",),
-    ("blur",),
-    ("blur:3.5",),
-    ("reinhard",),
-    ("macenko",),
-    ("macenko", "reinhard", "blur", "hsv"),
-]
+CHOICES = [*((name,) for name in PREPROCESSINGS), ("blur:3.5",), ("macenko", "reinhard", "blur", "hsv")]
 
 
 def a_cell(parasitized: bool = True) -> Image.Image:
@@ -45,6 +39,8 @@ def test_names_have_one_spelling() -> None:
     )
     assert parse_preprocess(" reinhard , blur:2.0 ") == ("reinhard", "blur:2")
     assert parse_preprocess(" ") == check_preprocess(()) == ()
+    cell = a_cell()
+    assert preprocess(cell, ()) is cell
 
 
 @pytest.mark.parametrize(
@@ -56,16 +52,8 @@ def test_names_have_one_spelling() -> None:
     ],
 )
 def test_wrong_names_are_refused(names: list[str] | str, reason: str) -> None:
-    with pytest.raises(PreprocessError) as refused:
-        check_preprocess(names)
-    assert refused.value.reason == reason
-    if reason == "unknown":
-        assert all(known in str(refused.value) for known in PREPROCESSINGS)
-
-
-def test_without_names_the_image_itself_is_returned() -> None:
-    cell = a_cell()
-    assert preprocess(cell, ()) is cell
+    for known in PREPROCESSINGS if reason == "unknown" else [""]:
+        assert refusal(PreprocessError, check_preprocess, names, naming=known) == reason
 
 
 @pytest.mark.parametrize("names", CHOICES)
@@ -78,15 +66,11 @@ def test_black_around_the_cell_stays_black_and_size_stays(names: tuple[str, ...]
     assert np.asarray(changed)[cell_mask(before)].any(axis=1).mean() > 0.99
     assert np.abs(np.asarray(changed).astype(int) - before).max() > 5
     assert np.array_equal(np.asarray(cell), before)
-
-
-@pytest.mark.parametrize("names", CHOICES)
-def test_black_around_the_cell_counts_for_nothing(names: tuple[str, ...]) -> None:
-    cell = a_cell()
+    # A wider black margin counts for nothing.
     wider = Image.new("RGB", (cell.width + 60, cell.height + 40))
     wider.paste(cell, (30, 20))
     inner = pixels(wider, *names)[20:-20, 30:-30]
-    assert np.abs(inner.astype(int) - pixels(cell, *names)).max() <= 1
+    assert np.abs(inner.astype(int) - np.asarray(changed)).max() <= 1
 
 
 def test_preprocessings_are_applied_in_their_order() -> None:
@@ -121,7 +105,7 @@ ODD = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ODD, st.sampled_from(CHOICES))
 def test_no_image_is_too_odd(odd: np.ndarray, names: tuple[str, ...]) -> None:
     changed = pixels(Image.fromarray(odd), *names)
@@ -135,7 +119,6 @@ import sys
 from PIL import Image
 from malaria_detect.data.preprocessing import preprocess
 preprocess(Image.effect_noise((30, 30), 90).convert("RGB"), ["macenko", "reinhard"])
-print(sorted({"torch", "fastai", "tensorflow"} & set(sys.modules)))
+assert not {"torch", "fastai", "tensorflow"} & set(sys.modules)
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout == "[]\n"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -22,8 +22,7 @@ def test_survey_sums_up_each_class_as_all_its_cells_at_once_would(
     cells = find_cells(drawn_cells).cells
     done: list[int] = []
     found = survey(cells, side=32, progress=done.append)
-    assert list(found) == list(CLASSES)
-    assert sum(done) == len(cells)
+    assert (list(found), sum(done)) == (list(CLASSES), len(cells))
     for label, of_class in found.items():
         images = [read_image(cell.path) for cell in cells if cell.label == label]
         stack = np.array([pad_to_square(image, 32) for image in images]) / 255
@@ -65,8 +64,5 @@ def test_edges_are_those_in_the_cell_and_not_its_outline() -> None:
     assert edges[24:38, 24:38].max() == 255
     edges[24:38, 24:38] = 0
     assert not edges.any()
-
-
-@pytest.mark.parametrize("colour", ["black", "white"])
-def test_a_picture_of_one_colour_has_no_edges(colour: str) -> None:
-    assert not cell_views(Image.new("RGB", (30, 20), colour))["edges"].any()
+    for colour in ("black", "white"):
+        assert not cell_views(Image.new("RGB", (30, 20), colour))["edges"].any()

@@ -1,16 +1,14 @@
 """Made-up studies whose truth is known: patients who differ strongly, many cells, and a few for properties."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.special
-import sklearn.metrics
 from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from malaria_detect.metrics._vectorized import equal_mass_bins
+from malaria_detect.metrics._vectorized import Formulas, equal_mass_bins
 
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -45,55 +43,30 @@ class Studies:
         return infected, probability, np.char.add("P", group.astype(str))
 
     def population(self) -> "Population":
-        """Half a million cells, each of a patient of its own, and how often the study meets such a cell."""
-        rng = np.random.default_rng(123)
-        share = 40 / (40 + UNINFECTED)
-        if self.uneven:
-            sizes = np.clip(np.exp(3.5 + 1.4 * rng.normal(size=1_000_000)), 1, 500).astype(int)
-            share = float(sizes.mean() / (sizes.mean() + UNINFECTED))
-        labels = np.arange(500_000) % 2 == 0
-        mistaken = rng.random(len(labels)) < RATES[0] / sum(RATES)
-        logit = rng.normal(np.where(labels != mistaken, DISTANCE, -DISTANCE), SCATTER)
-        order = np.argsort(logit)
-        weight = np.where(labels, share, 1 - share)
-        return Population(labels[order], scipy.special.expit(logit[order]), weight[order] / weight.sum())
+        """The cells of 5,000 patients."""
+        return Population(*replace(self, patients=5_000).draw(np.random.default_rng(123)))
 
 
 @dataclass(frozen=True)
 class Population:
-    """All cells, in order of their probability; the weights add up to 1."""
+    """Cells of so many patients that their scores are the truth."""
 
     labels: np.ndarray
     probability: np.ndarray
-    weight: np.ndarray
+    groups: np.ndarray
 
-    def truth(self) -> dict[str, float]:
-        """All scores but the calibration error, at the threshold 0.5."""
-        labels, probability, called = self.labels, self.probability, self.probability >= 0.5
-        known = {"sample_weight": self.weight}
-        return {
-            "accuracy": sklearn.metrics.accuracy_score(labels, called, **known),
-            "sensitivity": float(called[labels].mean()),
-            "specificity": float((~called)[~labels].mean()),
-            "precision": sklearn.metrics.precision_score(labels, called, **known),
-            "f1": sklearn.metrics.f1_score(labels, called, **known),
-            "mcc": sklearn.metrics.matthews_corrcoef(labels, called, **known),
-            "roc_auc": sklearn.metrics.roc_auc_score(labels, probability),
-            "average_precision": sklearn.metrics.average_precision_score(labels, probability, **known),
-            "brier": float(self.weight @ (probability - labels) ** 2),
-        }
-
-    @cached_property
-    def _excess(self) -> np.ndarray:
-        return np.concatenate([[0.0], np.cumsum(self.weight * (self.probability - self.labels))])
+    def scores(self) -> dict[str, float]:
+        """All scores at the threshold 0.5."""
+        names, group = np.unique(self.groups, return_inverse=True)
+        formulas = Formulas.of(self.labels, self.probability, group, len(names), 0.5)
+        return {name: float(value[0]) for name, value in formulas.values(np.ones((1, len(names)))).items()}
 
     def calibration_error(self, probability: np.ndarray) -> float:
         """The true calibration error in the 15 bins that these probabilities, without ties, are cut into."""
         ordered = np.sort(probability)
-        bins = equal_mass_bins(ordered)
-        first = np.flatnonzero(np.diff(bins)) + 1
-        edges = np.searchsorted(self.probability, (ordered[first - 1] + ordered[first]) / 2)
-        return float(np.abs(np.diff(self._excess[[0, *edges, -1]])).sum())
+        first = np.flatnonzero(np.diff(equal_mass_bins(ordered))) + 1
+        bins = np.searchsorted((ordered[first - 1] + ordered[first]) / 2, self.probability)
+        return float(np.abs(np.bincount(bins, self.probability - self.labels)).sum() / len(bins))
 
 
 @st.composite

@@ -1,7 +1,6 @@
 """Parasitemia: formulas worked by hand, limits, and simulation of new patients."""
 
 from collections.abc import Callable
-from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -9,8 +8,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.metrics import PatientCounts, count_patients, score
+from malaria_detect.metrics import MetricsError, PatientCounts, count_patients, score
 from malaria_detect.metrics.between_patient import draw_rates
 from malaria_detect.metrics.intervals import draw_groups
 from malaria_detect.metrics.parasitemia import (
@@ -22,6 +20,7 @@ from malaria_detect.metrics.parasitemia import (
     rogan_gladen,
 )
 from tests.metrics.studies import Studies
+from tests.refusal import refusal
 
 FALSE_POSITIVES, SENSITIVITIES = (0.65, 22.0), (20.0, 0.6)
 SHARES = st.floats(0, 1)
@@ -42,19 +41,12 @@ def tried(rng: np.random.Generator, patients: int) -> list[PatientCounts]:
 ALIKE = [PatientCounts(f"P{number:02}", 500, 500, 480, 10) for number in range(40)]
 
 
-def test_formulas_worked_by_hand() -> None:
-    assert apparent_parasitemia(0.0, 0.97, 0.97) == pytest.approx(0.03)
-    assert apparent_parasitemia(1.0, 0.9, 0.97) == pytest.approx(0.9)
-    assert apparent_parasitemia(0.1, 0.9, 0.8) == pytest.approx(0.1 * 0.9 + 0.9 * 0.2)
-    assert rogan_gladen(0.27, 0.9, 0.8) == pytest.approx(0.1)
-    assert rogan_gladen(0.05, 0.9, 0.8) == 0.0
-    assert rogan_gladen(0.95, 0.9, 0.8) == 1.0
-
-
 @given(SHARES, SHARES, SHARES)
 def test_rogan_and_gladen_turn_the_apparent_parasitemia_back(
     parasitemia: float, sensitivity: float, specificity: float
 ) -> None:
+    assert apparent_parasitemia(0.1, 0.9, 0.8) == pytest.approx(0.1 * 0.9 + 0.9 * 0.2)
+    assert (rogan_gladen(0.05, 0.9, 0.8), rogan_gladen(0.95, 0.9, 0.8)) == (0.0, 1.0)
     if sensitivity + specificity > 1.01:
         apparent = apparent_parasitemia(parasitemia, sensitivity, specificity)
         assert 0 <= apparent <= 1
@@ -66,10 +58,8 @@ def test_healthy_reading_mirrors_the_specificity() -> None:
     reading = healthy_reading(count_patients(labels, probability >= 0.5, groups)[::-1])
     specificity = score(labels, probability, groups).estimates["specificity"]
     assert (reading.hits, reading.total) == ((~labels & (probability >= 0.5)).sum(), (~labels).sum())
-    found = [reading.value, reading.low, reading.high]
-    assert found == pytest.approx(
-        [1 - specificity.value, 1 - specificity.high, 1 - specificity.low], abs=1e-12
-    )
+    mirrored = [1 - specificity.value, 1 - specificity.high, 1 - specificity.low]
+    assert [reading.value, reading.low, reading.high] == pytest.approx(mirrored, abs=1e-12)
 
 
 def test_healthy_reading_without_a_wrong_call_is_not_nothing() -> None:
@@ -94,9 +84,7 @@ def test_three_called_of_forty() -> None:
 
 
 def test_patients_who_differ_make_a_slide_less_sure() -> None:
-    unlike = [
-        PatientCounts(p.group, 500, 500, 480, 40 if number % 4 == 0 else 0) for number, p in enumerate(ALIKE)
-    ]
+    unlike = [PatientCounts(f"P{number:02}", 500, 500, 480, 0 if number % 4 else 40) for number in range(40)]
     sure, unsure = (corrected_parasitemia(100, 1000, patients) for patients in (ALIKE, unlike))
     assert sure.estimate == unsure.estimate
     assert unsure.low < sure.low
@@ -106,33 +94,34 @@ def test_patients_who_differ_make_a_slide_less_sure() -> None:
     assert blanks[1].limit > 1.5 * blanks[0].limit
 
 
-def test_more_cells_make_a_slide_surer_but_never_sure() -> None:
+def test_counting_more_cells_helps_until_patients_prevail() -> None:
     patients = tried(np.random.default_rng(0), 40)
-    widths = [
-        slide.high - slide.low
-        for slide in (corrected_parasitemia(n // 5, n, patients) for n in (40, 400, 40_000))
-    ]
+    slides = [corrected_parasitemia(n // 5, n, patients) for n in (40, 400, 40_000)]
+    widths = [slide.high - slide.low for slide in slides]
     assert widths[0] > 1.5 * widths[1] > 1.5 * widths[2] > 0.02
+    limits = [limit_of_detection(counted, patients) for counted in (20, 500, 1000, 5000)]
+    assert [found.counted for found in limits] == [20, 500, 1000, 5000]
+    assert limits[0].limit > limits[1].limit > limits[2].limit > limits[3].limit
+    # How much patients differ remains, however many cells are counted.
+    assert limits[3].limit > 0.6 * limits[1].limit
+    assert limits[3].limit > healthy_reading(patients).value
 
 
-@pytest.mark.parametrize(
-    ("called", "counted", "estimate", "low", "high"),
-    [
-        (0, 1, 0, 0, 1),
-        (1, 1, 1, 0, 1),
-        (0, 1000, 0, 0, 0.005),
-        (1000, 1000, 1, 0.99, 1),
-        (40, 40, 1, 0.95, 1),
-    ],
-)
-def test_slides_at_the_ends(called: int, counted: int, estimate: float, low: float, high: float) -> None:
-    slide = corrected_parasitemia(called, counted, ALIKE)
-    assert slide.estimate == estimate
-    assert slide.low == pytest.approx(low, abs=0.02)
-    assert slide.high == pytest.approx(high, abs=0.03)
+def test_slides_at_the_ends() -> None:
+    ends = {
+        (0, 1): (0, 1),
+        (1, 1): (0, 1),
+        (0, 1000): (0, 0.005),
+        (1000, 1000): (0.99, 1),
+        (40, 40): (0.95, 1),
+    }
+    for (called, counted), expected in ends.items():
+        slide = corrected_parasitemia(called, counted, ALIKE)
+        assert slide.estimate == (called > 0)
+        assert (slide.low, slide.high) == pytest.approx(expected, abs=0.02)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 300), st.data())
 def test_interval_holds_the_estimate_and_rises_with_the_calls(counted: int, data: st.DataObject) -> None:
     called = data.draw(st.integers(0, counted))
@@ -153,19 +142,8 @@ def test_detection_limits_worked_by_hand() -> None:
     assert found.blank == pytest.approx(blank, abs=0.0011)
     # There 95 % of the slides have more cells called than that.
     apparent = apparent_parasitemia(found.limit, 0.96, 0.98)
-    assert 1 - scipy.stats.binom.cdf(round(found.blank * 1000), 1000, apparent) == pytest.approx(
-        0.95, abs=0.02
-    )
-
-
-def test_counting_more_lowers_the_limits_until_patients_prevail() -> None:
-    patients = tried(np.random.default_rng(0), 40)
-    limits = [limit_of_detection(counted, patients) for counted in (20, 500, 1000, 5000)]
-    assert [found.counted for found in limits] == [20, 500, 1000, 5000]
-    assert limits[0].limit > limits[1].limit > limits[2].limit > limits[3].limit
-    # How much patients differ remains, however many cells are counted.
-    assert limits[3].limit > 0.6 * limits[1].limit
-    assert limits[3].limit > healthy_reading(patients).value
+    above = scipy.stats.binom.sf(round(found.blank * 1000), 1000, apparent)
+    assert above == pytest.approx(0.95, abs=0.02)
 
 
 def test_no_parasitemia_is_detected_where_patients_hide_it() -> None:
@@ -183,11 +161,10 @@ def test_interval_covers_the_parasitemia_of_new_patients() -> None:
     covered = 0
     for study in range(times):
         patients = tried(rng, 40)
-        parasitemia, counted = rng.choice([0.01, 0.05, 0.3]), 1000
+        parasitemia = rng.choice([0.01, 0.05, 0.3])
         apparent = apparent_parasitemia(parasitemia, rng.beta(*SENSITIVITIES), 1 - rng.beta(*FALSE_POSITIVES))
-        slide = corrected_parasitemia(
-            int(rng.binomial(counted, apparent)), counted, patients, resamples=200, seed=study
-        )
+        called = int(rng.binomial(1000, apparent))
+        slide = corrected_parasitemia(called, 1000, patients, resamples=200, seed=study)
         covered += slide.low <= parasitemia <= slide.high
     assert 0.92 <= covered / times <= 0.98, covered
 
@@ -212,52 +189,47 @@ def test_drawn_rates_have_the_mean_and_the_spread_of_the_patients() -> None:
     # The raw shares also differ by the chance of counting 60 cells.
     assert rates.std() == pytest.approx(true.std(), rel=0.12)
     assert (hits / cells).std() > 1.15 * true.std()
-
-
-def test_patients_who_differ_by_chance_alone_get_one_rate() -> None:
-    rng = np.random.default_rng(4)
-    cells = np.full(200, 60)
-    rates = draw_rates(rng.binomial(cells, 0.1), cells, draw_groups(200, 2_000, 0), rng)
+    # Patients who differ by chance alone get one rate.
+    rates = draw_rates(rng.binomial(cells, 0.1), cells, draw_groups(400, 2_000, 0), rng)
     assert rates.std() < 0.02
     assert rates.mean() == pytest.approx(0.1, abs=0.01)
 
 
-LONELY = [PatientCounts("A", 50, 50, 45, 2), PatientCounts("B", 50, 0, 45, 0)]
-
-
 def test_one_patient_tells_no_interval() -> None:
-    slide = corrected_parasitemia(3, 40, LONELY)
+    lonely = [PatientCounts("A", 50, 50, 45, 2), PatientCounts("B", 50, 0, 45, 0)]
+    slide, limit = corrected_parasitemia(3, 40, lonely), limit_of_detection(500, lonely)
     assert slide.estimate == pytest.approx((3 / 40 - 0.04) / 0.86)
-    assert np.isnan([slide.low, slide.high]).all()
-    assert np.isnan(astuple(limit_of_detection(500, LONELY))[1:]).all()
-
-
-@pytest.mark.parametrize(("called", "counted"), [(0, 0), (5, 4), (-1, 4), (0, -1)])
-def test_impossible_counts_are_refused(called: int, counted: int) -> None:
-    with pytest.raises(ParasitemiaError) as refused:
-        corrected_parasitemia(called, counted, ALIKE)
-    assert refused.value.reason == "bad_counts"
+    assert np.isnan([slide.low, slide.high, limit.blank, limit.limit]).all()
 
 
 USELESS = [PatientCounts("A", 10, 10, 3, 4), PatientCounts("B", 10, 10, 5, 4)]
 
 
 @pytest.mark.parametrize(
-    ("ask", "reason"),
+    ("function", "reason", "cases"),
     [
-        (lambda: corrected_parasitemia(3, 40, USELESS), "no_information"),
-        (lambda: limit_of_detection(500, USELESS), "no_information"),
-        (lambda: rogan_gladen(0.1, 0.5, 0.5), "no_information"),
-        (lambda: rogan_gladen(1.5, 0.9, 0.9), "bad_rate"),
-        (lambda: apparent_parasitemia(float("nan"), 0.9, 0.9), "bad_rate"),
-        (lambda: apparent_parasitemia(0.1, 97, 0.9), "bad_rate"),
-        (lambda: limit_of_detection(0, ALIKE), "bad_counts"),
-        (lambda: healthy_reading([PatientCounts("A", 1, 0, 1, 0)]), "one_class"),
-        (lambda: corrected_parasitemia(3, 40, [PatientCounts("A", 0, 9, 0, 1)]), "one_class"),
-        (lambda: limit_of_detection(500, []), "one_class"),
+        (
+            corrected_parasitemia,
+            "bad_counts",
+            [(*counts, ALIKE) for counts in ((0, 0), (5, 4), (-1, 4), (0, -1))],
+        ),
+        (corrected_parasitemia, "no_information", [(3, 40, USELESS)]),
+        (limit_of_detection, "bad_counts", [(0, ALIKE)]),
+        (limit_of_detection, "no_information", [(500, USELESS)]),
+        (rogan_gladen, "no_information", [(0.1, 0.5, 0.5)]),
+        (rogan_gladen, "bad_rate", [(1.5, 0.9, 0.9)]),
+        (apparent_parasitemia, "bad_rate", [(float("nan"), 0.9, 0.9), (0.1, 97, 0.9)]),
     ],
 )
-def test_wrong_input_is_refused(ask: Callable[[], object], reason: str) -> None:
-    with pytest.raises(MalariaDetectError) as refused:
-        ask()
-    assert refused.value.reason == reason
+def test_wrong_input_is_refused(
+    function: Callable[..., object], reason: str, cases: list[tuple[object, ...]]
+) -> None:
+    for arguments in cases:
+        assert refusal(ParasitemiaError, function, *arguments) == reason
+
+
+def test_patients_without_a_class_are_refused() -> None:
+    assert refusal(MetricsError, healthy_reading, [PatientCounts("A", 1, 0, 1, 0)]) == "one_class"
+    for patients in ([], [PatientCounts("A", 0, 9, 0, 1)]):
+        assert refusal(MetricsError, corrected_parasitemia, 3, 40, patients) == "one_class"
+        assert refusal(MetricsError, limit_of_detection, 500, patients) == "one_class"

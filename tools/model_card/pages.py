@@ -116,10 +116,8 @@ def _environment() -> Environment:
         percent_whole=_whole_percent,
         share_with_interval=lambda share: formatting.format_estimate(share, _whole_percent),
         parasitemia=formatting.format_parasitemia,
-        per_thousand=formatting.format_per_thousand,
-        per_thousand_with_interval=lambda share: formatting.format_estimate(
-            share, formatting.format_per_thousand
-        ),
+        per_thousand=_per_thousand,
+        per_thousand_with_interval=lambda share: formatting.format_estimate(share, _per_thousand),
         megabytes=formatting.format_megabytes,
         listed=formatting.format_list,
         score_name=score_name,
@@ -131,6 +129,12 @@ def _environment() -> Environment:
 
 def _whole_percent(share: float) -> str:
     return formatting.format_percent(share, 0)
+
+
+def _per_thousand(share: float) -> str:
+    """A share of cells as a number of cells per thousand."""
+    cells = 1000 * share
+    return formatting.format_score(cells, 0 if cells == 0 or cells >= 9.95 else 1)
 
 
 def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, Any]:
