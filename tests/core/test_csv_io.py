@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from malaria_detect.core.csv_io import CsvError, read_rows, write_rows
-from tests.refusal import refusal
+from tests.refused import refused
 
 COLUMNS = ("file", "label")
 
@@ -47,7 +47,8 @@ def test_a_byte_order_mark_and_empty_lines_are_skipped(file: Path) -> None:
 def test_other_files_are_refused_by_name(file: Path, content: bytes | None, reason: str) -> None:
     if content is not None:
         file.write_bytes(content)
-    assert refusal(CsvError, lambda: list(read_rows(file, COLUMNS)), naming=file) == reason
+    with refused(CsvError, reason, naming=file):
+        list(read_rows(file, COLUMNS))
 
 
 def test_an_old_table_stays_if_the_new_one_cannot_be_finished(file: Path) -> None:
@@ -57,6 +58,7 @@ def test_an_old_table_stays_if_the_new_one_cannot_be_finished(file: Path) -> Non
         yield "new", "1"
         raise OSError(28, "No space left on device")
 
-    assert refusal(CsvError, write_rows, file, COLUMNS, rows()) == "unwritable"
+    with refused(CsvError, "unwritable"):
+        write_rows(file, COLUMNS, rows())
     assert [values for _, values in read_rows(file, COLUMNS)] == [["old", "1"]]
     assert [path.name for path in file.parent.iterdir()] == ["table.csv"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from malaria_detect.core.json_io import RecordError, from_json, to_json
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,11 @@ INNER = {"value": 1, "pairs": [], "count": 1, "anything": {}}
 )
 def test_another_record_is_refused_by_field(change: dict[str, Any], place: str) -> None:
     content = json.loads(to_json(RECORD)) | change
-    assert refusal(RecordError, from_json, Outer, content, naming=f"Outer: {place}: ") == "bad_record"
+    with refused(RecordError, "bad_record", naming=f"Outer: {place}: "):
+        from_json(Outer, content)
 
 
 @pytest.mark.parametrize("content", [None, [], "text", {}])
 def test_what_is_not_a_record_is_refused(content: object) -> None:
-    assert refusal(RecordError, from_json, Outer, content) == "bad_record"
+    with refused(RecordError, "bad_record"):
+        from_json(Outer, content)

@@ -20,7 +20,7 @@ from malaria_detect.data.corrections import (
     read_corrections,
 )
 from malaria_detect.data.nlm_cells import CLASSES
-from tests.refusal import refusal
+from tests.refused import refused
 
 PARASITIZED, UNINFECTED = CLASSES
 HEAD = "file,label,verdict,corrected\r\n"
@@ -39,8 +39,10 @@ def path(tmp_path: Path) -> Path:
 def test_a_verdict_is_about_the_published_label() -> None:
     for verdict, corrected in (("agree", UNINFECTED), ("disagree", PARASITIZED), (WITHDRAWN, UNINFECTED)):
         assert Correction("a.png", UNINFECTED, verdict).corrected == corrected
-    assert refusal(LabelsError, Correction, "a.png", PARASITIZED, "yes") == "unknown_verdict"
-    assert refusal(LabelsError, Correction, "a.png", "infected", "agree") == "unknown_class"
+    with refused(LabelsError, "unknown_verdict"):
+        Correction("a.png", PARASITIZED, "yes")
+    with refused(LabelsError, "unknown_class"):
+        Correction("a.png", "infected", "agree")
 
 
 def test_labels_are_changed_left_out_or_kept_as_the_verdicts_say() -> None:
@@ -51,7 +53,8 @@ def test_labels_are_changed_left_out_or_kept_as_the_verdicts_say() -> None:
 
 @pytest.mark.parametrize(("file", "reason"), [("x.png", "other_cells"), ("b.png", "other_labels")])
 def test_corrections_of_other_cells_or_labels_are_refused(file: str, reason: str) -> None:
-    assert refusal(LabelsError, corrected_labels, [file], [PARASITIZED], Corrections(THREE)) == reason
+    with refused(LabelsError, reason):
+        corrected_labels([file], [PARASITIZED], Corrections(THREE))
 
 
 def test_verdicts_on_other_cells_are_counted() -> None:
@@ -67,7 +70,8 @@ def test_verdicts_are_appended_and_read_again(path: Path) -> None:
         "c.png,Uninfected,unsure,\r\n"
     )
     missing = path.parent / "nowhere" / path.name
-    assert refusal(LabelsError, append_corrections, missing, THREE) == "unwritable"
+    with refused(LabelsError, "unwritable"):
+        append_corrections(missing, THREE)
     more = Correction("d, é\n.png", PARASITIZED, "agree")
     assert append_corrections(path, [more]).verdicts == (*THREE, more)
     assert path.read_bytes().startswith(start)
@@ -109,8 +113,10 @@ def test_files_that_others_have_written_are_read_and_continued(path: Path, conte
 )
 def test_a_broken_file_is_refused_by_name_and_left_alone(content: str, reason: str, path: Path) -> None:
     path.write_text(content, encoding="utf-8", newline="")
-    assert refusal(MalariaDetectError, read_corrections, path, naming=path) == reason
-    assert refusal(MalariaDetectError, append_corrections, path, THREE, naming=path) == reason
+    with refused(MalariaDetectError, reason, naming=path):
+        read_corrections(path)
+    with refused(MalariaDetectError, reason, naming=path):
+        append_corrections(path, THREE)
     assert path.read_bytes().decode() == content
 
 

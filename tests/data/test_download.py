@@ -17,7 +17,7 @@ import pytest
 from malaria_detect.data import download
 from malaria_detect.data.download import FetchError, fetch_cells
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, default_folder, find_cells
-from tests.refusal import refusal
+from tests.refused import refused
 
 PROJECT = Path(__file__).resolve().parents[2]
 SECONDS = 60  # after which a test fails instead of hanging
@@ -163,7 +163,8 @@ def test_a_failed_download_leaves_nothing(
     monkeypatch.setattr(download, "_SECONDS_OF_SILENCE", 0.5)
     for name, value in change.items():
         monkeypatch.setattr(server, name, value)
-    assert refusal(FetchError, server.fetch, to) == "network"
+    with refused(FetchError, "network"):
+        server.fetch(to)
     assert list(to.iterdir()) == []
 
 
@@ -212,9 +213,11 @@ def test_an_unfit_archive_is_refused_and_leaves_nothing(
     server: ArchiveServer, to: Path, pictures: dict[str, bytes], change: Callable[[dict[str, bytes]], bytes]
 ) -> None:
     # Another archive than NLM's.
-    assert refusal(FetchError, fetch_cells, to, server.url, progress=False) == "wrong_content"
+    with refused(FetchError, "wrong_content"):
+        fetch_cells(to, server.url, progress=False)
     server.body = change(pictures)
-    assert refusal(FetchError, server.fetch, to) == "wrong_content"
+    with refused(FetchError, "wrong_content"):
+        server.fetch(to)
     assert list(to.iterdir()) == []
 
 
@@ -234,14 +237,16 @@ def test_nothing_but_cells_is_unpacked(
 def test_other_files_in_the_way_are_not_touched(server: ArchiveServer, tmp_path: Path) -> None:
     (tmp_path / "cell_images" / "Parasitized").mkdir(parents=True)
     (tmp_path / "notes.txt").write_text("mine")
-    assert refusal(FetchError, server.fetch, tmp_path) == "folder_in_use"
+    with refused(FetchError, "folder_in_use"):
+        server.fetch(tmp_path)
     assert (server.requests, files_in(tmp_path)) == (0, {"notes.txt": b"mine"})
 
 
 @pytest.mark.parametrize("name", ["file", "file/inside", "long" * 100])
 def test_a_folder_that_cannot_be_made_is_refused(server: ArchiveServer, tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("mine")
-    assert refusal(FetchError, server.fetch, tmp_path / name) == "unwritable"
+    with refused(FetchError, "unwritable"):
+        server.fetch(tmp_path / name)
     assert files_in(tmp_path) == {"file": b"mine"}
 
 

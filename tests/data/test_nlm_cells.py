@@ -5,14 +5,15 @@ import pytest
 from PIL import Image
 
 from malaria_detect.data.nlm_cells import CLASSES, CellsError, check_cells, find_cells, patient_group
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 def test_one_patient_on_two_microscopes_is_one_group_and_every_name_has_one() -> None:
     first = patient_group("C47P8thinOriginalOlympusCX21_IMG_20150714_094626_cell_9.png")
     assert patient_group("C47P8thin_Original_Motic_IMG_20150714_094626_cell_9.png") == first
     assert patient_group("C48P9thinF_IMG_20150721_161109_cell_239.png") != first
-    assert refusal(CellsError, patient_group, "cell_12.png") == "no_patient"
+    with refused(CellsError, "no_patient"):
+        patient_group("cell_12.png")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,8 @@ def test_the_fingerprint_sees_pixels_and_labels_but_not_the_compression(
 def test_a_folder_without_cells_is_refused(made: tuple[str, ...], tmp_path: Path) -> None:
     for label in made:
         (tmp_path / label).mkdir()
-    assert refusal(CellsError, find_cells, tmp_path) == "no_cells"
+    with refused(CellsError, "no_cells"):
+        find_cells(tmp_path)
 
 
 def test_real_cells_are_of_the_published_patients(real_cells: Path) -> None:

@@ -20,7 +20,7 @@ from malaria_detect.data.preprocessing import (
 )
 from malaria_detect.data.stain import cell_mask
 from tests.drawn import draw_cell
-from tests.refusal import refusal
+from tests.refused import refused
 
 CHOICES = [*((name,) for name in PREPROCESSINGS), ("blur:3.5",), ("macenko", "reinhard", "blur", "hsv")]
 
@@ -53,7 +53,8 @@ def test_names_have_one_spelling() -> None:
 )
 def test_wrong_names_are_refused(names: list[str] | str, reason: str) -> None:
     for known in PREPROCESSINGS if reason == "unknown" else [""]:
-        assert refusal(PreprocessError, check_preprocess, names, naming=known) == reason
+        with refused(PreprocessError, reason, naming=known):
+            check_preprocess(names)
 
 
 @pytest.mark.parametrize("names", CHOICES)

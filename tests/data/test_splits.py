@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellsError, find_cells
 from malaria_detect.data.splits import Split, fastai_splitter, folds_of, grouped_split, random_split
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,11 @@ def test_a_split_depends_on_cells_and_seed_only_also_as_a_fastai_splitter(
 
 def test_impossible_splits_are_refused(cells: tuple[Cell, ...]) -> None:
     for valid, test in ((-0.1, 0.1), (0.5, 0.5), (1.0, 0.0)):
-        assert refusal(CellsError, grouped_split, cells, valid, test) == "bad_split"
+        with refused(CellsError, "bad_split"):
+            grouped_split(cells, valid, test)
     one = [Cell(Path(f"C1P1_IMG_{n}.png"), label, "C1P1") for n in range(9) for label in CLASSES]
-    assert refusal(CellsError, grouped_split, one) == "too_few_patients"
+    with refused(CellsError, "too_few_patients"):
+        grouped_split(one)
 
 
 @pytest.mark.parametrize("how", ["grouped", "random"])
@@ -98,4 +100,5 @@ def test_folds_depend_on_cells_and_seed_only(cells: tuple[Cell, ...], how: str) 
 )
 def test_impossible_folds_are_refused(cells: tuple[Cell, ...], how: str, folds: int) -> None:
     reason = "too_few_patients" if folds == 9_999 else "bad_split"
-    assert refusal(CellsError, folds_of, cells, how, folds, seed=1) == reason
+    with refused(CellsError, reason):
+        folds_of(cells, how, folds, seed=1)

@@ -11,7 +11,7 @@ from malaria_detect.inference.calibrate import Assessment, Logits, assess, read_
 from malaria_detect.inference.metadata import MetadataError
 from malaria_detect.inference.model_files import metadata_path, read_metadata
 from malaria_detect.training.recalibrate import logits_path, recalibrate
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 def made_up(patients: int, seed: int) -> Logits:
@@ -104,7 +104,8 @@ def test_a_row_that_is_no_logit_and_a_side_without_cells_are_refused(row: str, t
     file = tmp_path / "cells.csv"
     file.write_text(f"file,patient_group,side,label,corrected,logit\n{row}\n", encoding="utf-8")
     place, reason = ("line 2", "bad_row") if row else (file, "no_cells")
-    assert refusal(CsvError, read_logits, file, naming=place) == reason
+    with refused(CsvError, reason, naming=place):
+        read_logits(file)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.prediction import Prediction, Refusal, decide
 from malaria_detect.metrics import scaled
 from malaria_detect.training.recalibrate import logits_path
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,9 @@ def test_bad_pictures_are_refused_in_their_place_and_the_others_answered(
     images[3:3] = [file.getvalue()]
     results = list(detector.predict_many(images, batch_size=2))
     assert "".join("-+"[isinstance(result, Prediction)] for result in results) == "+-+---+"
-    assert all(answer.reason and answer.message[-1] == "." for answer in results if isinstance(answer, Refusal))
+    assert all(
+        answer.reason and answer.message[-1] == "." for answer in results if isinstance(answer, Refusal)
+    )
     with pytest.raises(ImageRefused):
         detector.predict(b"")
 
@@ -204,18 +206,22 @@ def test_a_changed_file_is_noticed_whatever_its_times_say(
     content[0] ^= 1
     file.write_bytes(content)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert refusal(MetadataError, load_detector, pair) == reason
+    with refused(MetadataError, reason):
+        load_detector(pair)
     assert unpickle.call_count == 1
 
 
 def test_an_open_model_is_not_handed_out_where_another_is_asked_for(
     pair: Path, unpickle: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert refusal(MetadataError, load_detector, pair, "best") == "unknown_operating_point"
+    with refused(MetadataError, "unknown_operating_point"):
+        load_detector(pair, "best")
     assert not unpickle.called
     load_detector(pair)
     monkeypatch.setenv(PIN_VARIABLE, "0" * 64)
-    assert refusal(MetadataError, load_detector, pair) == "wrong_pin"
+    with refused(MetadataError, "wrong_pin"):
+        load_detector(pair)
     pair.unlink()
-    assert refusal(MetadataError, load_detector, pair) == "missing"
+    with refused(MetadataError, "missing"):
+        load_detector(pair)
     assert unpickle.call_count == 1

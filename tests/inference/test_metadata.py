@@ -11,7 +11,7 @@ from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.inference.metadata import MetadataError
 from malaria_detect.inference.model_files import PIN_VARIABLE, metadata_path, read_metadata, sha256_of
 from malaria_detect.training.run import labelled_cells
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 def changed(model: Path, **values: object) -> None:
@@ -23,7 +23,8 @@ def changed(model: Path, **values: object) -> None:
 @pytest.mark.parametrize("missing", ["export.pkl", "export.json"])
 def test_half_a_pair_is_refused(pair: Path, missing: str) -> None:
     pair.with_name(missing).unlink()
-    assert refusal(MetadataError, read_metadata, pair) == "missing"
+    with refused(MetadataError, "missing"):
+        read_metadata(pair)
 
 
 class Malicious:
@@ -47,7 +48,8 @@ def test_a_malicious_pickle_is_refused_before_it_runs(
         monkeypatch.setenv(PIN_VARIABLE, shipped)
         forged = to_json(replace(metadata, sha256=sha256_of(pair)))
         metadata_path(pair).write_text(forged, encoding="utf-8")
-    assert refusal(MetadataError, load_detector, pair) == ("wrong_pin" if pinned else "wrong_sha256")
+    with refused(MetadataError, "wrong_pin" if pinned else "wrong_sha256"):
+        load_detector(pair)
     assert not mark.exists()
 
 
@@ -60,7 +62,8 @@ def test_a_pinned_model_is_opened_and_none_if_the_pin_is_not_a_sha256(
         assert read_metadata(pair).sha256 == found
     for pin in ("", "0", "x" * 64, "0" * 63, "0" * 65, "sha256:" + found):
         monkeypatch.setenv(PIN_VARIABLE, pin)
-        assert refusal(MetadataError, read_metadata, pair) == "bad_pin"
+        with refused(MetadataError, "bad_pin"):
+            read_metadata(pair)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,8 @@ def test_a_pinned_model_is_opened_and_none_if_the_pin_is_not_a_sha256(
 )
 def test_damaged_metadata_is_refused(pair: Path, text: str) -> None:
     metadata_path(pair).write_text(text, encoding="utf-8")
-    assert refusal(MetadataError, read_metadata, pair) == "invalid"
+    with refused(MetadataError, "invalid"):
+        read_metadata(pair)
 
 
 @pytest.mark.parametrize(
@@ -80,13 +84,15 @@ def test_damaged_metadata_is_refused(pair: Path, text: str) -> None:
 )
 def test_an_error_names_the_impossible_value(pair: Path, name: str, value: object) -> None:
     changed(pair, **{name: value})
-    assert refusal(MetadataError, read_metadata, pair, naming=name) == "invalid"
+    with refused(MetadataError, "invalid", naming=name):
+        read_metadata(pair)
 
 
 def test_schema_version_2_can_still_be_read_and_unknown_ones_are_refused(pair: Path) -> None:
     current = read_metadata(pair)
     changed(pair, schema_version=99)
-    assert refusal(MetadataError, read_metadata, pair) == "schema"
+    with refused(MetadataError, "schema"):
+        read_metadata(pair)
     content = json.loads(metadata_path(pair).read_text(encoding="utf-8"))
     content["doubt"] = content.pop("uncertainty")
     metadata_path(pair).write_text(json.dumps(content | {"schema_version": 2}), encoding="utf-8")
@@ -119,7 +125,8 @@ def test_an_operating_point_has_a_name_and_an_error_lists_the_known_ones(pair: P
     assert metadata.point().name == metadata.default_point
     assert metadata.point("counting").name == "counting"
     known = "screening, balanced, counting"
-    assert refusal(MetadataError, metadata.point, "best", naming=known) == "unknown_operating_point"
+    with refused(MetadataError, "unknown_operating_point", naming=known):
+        metadata.point("best")
 
 
 def test_the_fingerprint_of_the_cells_shows_whether_labels_were_corrected(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from malaria_detect.metrics import MetricsError, fit_temperature, scaled, score
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 def test_scaling_mends_the_calibration_and_keeps_the_order() -> None:
@@ -64,10 +64,12 @@ def test_temperature_follows_the_logits_and_not_their_order(factor: float, order
 )
 def test_no_temperature_is_made_up(reason: str, labels: list[bool], cases: list[ArrayLike]) -> None:
     for logits in cases:
-        assert refusal(MetricsError, fit_temperature, logits, labels) == reason
+        with refused(MetricsError, reason):
+            fit_temperature(logits, labels)
 
 
 def test_scaled_is_the_sigmoid_and_never_overflows() -> None:
     assert scaled([3.0, -1e4, 1e4], 1.5) == pytest.approx([1 / (1 + np.exp(-2)), 0.0, 1.0])
     for temperature in (0.0, -1.0, float("nan"), float("inf")):
-        assert refusal(MetricsError, scaled, [1.0], temperature) == "bad_setting"
+        with refused(MetricsError, "bad_setting"):
+            scaled([1.0], temperature)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from malaria_detect.metrics import OPERATING_RULES, MetricsError, choose_threshold, score
 from tests.metrics.studies import Cells, Studies, some_cells
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 def one_each(cells: int) -> list[str]:
@@ -65,10 +65,8 @@ def test_share_that_is_met_exactly_keeps_the_rule() -> None:
     assert choose_threshold(labels, probability, one_each(300), "counting") == pytest.approx(0.5)
     # One less does not.
     probability[-2] = 0.9
-    assert (
-        refusal(MetricsError, choose_threshold, labels, probability, one_each(300), "counting")
-        == "no_solution"
-    )
+    with refused(MetricsError, "no_solution"):
+        choose_threshold(labels, probability, one_each(300), "counting")
 
 
 def test_of_equally_balanced_thresholds_the_one_nearest_to_one_half_is_taken() -> None:
@@ -84,7 +82,8 @@ def test_of_equally_balanced_thresholds_the_one_nearest_to_one_half_is_taken() -
 @pytest.mark.parametrize("probability", [[0.5, 0.5, 0.5, 0.5], [0.1, 0.2, 0.8, 0.9]])
 def test_probabilities_without_information_give_no_threshold(rule: str, probability: list[float]) -> None:
     labels = [True, True, False, False]
-    assert refusal(MetricsError, choose_threshold, labels, probability, one_each(4), rule) == "no_solution"
+    with refused(MetricsError, "no_solution"):
+        choose_threshold(labels, probability, one_each(4), rule)
 
 
 @pytest.mark.parametrize(
@@ -96,4 +95,5 @@ def test_probabilities_without_information_give_no_threshold(rule: str, probabil
     ],
 )
 def test_wrong_input_is_refused(labels: list[bool], groups: list[str], rule: str, reason: str) -> None:
-    assert refusal(MetricsError, choose_threshold, labels, [0.9, 0.1], groups, rule) == reason
+    with refused(MetricsError, reason):
+        choose_threshold(labels, [0.9, 0.1], groups, rule)

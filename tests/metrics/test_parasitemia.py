@@ -20,7 +20,7 @@ from malaria_detect.metrics.parasitemia import (
     rogan_gladen,
 )
 from tests.metrics.studies import Studies
-from tests.refusal import refusal
+from tests.refused import refused
 
 FALSE_POSITIVES, SENSITIVITIES = (0.65, 22.0), (20.0, 0.6)
 SHARES = st.floats(0, 1)
@@ -225,11 +225,15 @@ def test_wrong_input_is_refused(
     function: Callable[..., object], reason: str, cases: list[tuple[object, ...]]
 ) -> None:
     for arguments in cases:
-        assert refusal(ParasitemiaError, function, *arguments) == reason
+        with refused(ParasitemiaError, reason):
+            function(*arguments)
 
 
 def test_patients_without_a_class_are_refused() -> None:
-    assert refusal(MetricsError, healthy_reading, [PatientCounts("A", 1, 0, 1, 0)]) == "one_class"
+    with refused(MetricsError, "one_class"):
+        healthy_reading([PatientCounts("A", 1, 0, 1, 0)])
     for patients in ([], [PatientCounts("A", 0, 9, 0, 1)]):
-        assert refusal(MetricsError, corrected_parasitemia, 3, 40, patients) == "one_class"
-        assert refusal(MetricsError, limit_of_detection, 500, patients) == "one_class"
+        with refused(MetricsError, "one_class"):
+            corrected_parasitemia(3, 40, patients)
+        with refused(MetricsError, "one_class"):
+            limit_of_detection(500, patients)

@@ -15,7 +15,7 @@ from malaria_detect.metrics import (
     worst_patients,
 )
 from tests.metrics.studies import Cells, some_cells
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 @given(some_cells(), st.randoms(use_true_random=False))
@@ -77,7 +77,10 @@ def test_interval_of_the_fraction_is_wilsons() -> None:
 
 def test_wrong_input_is_refused() -> None:
     for counts in ((1, 1, 2, 0), (1, 1, 0, 2), (1, 1, -1, 0), (0, 0, 0, 0)):
-        assert refusal(MetricsError, PatientCounts, "X", *counts) == "bad_counts"
+        with refused(MetricsError, "bad_counts"):
+            PatientCounts("X", *counts)
     for labels, called in (([True, False], [1, 0]), ([True, False], [True]), ([1, 0], [True, False])):
-        assert refusal(MetricsError, count_patients, labels, called, ["A", "B"]) == "bad_labels"
-    assert refusal(MetricsError, share_within, []) == "bad_counts"
+        with refused(MetricsError, "bad_labels"):
+            count_patients(labels, called, ["A", "B"])
+    with refused(MetricsError, "bad_counts"):
+        share_within([])

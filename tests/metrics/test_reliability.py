@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from malaria_detect.metrics import MetricsError, ReliabilityBin, reliability_bins, score
 from malaria_detect.metrics._vectorized import equal_mass_bins
 from tests.metrics.studies import Cells, Studies, some_cells
-from tests.refusal import refusal
+from tests.refused import refused
 
 
 @given(some_cells(), st.randoms(use_true_random=False))
@@ -69,6 +69,9 @@ def test_bin_of_one_label_is_as_unsure_as_the_others() -> None:
 
 
 def test_wrong_input_is_refused() -> None:
-    assert refusal(MetricsError, reliability_bins, [True, False], [0.9, 0.1], ["A", "B"], 0) == "bad_setting"
-    assert refusal(MetricsError, reliability_bins, [True, False], [0.9, 0.1], ["A"]) == "bad_groups"
-    assert refusal(MetricsError, reliability_bins, [True, True], [0.9, 0.1], ["A", "B"]) == "one_class"
+    with refused(MetricsError, "bad_setting"):
+        reliability_bins([True, False], [0.9, 0.1], ["A", "B"], 0)
+    with refused(MetricsError, "bad_groups"):
+        reliability_bins([True, False], [0.9, 0.1], ["A"])
+    with refused(MetricsError, "one_class"):
+        reliability_bins([True, True], [0.9, 0.1], ["A", "B"])

@@ -9,7 +9,7 @@ from malaria_detect import plots
 from malaria_detect.app.widgets.base import render
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.designs.comparison import OURS, Comparison, read_comparison, printed
+from malaria_detect.designs.comparison import OURS, Comparison, printed, read_comparison
 from malaria_detect.evaluation.cross_validation import Evaluation, read_evaluation
 from malaria_detect.inference.metadata import Epoch, ModelMetadata, OperatingPoint
 from malaria_detect.metrics import Scores, worst_patients

@@ -14,7 +14,6 @@ from ipywidgets import Widget
 from PIL import Image
 
 from malaria_detect.data.images import ImageSource, read_image, size_warnings
-from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, Run, compare_splits
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint, Side, Uncertainty
 from malaria_detect.inference.prediction import Prediction
@@ -103,17 +102,18 @@ def made_up_metadata() -> ModelMetadata:
 def made_up_evaluation() -> Evaluation:
     """Five grouped folds, and a random split of the same cells that looks better than it is."""
     cells = made_up_cells(7)
-    labels = tuple(CLASSES[0] if parasitized else CLASSES[1] for parasitized in cells.labels)
 
     def half(split: str, folds: int, better: float) -> tuple[HeldOut, Run]:
         held_out = HeldOut(
-            files=tuple(cells.files),
-            groups=tuple(cells.groups),
-            folds=tuple(1 + n % folds for n in range(len(labels))),
-            labels=labels,
-            probability=tuple(scaled(cells.logits + better * (2 * cells.labels - 1), 1.0).tolist()),
+            files=cells.files,
+            groups=cells.groups,
+            folds=tuple(1 + n % folds for n in range(len(cells.files))),
+            labels=cells.labels,
+            probability=tuple(
+                scaled(np.array(cells.values) + better * (2 * cells.parasitized - 1), 1.0).tolist()
+            ),
             # An expert was unsure of ten cells.
-            corrected=("",) * 10 + labels[10:],
+            corrected=("",) * 10 + cells.labels[10:],
         )
         history = made_up_metadata().history
         return held_out, Run(split, folds, {}, "0" * 64, START, (history,) * folds, {}, "2026-01-31")
