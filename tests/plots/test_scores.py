@@ -17,6 +17,7 @@ from malaria_detect.metrics.formatting import NO_BREAK
 from malaria_detect.plots.style import INK
 from tests.plots.figures import (
     CURVE,
+    PATIENTS,
     POINTS,
     contrast,
     figure_of,
@@ -29,13 +30,8 @@ from tests.plots.figures import (
     some_scores,
     texts,
 )
+from tests.tools.records import made_up_metadata
 
-PATIENTS = (
-    PatientCounts("healthy, none", 0, 50, 0, 0),
-    PatientCounts("healthy, 5 %", 0, 100, 0, 5),
-    PatientCounts("infected, 20 %", 80, 20, 76, 4),
-    PatientCounts("infected, none", 40, 10, 40, 0),
-)
 WRITTEN = {
     "confusion_matrix": [
         "1,500 cells",
@@ -46,7 +42,7 @@ WRITTEN = {
     "roc_curve": ["threshold 0.5", "ROC AUC 0.9900\n95 % interval 0.9800 to 0.9950"],
     "roc_curve with points": list(POINTS),
     "reliability_diagram": ["raw", "calibrated", "each dot: 200 cells,\nwith 95 % interval"],
-    "patient_dots": ["balanced: from 0.43 on", "6 healthy patients, 3 without errors", "all cells: 3.1 %"],
+    "patient_dots": ["balanced: from 0.43 on", "2 healthy patients, 1 without errors", "all cells: 5.0 %"],
     "patient_leakage": ["Split by patient", "Random split", "97.0 (96.0 to 98.0)", "+1.0 (0.0 to +2.0)"],
     "score_comparison": ["Split by patient", "Random split", "0.945", "0.971", "0.976"],
     "design_comparison": [
@@ -153,7 +149,7 @@ def test_reliability_dots_lie_at_mean_probability_and_share_on_axes_that_hold_th
 
 
 def test_every_patient_is_a_dot_at_its_rate_and_a_line_marks_all_cells() -> None:
-    rate, sensitivity = plots.patient_dots(PATIENTS).axes
+    rate, sensitivity = figure_of("patient_dots").axes
     assert_allclose(sorted(points(rate, "healthy")[:, 0]), [0, 0.05])
     assert_allclose(sorted(points(rate, "infected")[:, 0]), [0, 0.2])
     assert_allclose(points(rate, "pooled")[:, 0], 9 / 180)
@@ -167,12 +163,10 @@ def test_every_patient_is_a_dot_at_its_rate_and_a_line_marks_all_cells() -> None
 def test_kinds_of_patients_have_strips_and_areas_are_proportional_to_cells() -> None:
     rate, _ = figure_of("patient_dots of many").axes
     assert points(rate, "healthy")[:, 1].max() < points(rate, "infected")[:, 1].min()
-    patients = [PatientCounts("few", 100, 100, 99, 1), PatientCounts("many", 400, 400, 388, 12)]
-    (dots,) = (
-        one for one in plots.patient_dots(patients).axes[0].collections if one.get_label() == "infected"
-    )
-    few, many = dots.get_sizes()  # type: ignore[attr-defined]  # dots are a PathCollection
-    assert many == pytest.approx(4 * few)
+    (dots,) = (one for one in rate.collections if one.get_label() == "infected")
+    cells = [one.uninfected for one in made_up_metadata().point().patients * 8 if one.parasitized]
+    sizes = dots.get_sizes()  # type: ignore[attr-defined]  # dots are a PathCollection
+    assert_allclose(sizes / sizes.max(), np.array(cells) / max(cells))
 
 
 def test_patients_without_any_error_are_drawn() -> None:
