@@ -36,8 +36,6 @@ def some_scores(area: float = 0.99, low: float = 0.98) -> Scores:
             "accuracy": Estimate(0.968, 0.95, 0.98, 2420, 2500),
             "sensitivity": Estimate(0.96, 0.94, 0.97, 1440, 1500),
             "specificity": Estimate(0.98, 0.97, 0.99, 980, 1000),
-            "precision": Estimate(1440 / 1460, 0.98, 0.99, 1440, 1460),
-            "f1": Estimate(0.973, 0.96, 0.98),
             "roc_auc": Estimate(area, low, 0.995),
         },
     )
@@ -117,6 +115,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "patient_dots": lambda: plots.patient_dots(PATIENTS, "balanced: from 0.43 on"),
     "patient_dots of many": lambda: plots.patient_dots(made_up_metadata().point().patients * 8),
+    "patients without errors": lambda: plots.patient_dots([PatientCounts("", 10, 10, 10, 0)] * 150),
     "patient_leakage": lambda: plots.patient_leakage(four_scores(0.97), four_scores(0.98), four_scores(0.01)),
     "score_comparison": lambda: plots.score_comparison(some_rows()),
     "design_comparison": lambda: plots.design_comparison(some_designs()),

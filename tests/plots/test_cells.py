@@ -32,8 +32,7 @@ def test_cell_grid_shows_each_cell_whole_on_a_black_square() -> None:
         height, width = shown.shape[:2]
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
         assert right - left == bottom - top == max(height, width)
-        assert left + 0.5 == -(right - width + 0.5)
-        assert top + 0.5 == -(bottom - height + 0.5)
+        assert (left + right, top + bottom) == (width - 1, height - 1)
         assert to_hex(axes.get_facecolor()) == "#000000"
     assert frames(figure)[:2] == [VERMILLION, BLUE]
     assert frames(figure)[2] not in frames(figure)[:2]

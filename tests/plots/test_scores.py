@@ -107,6 +107,9 @@ def test_roc_curve_of_a_good_model_is_repeated_with_its_corner_enlarged(name: st
             assert_allclose(points(shown, point), [[1 - specificity, sensitivity]])
             assert shown.get_xlim()[1] > 1 - specificity
             assert shown.get_ylim()[0] < sensitivity
+    for text in inset.texts:
+        x, y = text.get_position()
+        assert y < np.interp(x, *np.transpose(CURVE))
 
 
 def test_roc_curve_of_a_poor_model_has_no_corner_and_no_undefined_interval() -> None:
@@ -115,15 +118,6 @@ def test_roc_curve_of_a_poor_model_has_no_corner_and_no_undefined_interval() -> 
     assert figure.axes[0].child_axes == []
     assert poor.keys() <= set(texts(figure))
     assert not [text for text in texts(figure) if "nan" in text or "interval" in text]
-
-
-def test_names_of_operating_points_stay_below_the_curve() -> None:
-    for name in ("roc_curve with points", "coinciding points"):
-        (inset,) = figure_of(name).axes[0].child_axes
-        assert isinstance(inset, Axes)
-        for text in inset.texts:
-            x, y = text.get_position()
-            assert y < np.interp(x, *np.transpose(CURVE))
 
 
 @pytest.mark.parametrize("lowest", [0.2, 0.01, 1e-3, 1e-5, 1e-9])
@@ -167,12 +161,6 @@ def test_kinds_of_patients_have_strips_and_areas_are_proportional_to_cells() -> 
     cells = [one.uninfected for one in made_up_metadata().point().patients * 8 if one.parasitized]
     sizes = dots.get_sizes()  # type: ignore[attr-defined]  # dots are a PathCollection
     assert_allclose(sizes / sizes.max(), np.array(cells) / max(cells))
-
-
-def test_patients_without_any_error_are_drawn() -> None:
-    patients = [PatientCounts(f"P{number}", 10, 10, 10, 0) for number in range(150)]
-    for axes in plots.patient_dots(patients).axes:
-        assert points(axes, "infected")[:, 0].tolist() == [0] * 150
 
 
 def marks(axes: Axes, marker: str) -> list[tuple[float, float]]:
@@ -276,10 +264,9 @@ def test_training_curves_follow_the_history_over_bands_of_image_size() -> None:
 
 
 def test_lr_curve_marks_the_suggestion_and_cuts_off_the_explosion() -> None:
-    rates, losses = [1e-6, 1e-4, 1e-2, 1.0], [0.9, 0.7, 0.5, 40.0]
-    (axes,) = plots.lr_curve(rates, losses, 1.4e-3).axes
+    (axes,) = figure_of("lr_curve").axes
     curve, suggestion = axes.lines
-    assert_allclose(np.asarray(curve.get_xydata()), np.transpose([rates, losses]))
+    assert_allclose(np.asarray(curve.get_xydata()), [(1e-5, 0.9), (1e-3, 0.6), (1e-1, 0.4), (1, 9)])
     assert np.asarray(suggestion.get_xdata()).tolist() == [1.4e-3, 1.4e-3]
     assert axes.get_xscale() == "log"
     assert 0.9 < axes.get_ylim()[1] < 2

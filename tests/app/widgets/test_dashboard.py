@@ -22,7 +22,6 @@ def test_about_has_data_limits_and_model() -> None:
     words = text_of(About(METADATA).html)
     alarms = [1 - point.test.estimates["specificity"].value for point in METADATA.operating_points]
     for needed in (
-        METADATA.intended_use,
         METADATA.sha256,
         METADATA.licence,
         malaria_detect.__version__,

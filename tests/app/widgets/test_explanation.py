@@ -34,9 +34,7 @@ def cards() -> CellCards:
     return cards
 
 
-def test_a_card_is_explained_at_its_operating_point_when_it_is_asked_for(
-    cards: CellCards, told: Messages
-) -> None:
+def test_a_card_is_explained_at_its_operating_point(cards: CellCards, told: Messages) -> None:
     hear(cards, type="explain", id=0)
     cards.decide(METADATA.point("counting"))
     hear(cards, type="explain", id=1)
@@ -48,9 +46,7 @@ def test_a_card_is_explained_at_its_operating_point_when_it_is_asked_for(
 
 
 @pytest.mark.parametrize("number", [2, -1, None, "0", 0.0])
-def test_a_card_that_does_not_exist_is_not_explained(
-    cards: CellCards, told: Messages, number: object
-) -> None:
+def test_an_unknown_card_is_not_explained(cards: CellCards, told: Messages, number: object) -> None:
     hear(cards, type="explain", id=number)
     assert of_type(told, "explained") == []
 
@@ -64,9 +60,7 @@ def test_a_card_that_was_cleared_meanwhile_is_not_explained(cards: CellCards, to
     assert of_type(told, "explained")[0]["sentence"] == "Of c.png."
 
 
-def test_an_explanation_in_a_thread_is_of_the_operating_point_at_which_it_was_asked_for(
-    told: Messages,
-) -> None:
+def test_an_explanation_in_a_thread_arrives_later(told: Messages) -> None:
     async def visit() -> None:
         cards = CellCards(METADATA, explain=explain, in_threads=True)
         cards.add(Result("a.png", prediction(0.6, METADATA), b""))
