@@ -43,6 +43,7 @@ def test_a_card_is_explained_at_its_operating_point(cards: CellCards, told: Mess
     assert reliable["buffers"] == [b"\x89PNG layer"]
     assert (unreliable["id"], unreliable["point"], unreliable["sentence"]) == (1, "counting", "Of b.png.")
     assert "buffers" not in unreliable
+    assert (cards.explains, CellCards(METADATA).explains) == (True, False)
 
 
 def test_an_unknown_or_cleared_card_is_not_explained(cards: CellCards, told: Messages) -> None:
@@ -67,11 +68,6 @@ def test_an_explanation_in_a_thread_arrives_later(told: Messages) -> None:
 
     asyncio.run(visit())
     assert of_type(told, "explained")[0]["sentence"] == "Of a.png."
-
-
-def test_cards_without_a_model_have_no_button(cards: CellCards) -> None:
-    assert cards.explains
-    assert not CellCards(METADATA).explains
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The operating point: one choice, known ones only, and what each of them gave."""
 
-
 import pytest
 import traitlets
 
