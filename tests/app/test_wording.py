@@ -59,9 +59,6 @@ def test_a_slide_is_told_called_corrected_healthy_and_limit() -> None:
     assert "Only 40 cells were checked" in basis
     *_, basis = slide_sentences(answers(3, 497), POINT)
     assert "Only" not in basis
-
-
-def test_nothing_is_said_of_a_slide_without_a_cell() -> None:
     assert slide_sentences(answers(0, 0, 2), POINT) == []
 
 

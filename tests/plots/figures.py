@@ -16,11 +16,17 @@ from malaria_detect.designs.comparison import Row
 from malaria_detect.inference.metadata import Epoch
 from malaria_detect.metrics import Estimate, PatientCounts, ReliabilityBin, Scores
 from malaria_detect.metrics.parasitemia import DetectionLimit
-from tests.tools.records import made_up_comparison
+from tests.tools.records import made_up_comparison, made_up_metadata
 
 CURVE = ((0.0, 0.0), (0.0, 0.8), (0.02, 0.96), (0.2, 1.0), (1.0, 1.0))
 # Sensitivity and specificity.
 POINTS = {"screening": (0.974, 0.979), "balanced": (0.974, 0.9788), "counting": (0.918, 0.996)}
+PATIENTS = (
+    PatientCounts("healthy, none", 0, 50, 0, 0),
+    PatientCounts("healthy, 5 %", 0, 100, 0, 5),
+    PatientCounts("infected, 20 %", 80, 20, 76, 4),
+    PatientCounts("infected, none", 40, 10, 40, 0),
+)
 
 
 def some_scores(area: float = 0.99, low: float = 0.98) -> Scores:
@@ -30,8 +36,6 @@ def some_scores(area: float = 0.99, low: float = 0.98) -> Scores:
             "accuracy": Estimate(0.968, 0.95, 0.98, 2420, 2500),
             "sensitivity": Estimate(0.96, 0.94, 0.97, 1440, 1500),
             "specificity": Estimate(0.98, 0.97, 0.99, 980, 1000),
-            "precision": Estimate(1440 / 1460, 0.98, 0.99, 1440, 1460),
-            "f1": Estimate(0.973, 0.96, 0.98),
             "roc_auc": Estimate(area, low, 0.995),
         },
     )
@@ -51,20 +55,6 @@ def some_bins(means: Sequence[float]) -> list[ReliabilityBin]:
         ReliabilityBin(200, mean, share, max(0, share - 0.02), min(1, share + 0.02))
         for mean, share in zip(means, shares, strict=True)
     ]
-
-
-def some_patients(count: int, seed: int = 0) -> list[PatientCounts]:
-    """A quarter of them healthy; most with few mistakes, some with many."""
-    random = np.random.default_rng(seed)
-    found = []
-    for number in range(count):
-        cells = int(np.clip(random.lognormal(4.7, 0.6), 15, 700))
-        parasitized = 0 if number % 4 == 0 else int(random.binomial(cells, random.beta(3, 2)))
-        uninfected = cells - parasitized
-        false = int(random.binomial(uninfected, random.beta(0.7, 25)))
-        true = int(random.binomial(parasitized, random.beta(20, 0.7)))
-        found.append(PatientCounts(f"P{number}", parasitized, uninfected, true, false))
-    return found
 
 
 def four_scores(value: float, half: float = 0.01) -> dict[str, Estimate]:
@@ -123,8 +113,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "reliability_diagram": lambda: plots.reliability_diagram(
         some_bins([0.02, 0.1, 0.7, 0.97]), some_bins([0.004, 0.06, 0.75, 0.99])
     ),
-    "patient_dots": lambda: plots.patient_dots(some_patients(24), "balanced: from 0.43 on"),
-    "patient_dots of many": lambda: plots.patient_dots(some_patients(160)),
+    "patient_dots": lambda: plots.patient_dots(PATIENTS, "balanced: from 0.43 on"),
+    "patient_dots of many": lambda: plots.patient_dots(made_up_metadata().point().patients * 8),
+    "patients without errors": lambda: plots.patient_dots([PatientCounts("", 10, 10, 10, 0)] * 150),
     "patient_leakage": lambda: plots.patient_leakage(four_scores(0.97), four_scores(0.98), four_scores(0.01)),
     "score_comparison": lambda: plots.score_comparison(some_rows()),
     "design_comparison": lambda: plots.design_comparison(some_designs()),

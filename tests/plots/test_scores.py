@@ -17,6 +17,7 @@ from malaria_detect.metrics.formatting import NO_BREAK
 from malaria_detect.plots.style import INK
 from tests.plots.figures import (
     CURVE,
+    PATIENTS,
     POINTS,
     contrast,
     figure_of,
@@ -29,31 +30,17 @@ from tests.plots.figures import (
     some_scores,
     texts,
 )
+from tests.tools.records import made_up_metadata
 
-PATIENTS = (
-    PatientCounts("healthy, none", 0, 50, 0, 0),
-    PatientCounts("healthy, 5 %", 0, 100, 0, 5),
-    PatientCounts("infected, 20 %", 80, 20, 76, 4),
-    PatientCounts("infected, none", 40, 10, 40, 0),
-)
 WRITTEN = {
-    "confusion_matrix": [
-        "1,500 cells",
-        "96.0 %",
-        "2.0 %",
-        "24 patients; threshold 0.5; shares of each label",
-    ],
+    "confusion_matrix": ["1,500 cells", "96.0 %", "2.0 %", "24 patients; threshold 0.5"],
     "roc_curve": ["threshold 0.5", "ROC AUC 0.9900\n95 % interval 0.9800 to 0.9950"],
     "roc_curve with points": list(POINTS),
     "reliability_diagram": ["raw", "calibrated", "each dot: 200 cells,\nwith 95 % interval"],
-    "patient_dots": ["balanced: from 0.43 on", "6 healthy patients, 3 without errors", "all cells: 3.1 %"],
+    "patient_dots": ["balanced: from 0.43 on", "2 healthy patients, 1 without errors", "all cells: 5.0 %"],
     "patient_leakage": ["Split by patient", "Random split", "97.0 (96.0 to 98.0)", "+1.0 (0.0 to +2.0)"],
     "score_comparison": ["Split by patient", "Random split", "0.945", "0.971", "0.976"],
-    "design_comparison": [
-        "0.960",
-        "published, with another split",
-        "Not run:\nvgg16-frozen: Its weights were not at hand.",
-    ],
+    "design_comparison": ["0.960", "published", "Not run:\nvgg16-frozen: Its weights were not at hand."],
     "parasitemia_curves": ["screening: 2.1 % without parasites", "counting: 0.40 % without parasites"],
     "detection_limits": ["screening", "5,000 cells", "16 %", "4.1 %", "none"],
     "loss_curves": ["96 px", "160 px", "224", "training 0.183", "validation 0.067"],
@@ -111,6 +98,9 @@ def test_roc_curve_of_a_good_model_is_repeated_with_its_corner_enlarged(name: st
             assert_allclose(points(shown, point), [[1 - specificity, sensitivity]])
             assert shown.get_xlim()[1] > 1 - specificity
             assert shown.get_ylim()[0] < sensitivity
+    for text in inset.texts:
+        x, y = text.get_position()
+        assert y < np.interp(x, *np.transpose(CURVE))
 
 
 def test_roc_curve_of_a_poor_model_has_no_corner_and_no_undefined_interval() -> None:
@@ -121,31 +111,18 @@ def test_roc_curve_of_a_poor_model_has_no_corner_and_no_undefined_interval() -> 
     assert not [text for text in texts(figure) if "nan" in text or "interval" in text]
 
 
-def test_names_of_operating_points_stay_below_the_curve() -> None:
-    for name in ("roc_curve with points", "coinciding points"):
-        (inset,) = figure_of(name).axes[0].child_axes
-        assert isinstance(inset, Axes)
-        for text in inset.texts:
-            x, y = text.get_position()
-            assert y < np.interp(x, *np.transpose(CURVE))
-
-
 @pytest.mark.parametrize("lowest", [0.2, 0.01, 1e-3, 1e-5, 1e-9])
 def test_reliability_dots_lie_at_mean_probability_and_share_on_axes_that_hold_them(lowest: float) -> None:
     means = [lowest, 0.4, 1 - lowest]
     (axes,) = plots.reliability_diagram(some_bins([lowest, 0.5, 1 - lowest]), some_bins(means)).axes
-    ticks = {
-        label.get_text(): place
-        for label, place in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
-    }
-    assert [float(text) for text in ticks] == sorted(float(text) for text in ticks)
-    assert_allclose(
-        [100 * ticks[text] for text in list(ticks)[1:-1]], [float(text) for text in list(ticks)[1:-1]]
-    )
+    labels, places = [float(label.get_text()) for label in axes.get_xticklabels()], axes.get_xticks()
+    assert labels == sorted(labels)
+    assert_allclose(100 * places[1:-1], labels[1:-1])
     dots = points(axes, "calibrated")
     # Exact shares of 0 and 1 have no log-odds; they are drawn where the axis says so.
-    assert_allclose(dots[:, 1], [ticks["0"], 0.4, ticks["100"]])
-    assert_allclose(dots[:, 0], np.clip(means, ticks["0"], ticks["100"]))
+    assert (labels[0], labels[-1]) == (0, 100)
+    assert_allclose(dots[:, 1], [places[0], 0.4, places[-1]])
+    assert_allclose(dots[:, 0], np.clip(means, places[0], places[-1]))
     low, high = axes.get_xlim()
     assert low < dots.min() < dots.max() < high
     _, calibrated = (found for found in axes.collections if isinstance(found, LineCollection))
@@ -153,7 +130,7 @@ def test_reliability_dots_lie_at_mean_probability_and_share_on_axes_that_hold_th
 
 
 def test_every_patient_is_a_dot_at_its_rate_and_a_line_marks_all_cells() -> None:
-    rate, sensitivity = plots.patient_dots(PATIENTS).axes
+    rate, sensitivity = figure_of("patient_dots").axes
     assert_allclose(sorted(points(rate, "healthy")[:, 0]), [0, 0.05])
     assert_allclose(sorted(points(rate, "infected")[:, 0]), [0, 0.2])
     assert_allclose(points(rate, "pooled")[:, 0], 9 / 180)
@@ -167,18 +144,10 @@ def test_every_patient_is_a_dot_at_its_rate_and_a_line_marks_all_cells() -> None
 def test_kinds_of_patients_have_strips_and_areas_are_proportional_to_cells() -> None:
     rate, _ = figure_of("patient_dots of many").axes
     assert points(rate, "healthy")[:, 1].max() < points(rate, "infected")[:, 1].min()
-    patients = [PatientCounts("few", 100, 100, 99, 1), PatientCounts("many", 400, 400, 388, 12)]
-    (dots,) = (
-        one for one in plots.patient_dots(patients).axes[0].collections if one.get_label() == "infected"
-    )
-    few, many = dots.get_sizes()  # type: ignore[attr-defined]  # dots are a PathCollection
-    assert many == pytest.approx(4 * few)
-
-
-def test_patients_without_any_error_are_drawn() -> None:
-    patients = [PatientCounts(f"P{number}", 10, 10, 10, 0) for number in range(150)]
-    for axes in plots.patient_dots(patients).axes:
-        assert points(axes, "infected")[:, 0].tolist() == [0] * 150
+    (dots,) = (one for one in rate.collections if one.get_label() == "infected")
+    cells = [one.uninfected for one in made_up_metadata().point().patients * 8 if one.parasitized]
+    sizes = dots.get_sizes()  # type: ignore[attr-defined]  # dots are a PathCollection
+    assert_allclose(sizes / sizes.max(), np.array(cells) / max(cells))
 
 
 def marks(axes: Axes, marker: str) -> list[tuple[float, float]]:
@@ -282,10 +251,9 @@ def test_training_curves_follow_the_history_over_bands_of_image_size() -> None:
 
 
 def test_lr_curve_marks_the_suggestion_and_cuts_off_the_explosion() -> None:
-    rates, losses = [1e-6, 1e-4, 1e-2, 1.0], [0.9, 0.7, 0.5, 40.0]
-    (axes,) = plots.lr_curve(rates, losses, 1.4e-3).axes
+    (axes,) = figure_of("lr_curve").axes
     curve, suggestion = axes.lines
-    assert_allclose(np.asarray(curve.get_xydata()), np.transpose([rates, losses]))
+    assert_allclose(np.asarray(curve.get_xydata()), [(1e-5, 0.9), (1e-3, 0.6), (1e-1, 0.4), (1, 9)])
     assert np.asarray(suggestion.get_xdata()).tolist() == [1.4e-3, 1.4e-3]
     assert axes.get_xscale() == "log"
     assert 0.9 < axes.get_ylim()[1] < 2

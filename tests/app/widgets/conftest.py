@@ -1,11 +1,13 @@
 """What the tests of widgets share: a model that answers at once, and what the browser is sent."""
 
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from ipywidgets import Widget
 
+from malaria_detect.data.nlm_cells import CELLS_VARIABLE
 from tests.app.widgets.fakes import METADATA, BrightnessDetector, Messages
 
 
@@ -19,6 +21,12 @@ def receiver() -> Mock:
 def detector() -> Any:
     """A BrightnessDetector, in place of a Detector."""
     return BrightnessDetector(METADATA)
+
+
+@pytest.fixture
+def no_cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No cells folder, so no samples to try."""
+    monkeypatch.setenv(CELLS_VARIABLE, str(tmp_path / "nowhere"))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -12,14 +11,12 @@ from malaria_detect.app.widgets import check
 from malaria_detect.app.widgets.check import MAX_KEPT, CheckCells
 from malaria_detect.app.widgets.upload import MAX_IMAGES, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.nlm_cells import CELLS_VARIABLE
 from malaria_detect.inference.detector import Detector
-from tests.app.widgets.fakes import METADATA, BrightnessDetector, Messages, grey_png, hear
+from tests.app.widgets.fakes import METADATA, Messages, grey_png, hear
 
 
 @pytest.fixture
-def view(detector: Detector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CheckCells:
-    monkeypatch.setenv(CELLS_VARIABLE, str(tmp_path / "nowhere"))
+def view(detector: Detector, no_cells: None) -> CheckCells:
     return CheckCells(detector)
 
 
@@ -43,9 +40,7 @@ async def first_card(view: CheckCells) -> None:
         await asyncio.sleep(0)
 
 
-def test_each_card_comes_as_soon_as_its_image_is_checked_and_in_order(
-    view: CheckCells, told: Messages
-) -> None:
+def test_cards_come_one_by_one_in_the_order_of_upload(view: CheckCells, told: Messages) -> None:
     view.upload.take(greys(2))
     assert [(one["type"], one.get("done")) for one in told] == [
         *(("state", 0), ("card", None), ("state", 1), ("card", None), ("state", 2)),
@@ -102,7 +97,7 @@ def test_a_failure_is_shown_and_logged_and_the_next_upload_is_checked(
     error: Exception,
     shown: str,
     view: CheckCells,
-    detector: BrightnessDetector,
+    detector: Any,
     told: Messages,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -126,9 +121,7 @@ def test_a_failure_is_shown_and_logged_and_the_next_upload_is_checked(
     assert told[-1]["problem"] == ""
 
 
-def test_outside_a_kernel_a_failure_is_raised_and_the_next_upload_is_checked(
-    view: CheckCells, detector: BrightnessDetector
-) -> None:
+def test_outside_a_kernel_a_failure_is_raised(view: CheckCells, detector: Any) -> None:
     with pytest.MonkeyPatch.context() as broken:
         broken.setattr(detector, "predict", Mock(side_effect=MalariaDetectError("No answer.")))
         with pytest.raises(MalariaDetectError):
@@ -137,9 +130,7 @@ def test_outside_a_kernel_a_failure_is_raised_and_the_next_upload_is_checked(
     assert names(view) == ["next.png"]
 
 
-def test_the_chosen_operating_point_decides_without_asking_the_network_again(
-    view: CheckCells, detector: Any
-) -> None:
+def test_another_operating_point_does_not_run_the_network(view: CheckCells, detector: Any) -> None:
     async def visit() -> None:
         view.upload.take(greys(4, grey=77))  # a probability of 0.30
         await first_card(view)

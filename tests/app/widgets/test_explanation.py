@@ -34,9 +34,7 @@ def cards() -> CellCards:
     return cards
 
 
-def test_a_card_is_explained_at_its_operating_point_when_it_is_asked_for(
-    cards: CellCards, told: Messages
-) -> None:
+def test_a_card_is_explained_at_its_operating_point(cards: CellCards, told: Messages) -> None:
     hear(cards, type="explain", id=0)
     cards.decide(METADATA.point("counting"))
     hear(cards, type="explain", id=1)
@@ -45,17 +43,12 @@ def test_a_card_is_explained_at_its_operating_point_when_it_is_asked_for(
     assert reliable["buffers"] == [b"\x89PNG layer"]
     assert (unreliable["id"], unreliable["point"], unreliable["sentence"]) == (1, "counting", "Of b.png.")
     assert "buffers" not in unreliable
+    assert (cards.explains, CellCards(METADATA).explains) == (True, False)
 
 
-@pytest.mark.parametrize("number", [2, -1, None, "0", 0.0])
-def test_a_card_that_does_not_exist_is_not_explained(
-    cards: CellCards, told: Messages, number: object
-) -> None:
-    hear(cards, type="explain", id=number)
-    assert of_type(told, "explained") == []
-
-
-def test_a_card_that_was_cleared_meanwhile_is_not_explained(cards: CellCards, told: Messages) -> None:
+def test_an_unknown_or_cleared_card_is_not_explained(cards: CellCards, told: Messages) -> None:
+    for number in (2, -1, None, "0", 0.0):
+        hear(cards, type="explain", id=number)
     cards.clear()
     cards.add(Result("c.png", prediction(0.6, METADATA), grey_png(150)))
     hear(cards, type="explain", id=0)
@@ -64,9 +57,7 @@ def test_a_card_that_was_cleared_meanwhile_is_not_explained(cards: CellCards, to
     assert of_type(told, "explained")[0]["sentence"] == "Of c.png."
 
 
-def test_an_explanation_in_a_thread_is_of_the_operating_point_at_which_it_was_asked_for(
-    told: Messages,
-) -> None:
+def test_an_explanation_in_a_thread_arrives_later(told: Messages) -> None:
     async def visit() -> None:
         cards = CellCards(METADATA, explain=explain, in_threads=True)
         cards.add(Result("a.png", prediction(0.6, METADATA), b""))
@@ -77,11 +68,6 @@ def test_an_explanation_in_a_thread_is_of_the_operating_point_at_which_it_was_as
 
     asyncio.run(visit())
     assert of_type(told, "explained")[0]["sentence"] == "Of a.png."
-
-
-def test_cards_without_a_model_have_no_button(cards: CellCards) -> None:
-    assert cards.explains
-    assert not CellCards(METADATA).explains
 
 
 @pytest.fixture

@@ -64,10 +64,7 @@ def test_samples_become_cards_with_labels(cells_folder: Path, detector: Detector
     assert [result.label is None for result in view.cards.results] == [False] * HANDFUL
 
 
-def test_without_a_cells_folder_there_is_no_button(
-    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(CELLS_VARIABLE, str(tmp_path / "nowhere"))
+def test_without_a_cells_folder_there_is_no_button(detector: Detector, no_cells: None) -> None:
     view = CheckCells(detector)
     assert view.samples is None
     assert view.parts == [view.upload, view.choice, view.cards]

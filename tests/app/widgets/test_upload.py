@@ -26,9 +26,7 @@ def test_files_arrive_in_the_order_in_which_they_were_chosen(receiver: Mock, tol
 
 
 @pytest.mark.parametrize("names", [["a.png"], None, "ab", ["a.png"] * (MAX_IMAGES + 1)])
-def test_too_many_files_or_files_without_names_are_refused_together(
-    names: Any, receiver: Mock, told: Messages
-) -> None:
+def test_too_many_or_unnamed_files_are_refused_together(names: Any, receiver: Mock, told: Messages) -> None:
     sent = max(2, len(names or ""))
     hear(CellUpload(receiver), [b"1"] * sent, type="upload", names=names)
     receiver.assert_not_called()
