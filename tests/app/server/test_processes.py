@@ -18,7 +18,7 @@ from malaria_detect.app.server.page import TALK_COOKIE
 from malaria_detect.app.server.parent import _parent, fork, start_parent
 from malaria_detect.cli import parser
 from malaria_detect.cli.serve import TOKEN_VARIABLE
-from tests.app.server.attacker import ask, port_of, process_of, visit
+from tests.app.server.attacker import ask, port_of, visit
 from tests.browser.served import PROJECT, Server, page_folder, served_page
 from tests.waiting import SECONDS, until
 
@@ -75,13 +75,6 @@ def test_a_visitors_kernel_and_the_workers_are_copies_of_one_process(
         until(lambda: len(copies(server)) == 3, "the pool's kernel")
         # Who serves strangers' requests has neither torch nor the model in its memory.
         assert not any("libtorch" in mapped.path for mapped in server.process.memory_maps())
-
-
-def test_a_visitor_who_leaves_takes_the_kernel_along(server: Server, picture: dict[str, bytes]) -> None:
-    with Visitor(server.address) as visitor:
-        visitor.upload(picture)
-        kernel = process_of(server.process, visitor.kernel)
-    assert psutil.wait_procs([kernel], timeout=SECONDS)[1] == []
 
 
 def test_a_dead_worker_is_replaced_and_nobody_notices(server: Server, picture: dict[str, bytes]) -> None:

@@ -18,18 +18,17 @@ EVIL = "http://evil.example"
 TOKEN = "0" * 32
 
 
-def wrong_cookies(visitor: Visitor, other: Visitor) -> list[str | None]:
-    secret = visitor.cookies[TALK_COOKIE]
-    values = (
-        *("", "None", secret[:-1], f"{secret}x", secret.swapcase(), f'"{secret[:-1]}\\303"'),
-        other.cookies[TALK_COOKIE],
-    )
-    return [None, f"session={secret}", *(f"{TALK_COOKIE}={value}" for value in values)]
-
-
 def test_a_kernel_is_its_visitors_alone(port: int, visitor: Visitor, other: Visitor) -> None:
-    place = f"/api/kernels/{visitor.kernel_id}"
-    for cookie in wrong_cookies(visitor, other):
+    place, secret = f"/api/kernels/{visitor.kernel_id}", visitor.cookies[TALK_COOKIE]
+    others = (
+        other.cookies[TALK_COOKIE],
+        secret[:-1],
+        f"{secret}x",
+        secret.swapcase(),
+        f'"{secret[:-1]}\\303"',
+    )
+    wrong = [f"{TALK_COOKIE}={value}" for value in (*others, "", "None")]
+    for cookie in (None, f"session={secret}", *wrong):
         with pytest.raises(InvalidStatus, match="404"):
             open_socket(port, visitor.kernel_id, cookie)
         assert ask(port, path=place, headers={"Cookie": cookie} if cookie else {}).status == 404
