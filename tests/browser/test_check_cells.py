@@ -130,7 +130,7 @@ def test_a_card_tells_at_a_key_press_where_the_model_looked(page: Page, cells: l
             expect(mark).to_have_css("opacity", "0")
             slider.press("End")
             expect(mark).to_have_css("opacity", "1")
-        # What was found is of one operating point; at another it is asked for anew.
+        # What was found is of one operating point; at another it must be asked for again.
         for name in ("Counting", "Screening", "Balanced"):
             page.get_by_role("tabpanel").get_by_role("radio", name=name).check()
             expect(page.get_by_role("tabpanel").locator(".md-caution")).to_contain_text(f"“{name.lower()}”")

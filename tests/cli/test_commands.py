@@ -62,7 +62,13 @@ def test_an_error_that_the_user_can_mend_has_a_reason_and_one_line(
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["", "predict", "predict a --csv x --json", "fly"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("", "fly", "predict", "predict a --csv x --json"),
+        *("serve --workers 0", "serve --pool -1", "serve --port 99999"),
+    ],
+)
 def test_wrong_usage_is_status_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(command.split())

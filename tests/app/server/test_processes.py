@@ -16,7 +16,6 @@ from websockets.exceptions import InvalidStatus
 from benchmarks.visitors import VisitError, Visitor
 from malaria_detect.app.server.page import TALK_COOKIE
 from malaria_detect.app.server.parent import _parent, fork, start_parent
-from malaria_detect.cli import parser
 from malaria_detect.cli.serve import TOKEN_VARIABLE
 from tests.app.server.attacker import ask, port_of, visit
 from tests.browser.served import PROJECT, Server, page_folder, served_page
@@ -187,15 +186,6 @@ def test_a_server_that_might_not_be_protected_is_not_started(
     environment = {} if token is None else {TOKEN_VARIABLE: token}
     with pytest.raises(RuntimeError, match=said):
         served_page(folder, folder / "temporary", *FEW, environment=environment).__enter__()
-
-
-@pytest.mark.parametrize("flags", [("--workers", "0"), ("--pool", "-1"), ("--port", "99999")])
-def test_numbers_that_no_server_can_have_are_told(
-    flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        parser().parse_args(["serve", *flags])
-    assert "is not a whole number from" in capsys.readouterr().err
 
 
 def test_the_fork_parent_is_found_by_a_copy_that_writes_to_nobody(shipped_model: Path) -> None:
