@@ -17,7 +17,7 @@ from benchmarks.visitors import VisitError, Visitor
 from malaria_detect.app.server.page import TALK_COOKIE
 from malaria_detect.app.server.parent import _parent, fork, start_parent
 from malaria_detect.cli.serve import TOKEN_VARIABLE
-from tests.app.server.attacker import ask, port_of, visit
+from tests.app.server.attacker import ask, visit
 from tests.browser.served import PROJECT, Server, page_folder, served_page
 from tests.waiting import SECONDS, until
 
@@ -106,7 +106,7 @@ def test_a_dead_fork_parent_is_replaced_and_visitors_stay_and_come(
 def test_kernels_of_silent_visitors_are_ended(tmp_path: Path) -> None:
     folder = page_folder(tmp_path, MappingKernelManager={"cull_interval": 1, "cull_idle_timeout": 5})
     with served_page(folder, folder / "temporary", "--pool", "0", "--workers", "1") as server:
-        silent = visit(port_of(server.address))
+        silent = visit(server.port)
         place = f"/api/kernels/{silent.kernel_id}"
         cookie = {"Cookie": silent.cookie(TALK_COOKIE)}
         with contextlib.ExitStack() as connected:
@@ -133,9 +133,8 @@ def test_nothing_is_left_of_a_server_that_ends_and_only_it_knew_the_token(
 
 
 def test_a_port_that_is_taken_is_told_and_ends_the_server(server: Server, tmp_path: Path) -> None:
-    port = server.address.rstrip("/").rpartition(":")[2]
-    with pytest.raises(RuntimeError, match=f"port {port} .Address already in use"):
-        served_page(PROJECT, tmp_path, "--port", port).__enter__()
+    with pytest.raises(RuntimeError, match=f"port {server.port} .Address already in use"):
+        served_page(PROJECT, tmp_path, "--port", str(server.port)).__enter__()
 
 
 def test_a_model_that_is_not_its_metadata_is_told_on_the_page_and_the_server_lives(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from tests.app.server.attacker import (
     Visitor,
     ask,
     ask_kernel,
-    port_of,
     send_raw,
     statuses,
     visit,
@@ -149,7 +148,7 @@ def test_slow_clients_are_not_waited_for(tmp_path: Path) -> None:
     )
     with served_page(folder, folder / "temporary", "--workers", "1", "--pool", "0") as impatient:
         for beginning in beginnings:
-            answer = send_raw(port_of(impatient.address), beginning)
+            answer = send_raw(impatient.port, beginning)
             assert statuses(answer) in ([], [404])
 
 
