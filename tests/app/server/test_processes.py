@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import shutil
 import signal
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from websockets.exceptions import InvalidStatus
 
 from benchmarks.visitors import VisitError, Visitor
 from malaria_detect.app.server.page import TALK_COOKIE
-from malaria_detect.app.server.parent import _parent, fork, start_parent
 from malaria_detect.cli.serve import TOKEN_VARIABLE
 from tests.app.server.attacker import ask, visit
 from tests.browser.served import PROJECT, Server, page_folder, served_page
@@ -185,14 +183,3 @@ def test_a_server_that_might_not_be_protected_is_not_started(
     environment = {} if token is None else {TOKEN_VARIABLE: token}
     with pytest.raises(RuntimeError, match=said):
         served_page(folder, folder / "temporary", *FEW, environment=environment).__enter__()
-
-
-def test_the_fork_parent_is_found_by_a_copy_that_writes_to_nobody(shipped_model: Path) -> None:
-    start_parent(shipped_model)
-    ours, theirs = multiprocessing.Pipe()
-    with ours:
-        with theirs:
-            copy = fork("malaria_detect.app.server.parent:wait_until_closed", theirs)
-        assert psutil.Process(copy.pid).ppid() == _parent()
-        assert copy.poll() is None
-    assert copy.wait(SECONDS) == 0
