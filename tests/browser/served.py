@@ -28,10 +28,14 @@ FILES = ("dashboard.ipynb", "export.pkl", "export.json", "voila.json")
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: where its page is, and its process, whose children are the visitors' kernels."""
+    """A running server, whose process has the visitors' kernels as children."""
 
-    address: str
+    port: int
     process: psutil.Process
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
 
 
 def page_folder(folder: Path, **settings: Mapping[str, object]) -> Path:
@@ -80,7 +84,7 @@ def served_page(
         )
         try:
             _wait_until_bound(process, port, log)
-            yield Server(f"http://127.0.0.1:{port}/", psutil.Process(process.pid))
+            yield Server(port, psutil.Process(process.pid))
         finally:
             process.send_signal(end)
             process.wait(timeout=SECONDS)

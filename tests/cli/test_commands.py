@@ -1,6 +1,7 @@
 """The other commands, and what all commands share: usage, errors and exit status."""
 
 import csv
+import os
 import shutil
 import subprocess
 import sys
@@ -62,7 +63,13 @@ def test_an_error_that_the_user_can_mend_has_a_reason_and_one_line(
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["", "predict", "predict a --csv x --json", "fly"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("", "fly", "predict", "predict a --csv x --json"),
+        *("serve --workers 0", "serve --pool -1", "serve --port 99999"),
+    ],
+)
 def test_wrong_usage_is_status_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(command.split())
@@ -75,6 +82,7 @@ def test_the_module_is_the_command() -> None:
     assert b"usage: malaria-detect" in subprocess.run(command, capture_output=True, check=True).stdout
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows reports a closed pipe in another way")
 def test_a_closed_pipe_ends_a_command_quietly() -> None:
     command = [sys.executable, "-u", "-m", "malaria_detect", "info"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -113,18 +121,15 @@ def test_labels_are_ranked_into_a_table(run: Run, tmp_path: Path) -> None:
         assert [row["file"] for row in csv.DictReader(file)] == ["b.png", "a.png"]
 
 
-def test_calibrating_again_changes_nothing_where_nothing_has_changed(
-    run: Run, shipped_model: Path, tmp_path: Path
-) -> None:
-    for path in (shipped_model, metadata_path(shipped_model), logits_path(shipped_model)):
-        copy = tmp_path / path.relative_to(shipped_model.parent)
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copy(path, copy)
-    assert run("calibrate", "--model", tmp_path / shipped_model.name).status == 0
-    after, before = (read_metadata(path) for path in (tmp_path / shipped_model.name, shipped_model))
-    for one, other in zip(after.operating_points, before.operating_points, strict=True):
-        assert one.threshold == pytest.approx(other.threshold, abs=1e-9)
-        assert one.patients == other.patients
+def test_calibrating_writes_the_metadata_again(run: Run, shipped_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / shipped_model.name
+    logits_path(model).parent.mkdir()
+    for place in (Path, metadata_path, logits_path):
+        shutil.copy(place(shipped_model), place(model))
+    before = metadata_path(model).stat()
+    assert run("calibrate", "--model", model).status == 0
+    assert metadata_path(model).stat().st_ino != before.st_ino
+    assert read_metadata(model).point().patients == read_metadata(shipped_model).point().patients
 
 
 def test_cells_are_checked_and_counted(run: Run, drawn_cells: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import io
+import os
 import random
 import struct
 import warnings
@@ -139,6 +140,8 @@ def test_the_limits_themselves_are_allowed() -> None:
     ["two words.png", "клетка 細胞 é", "<img src=x onerror=alert(1)>.png", "cell.jpg", "50%.png", "a\nb.png"],
 )
 def test_any_file_name_will_do(name: str, tmp_path: Path) -> None:
+    if os.name == "nt" and set(name) & set("<>\n"):
+        pytest.skip("Windows has no such names")
     (tmp_path / name).write_bytes(encoded(PICTURE, "PNG"))
     assert read_image(tmp_path / name).tobytes() == COLOURS.tobytes()
 

@@ -27,19 +27,16 @@ TINY: dict[str, object] = {
 }
 
 
-def with_picture(notebook: nbformat.NotebookNode) -> set[str]:
-    """Ids of the cells whose output has a figure."""
-    return {
+def assert_every_figure_is_drawn(notebook: nbformat.NotebookNode) -> None:
+    drawing = {cell.id for cell in notebook.cells if cell.cell_type == "code" and "plots." in cell.source}
+    with_picture = {
         cell.id
         for cell in notebook.cells
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     }
-
-
-def drawing(notebook: nbformat.NotebookNode) -> set[str]:
-    """Ids of the cells that draw a figure."""
-    return {cell.id for cell in notebook.cells if cell.cell_type == "code" and "plots." in cell.source}
+    assert with_picture == drawing
+    assert len(drawing) >= 15
 
 
 def parameters(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -54,20 +51,19 @@ def set_parameters(notebook: nbformat.NotebookNode, values: dict[str, object]) -
     cell.source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
 
 
-@pytest.fixture(scope="module")
-def executed(few_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[nbformat.NotebookNode, Path]:
-    folder = tmp_path_factory.mktemp("notebook")
-    notebook = nbformat.read(PROJECT / "train.ipynb", as_version=4)
-    set_parameters(notebook, {"CELLS": str(few_cells), **TINY})
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
-    return notebook, folder
 
 
 @pytest.mark.slow
-def test_train_notebook_writes_a_new_model_with_its_metadata(
-    executed: tuple[nbformat.NotebookNode, Path],
+def test_train_notebook_shows_every_figure_and_writes_a_new_model_with_its_metadata(
+    few_cells: Path, tmp_path: Path
 ) -> None:
-    metadata = read_metadata(executed[1] / "export.pkl")
+    notebook = nbformat.read(PROJECT / "train.ipynb", as_version=4)
+    set_parameters(notebook, {"CELLS": str(few_cells), **TINY})
+    execute(notebook, tmp_path)
+    assert_every_figure_is_drawn(notebook)
+    metadata = read_metadata(tmp_path / "export.pkl")
     assert [epoch.size for epoch in metadata.history] == [32, 32, 48, 48]
     assert metadata.weights.source == "none"
     assert metadata.point().test.cells == metadata.test.cells > 0
@@ -90,13 +86,6 @@ def test_train_notebook_begins_with_the_settings_that_the_command_has() -> None:
 
 
 @pytest.mark.slow
-def test_train_notebook_shows_every_figure(executed: tuple[nbformat.NotebookNode, Path]) -> None:
-    notebook, _ = executed
-    assert with_picture(notebook) == drawing(notebook)
-    assert len(drawing(notebook)) >= 15
-
-
-@pytest.mark.slow
 def test_explore_notebook_shows_every_figure(few_cells: Path, shipped_model: Path, tmp_path: Path) -> None:
     cells = find_cells(few_cells).cells
     labels = tuple(cell.label for cell in cells)
@@ -116,8 +105,7 @@ def test_explore_notebook_shows_every_figure(few_cells: Path, shipped_model: Pat
             "SEED": 5,
         },
     )
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert with_picture(notebook) == drawing(notebook)
-    assert len(drawing(notebook)) >= 15
+    execute(notebook, tmp_path)
+    assert_every_figure_is_drawn(notebook)
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert "60 cells of" in printed

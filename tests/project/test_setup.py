@@ -149,10 +149,7 @@ def test_notebook_is_committed_without_outputs_and_widget_state(path: Path) -> N
 # CI skips nothing
 
 
-@pytest.mark.parametrize(
-    ("forbidden", "closing"), [("", "1 passed, 2 skipped"), ("1", "1 failed, 1 passed, 1 error")]
-)
-def test_a_skipped_test_fails_if_skipping_is_forbidden(forbidden: str, closing: str, tmp_path: Path) -> None:
+def test_a_skipped_test_fails_if_skipping_is_forbidden(tmp_path: Path) -> None:
     for name, source in {
         "passing": "def test_passing(): pass",
         "skipping": "import pytest\ndef test_cells(): pytest.skip('no cells')",
@@ -162,8 +159,7 @@ def test_a_skipped_test_fails_if_skipping_is_forbidden(forbidden: str, closing: 
     options = ("-ra", "-p", "tests.conftest", "-p", "no:cacheprovider", "--continue-on-collection-errors")
     result = run(
         *(sys.executable, "-m", "pytest", *options, str(tmp_path)),
-        env={**os.environ, "MALARIA_DETECT_NO_SKIP": forbidden},
+        env={**os.environ, "MALARIA_DETECT_NO_SKIP": "1"},
     )
-    assert closing in result.stdout
-    assert "no cells" in result.stdout
-    assert "no browser" in result.stdout
+    for expected in ("1 failed, 1 passed, 1 error", "no cells", "no browser"):
+        assert expected in result.stdout

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -188,13 +187,6 @@ def closing_code(connection: ClientConnection) -> int:
         read_on(connection)
     assert closed.value.rcvd, "the server did not say why"
     return closed.value.rcvd.code
-
-
-def port_of(address: str) -> int:
-    """Return an address's port."""
-    port = urlsplit(address).port
-    assert port
-    return port
 
 
 def process_of(server: psutil.Process, kernel_id: str) -> psutil.Process:

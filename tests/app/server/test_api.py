@@ -38,22 +38,20 @@ def test_tells_the_models_answers_in_the_order_of_the_pictures(
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
     content = answer.json()
-    expected = [detector.predict(cell) for cell in cell_files]
     results = content.pop("results")
     refused = results.pop(1)
     assert (refused["path"], refused["decision"]) == ("cell.png", None)
     assert refused["error"]
-    for result, prediction in zip(results, expected, strict=True):
-        assert result["probability_parasitized"] == pytest.approx(
-            prediction.probability_parasitized, abs=1e-4
-        )
-        assert result["decision"] == prediction.decision
-        assert (result["width"], result["height"]) == prediction.image_size
-    model = content.pop("model")
+    # test_one_record compares all values.
+    expected = [detector.predict(cell).image_size for cell in cell_files]
+    assert [(result["width"], result["height"]) for result in results] == expected
     metadata = detector.metadata
-    assert model["sha256"] == metadata.sha256
-    assert model["file_name"] == metadata.file_name
-    assert model["version"] == malaria_detect.__version__
+    names = {
+        "sha256": metadata.sha256,
+        "file_name": metadata.file_name,
+        "version": malaria_detect.__version__,
+    }
+    assert names.items() <= content.pop("model").items()
     assert content == {
         "operating_point": metadata.default_point,
         "request_id": answer.headers["X-Request-Id"],
@@ -106,14 +104,12 @@ def test_refuses_a_broken_form_and_says_how_to_send_one(interface: Running, body
     assert "pictures=@cell.png" in problem(post(interface, body), 400)
 
 
-def test_takes_as_many_pictures_as_allowed(interface: Running) -> None:
-    assert len(post(interface, MOST * (PART % b"x") + END).json()["results"]) == MOST
-
-
-def test_refuses_one_picture_that_is_too_large_and_answers_for_the_others(
+def test_takes_as_many_pictures_as_allowed_and_refuses_one_that_is_too_large_alone(
     interface: Running, cell_files: list[bytes]
 ) -> None:
-    large, cell = interface.predict(bytes(MAX_BYTES + 1), cell_files[0]).json()["results"]
+    pictures = [bytes(MAX_BYTES + 1), cell_files[0], *[b"x"] * (MOST - 2)]
+    large, cell, *others = interface.predict(*pictures).json()["results"]
+    assert len(others) == MOST - 2
     assert large["error"]
     assert cell["decision"]
 
@@ -123,14 +119,9 @@ def test_a_body_of_untold_length_is_taken(interface: Running, cell_files: list[b
     assert post(interface, iter([body[:50], body[50:]])).json()["results"][0]["decision"]
 
 
-@pytest.mark.parametrize("name", ["screening", "balanced", "counting"])
-def test_decides_at_the_operating_point_of_the_query(
-    interface: Running, detector: Detector, cell_files: list[bytes], name: str
-) -> None:
-    content = interface.predict(cell_files[0], query=f"?operating_point={name}").json()
-    assert content["operating_point"] == name
-    assert content["results"][0]["operating_point"] == name
-    assert content["results"][0]["threshold"] == detector.metadata.point(name).threshold
+def test_decides_at_the_operating_point_of_the_query(interface: Running, cell_files: list[bytes]) -> None:
+    content = interface.predict(cell_files[0], query="?operating_point=counting").json()
+    assert content["operating_point"] == content["results"][0]["operating_point"] == "counting"
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", 5000 * "9"])
@@ -161,9 +152,7 @@ def test_refuses_a_token_that_cannot_be_one(detector: Detector, token: str) -> N
 
 
 def test_health_needs_no_token(interface: Running) -> None:
-    answer = requests.get(interface.address + "api/health", timeout=SECONDS)
-    assert answer.status_code == 200
-    assert answer.json() == {"status": "ok"}
+    assert requests.get(interface.address + "api/health", timeout=SECONDS).json() == {"status": "ok"}
 
 
 def test_the_metadata_is_that_of_the_model(interface: Running, detector: Detector) -> None:

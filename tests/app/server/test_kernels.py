@@ -1,6 +1,7 @@
 """Kernels that are forked: really started through jupyter_client, and asked to run code."""
 
 import json
+import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 from jupyter_client.manager import KernelManager
 
 from malaria_detect.app.server import voila
+from malaria_detect.app.server.parent import fork
 from malaria_detect.app.server.provisioner import ForkedProvisioner
 from malaria_detect.app.server.voila import PageKernelSpecs
 from tests.waiting import SECONDS
@@ -127,6 +129,16 @@ def test_two_kernels_do_not_draw_the_same_numbers(kernel: Kernel, tmp_path: Path
     (tmp_path / "other").mkdir()
     with running(tmp_path / "other") as other:
         assert kernel.value(draw) != other.value(draw)
+
+
+def test_a_worker_that_writes_to_nobody_is_a_copy_of_the_same_process(kernel: Kernel) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    with ours:
+        with theirs:
+            copy = fork("malaria_detect.app.server.parent:wait_until_closed", theirs)
+        assert psutil.Process(copy.pid).ppid() == kernel.process.ppid()
+        assert copy.poll() is None
+    assert copy.wait(SECONDS) == 0
 
 
 @pytest.mark.parametrize("forks", [True, False])

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import shutil
 import signal
 from collections.abc import Iterator
@@ -15,10 +14,8 @@ from websockets.exceptions import InvalidStatus
 
 from benchmarks.visitors import VisitError, Visitor
 from malaria_detect.app.server.page import TALK_COOKIE
-from malaria_detect.app.server.parent import _parent, fork, start_parent
-from malaria_detect.cli import parser
 from malaria_detect.cli.serve import TOKEN_VARIABLE
-from tests.app.server.attacker import ask, port_of, process_of, visit
+from tests.app.server.attacker import ask, visit
 from tests.browser.served import PROJECT, Server, page_folder, served_page
 from tests.waiting import SECONDS, until
 
@@ -77,13 +74,6 @@ def test_a_visitors_kernel_and_the_workers_are_copies_of_one_process(
         assert not any("libtorch" in mapped.path for mapped in server.process.memory_maps())
 
 
-def test_a_visitor_who_leaves_takes_the_kernel_along(server: Server, picture: dict[str, bytes]) -> None:
-    with Visitor(server.address) as visitor:
-        visitor.upload(picture)
-        kernel = process_of(server.process, visitor.kernel)
-    assert psutil.wait_procs([kernel], timeout=SECONDS)[1] == []
-
-
 def test_a_dead_worker_is_replaced_and_nobody_notices(server: Server, picture: dict[str, bytes]) -> None:
     with Visitor(server.address) as visitor:
         before = visitor.upload(picture)
@@ -114,7 +104,7 @@ def test_a_dead_fork_parent_is_replaced_and_visitors_stay_and_come(
 def test_kernels_of_silent_visitors_are_ended(tmp_path: Path) -> None:
     folder = page_folder(tmp_path, MappingKernelManager={"cull_interval": 1, "cull_idle_timeout": 5})
     with served_page(folder, folder / "temporary", "--pool", "0", "--workers", "1") as server:
-        silent = visit(port_of(server.address))
+        silent = visit(server.port)
         place = f"/api/kernels/{silent.kernel_id}"
         cookie = {"Cookie": silent.cookie(TALK_COOKIE)}
         with contextlib.ExitStack() as connected:
@@ -141,9 +131,8 @@ def test_nothing_is_left_of_a_server_that_ends_and_only_it_knew_the_token(
 
 
 def test_a_port_that_is_taken_is_told_and_ends_the_server(server: Server, tmp_path: Path) -> None:
-    port = server.address.rstrip("/").rpartition(":")[2]
-    with pytest.raises(RuntimeError, match=f"port {port} .Address already in use"):
-        served_page(PROJECT, tmp_path, "--port", port).__enter__()
+    with pytest.raises(RuntimeError, match=f"port {server.port} .Address already in use"):
+        served_page(PROJECT, tmp_path, "--port", str(server.port)).__enter__()
 
 
 def test_a_model_that_is_not_its_metadata_is_told_on_the_page_and_the_server_lives(tmp_path: Path) -> None:
@@ -194,23 +183,3 @@ def test_a_server_that_might_not_be_protected_is_not_started(
     environment = {} if token is None else {TOKEN_VARIABLE: token}
     with pytest.raises(RuntimeError, match=said):
         served_page(folder, folder / "temporary", *FEW, environment=environment).__enter__()
-
-
-@pytest.mark.parametrize("flags", [("--workers", "0"), ("--pool", "-1"), ("--port", "99999")])
-def test_numbers_that_no_server_can_have_are_told(
-    flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        parser().parse_args(["serve", *flags])
-    assert "is not a whole number from" in capsys.readouterr().err
-
-
-def test_the_fork_parent_is_found_by_a_copy_that_writes_to_nobody(shipped_model: Path) -> None:
-    start_parent(shipped_model)
-    ours, theirs = multiprocessing.Pipe()
-    with ours:
-        with theirs:
-            copy = fork("malaria_detect.app.server.parent:wait_until_closed", theirs)
-        assert psutil.Process(copy.pid).ppid() == _parent()
-        assert copy.poll() is None
-    assert copy.wait(SECONDS) == 0
