@@ -111,10 +111,11 @@ def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
         for path in sorted((folder / label).iterdir()):
             if path.suffix.lower() != ".png":
                 ignored.append(f"{label}/{path.name}: not a PNG image.")
-            elif "_IMG_" not in path.name:
-                ignored.append(f"{label}/{path.name}: the name does not contain a patient.")
-            else:
+                continue
+            try:
                 cells.append(Cell(path, label, patient_group(path.name)))
+            except CellsError:
+                ignored.append(f"{label}/{path.name}: the name does not contain a patient.")
         if len(cells) == before:
             raise CellsError(
                 f"No cells in {folder / label}. It should contain images like C100P61ThinF_IMG_…_cell_162.png.",

@@ -101,8 +101,9 @@ def fit(run: TrainingRun) -> Fitted:
         run.work.mkdir(parents=True, exist_ok=True)
         return _fit(run)
     except OSError as error:
+        problem = f"{error.strerror}: {error.filename}" if error.filename else error.strerror or error
         raise TrainingError(
-            f"Training stopped: {error}. Check that the cells are still there and that {run.work} has free space, or "
+            f"Training stopped ({problem}). Check that the cells are still there and that {run.work} has space, or "
             "choose another folder with --work.",
             "files",
         ) from error

@@ -6,7 +6,6 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import nn
@@ -82,9 +81,10 @@ def starting_network(
         return started_at_random(network)
     if source == "imagenet":
         try:
-            network.load_state_dict(imagenet.get_state_dict(progress=True, check_hash=True))
-        except (URLError, OSError) as error:
+            state = imagenet.get_state_dict(progress=True, check_hash=True)
+        except (OSError, *_UNREADABLE) as error:
             raise no_download(trunk, error) from error
+        network.load_state_dict(state)
         return started_from_imagenet(network, f"torchvision {imagenet}")
     path = Path(source)
     return started_from_file(network, path, read_state_dict(path), required)
@@ -129,8 +129,10 @@ def started_from_file(
 
 def no_download(trunk: str, error: Exception) -> WeightsError:
     """The error for a download that failed."""
-    cause = getattr(error, "reason", error)
-    problem = getattr(cause, "strerror", None) or cause  # without the number of the system's error
+    problem = "the file is damaged"
+    if isinstance(error, OSError):
+        cause = getattr(error, "reason", error)
+        problem = getattr(cause, "strerror", None) or str(cause)  # without the number of the system's error
     return WeightsError(
         f"ImageNet weights of {trunk} could not be downloaded ({problem}). Check the Internet connection, or use "
         f"--weights FILE or --weights {trunk}=FILE with a state dict.",

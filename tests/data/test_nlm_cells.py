@@ -38,13 +38,16 @@ def test_foreign_and_unreadable_files_are_reported_and_the_rest_serves(
     parasitized = tmp_path / "cell_images" / "Parasitized"
     (parasitized / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     (parasitized / "holiday.png").write_bytes(b"")
+    (parasitized / "_IMG_1.png").write_bytes(b"")
     broken = next(parasitized.glob("C1*.png"))
     broken.write_bytes(broken.read_bytes()[:200])
     folder, _ = check_cells(find_cells(tmp_path))
     assert len(folder.cells) == 59
     assert broken not in {cell.path for cell in folder.cells}
     ignored = sorted(sentence.partition(":")[0] for sentence in folder.ignored)
-    assert ignored == sorted(f"Parasitized/{name}" for name in ("Thumbs.db", "holiday.png", broken.name))
+    assert ignored == sorted(
+        f"Parasitized/{name}" for name in ("Thumbs.db", "holiday.png", "_IMG_1.png", broken.name)
+    )
 
 
 def test_the_fingerprint_sees_pixels_and_labels_but_not_the_compression(

@@ -4,7 +4,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
-from torchvision.models.resnet import resnet18, resnet34
+from torchvision.models.resnet import ResNet34_Weights, resnet18, resnet34
 
 from malaria_detect.cli.training_options import parse_weights
 from malaria_detect.inference.model_files import sha256_of
@@ -78,6 +78,11 @@ def test_a_failed_download_names_the_other_ways(monkeypatch: pytest.MonkeyPatch,
     assert caught.value.reason == "no_download"
     assert isinstance(caught.value.__cause__, URLError)
     assert "Errno" not in str(caught.value)
+    cached = tmp_path / "hub" / "checkpoints" / Path(ResNet34_Weights.DEFAULT.url).name
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.write_bytes(b"half a download")
+    with refused(WeightsError, "no_download"):
+        start_resnet34("imagenet")
 
 
 class Malicious:
