@@ -215,6 +215,8 @@ def test_too_many_and_too_large_pictures_are_told_and_not_sent(
     page: Page, cells: list[Path], tmp_path: Path
 ) -> None:
     alert = page.get_by_role("alert")
+    limits = f"Up to {MAX_IMAGES} images at a time, {MAX_BYTES // 2**20} MB each"
+    expect(page.get_by_text(limits)).to_be_visible()
     upload(page, *[cells[0]] * (MAX_IMAGES + 1))
     expect(alert.filter(has_text=f"{MAX_IMAGES + 1} images")).to_be_visible()
     expect(cards(page)).to_have_count(0)

@@ -9,6 +9,8 @@ from malaria_detect.app.server.visits import Visits
 def test_only_who_was_handed_a_kernels_secret_is_admitted() -> None:
     visits = Visits()
     mine, yours = visits.hand_out("mine"), visits.hand_out("yours")
+    assert mine != yours
+    assert len(mine) >= 40
     visits.admit("mine", mine)
     for kernel_id, secret in (("mine", yours), ("mine", None), ("mine", "ä"), ("pooled", "None")):
         with pytest.raises(HTTPError, match="404"):

@@ -58,7 +58,7 @@ def attempts(code: str) -> dict[str, bytes]:
             f"{other.decode()} on {channel!r}": frame(
                 [header.replace(b"execute_request", other), *rest], channel
             )
-            for other in (b"execute_request", b"debug_request", b"input_reply")
+            for other in (b"execute_request", b"debug_request", b"input_reply", b"shutdown_request")
             for channel in CHANNELS
         },
         **{way: frame([changed, *rest]) for way, changed in headers.items()},
