@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()  # here and not at exit, where an error could no longer be handled
     except MalariaDetectError as error:
         print(f"malaria-detect: {error}", file=sys.stderr)
         return 2

@@ -108,7 +108,7 @@ def test_every_image_is_shown_with_its_answer_in_order(metadata: ModelMetadata) 
     assert "could not be read again" in second
     assert all(plain(note) in second for note in wording.notes(uncertain))
     assert EMPTY.message in third
-    assert page.attributes("li", "class") == ["Parasitized", "Parasitized", "refused"]
+    assert page.attributes("li", "class") == ["parasitized", "parasitized", "refused"]
     assert page.attributes("img", "src") == [
         "data:image/png;base64," + base64.b64encode(grey_png(90)).decode()
     ]
@@ -120,7 +120,7 @@ def test_every_image_is_shown_with_its_answer_in_order(metadata: ModelMetadata) 
 def test_another_operating_point_gives_its_own_decisions_and_scores(metadata: ModelMetadata) -> None:
     point = metadata.point("counting")
     page = Page(html_of([("a.png", prediction(0.6, metadata, point))], metadata, "counting"))
-    assert page.attributes("li", "class") == ["Uninfected"]
+    assert page.attributes("li", "class") == ["uninfected"]
     assert "Operating point: counting" in page.words
     assert plain(wording.caution(point)) in page.words
 

@@ -83,8 +83,9 @@ def test_the_module_is_the_command() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows reports a closed pipe in another way")
-def test_a_closed_pipe_ends_a_command_quietly() -> None:
-    command = [sys.executable, "-u", "-m", "malaria_detect", "info"]
+@pytest.mark.parametrize("buffering", [[], ["-u"]], ids=["buffered", "unbuffered"])
+def test_a_closed_pipe_ends_a_command_quietly(buffering: list[str]) -> None:
+    command = [sys.executable, *buffering, "-m", "malaria_detect", "info"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
