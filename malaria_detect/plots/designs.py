@@ -9,11 +9,10 @@ from matplotlib.figure import Figure
 from malaria_detect.designs import comparison
 from malaria_detect.designs.comparison import OURS
 from malaria_detect.metrics import Estimate
-from malaria_detect.plots.rows import FILLED, HOLLOW, LINE, Row, draw_rows, height_of, key_entry
-from malaria_detect.plots.style import GREEN, QUIET_INK, blend, default_style, fold, new_figure
+from malaria_detect.plots.rows import FILLED, HOLLOW, Row, draw_rows, height_of, key_entry
+from malaria_detect.plots.style import GREEN, blend, default_style, fold, new_figure
 
-# In points: room for the name of a design, and for a line under the figure.
-_NAME, _WIDTH = 145, 360
+_NAME = 145  # room for the name of a design, in points
 _SCORES = {"accuracy": "accuracy", "roc_auc": "ROC AUC"}
 _SHADE: dict[str, Any] = {"marker": "s", "color": blend(GREEN, 0.16), "markersize": 12}
 
@@ -22,7 +21,7 @@ _SHADE: dict[str, Any] = {"marker": "s", "color": blend(GREEN, 0.16), "markersiz
 def design_comparison(designs: Sequence[comparison.Row]) -> Figure:
     """Figure of accuracy and ROC AUC of every design that was run, with published scores as hollow marks.
 
-    The interval of our design is shaded across all rows. Designs that were not run are listed below, with the reason.
+    The interval of our design is shaded across all rows. Designs that were not run are left out.
 
     Parameters
     ----------
@@ -37,7 +36,6 @@ def design_comparison(designs: Sequence[comparison.Row]) -> Figure:
     ran = {row.network: row.trained.scores.estimates for row in designs if row.trained is not None}
     if not ran:
         raise ValueError("A comparison of designs needs at least one design that was run.")
-    not_run = [fold(f"{row.network}: {row.not_run}", _WIDTH) for row in designs if row.trained is None]
     published = {row.network: row.reported.scores for row in designs if row.reported is not None}
     panels: dict[str, list[Row]] = {}
     for name in _SCORES:
@@ -50,8 +48,7 @@ def design_comparison(designs: Sequence[comparison.Row]) -> Figure:
             folded = fold(network.replace("-", "- "), _NAME).replace("- ", "-")
             rows.append(Row(folded, marks, bold=network == OURS))
     heights = [height_of(rows) for rows in panels.values()]
-    below = LINE * (1 + sum(text.count("\n") + 1 for text in not_run)) if not_run else 0
-    figure = new_figure(2.2 + sum(heights) + below)
+    figure = new_figure(2.2 + sum(heights))
     for axes, (name, rows) in zip(figure.subplots(2, 1, height_ratios=heights), panels.items(), strict=True):
         draw_rows(axes, _SCORES[name], rows)
         if OURS in ran and not np.isnan(ran[OURS][name].low):
@@ -63,6 +60,4 @@ def design_comparison(designs: Sequence[comparison.Row]) -> Figure:
     if any(len(row.marks) > 1 for rows in panels.values() for row in rows):
         key.append(key_entry("published, with another split", HOLLOW))
     figure.axes[0].legend(handles=key, loc="lower left", bbox_to_anchor=(0, 1))
-    if not_run:
-        figure.supxlabel("\n".join(["Not run:", *not_run]), x=0.01, ha="left", color=QUIET_INK)
     return figure
