@@ -1,6 +1,7 @@
 """Results as one self-contained HTML file without scripts, to keep, send or print."""
 
 import base64
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -37,11 +38,19 @@ def html_report(
     -------
     iterator of str
         Encode with ``errors="backslashreplace"``, because file names may hold what UTF-8 cannot.
+
+    Raises
+    ------
+    ValueError
+        If an answer was decided at another operating point.
     """
+    for name, answer in answers:
+        if isinstance(answer, Prediction) and answer.operating_point != point.name:
+            raise ValueError(f"{name!r} was decided at {answer.operating_point}, not at {point.name}.")
     pages = Environment(
         loader=PackageLoader("malaria_detect.app", ""), autoescape=True, undefined=StrictUndefined
     )
-    pages.filters |= {"percent": format_percent, "probability": format_probability}
+    pages.filters |= {"percent": format_percent, "probability": format_probability, "sha256": _sha256}
     given = [answer for _, answer in answers]
     known = [*labels] or [None] * len(given)
     cells = (
@@ -63,6 +72,12 @@ def html_report(
         rule=wording.rule(point),
         summary=wording.summary(given) or "No images were checked.",
         caution=wording.caution(point),
+        not_calibrated=wording.NOT_CALIBRATED,
         slide=" ".join(wording.slide_sentences(given, point)),
         cells=cells,
     )
+
+
+def _sha256(text: str) -> str:
+    """SHA-256 of a text as a content security policy writes it."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,7 +1,9 @@
 """The HTML report: complete, self-contained, and harmless whatever the files are called."""
 
 import base64
+import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -134,6 +136,16 @@ def test_a_report_without_cells_makes_no_statement_about_a_slide(
     assert len(page.attributes("li", "class")) == len(answers)
 
 
+def test_an_answer_of_another_operating_point_is_a_mistake_of_the_caller(metadata: ModelMetadata) -> None:
+    with pytest.raises(ValueError, match="counting"):
+        html_of([("a.png", prediction(0.9, metadata))], metadata, "counting")
+
+
+def test_probabilities_that_are_not_calibrated_are_not_called_calibrated(metadata: ModelMetadata) -> None:
+    assert wording.NOT_CALIBRATED not in Page(html_of([], metadata)).words
+    assert wording.NOT_CALIBRATED in Page(html_of([], replace(metadata, temperature=1.0))).words
+
+
 def test_file_names_and_messages_are_shown_as_text_only(metadata: ModelMetadata) -> None:
     answers: list[tuple[str, Prediction | Refusal]] = [(name, prediction(0.9, metadata)) for name in HOSTILE]
     page = Page(html_of([*answers, ("refused.png", Refusal(HOSTILE[1]))], metadata))
@@ -156,7 +168,12 @@ def test_the_report_loads_and_runs_nothing(metadata: ModelMetadata) -> None:
     }
     assert not re.search(r"url\(|@import|https?:|//[a-z]", re.sub(r"base64,[^\"]+", "", html))
     (policy,) = [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
-    assert {"default-src 'none'", "img-src data:"} <= set(policy.split("; "))
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    assert not [attributes for _, attributes in page.tags if "style" in attributes]
     assert html.index("Content-Security-Policy") < html.index("<style>")
 
 
