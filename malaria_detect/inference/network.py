@@ -2,6 +2,9 @@
 
 import io
 import itertools
+import pickle
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from fastai.learner import Learner
@@ -13,9 +16,23 @@ from torchvision.models.resnet import BasicBlock, ResNet
 MARGIN = 0.2
 
 
+# Where pickles of November 2026 and before look for what they name, and where it is now.
+_MOVED = {
+    "malaria_detect.recipe": "malaria_detect.training.datablock",
+    "malaria_detect.networks.frozen": "malaria_detect.designs.frozen",
+    "malaria_detect.networks.keras_cnn": "malaria_detect.designs.keras_cnn",
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(_MOVED.get(module, module), name)
+
+
 def open_learner(data: bytes) -> Learner:
     """Unpickle an exported learner. This runs the code in it: check its SHA-256 first."""
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+    pickle_module = SimpleNamespace(__name__="pickle", Unpickler=_Unpickler, load=pickle.load)
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False, pickle_module=pickle_module)
 
 
 def prepared(network: nn.Module) -> nn.Module:

@@ -1,8 +1,11 @@
 """Networks for prediction: folded norms, and float32 wherever rounding could change a decision."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +14,12 @@ from torch import nn
 from torchvision.models.resnet import resnet18
 
 from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.designs.frozen import Trunks
+from malaria_detect.designs.keras_cnn import sheared
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.input import INPUT_SIZE, RESIZE, InputTransform, run_threaded
-from malaria_detect.inference.network import MARGIN, log_odds, mixed_log_odds, prepared
+from malaria_detect.inference.network import MARGIN, log_odds, mixed_log_odds, open_learner, prepared
+from malaria_detect.training.datablock import Preprocess
 
 PROJECT = Path(__file__).parents[2]
 
@@ -30,6 +36,29 @@ class Rounding(nn.Module):
         self.counts[rounded] += len(pictures)
         odds = pictures[:, 0, 0, 0] + (MARGIN / 4 if rounded else 0)
         return torch.stack([odds, torch.zeros_like(odds)], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("named", "then"),
+    [
+        (Preprocess, "malaria_detect.recipe"),
+        (Trunks, "malaria_detect.networks.frozen"),
+        (sheared, "malaria_detect.networks.keras_cnn"),
+    ],
+)
+def test_learners_exported_before_their_modules_moved_are_opened(
+    named: Any, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = io.BytesIO()
+    with monkeypatch.context() as old:
+        module = ModuleType(then)
+        setattr(module, named.__name__, named)
+        for parent in ("malaria_detect.networks", then):
+            old.setitem(sys.modules, parent, module)
+        old.setattr(named, "__module__", then)
+        torch.save(named, file)
+    assert then.encode() in file.getvalue()
+    assert open_learner(file.getvalue()) is named
 
 
 def test_only_answers_near_the_thresholds_are_computed_again() -> None:
