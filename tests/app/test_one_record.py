@@ -11,7 +11,9 @@ import pytest
 import requests
 
 from malaria_detect.app.widgets.cards import card
-from malaria_detect.app.widgets.results import Result, results_csv
+from malaria_detect.app.widgets.check import CheckCells
+from malaria_detect.app.widgets.results import results_csv
+from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.cli import main
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.inference.detector import Detector
@@ -73,15 +75,25 @@ def test_python_csv_json_http_and_page_give_the_same_record(
         )
     assert answer.json()["results"] == expected
 
-    results = [Result(name, one, b"") for name, one in zip(names, answers, strict=True)]
+    page = CheckCells(detector)
+    page.choice.chosen = "screening"
+    page.upload.take([UploadedFile(name, path.read_bytes()) for name, path in zip(names, paths, strict=True)])
     assert main(arguments) == 1
-    for table in (capsys.readouterr().out, results_csv(results)):
+    for table in (capsys.readouterr().out, results_csv(page.cards.results)):
         assert table.splitlines()[0] == ",".join(KEYS)
         assert list(csv.DictReader(io.StringIO(table))) == [as_text(record) for record in expected]
-    for result, record in zip(results, expected, strict=True):
-        shown = card(result, screening.point)
-        assert shown["kind"] == ("refused" if record["decision"] is None else record["decision"].lower())
+    for result, record in zip(page.cards.results, expected, strict=True):
+        shown = card(result, page.choice.point)
         assert shown["uncertain"] == bool(record["uncertain"])
+        if record["error"]:
+            assert (shown["kind"], shown["notes"]) == ("refused", [record["error"]])
+            continue
+        details = dict(shown["details"])
+        assert shown["kind"] == record["decision"].lower()
+        assert float(details["Probability of parasitized"]) == record["probability_parasitized"]
+        assert float(details["Before calibration"]) == record["raw_probability_parasitized"]
+        assert details["Image size"] == f"{record['width']} × {record['height']} px"
+        assert record["operating_point"] in details["Operating point"]
 
 
 def test_a_refused_image_has_an_error_and_nothing_else() -> None:
