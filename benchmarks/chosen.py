@@ -9,7 +9,7 @@ _Item = TypeVar("_Item")
 
 
 def spread(items: Sequence[_Item], number: int) -> list[_Item]:
-    """So many of the items, evenly spread over all; all of them where there are fewer.
+    """`number` items, evenly spread; all if there are fewer.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-"""Seconds to explain a cell and check the explanation, against the plain way.
+"""Seconds to explain a cell and check the explanation, compared with Grad-CAM.
 
     python -m benchmarks.explain [--cells DIR] [--model export.pkl] [--count 24] [--rounds 3]
 
-Ours is ``Explainer.explain`` from a file on disk, prediction and check included. The plain way is captum's Grad-CAM on
-the network's last map in full precision, followed by as many forward passes at full size, one picture at a time; making
-the pictures with hidden parts is not even counted. Cells called parasitized only: the others need no explanation. In
-turns, after a run that does not count.
+Ours is ``Explainer.explain`` from a file on disk, prediction and check included. Plain is captum's Grad-CAM on the
+network's last map in full precision, followed by as many forward passes at full size, one image at a time; making the
+images with hidden parts is not included. Only cells called parasitized are used: the others need no explanation. Both
+run in turns, after a first run that is not counted.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from malaria_detect.inference.input import InputTransform
 
 
 def plain(detector: Detector, paths: Sequence[Path]) -> None:
-    """Grad-CAM, and a forward pass for the whole picture, for the mark and for each random part."""
+    """Grad-CAM, and a forward pass for the whole image, for the mark and for each random part."""
     network = detector.network
     layer = last_map(network, InputTransform()([read_image(paths[0])]))
 
@@ -82,13 +82,13 @@ def main() -> None:
     seconds = {name: statistics.median(times[name]) / cells for name, (_, cells) in ways.items()}
     ratio = seconds["plain"] / seconds["explain"]
     print(
-        f"{len(called)} cells ({len(few)} the plain way), {options.rounds} rounds, {machine()['processor']}"
+        f"{len(called)} cells ({len(few)} with Grad-CAM), {options.rounds} rounds, {machine()['processor']}"
     )
     for name, value in seconds.items():
         print(f"{name:>8}: {value:6.3f} s a cell")
     print(f"explain is {ratio:.2f} times as fast")
     reliable = sum(explainer.explain(path).reliable for path in called)
-    print(f"{reliable} of {len(called)} explanations stand the check")
+    print(f"{reliable} of {len(called)} explanations passed the check")
     write(
         "explain-speed.json",
         {

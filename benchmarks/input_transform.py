@@ -1,4 +1,4 @@
-"""What it changes that validation images are prepared as at prediction, and not drawn from the cache of training.
+"""Effect of preparing validation images as at prediction, and not from the cache of training images.
 
     python -m benchmarks.input_transform [--cells DIR] [--model export.pkl]
     python -m benchmarks.input_transform --checkpoint runs/crossval/grouped-1-of-5/checkpoint.pt

@@ -104,7 +104,7 @@ def main() -> None:
     print(f"{len(cells)} cells, batches of {BATCH}, {options.rounds} rounds, {machine()['processor']}")
     for size in map(int, options.sizes.split(",")):
         with tempfile.TemporaryDirectory() as work:
-            ours, squares = our_learner(cells, size, Path(work))
+            ours, caching = our_learner(cells, size, Path(work))
             plain = plain_learner(cells, size)
             times: dict[str, list[float]] = {"ours": [], "plain": []}
             for _ in range(options.rounds + 1):
@@ -121,13 +121,13 @@ def main() -> None:
                 "ours_cells_per_s": round(our_speed, 1),
                 "plain_cells_per_s": round(plain_speed, 1),
                 "ratio": round(our_speed / plain_speed, 2),
-                "squares_side": cached_side(size),
-                "squares_cells_per_s": round(len(cells) / squares, 1),
+                "padded_side": cached_side(size),
+                "padded_cells_per_s": round(len(cells) / caching, 1),
             }
         )
         print(
             f"{size:4} px: ours {our_speed:6.1f} cells/s, plain fastai {plain_speed:6.1f}, "
-            f"ratio {our_speed / plain_speed:.2f}  (once a size: image cache at {len(cells) / squares:.0f} cells/s)",
+            f"ratio {our_speed / plain_speed:.2f}  (once a size: image cache at {len(cells) / caching:.0f} cells/s)",
             flush=True,
         )
     write("train-speed.json", {"cells": len(cells), "batch": BATCH, "rounds": options.rounds, "rows": rows})

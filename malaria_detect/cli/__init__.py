@@ -15,8 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 for success; 1 if some images were rejected; 2 for wrong usage or an error that the user can
-        fix; 130 after Ctrl-C.
+        Exit status: 0 for success; 1 if some images were rejected, or if the reader of the output closed it early, as
+        ``head`` does; 2 for wrong usage or an error that the user can fix; 130 after Ctrl-C.
     """
     options = parser().parse_args(arguments)
     try:

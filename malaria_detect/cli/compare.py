@@ -14,6 +14,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     compare = commands.add_parser(
         "compare",
         help="train and score the designs of other published systems on the same cells and patients",
+        description="Train the designs of other published systems on the same cells and patients as ours, score them "
+        "on the same test patients, and write the result as JSON.",
     )
     compare.add_argument(
         "--networks",

@@ -9,7 +9,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     labels = commands.add_parser(
         "labels",
-        help="rank published labels: the least plausible for networks trained on other patients first",
+        help="list the published labels that are most likely wrong",
+        description="List the published labels that are most likely wrong, according to networks that were trained on "
+        "other patients. Write them as CSV, for review by a person.",
     )
     labels.add_argument(
         "--out",
@@ -42,7 +44,7 @@ def _labels(options: argparse.Namespace) -> int:
     write_candidates(candidates, options.out)
     contradicted = sum(candidate.contradicted for candidate in candidates)
     print(
-        f"{options.out} written: {len(candidates)} labels, the least plausible first. For {contradicted} the "
+        f"{options.out} written: {len(candidates)} labels, the most likely wrong ones first. For {contradicted} the "
         "other class is more probable. Review them in notebooks/labels.ipynb: only a person can say which are wrong."
     )
     if options.corrections:

@@ -22,7 +22,12 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands to the parser."""
-    predict = commands.add_parser("predict", help="classify images of single cells")
+    predict = commands.add_parser(
+        "predict",
+        help="classify images of single cells",
+        description="Classify images of single cells as parasitized or uninfected. Print the result of each image as "
+        "CSV.",
+    )
     predict.add_argument(
         "paths", nargs="+", metavar="PATH", help="images, folders of images, or patterns such as 'a/*.png'"
     )
@@ -35,7 +40,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     predict.set_defaults(run=_predict)
 
-    info = commands.add_parser("info", help="show the metadata of a model")
+    info = commands.add_parser(
+        "info",
+        help="show the metadata of a model",
+        description="Show how a model was trained, its operating points and its scores.",
+    )
     add_model(info)
     info.set_defaults(run=_info)
 

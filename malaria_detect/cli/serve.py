@@ -37,12 +37,18 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="number of prediction processes (default: 1, or 2 with four or more processors)",
     )
-    serve.add_argument("--pool", type=_whole, metavar="N", help="sessions kept ready for the next visitors")
+    # Without these two, voila.json or the server decides.
+    serve.add_argument(
+        "--pool",
+        type=_whole,
+        metavar="N",
+        help="sessions kept ready for the next visitors (default: default_pool_size of voila.json)",
+    )
     serve.add_argument(
         "--max-visitors",
         type=_positive,
         metavar="N",
-        help="visitors at the same time; further visitors get an error page",
+        help="visitors at the same time; further visitors get an error page (default: 30, or as in voila.json)",
     )
     serve.set_defaults(run=_serve)
 

@@ -11,7 +11,7 @@ from malaria_detect.cli.training_options import (
     read_labelled_cells,
 )
 
-# Minutes a fold on a GPU, ten minutes on two processor cores with bfloat16.
+# Small sizes, so that all folds can be trained on a processor.
 _FOLD_SIZES = "64x3,96x3"
 
 

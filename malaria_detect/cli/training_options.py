@@ -48,12 +48,12 @@ def add_settings(command: argparse.ArgumentParser, work: str) -> None:
     )
     command.add_argument("--epochs", help="epochs at each image size, such as 3 or 3,4; overrides --sizes")
     command.add_argument(
-        "--freeze-epochs", type=int, help="epochs before these in which only the head is trained"
+        "--freeze-epochs", type=int, help="epochs at the start in which only the head is trained"
     )
     command.add_argument(
         "--average-epochs",
         type=int,
-        help="epochs after these over which the weights are averaged (default: as the shipped model; evaluate: 0)",
+        help="epochs at the end over which the weights are averaged (default: as the shipped model; evaluate: 0)",
     )
     command.add_argument("--batch-size", type=int, help="cells in a batch")
     command.add_argument("--lr", type=float, dest="base_lr", help="base learning rate")

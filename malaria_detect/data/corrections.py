@@ -48,7 +48,7 @@ class Correction:
         """Check verdict and class."""
         if self.verdict not in (*VERDICTS, WITHDRAWN):
             raise LabelsError(
-                f"The verdict on {self.file} is {self.verdict!r}. Use one of {', '.join(VERDICTS)}.",
+                f"The verdict on {self.file} is {self.verdict!r}. Use one of {', '.join((*VERDICTS, WITHDRAWN))}.",
                 reason="unknown_verdict",
             )
         if self.label not in CLASSES:

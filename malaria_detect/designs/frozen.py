@@ -131,7 +131,7 @@ VGG16 = frozen_design(
         "five folds, patients kept apart",
         {"accuracy": 0.945},
         "best patient-level accuracy of the paper 0.959",
-        "PeerJ 6:e4568, PMC5907772, read at second hand",
+        "PeerJ 6:e4568, PMC5907772 (quoted from a secondary source)",
     ),
 )
 RESNET50V2 = frozen_design(
@@ -143,7 +143,7 @@ RESNET50V2 = frozen_design(
 MOBILENETV2 = frozen_design(
     "mobilenetv2-frozen",
     "MobileNetV2 from ImageNet, frozen, with a dense head",
-    "transfer learning for phones; the published scores are of a MobileNetV2 of which we do not know what was frozen",
+    "transfer learning for phones; the published scores are of a MobileNetV2; which layers were frozen is not known",
     [_MOBILENETV2_TRUNK],
     reported=Reported(
         "grouped",

@@ -201,7 +201,11 @@ def cut_off(network: nn.Module) -> tuple[str, ...]:
     counts = (
         len(list(part.children())) for name, part in network.named_modules() if name.endswith(".stages")
     )
-    return tuple(f"a trunk that ends after stage {count} of {STAGES}" for count in counts if count < STAGES)
+    return tuple(
+        f"the pretrained network was cut after stage {count} of {STAGES}"
+        for count in counts
+        if count < STAGES
+    )
 
 
 def _changed(design: Design, settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def format_parasitemia(share: float) -> str:
 
 
 def format_threshold(value: float) -> str:
-    """A threshold or temperature with three significant digits, counted from 1 for values close below 1.
+    """A threshold or temperature with three significant digits; for values just below 1, three digits of 1 − value.
 
     Examples
     --------

@@ -11,9 +11,8 @@ of the score when each of n patients is left out, ``df = 2 (Σu²)² / (Σu⁴ -
 contributing patients minus 1. If patients differ like normal numbers, df is n; if one alone makes the difference, it
 is 2.
 
-In simulations of 24 to 160 patients the 95 % intervals covered the truth in 93 to 97 % of the studies, the percentile
-interval in 86 to 93 % with 24 patients. No interval foresees a patient unlike all others: of studies drawn from 160
-real patients, one of whom had a fifth of all missed cells, 89 to 92 % covered the sensitivity.
+The coverage of the intervals is checked in simulations (``tests/metrics/test_intervals.py``). No interval foresees a
+patient unlike all others: with few, very different patients the coverage can be lower.
 
 If no cell is wrong, the interval ends at ``0.025 ** (1 / n)`` with n contributing patients: the rule of three [5]_ over
 patients. If a share m of the cells of a patient is wrong on average, the probability of n patients without any wrong

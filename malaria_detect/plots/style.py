@@ -59,7 +59,7 @@ def new_figure(height: float) -> Figure:
 
 
 def style_axes(axes: Axes, x_label: str, y_label: str, grid: Literal["x", "y", "both"] = "y") -> None:
-    """Give axes the usual look; the y label is written above the axis, where it needs no turning of the head."""
+    """Give axes the usual look; the y label is written above the axis, so that it is horizontal."""
     axes.set_xlabel(x_label)
     axes.set_title(y_label)
     # Not in the style above: ticks are made when they are drawn, under the reader's settings.

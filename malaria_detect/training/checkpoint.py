@@ -92,7 +92,7 @@ class Checkpoint(Callback):
 def read_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
     """The checkpoint to resume from; None if the run starts from the beginning.
 
-    A file that is no checkpoint, or is of another run, or of an unfinished one that would be lost, is refused.
+    Raises TrainingError if the file is not a checkpoint, is from another run, or would overwrite an unfinished run.
     """
     path = run.work / CHECKPOINT_FILE
     if not path.is_file():

@@ -116,7 +116,7 @@ def _loaders(run: TrainingRun, train: Inputs, valid: Inputs, augment: Pipeline) 
 
 
 def _loader(inputs: Inputs, cells: Sequence[Cell], step: int, augment: Pipeline | None = None) -> DataLoader:
-    """A fastai DataLoader that takes a whole batch at once; shuffled for training, which is if it can augment."""
+    """A fastai DataLoader that takes a whole batch at once; shuffled if `augment` is given (training)."""
     training, answers = augment is not None, torch.tensor([CLASSES.index(cell.label) for cell in cells])
 
     def create_batches(samples: Iterator[int]) -> Iterator[tuple[torch.Tensor, TensorCategory]]:

@@ -41,8 +41,6 @@ DESIGN = Design(
     start=start,
     augmentations=cell_augmentations,
     wrap=cell_learner,
-    reported=Reported(
-        "random 80/20", {"accuracy": 0.9663}, "", "repository of gaetanlop, a twin of this design"
-    ),
+    reported=Reported("random 80/20", {"accuracy": 0.9663}, "", "repository gaetanlop (same design)"),
     split=AuthorSplit(0.2, None),
 )

@@ -97,7 +97,7 @@ class TrainingRun:
         )
 
     def learnt(self) -> tuple[list[Cell], tuple[int, ...]]:
-        """Training cells with the labels to learn, and their positions; cells of unsure label are left out."""
+        """Training cells with the labels to learn, and their positions; cells with the verdict unsure are left out."""
         positions = tuple(index for index in self.split.train if self.data.corrected[index])
         cells = [replace(self.cells[i], label=self.data.corrected[i] or "") for i in positions]
         return cells, positions

@@ -159,7 +159,7 @@ def test_as_many_stages_are_built_as_the_file_contains(trunk_files: Weights) -> 
     assert features.shape == (1, 512)
     assert head.get_submodule("0").num_features == 512
     assert started.start.missing == 0
-    assert cut_off(started.network) == ("a trunk that ends after stage 2 of 4",)
+    assert cut_off(started.network) == ("the pretrained network was cut after stage 2 of 4",)
 
 
 def test_timms_own_state_dict_is_loaded_whole_and_sees_timms_own_scale(tmp_path: Path) -> None:

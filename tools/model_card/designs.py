@@ -145,7 +145,7 @@ def what_it_is(row: Row) -> str:
     if row.reported is not None:
         parts.append(row.reported.also and f"also published: {row.reported.also}")
         if row.reported.where not in ("", row.where):
-            parts.append(f"published by {row.reported.where}")
+            parts.append(f"published result: {row.reported.where}")
     return "; ".join(part.rstrip(".") for part in parts if part)
 
 

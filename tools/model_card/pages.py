@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
-from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
+from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, leakage_gap
 from malaria_detect.core.json_io import to_json
 from malaria_detect.designs.comparison import printed, score_name
 from malaria_detect.evaluation.cross_validation import EVALUATION
@@ -111,7 +111,6 @@ def _environment() -> Environment:
         threshold=formatting.format_threshold,
         with_interval=formatting.format_estimate,
         signed=lambda difference: formatting.format_estimate(difference, formatting.format_signed),
-        points=lambda difference: formatting.format_estimate(difference, formatting.format_points),
         percent=formatting.format_percent,
         percent_whole=_whole_percent,
         share_with_interval=lambda share: formatting.format_estimate(share, _whole_percent),
@@ -152,6 +151,7 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "grouped": grouped,
         "random": evaluation.random,
         "leakage": evaluation.leakage,
+        "leakage_gap": leakage_gap(evaluation.leakage["accuracy"]),
         "published": published,
         "comparison": results.designs,
         "authors": designs.beside_authors(results.by_author),

@@ -21,7 +21,7 @@ from malaria_detect.app.server.messages import (
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, as_png, read_image
 from malaria_detect.explain import Explanation
-from malaria_detect.inference.detector import Detector, load_detector
+from malaria_detect.inference.detector import BATCH, Detector, load_detector
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 # s: longer than the server waits for a worker, including the jobs of other visitors before this one.
@@ -83,7 +83,7 @@ class RemoteDetector(Detector):
         return answer
 
     def predict_many(
-        self, images: Iterable[ImageSource], batch_size: int = 64, progress: bool = False
+        self, images: Iterable[ImageSource], batch_size: int = BATCH, progress: bool = False
     ) -> Iterator[Prediction | Refusal]:
         """Classify many images one after the other, because other visitors need the workers as well."""
         for image in images:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from malaria_detect import plots
 from malaria_detect.app.widgets.base import render
-from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit
+from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit, leakage_gap
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.designs.comparison import OURS, Comparison, printed, read_comparison
 from malaria_detect.evaluation.cross_validation import Evaluation, read_evaluation
@@ -110,6 +110,7 @@ def leakage_details(path: str | os.PathLike[str]) -> str:
         evaluation=evaluation,
         worst=worst,
         dots=plots.patient_dots(grouped.patients),
+        gap=leakage_gap(evaluation.leakage["accuracy"]),
         leakage=plots.patient_leakage(grouped.scores.estimates, random.scores.estimates, evaluation.leakage),
         flattered=FLATTERED,
     )

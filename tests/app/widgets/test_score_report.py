@@ -172,6 +172,7 @@ def test_leakage_is_read_as_its_interval_allows(low: float, high: float, said: s
     leakage = made_up.leakage | {"accuracy": Estimate((low + high) / 2, low, high)}
     words = text_of(leakage_details(written(tmp_path / "e.json", replace(made_up, leakage=leakage))))
     assert said in words
+    assert f"percentage points {'lower' if low + high < 0 else 'higher'}" in words
     assert f"{made_up.leakage_cells:,} cells" in words
     assert FLATTERED in words
     for patient in worst_patients(made_up.grouped.patients):
