@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from captum.attr import LayerGradCam  # type: ignore[import-untyped]
 
+from benchmarks.chosen import spread
 from benchmarks.results import machine, write
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
@@ -25,22 +26,17 @@ from malaria_detect.explain import Explainer
 from malaria_detect.explain.attribution import last_map
 from malaria_detect.explain.explainer import RANDOM_PARTS
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.input import InputTransform
+from malaria_detect.inference.network import log_odds_tensor
 
 
 def plain(detector: Detector, paths: Sequence[Path]) -> None:
     """Grad-CAM, and a forward pass for the whole image, for the mark and for each random part."""
     network = detector.network
-    layer = last_map(network, InputTransform()([read_image(paths[0])]))
-
-    def log_odds(pictures: torch.Tensor) -> torch.Tensor:
-        logits = network(pictures)
-        odds: torch.Tensor = logits[:, 0] - logits[:, 1]
-        return odds
-
+    transform = detector.metadata.input_transform
+    layer = last_map(network, transform([read_image(paths[0])]))
     for path in paths:
-        picture = InputTransform()([read_image(path)])
-        LayerGradCam(log_odds, layer).attribute(picture)
+        picture = transform([read_image(path)])
+        LayerGradCam(lambda pictures: log_odds_tensor(network, pictures), layer).attribute(picture)
         with torch.inference_mode():
             for _ in range(RANDOM_PARTS + 2):
                 network(picture)
@@ -65,9 +61,8 @@ def main() -> None:
     detector = load_detector(options.model)
     explainer = Explainer(detector)
     every = [cell.path for cell in find_cells(options.cells).cells if cell.label == CLASSES[0]]
-    spread = every[:: max(1, len(every) // options.count)][: options.count]
-    called = [path for path in spread if detector.predict(path).decision == CLASSES[0]]
-    few = called[:: max(1, len(called) // 6)]
+    called = [path for path in spread(every, options.count) if detector.predict(path).decision == CLASSES[0]]
+    few = spread(called, 6)
     ways: dict[str, tuple[Callable[[], None], int]] = {
         "explain": (lambda: ours(explainer, called), len(called)),
         "plain": (lambda: plain(detector, few), len(few)),

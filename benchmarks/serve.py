@@ -22,6 +22,7 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from benchmarks.browser import OURS, PLAIN, Look, TimedPage, chromium, open_pages
+from benchmarks.chosen import spread
 from benchmarks.crowd import PROJECT, after_a_visit, crowd, known_answers, series
 from benchmarks.processes import Server, running
 from malaria_detect.data.nlm_cells import find_cells
@@ -147,7 +148,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure everything."""
     every = [cell.path for cell in find_cells(options.cells).cells]
     wanted = options.visitors * options.pictures
-    paths = (every * -(-wanted // len(every)))[:: max(1, len(every) // wanted)][:wanted]
+    paths = spread(every * -(-wanted // len(every)), wanted)
     known = known_answers(paths, options.model)
     one_more = itertools.cycle(paths)
 

@@ -13,6 +13,7 @@ from malaria_detect.metrics.formatting import (
     format_count,
     format_estimate,
     format_interval,
+    format_parasitemia,
     format_percent,
     format_points,
     format_probability,
@@ -58,7 +59,7 @@ def summary(answers: Sequence[Prediction | Refusal]) -> str:
     """
     if not answers:
         return ""
-    parasitized, cells = called(answers)
+    parasitized, cells = count_parasitized(answers)
     refused = len(answers) - cells
     parts = []
     if cells:
@@ -69,7 +70,7 @@ def summary(answers: Sequence[Prediction | Refusal]) -> str:
     return " ".join(parts)
 
 
-def called(answers: Sequence[Prediction | Refusal]) -> tuple[int, int]:
+def count_parasitized(answers: Sequence[Prediction | Refusal]) -> tuple[int, int]:
     """Number of cells called parasitized, and number of cells checked."""
     predictions = [answer for answer in answers if isinstance(answer, Prediction)]
     return sum(prediction.decision == CLASSES[0] for prediction in predictions), len(predictions)
@@ -154,7 +155,7 @@ def slide_sentences(answers: Sequence[Prediction | Refusal], point: OperatingPoi
         Five sentences: share called parasitized, corrected share, reading without parasites, limit of detection, and
         what these assume. Empty if no cell was checked.
     """
-    parasitized, cells = called(answers)
+    parasitized, cells = count_parasitized(answers)
     if not cells:
         return []
     were = "was" if parasitized == 1 else "were"
@@ -197,7 +198,7 @@ def _limit(cells: int, patients: tuple[PatientCounts, ...]) -> str:
         return f"With {format_count(cells, 'cell')}, no parasitemia can be distinguished from zero on 95 % of slides."
     return (
         f"With {format_count(cells, 'cell')}, the lowest parasitemia distinguishable from zero on 95 % of slides is "
-        f"{format_percent(limit)}."
+        f"{format_parasitemia(limit)}."
     )
 
 

@@ -58,7 +58,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _compare(options: argparse.Namespace) -> int:
     from malaria_detect.data.nlm_cells import find_cells
-    from malaria_detect.designs.comparison import BY_AUTHOR, DESIGNS, PROTOCOL_GROUPED
+    from malaria_detect.designs.comparison import AUTHOR_COMPARISON_FILE, COMPARISON_FILE, PROTOCOL_GROUPED
     from malaria_detect.designs.run_comparison import ComparisonPlan, compare_designs
     from malaria_detect.inference.metadata import RESEARCH_USE
 
@@ -71,7 +71,7 @@ def _compare(options: argparse.Namespace) -> int:
         weights=parse_weights(options.weights or "imagenet"),
         shipped=shipped if shipped.is_file() else None,
     )
-    name = DESIGNS if options.protocol == PROTOCOL_GROUPED else BY_AUTHOR
+    name = COMPARISON_FILE if options.protocol == PROTOCOL_GROUPED else AUTHOR_COMPARISON_FILE
     output = Path(options.output or f"reports/{name}")
     folder = find_cells(options.cells)
     report_ignored(folder.ignored)

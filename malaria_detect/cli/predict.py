@@ -14,7 +14,7 @@ from typing import TextIO
 from malaria_detect.cli.training_options import add_model
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.metrics.formatting import format_megabytes
+from malaria_detect.metrics.formatting import format_megabytes, format_threshold
 
 _REPORT_SIDE = 240  # px; a picture in the report is 4 cm wide on paper
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
@@ -93,7 +93,7 @@ def _predict(options: argparse.Namespace) -> int:
     parasitized = sum(record.decision == "Parasitized" for record in records)
     print(
         f"{parasitized} parasitized of {len(records) - refused} cells, {refused} refused; operating point "
-        f"{detector.point.name}, threshold {detector.point.threshold:.4g}. {RESEARCH_USE}",
+        f"{detector.point.name}, threshold {format_threshold(detector.point.threshold)}. {RESEARCH_USE}",
         file=sys.stderr,
     )
     return 1 if refused else 0
@@ -144,9 +144,8 @@ def _info(options: argparse.Namespace) -> int:
         )
     for point in metadata.operating_points:
         default = " (default)" if point.name == metadata.default_point else ""
-        print(
-            f"  {point.name}{default}: parasitized at probability {point.threshold:.4g} or more. {point.rule}"
-        )
+        threshold = format_threshold(point.threshold)
+        print(f"  {point.name}{default}: parasitized at probability {threshold} or more. {point.rule}")
         for name, scores in (("validation", point.validation), ("test", point.test)):
             print(f"    on {scores.patients} {name} patients (95 % interval over patients)")
             for key, estimate in scores.estimates.items():

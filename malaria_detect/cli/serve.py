@@ -57,7 +57,8 @@ def _serve(options: argparse.Namespace) -> int:
     for needed in (NOTEBOOK, SETTINGS):
         if not Path(needed).is_file():
             raise MalariaDetectError(
-                f"There is no {needed} in this folder. Run `malaria-detect serve` in the project's folder."
+                f"There is no {needed} in this folder. Run `malaria-detect serve` in the project's folder.",
+                reason="no_project",
             )
     # Kernels and workers inherit the environment, but must not know the token.
     os.environ.pop(TOKEN_VARIABLE, None)

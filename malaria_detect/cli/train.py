@@ -94,10 +94,13 @@ def _train(options: argparse.Namespace) -> int:
 
 def _calibrate(options: argparse.Namespace) -> int:
     from malaria_detect.inference.model_files import metadata_path
+    from malaria_detect.metrics.formatting import format_threshold
     from malaria_detect.training.recalibrate import recalibrate
 
     metadata = recalibrate(Path(options.model))
-    thresholds = ", ".join(f"{point.name} {point.threshold:.4g}" for point in metadata.operating_points)
+    thresholds = ", ".join(
+        f"{point.name} {format_threshold(point.threshold)}" for point in metadata.operating_points
+    )
     print(f"{metadata_path(options.model)} written: temperature {metadata.temperature:.3f}; {thresholds}")
     return 0
 

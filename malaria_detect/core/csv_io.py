@@ -11,7 +11,7 @@ from malaria_detect.core.errors import MalariaDetectError
 class CsvError(MalariaDetectError):
     """A CSV file cannot be read or written, or does not have the expected columns.
 
-    ``reason`` is ``unreadable``, ``unwritable``, ``bad_columns`` or ``bad_row``.
+    ``reason`` is ``unreadable``, ``unwritable``, ``bad_columns``, ``bad_row`` or, for logits, ``no_cells``.
     """
 
 

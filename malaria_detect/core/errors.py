@@ -20,6 +20,6 @@ class MalariaDetectError(Exception):
     ('The folder contains no cells.', 'no_cells')
     """
 
-    def __init__(self, message: str, reason: str = "") -> None:
+    def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason

@@ -13,11 +13,11 @@ import pydantic_core
 
 from malaria_detect.core.errors import MalariaDetectError
 
-Record = TypeVar("Record")
+_Kind = TypeVar("_Kind")
 
 
 class RecordError(MalariaDetectError):
-    """JSON that does not hold the expected record."""
+    """JSON that does not hold the expected record; ``reason`` is ``bad_record``."""
 
 
 def to_json(record: object) -> str:
@@ -30,7 +30,7 @@ def to_json(record: object) -> str:
     return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
 
 
-def from_json(kind: type[Record], content: object) -> Record:
+def from_json(kind: type[_Kind], content: object) -> _Kind:
     """Record of a dataclass from the result of ``json.loads``: a dictionary with its fields, and no others.
 
     Types are checked strictly: a float may be written as a whole number or null, but not as text or true.
@@ -58,12 +58,12 @@ def from_json(kind: type[Record], content: object) -> Record:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"][1:]) or "record"
         raise RecordError(f"{kind.__name__}: {place}: {first['msg']}.", reason="bad_record") from error
-    return cast("Record", record)
+    return cast("_Kind", record)
 
 
 def read_record(
-    kind: type[Record], path: str | os.PathLike[str], refused: type[MalariaDetectError], advice: str
-) -> Record:
+    kind: type[_Kind], path: str | os.PathLike[str], refused: type[MalariaDetectError], advice: str
+) -> _Kind:
     """Record of a dataclass from a JSON file.
 
     Parameters

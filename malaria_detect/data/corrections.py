@@ -21,9 +21,9 @@ from malaria_detect.core.csv_io import read_rows
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import CLASSES
 
-AGREE, DISAGREE, UNSURE = VERDICTS = ("agree", "disagree", "unsure")
+AGREE, DISAGREE, UNSURE = LABEL_VERDICTS = ("agree", "disagree", "unsure")
 WITHDRAWN = "withdrawn"
-COLUMNS = ("file", "label", "verdict", "corrected")
+_COLUMNS = ("file", "label", "verdict", "corrected")
 
 _OTHER = {CLASSES[0]: CLASSES[1], CLASSES[1]: CLASSES[0]}
 
@@ -31,14 +31,15 @@ _OTHER = {CLASSES[0]: CLASSES[1], CLASSES[1]: CLASSES[0]}
 class LabelsError(MalariaDetectError):
     """Candidate label errors or corrections that are malformed or do not fit the cells.
 
-    Among the ``reason`` codes are ``unknown_verdict``, ``unknown_class``, ``wrong_corrected``, ``other_cells``,
-    ``other_labels`` and ``unwritable``.
+    ``reason`` is ``unknown_verdict``, ``unknown_class``, ``wrong_corrected``, ``other_cells``, ``other_labels``,
+    ``unwritable``, ``damaged``, ``twice``, ``leakage`` or ``top``; in the label review also ``page_size`` or
+    ``no_images``.
     """
 
 
 @dataclass(frozen=True)
 class Correction:
-    """One verdict, from `VERDICTS` or `WITHDRAWN`, about the published label of the cell with a file name."""
+    """One verdict, from `LABEL_VERDICTS` or `WITHDRAWN`, about the published label of the cell with a file name."""
 
     file: str
     label: str
@@ -46,9 +47,9 @@ class Correction:
 
     def __post_init__(self) -> None:
         """Check verdict and class."""
-        if self.verdict not in (*VERDICTS, WITHDRAWN):
+        if self.verdict not in (*LABEL_VERDICTS, WITHDRAWN):
             raise LabelsError(
-                f"The verdict on {self.file} is {self.verdict!r}. Use one of {', '.join((*VERDICTS, WITHDRAWN))}.",
+                f"The verdict on {self.file} is {self.verdict!r}. Use one of {', '.join((*LABEL_VERDICTS, WITHDRAWN))}.",
                 reason="unknown_verdict",
             )
         if self.label not in CLASSES:
@@ -90,9 +91,9 @@ def read_corrections(path: str | os.PathLike[str]) -> Corrections:
         follow from label and verdict. The message names the line.
     """
     given = []
-    for place, (file, label, verdict, corrected) in read_rows(Path(path), COLUMNS):
+    for place, (file, label, verdict, corrected) in read_rows(Path(path), _COLUMNS):
         # Two programs that start a file at the same time may both write the header.
-        if (file, label, verdict, corrected) == COLUMNS:
+        if (file, label, verdict, corrected) == _COLUMNS:
             continue
         try:
             one = Correction(file, label, verdict)
@@ -135,7 +136,7 @@ def append_corrections(path: str | os.PathLike[str], given: Sequence[Correction]
 def _append(file: io.FileIO, lines: bytes) -> None:
     size = file.seek(0, os.SEEK_END)
     if not size:
-        lines = ",".join(COLUMNS).encode() + b"\r\n" + lines
+        lines = ",".join(_COLUMNS).encode() + b"\r\n" + lines
     else:
         file.seek(-1, os.SEEK_END)
         # An editor may have left out the last line end.

@@ -42,7 +42,8 @@ class ImageRefused(MalariaDetectError):  # noqa: N818 - a refusal is a proper an
     """An image that cannot be used; the message says why and what to do.
 
     ``reason`` is ``no_file``, ``unreadable``, ``empty``, ``too_large`` (bytes, pixels or a side), ``too_small``,
-    ``unknown_format``, ``damaged``, ``several_images``, ``unsupported_pixels`` or ``unsupported_type``.
+    ``unknown_format``, ``damaged``, ``several_images``, ``unsupported_pixels``, ``unsupported_type`` or,
+    in a server, ``worker_lost``.
     """
 
 

@@ -14,7 +14,7 @@ from malaria_detect.training.reported import Reported
 
 PROTOCOL_GROUPED, PROTOCOL_AUTHOR = "grouped", "author"
 # Files in reports/, one for each protocol.
-DESIGNS, BY_AUTHOR = "compare.json", "compare-author.json"
+COMPARISON_FILE, AUTHOR_COMPARISON_FILE = "compare.json", "compare-author.json"
 # The shipped design, with which the others are compared.
 OURS = "resnet34"
 # Scores that authors publish, too.
@@ -33,7 +33,10 @@ _OF_EPOCHS = (["epoch", "instead"], ["epochs", "instead"])
 
 
 class ComparisonError(MalariaDetectError):
-    """A comparison cannot be made or read."""
+    """A comparison cannot be made or read.
+
+    ``reason`` is ``fixed``, ``output``, ``rows_lost``, ``other_cells``, ``other_settings``, ``missing`` or ``damaged``.
+    """
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Row:
+class DesignRow:
     """One design of a comparison.
 
     Attributes
@@ -127,7 +130,7 @@ class Comparison:
 
     protocol: str
     cells: str
-    rows: tuple[Row, ...]
+    rows: tuple[DesignRow, ...]
     machine: str
     versions: dict[str, str]
     created: str
@@ -148,7 +151,7 @@ def score_name(name: str) -> str:
     return _SCORE_NAMES.get(name, name)
 
 
-def printed(row: Row) -> str:
+def printed(row: DesignRow) -> str:
     """Published scores of a network, and how its author split the cells."""
     if row.reported is None:
         return MISSING

@@ -22,7 +22,7 @@ from malaria_detect.designs.comparison import (
     PROTOCOL_GROUPED,
     Comparison,
     ComparisonError,
-    Row,
+    DesignRow,
     Trained,
     read_comparison,
 )
@@ -154,12 +154,12 @@ def _check_same_cells(scored: Mapping[str, ScoredNetwork], protocol: str) -> Non
 
 def _rows(
     plan: ComparisonPlan, scored: Mapping[str, ScoredNetwork], not_run: Mapping[str, str], data: LabelledCells
-) -> tuple[Row, ...]:
+) -> tuple[DesignRow, ...]:
     speeds = images_per_second({name: one.model for name, one in scored.items()}, data.cells, plan.progress)
     ours = scored.get(OURS) if plan.protocol == PROTOCOL_GROUPED else None
     trained = {name: _trained(one, plan.protocol, ours, speeds[name]) for name, one in scored.items()}
     return tuple(
-        Row(
+        DesignRow(
             network=design.name,
             title=design.title,
             where=design.where,

@@ -27,12 +27,15 @@ from malaria_detect.metrics import (
 
 EVALUATION = "evaluation.json"  # the summary in reports/
 THRESHOLD = 0.5
-COLUMNS = ("file", "patient_group", "fold", "label", "probability", "corrected")
+_COLUMNS = ("file", "patient_group", "fold", "label", "probability", "corrected")
 _WRITTEN_BY = "`malaria-detect evaluate` and `make report` write it."
 
 
 class CrossValidationError(MalariaDetectError):
-    """A file of a cross-validation is missing, damaged, or of another run."""
+    """A file of a cross-validation is missing, damaged, or of another run.
+
+    ``reason`` is ``missing``, ``damaged``, ``empty``, ``wrong_splits``, ``settings_differ`` or ``no_common_cells``.
+    """
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class HeldOut:
 def read_held_out(path: str | os.PathLike[str]) -> HeldOut:
     """Read held-out predictions that :func:`write_held_out` wrote; an error names the line that is wrong."""
     cells = []
-    for place, (file, group, fold, label, probability, corrected) in read_rows(Path(path), COLUMNS):
+    for place, (file, group, fold, label, probability, corrected) in read_rows(Path(path), _COLUMNS):
         try:
             cell = file, group, int(fold), label, float(probability), corrected
         except ValueError as error:
@@ -96,7 +99,7 @@ def read_held_out(path: str | os.PathLike[str]) -> HeldOut:
 def write_held_out(held_out: HeldOut, path: Path) -> None:
     """Write held-out predictions as CSV, sorted by class and file name."""
     rows = sorted(zip(*vars(held_out).values(), strict=True), key=lambda row: (row[3], row[0]))
-    write_rows(path, COLUMNS, ((*row[:4], f"{row[4]:.6f}", row[5]) for row in rows))
+    write_rows(path, _COLUMNS, ((*row[:4], f"{row[4]:.6f}", row[5]) for row in rows))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from malaria_detect.data.corrections import Corrections, LabelsError, corrected_
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.evaluation.cross_validation import HeldOut, read_held_out
 
-COLUMNS = ("rank", "file", "patient_group", "label", "believed")
+_COLUMNS = ("rank", "file", "patient_group", "label", "believed")
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,9 @@ def candidates_from(
 
 
 def write_candidates(candidates: Iterable[CandidateError], path: str | os.PathLike[str]) -> None:
-    """Write candidates as CSV with the columns `COLUMNS`."""
+    """Write candidates as CSV with the columns `_COLUMNS`."""
     rows = ((one.rank, one.file, one.patient_group, one.label, f"{one.believed:.6g}") for one in candidates)
-    write_rows(Path(path), COLUMNS, rows)
+    write_rows(Path(path), _COLUMNS, rows)
 
 
 def _refuse_unfit(held_out: HeldOut) -> None:

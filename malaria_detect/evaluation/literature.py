@@ -10,7 +10,7 @@ PUBLISHED = "published.json"  # the file in reports/
 
 
 class LiteratureError(MalariaDetectError):
-    """The file of published results is missing or damaged."""
+    """The file of published results is missing or damaged; ``reason`` is ``missing`` or ``damaged``."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Beyond:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ElsewhereResult:
     """How a malaria model performed at another laboratory, with the source."""
 
     what: str
@@ -100,7 +100,7 @@ class Published:
 
     on_these_cells: tuple[Work, ...]
     beyond: Beyond
-    elsewhere: tuple[Finding, ...]
+    elsewhere: tuple[ElsewhereResult, ...]
     cells: PublishedCells
     doubted_labels: DoubtedLabels
     counting: Counting

@@ -28,7 +28,7 @@ from malaria_detect.metrics import (
 )
 
 VALIDATION, TEST = "validation", "test"
-COLUMNS = ("file", "patient_group", "side", "label", "corrected", "logit")
+_COLUMNS = ("file", "patient_group", "side", "label", "corrected", "logit")
 DEFAULT_POINT = "balanced"
 # Share of cells that a person should review.
 UNCERTAIN_SHARE = 0.1
@@ -69,7 +69,7 @@ def write_logits(validation: Logits, test: Logits, path: Path) -> None:
         for side, logits in ((VALIDATION, validation), (TEST, test))
         for file, group, label, corrected, value in sorted(zip(*vars(logits).values(), strict=True))
     ]
-    write_rows(path, COLUMNS, rows)
+    write_rows(path, _COLUMNS, rows)
 
 
 def read_logits(path: str | os.PathLike[str]) -> tuple[Logits, Logits]:
@@ -81,7 +81,7 @@ def read_logits(path: str | os.PathLike[str]) -> tuple[Logits, Logits]:
         If the file is missing or a row is invalid (``reason`` is ``bad_row`` or ``no_cells``).
     """
     sides: dict[str, list[tuple[str, str, str, str, float]]] = {VALIDATION: [], TEST: []}
-    for place, (file, group, side, label, corrected, logit) in read_rows(Path(path), COLUMNS):
+    for place, (file, group, side, label, corrected, logit) in read_rows(Path(path), _COLUMNS):
         try:
             value = float(logit)
         except ValueError:

@@ -17,7 +17,11 @@ EPOCH_SCORES = ("train_loss", "valid_loss", "accuracy", "precision", "recall", "
 
 
 class MetadataError(MalariaDetectError):
-    """A model or its metadata is missing, damaged or unknown, or the two do not belong together."""
+    """A model or its metadata is missing, damaged or unknown, or the two do not belong together.
+
+    ``reason`` is ``missing``, ``unreadable``, ``schema``, ``invalid``, ``wrong_sha256``, ``bad_pin``, ``wrong_pin``,
+    ``unknown_operating_point``, ``other_classes``, ``other_logits`` or, in a server, ``replaced``.
+    """
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,6 @@ def score(
     1.0
     """
     formulas = _formulas(labels, probability, groups, threshold)
-    weights = _weights(len(formulas.counts), resamples, seed)
-    here, drawn, without = (formulas.values(rows) for rows in weights)
     true_negative, false_positive, false_negative, true_positive = formulas.counts.sum(axis=0).tolist()
     positive, negative = true_positive + false_negative, true_negative + false_positive
     proportions = {
@@ -79,15 +77,8 @@ def score(
         "specificity": (true_negative, negative),
         "precision": (true_positive, true_positive + false_positive),
     }
-    estimates = {}
-    for name, patients in formulas.contributing_groups().items():
-        value = float(here[name][0])
-        if name == "ece":
-            (terms,), resampled = (formulas.miscalibration(rows) for rows in weights[:2])
-            ends = intervals.interval_of_absolute(terms, resampled, without[name])
-        else:
-            ends = intervals.interval(value, drawn[name], without[name], patients, _LEAST.get(name, 0.0))
-        estimates[name] = Estimate(value, *ends, *proportions.get(name, (None, None)))
+    known = _with_ends(formulas, _weights(len(formulas.counts), resamples, seed))
+    estimates = {name: Estimate(*three, *proportions.get(name, ())) for name, three in known.items()}
     return Scores(
         cells=positive + negative,
         patients=len(formulas.counts),
@@ -108,7 +99,6 @@ def difference(
     groups: Groups,
     threshold: float = 0.5,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Scores of one model minus those of another on the same cells.
 
@@ -117,7 +107,7 @@ def difference(
 
     Parameters
     ----------
-    labels, groups, threshold, resamples, seed
+    labels, groups, threshold, resamples
         As in `score`, with the same errors.
     first, second : array of float, shape (N,), in [0, 1]
         Probabilities of parasitized by the two models.
@@ -134,7 +124,7 @@ def difference(
     0.5
     """
     models = [_formulas(labels, probability, groups, threshold) for probability in (first, second)]
-    weights = _weights(len(models[0].counts), resamples, seed)
+    weights = _weights(len(models[0].counts), resamples)
     ours, theirs = ([formulas.values(rows) for rows in weights] for formulas in models)
     patients, other_patients = (formulas.contributing_groups() for formulas in models)
     estimates = {}
@@ -178,7 +168,24 @@ def _formulas(labels: ArrayLike, probability: ArrayLike, groups: Groups, thresho
     return Formulas.of(parasitized, probabilities, group, len(names), threshold)
 
 
-def _weights(groups: int, resamples: int, seed: int) -> tuple[Floats, Floats, Floats]:
+def _with_ends(
+    formulas: Formulas, weights: tuple[Floats, Floats, Floats]
+) -> dict[str, tuple[float, float, float]]:
+    """Value, low and high of each score."""
+    here, drawn, without = (formulas.values(rows) for rows in weights)
+    found = {}
+    for name, patients in formulas.contributing_groups().items():
+        value = float(here[name][0])
+        if name == "ece":
+            (terms,), resampled = (formulas.miscalibration(rows) for rows in weights[:2])
+            ends = intervals.interval_of_absolute(terms, resampled, without[name])
+        else:
+            ends = intervals.interval(value, drawn[name], without[name], patients, _LEAST.get(name, 0.0))
+        found[name] = (value, *ends)
+    return found
+
+
+def _weights(groups: int, resamples: int, seed: int = 0) -> tuple[Floats, Floats, Floats]:
     """Weights of the patient groups: all once, in each resample, and with each group left out."""
     drawn = intervals.draw_groups(groups, resamples, seed)
     return np.ones((1, groups)), drawn, intervals.leave_one_out(groups)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from malaria_detect.plots.style import TEXT, default_style, new_figure
 
-COLUMNS = 8
+_COLUMNS = 8
 
 
 @default_style
@@ -30,11 +30,11 @@ def activation_grid(maps: NDArray[np.floating], shown: int = 32) -> Figure:
             f"Expected maps (channels, height, width) and shown >= 1; got {maps.shape} and {shown}."
         )
     chosen = np.argsort(-maps.std(axis=(1, 2)), kind="stable")[:shown]
-    rows = -(-len(chosen) // COLUMNS)
-    figure = new_figure(0.45 + rows * 5.4 / COLUMNS)
+    rows = -(-len(chosen) // _COLUMNS)
+    figure = new_figure(0.45 + rows * 5.4 / _COLUMNS)
     told = f"{len(chosen):,} of {len(maps):,} channels, {maps.shape[1]} × {maps.shape[2]}"
     figure.suptitle(told, fontsize=TEXT, x=0.01, ha="left")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for panel in panels:
         panel.axis("off")
     for panel, channel in zip(panels, chosen, strict=False):

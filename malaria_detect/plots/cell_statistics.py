@@ -11,7 +11,7 @@ from malaria_detect.metrics.formatting import format_count, format_percent
 from malaria_detect.plots.cells import LEVELS
 from malaria_detect.plots.style import (
     CLASS_COLORS,
-    GRID,
+    GRID_COLOR,
     INK,
     WHOLE_PERCENT,
     default_style,
@@ -151,6 +151,6 @@ def patient_colours(colours: Mapping[str, ArrayLike]) -> Figure:
         order = np.argsort(levels[:, 2] - levels[:, 0], kind="stable")
         axes.imshow(levels[order][None] / LEVELS, aspect="auto", interpolation="nearest")
         axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(color=GRID, visible=True)
+        axes.spines[:].set(color=GRID_COLOR, visible=True)
         axes.set_title(format_count(len(levels), f"{name} patient"))
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from malaria_detect.plots.style import CLASS_COLORS, GRID, TEXT, default_style, fold
+from malaria_detect.plots.style import CLASS_COLORS, GRID_COLOR, TEXT, default_style, fold
 
 # Inches: the side of one cell in a grid, wide enough for "Parasitized", and the gap beside it.
 TILE = 1.05
@@ -117,7 +117,7 @@ def _mosaic(images: Sequence[Picture], titles: Sequence[str], columns: int, tile
         # A dollar sign in a file name does not start a formula.
         axes.set_title(title, pad=4, parse_math=False)
         named = _CLASS_NAME.search(title)
-        color = CLASS_COLORS[named.group()] if named else GRID
+        color = CLASS_COLORS[named.group()] if named else GRID_COLOR
         axes.spines[:].set(color=color, linewidth=2.5, visible=True)
     return figure
 

@@ -12,7 +12,7 @@ from malaria_detect.metrics import Scores
 from malaria_detect.metrics.formatting import format_interval, format_percent, format_score, format_threshold
 from malaria_detect.plots.style import (
     CLASS_COLORS,
-    GRID,
+    GRID_COLOR,
     GROUND,
     INK,
     QUIET_INK,
@@ -55,7 +55,9 @@ def confusion_matrix(scores: Scores) -> Figure:
             share = count / total if total else np.nan
             # At most half of the full colour, so that the text on it is easy to read.
             fill = blend(CLASS_COLORS[name], np.nan_to_num(share) / 2)
-            axes.add_patch(Rectangle((column + 0.02, row + 0.02), 0.96, 0.96, facecolor=fill, edgecolor=GRID))
+            axes.add_patch(
+                Rectangle((column + 0.02, row + 0.02), 0.96, 0.96, facecolor=fill, edgecolor=GRID_COLOR)
+            )
             axes.text(column + 0.5, row + 0.42, f"{count:,}", fontsize=20, weight="bold", **center)
             axes.text(column + 0.5, row + 0.64, format_percent(share), **center)
             axes.text(column + 0.5, row + 0.84, meaning, **center)

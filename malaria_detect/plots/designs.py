@@ -18,14 +18,14 @@ _SHADE: dict[str, Any] = {"marker": "s", "color": blend(GREEN, 0.16), "markersiz
 
 
 @default_style
-def design_comparison(designs: Sequence[comparison.Row]) -> Figure:
+def design_comparison(designs: Sequence[comparison.DesignRow]) -> Figure:
     """Figure of accuracy and ROC AUC of every design that was run, with published scores as hollow marks.
 
     The interval of our design is shaded across all rows. Designs that were not run are left out.
 
     Parameters
     ----------
-    designs : sequence of malaria_detect.designs.comparison.Row
+    designs : sequence of malaria_detect.designs.comparison.DesignRow
         Drawn in this order; ours is written in bold.
 
     Raises

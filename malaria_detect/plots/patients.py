@@ -22,7 +22,7 @@ from malaria_detect.plots.style import (
     style_axes,
 )
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 # Left out where they would touch the one before.
 _TICKS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 # Area in square points of the dot of the patient with most cells.
@@ -34,8 +34,8 @@ class _Lane:
     """Patients of one kind: cells with one label, and how many of them are called wrongly."""
 
     kind: str
-    cells: Floats
-    wrong: Floats
+    cells: _Floats
+    wrong: _Floats
 
 
 @default_style
@@ -133,6 +133,6 @@ def _draw_strips(axes: Axes, lanes: Sequence[_Lane], most: float, as_sensitivity
         axes.text(place, row - 0.42, text, ha=side, transform=beside, bbox=GROUND | {"alpha": 1})
 
 
-def _signed_root(errors: Floats) -> Floats:
+def _signed_root(errors: _Floats) -> _Floats:
     """Square root that also holds for the margin below 0."""
     return np.sign(errors) * np.sqrt(np.abs(errors))

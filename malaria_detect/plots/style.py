@@ -17,7 +17,7 @@ from scipy.optimize import isotonic_regression
 CLASS_COLORS = {"Parasitized": "#D55E00", "Uninfected": "#0072B2"}
 INK = "#1F2328"
 QUIET_INK = "#57606A"
-GRID = "#D9DEE3"
+GRID_COLOR = "#D9DEE3"
 BAND = "#F1F3F5"
 # For what belongs to neither class.
 GREEN = "#009E73"
@@ -63,8 +63,8 @@ def style_axes(axes: Axes, x_label: str, y_label: str, grid: Literal["x", "y", "
     axes.set_xlabel(x_label)
     axes.set_title(y_label)
     # Not in the style above: ticks are made when they are drawn, under the reader's settings.
-    axes.tick_params(labelsize=TEXT, labelcolor=QUIET_INK, color=GRID)
-    axes.grid(axis=grid, color=GRID, linewidth=0.8)
+    axes.tick_params(labelsize=TEXT, labelcolor=QUIET_INK, color=GRID_COLOR)
+    axes.grid(axis=grid, color=GRID_COLOR, linewidth=0.8)
 
 
 def note(

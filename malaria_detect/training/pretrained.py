@@ -28,7 +28,11 @@ _UNREADABLE = (
 
 
 class WeightsError(MalariaDetectError):
-    """The weights to start from are not available or do not fit."""
+    """The weights to start from are not available or do not fit.
+
+    ``reason`` is ``no_download``, ``missing``, ``unsafe``, ``no_state_dict``, ``incomplete``, ``nothing_fits``,
+    ``stages``, ``frozen`` or ``not_used``.
+    """
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ def logits_of(model_path: Path, metadata: ModelMetadata) -> tuple[Logits, Logits
     if sha256_of(path) != metadata.logits_sha256:
         raise MetadataError(
             f"{path} does not belong to {metadata_path(model_path)}. "
-            "`malaria-detect train` writes both; use the files of one training."
+            "`malaria-detect train` writes both; use the files of one training.",
+            reason="other_logits",
         )
     return logits
 

@@ -35,7 +35,12 @@ _CHOICES = {
 
 
 class TrainingError(MalariaDetectError):
-    """Training cannot start or continue."""
+    """Training cannot start or continue.
+
+    ``reason`` is the name of a wrong setting, or ``class_missing``, ``diverged``, ``epochs``, ``files``, ``frozen``,
+    ``no_checkpoint``, ``no_setting``, ``other_cells``, ``other_run``, ``other_trunk``, ``output``, ``sizes``,
+    ``unfinished``, ``unknown_design``, ``unknown_field``, ``weights`` or ``wrong_size``.
+    """
 
 
 class DivergedError(TrainingError):

@@ -12,7 +12,7 @@ from torchvision.models import mobilenet_v2
 from malaria_detect.cli import main
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs import run_comparison, scoring, timing
-from malaria_detect.designs.comparison import Comparison, Row, read_comparison
+from malaria_detect.designs.comparison import Comparison, DesignRow, read_comparison
 from malaria_detect.designs.registry import find_design
 from malaria_detect.designs.scoring import same_split
 from malaria_detect.inference.model_files import read_metadata
@@ -104,7 +104,7 @@ def test_a_finished_network_is_not_trained_again(compared: Compared, monkeypatch
     assert _without_speed(after) == _without_speed(compared.found)
 
 
-def _without_speed(found: Comparison) -> list[Row]:
+def _without_speed(found: Comparison) -> list[DesignRow]:
     return [
         replace(row, trained=row.trained and replace(row.trained, pictures_per_second=0.0))
         for row in found.rows

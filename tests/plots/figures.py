@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from malaria_detect import plots
-from malaria_detect.designs.comparison import Row
+from malaria_detect.designs.comparison import DesignRow
 from malaria_detect.inference.metadata import Epoch
 from malaria_detect.metrics import Estimate, PatientCounts, ReliabilityBin, Scores
 from malaria_detect.metrics.parasitemia import DetectionLimit
@@ -70,7 +70,7 @@ def some_rows() -> list[plots.ComparedScore]:
     ]
 
 
-def some_designs() -> list[Row]:
+def some_designs() -> list[DesignRow]:
     """Ours, two others of which one has a long name, and one that was not run."""
     ours, published, other, not_run = made_up_comparison().rows
     return [ours, replace(published, network="feature-fusion-resnet50v2-mobilenetv2"), other, not_run]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.designs.comparison import Comparison, Row, Trained
+from malaria_detect.designs.comparison import Comparison, DesignRow, Trained
 from malaria_detect.inference.calibrate import Logits, assess
 from malaria_detect.inference.metadata import SCHEMA_VERSION, Epoch, ModelMetadata, Side, StartWeights
 from malaria_detect.metrics import difference, scaled, score
@@ -88,10 +88,10 @@ def made_up_comparison() -> Comparison:
     random = Reported("random 70/30", {"accuracy": 0.9598}, "loss 0.1214", "a public repository")
     cut_short = trained(6, 600, ("2 epochs instead of 30",))
     rows = (
-        Row("resnet34", "The shipped model", "this project", "", None, trained(0, 20_000, ()), ""),
-        Row("keras-cnn", "Three convolutions", "a tutorial", "the rate", random, cut_short, ""),
-        Row("resnet18", "Four stages", "a repository", "", None, trained(0.01, 1200, ()), ""),
-        Row("vgg16-frozen", "A frozen trunk.", "", "", random, None, "Its weights were not at hand."),
+        DesignRow("resnet34", "The shipped model", "this project", "", None, trained(0, 20_000, ()), ""),
+        DesignRow("keras-cnn", "Three convolutions", "a tutorial", "the rate", random, cut_short, ""),
+        DesignRow("resnet18", "Four stages", "a repository", "", None, trained(0.01, 1200, ()), ""),
+        DesignRow("vgg16-frozen", "A frozen trunk.", "", "", random, None, "Its weights were not at hand."),
     )
     return Comparison("grouped", "0" * 64, rows, "an abacus", {"torch": "2.14.1"}, "2026-01-31")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from malaria_detect.designs.comparison import BY_AUTHOR, DESIGNS
+from malaria_detect.designs.comparison import AUTHOR_COMPARISON_FILE, COMPARISON_FILE
 from malaria_detect.evaluation.cross_validation import EVALUATION, read_evaluation
 from malaria_detect.evaluation.literature import PUBLISHED
 from malaria_detect.metrics import Estimate
@@ -85,7 +85,10 @@ def test_a_changed_number_appears_on_the_pages_that_show_it(folder: Path) -> Non
     before = build(folder, read_results(folder))
     reports = folder / "reports"
     change(folder / "export.json", lower_sensitivity)
-    change(reports / DESIGNS, lambda content: content["rows"][1]["trained"].update(parameters=123_456_789))
+    change(
+        reports / COMPARISON_FILE,
+        lambda content: content["rows"][1]["trained"].update(parameters=123_456_789),
+    )
     change(reports / SPEED["explain"][0], lambda content: content["seconds_per_cell"].update(explain=0.4321))
     change(reports / SPEED["serve"][0], lambda content: content.update(without_visitors_mb=1399))
     rows = (reports / GROUPED).read_text(encoding="utf-8").splitlines()
@@ -107,7 +110,7 @@ def test_a_changed_number_appears_on_the_pages_that_show_it(folder: Path) -> Non
 
 
 def test_a_section_without_result_file_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in (DESIGNS, BY_AUTHOR, *(file for file, _ in SPEED.values())):
+    for name in (COMPARISON_FILE, AUTHOR_COMPARISON_FILE, *(file for file, _ in SPEED.values())):
         (folder / "reports" / name).unlink(missing_ok=True)
     assert main(["--root", str(folder)]) == 0
     performance = (folder / PERFORMANCE).read_text(encoding="utf-8")
@@ -124,7 +127,7 @@ def test_a_section_without_result_file_is_left_out(folder: Path, capsys: pytest.
     ("name", "content"),
     [
         *((name, None) for name in ("export.json", f"reports/{GROUPED}", f"reports/{PUBLISHED}")),
-        *((f"reports/{DESIGNS}", text) for text in ("", "{", "[1]")),
+        *((f"reports/{COMPARISON_FILE}", text) for text in ("", "{", "[1]")),
         *((f"reports/{name}", "{") for name in (SPEED["train"][0], "crossval-random.json")),
     ],
 )

@@ -1,6 +1,6 @@
 """What a comparison of designs shows, in sentences."""
 
-from malaria_detect.designs.comparison import OURS, Comparison, Row, Trained, score_name
+from malaria_detect.designs.comparison import OURS, Comparison, DesignRow, Trained, score_name
 from malaria_detect.metrics import Scores
 from malaria_detect.metrics.formatting import (
     MISSING,
@@ -34,17 +34,17 @@ NOT_SHIPPED = (
 TRAINED_ONCE = "Each network was trained once; the intervals do not include the variation between trainings."
 
 
-def ran(comparison: Comparison) -> list[tuple[Row, Trained]]:
+def ran(comparison: Comparison) -> list[tuple[DesignRow, Trained]]:
     """Rows of the networks that were trained, ours first."""
     return [(row, row.trained) for row in comparison.rows if row.trained is not None]
 
 
-def not_run(comparison: Comparison) -> list[Row]:
+def not_run(comparison: Comparison) -> list[DesignRow]:
     """Rows of the networks that were not trained."""
     return [row for row in comparison.rows if row.trained is None]
 
 
-def beside_authors(comparison: Comparison | None) -> list[tuple[Row, Trained]]:
+def beside_authors(comparison: Comparison | None) -> list[tuple[DesignRow, Trained]]:
     """Trained networks with published scores, from a comparison on the authors' own splits."""
     found = [] if comparison is None else ran(comparison)
     return [(row, trained) for row, trained in found if row.reported is not None]
@@ -121,7 +121,7 @@ def training(comparison: Comparison) -> str:
     return said
 
 
-def _others(comparison: Comparison) -> list[tuple[Row, Trained]]:
+def _others(comparison: Comparison) -> list[tuple[DesignRow, Trained]]:
     return [(row, trained) for row, trained in ran(comparison) if row.network != OURS]
 
 
@@ -139,7 +139,7 @@ def as_trained(trained: Trained) -> str:
     return f"{changed}; started from {trained.start}; {trained.created}"
 
 
-def what_it_is(row: Row) -> str:
+def what_it_is(row: DesignRow) -> str:
     """What a network is, where it comes from, and published details that fit no table."""
     parts = [row.title, row.where, row.chosen and f"chosen here: {row.chosen}"]
     if row.reported is not None:

@@ -64,7 +64,8 @@ def render(results: Results, readings: Sequence[SlideReading], readme: str) -> d
         pages = {name: _rendered(templates, template, context) + "\n" for name, template in PAGES.items()}
     except (UndefinedError, KeyError) as error:
         raise ReportError(
-            f"A benchmark report in reports/ lacks a value ({error}). Run `make bench` or `make bench-serve` again."
+            f"A benchmark report in reports/ lacks a value ({error}). Run `make bench` or `make bench-serve` again.",
+            reason="lacks_value",
         ) from error
     return {README: with_table(readme, table), **pages}
 
@@ -87,7 +88,7 @@ def with_table(text: str, table: str) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end) or BEGIN in after or END in after:
-        raise ReportError(f"The README needs {BEGIN} and {END} exactly once, around its table.")
+        raise ReportError(f"The README needs {BEGIN} and {END} exactly once, around its table.", "no_place")
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 

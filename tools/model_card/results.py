@@ -7,7 +7,12 @@ from typing import Any
 
 from malaria_detect import read_metadata
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.designs.comparison import BY_AUTHOR, DESIGNS, Comparison, read_comparison
+from malaria_detect.designs.comparison import (
+    AUTHOR_COMPARISON_FILE,
+    COMPARISON_FILE,
+    Comparison,
+    read_comparison,
+)
 from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare_splits, read_run
 from malaria_detect.evaluation.literature import PUBLISHED, Published, read_published
 from malaria_detect.inference.metadata import ModelMetadata
@@ -30,7 +35,10 @@ SPEED = {
 
 
 class ReportError(MalariaDetectError):
-    """A result file is damaged, or a page has no place for the results."""
+    """A result file is damaged, or a page has no place for the results.
+
+    ``reason`` is ``unreadable``, ``bad_report``, ``lacks_value`` or ``no_place``.
+    """
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,8 @@ def read_results(root: Path) -> Results:
         evaluation=compare_splits(grouped, random),
         held_out=grouped[0],
         published=read_published(reports / PUBLISHED),
-        designs=_comparison(reports / DESIGNS),
-        by_author=_comparison(reports / BY_AUTHOR),
+        designs=_comparison(reports / COMPARISON_FILE),
+        by_author=_comparison(reports / AUTHOR_COMPARISON_FILE),
         speed={
             name: _benchmark(reports / file, command)
             for name, (file, command) in SPEED.items()
@@ -100,7 +108,11 @@ def _benchmark(path: Path, command: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ReportError(f"{path} cannot be read ({error}). Run `{command}` to write it again.") from error
+        raise ReportError(
+            f"{path} cannot be read ({error}). Run `{command}` to write it again.", "unreadable"
+        ) from error
     if not isinstance(content, dict):
-        raise ReportError(f"{path} is not a benchmark report. Run `{command}` to write it again.")
+        raise ReportError(
+            f"{path} is not a benchmark report. Run `{command}` to write it again.", "bad_report"
+        )
     return content

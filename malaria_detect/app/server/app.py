@@ -96,7 +96,8 @@ class Server(Voila):
                 return place
         raise MalariaDetectError(
             "Found no temporary folder to write to. Set TMPDIR to a folder whose path has at most "
-            f"{LONGEST_PLACE} characters."
+            f"{LONGEST_PLACE} characters.",
+            reason="no_temporary_folder",
         )
 
     def init_settings(self) -> dict[str, Any]:
@@ -178,7 +179,8 @@ class Server(Voila):
             server.listen(self.port, self.ip)
         except OSError as error:
             raise MalariaDetectError(
-                f"The server cannot listen on {self.ip}, port {self.port} ({error.strerror}). Choose another --port."
+                f"The server cannot listen on {self.ip}, port {self.port} ({error.strerror}). Choose another --port.",
+                reason="cannot_listen",
             ) from error
         print(f"The page: {self.display_url}  (press Ctrl-C to stop)", flush=True)
         self.ioloop.add_callback(self._work)
@@ -278,7 +280,7 @@ def serve(notebook: str, options: ServeOptions) -> None:
     try:
         server.initialize([notebook, *flags])
     except ValueError as error:
-        raise MalariaDetectError(f"voila.json is not valid: {error}") from error
+        raise MalariaDetectError(f"voila.json is not valid: {error}", reason="bad_settings") from error
     server.start()
 
 

@@ -18,4 +18,4 @@ class Overloaded(MalariaDetectError):  # noqa: N818 - names the server's state
 
 
 class WorkerLost(MalariaDetectError):  # noqa: N818 - names what happened
-    """A worker died or hung while it processed this job; the server replaces the worker."""
+    """A worker died or hung while it processed this job; the server replaces the worker (``worker_lost``)."""

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import from_json
 from malaria_detect.inference.prediction import Prediction, Refusal
 
@@ -67,6 +68,11 @@ def answered(answer: Prediction | Refusal) -> dict[str, Any]:
     if isinstance(answer, Refusal):
         return {"refusal": asdict(answer)}
     return {"prediction": asdict(answer)}
+
+
+def failed(error: MalariaDetectError) -> Frames:
+    """Frames of the answer to a job that failed with an error which a user can correct."""
+    return framed({"error": str(error), "kind": type(error).__name__, "reason": error.reason})
 
 
 def answer_of(content: dict[str, Any]) -> Prediction | Refusal:

@@ -28,7 +28,7 @@ MODEL_VARIABLE = "MALARIA_DETECT_PRELOAD"
 HOOK = "malaria_detect.app.server.preload_hook"
 
 # s: pause before another attempt if the parent cannot be watched.
-RETRY_SECONDS = 1
+_RETRY_SECONDS = 1
 _LOG = logging.getLogger("malaria_detect.app.server")
 # multiprocessing has one fork server per process, and its children must not be started in several threads at once.
 _STARTING = threading.Lock()
@@ -165,7 +165,7 @@ async def keep_parent() -> None:
             await _ended(os.pidfd_open(pid))
         except (OSError, EOFError) as error:
             _LOG.error("Cannot watch the fork parent: %s", error)
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
         _LOG.warning("The fork parent ended. Starting another one.")
 
 

@@ -124,7 +124,7 @@ class RemoteDetector(Detector):
         if "error" in answer:
             # An image on which a worker failed must not be sent again automatically.
             refused = answer["kind"] in ("ImageRefused", "WorkerLost")
-            raise (ImageRefused if refused else MalariaDetectError)(answer["error"])
+            raise (ImageRefused if refused else MalariaDetectError)(answer["error"], answer["reason"])
         return answer, blobs
 
 

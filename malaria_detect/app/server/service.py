@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class TokenError(MalariaDetectError):
-    """The configured token is not a valid bearer token."""
+    """The configured token is not a valid bearer token; ``reason`` is ``bad_token``."""
 
 
 class Predictor(Protocol):
@@ -46,7 +46,8 @@ class Service:
         if token is not None and not _TOKEN.fullmatch(token):
             raise TokenError(
                 "The API token is not valid. It may contain A-Z, a-z, 0-9 and - . _ ~ + /, followed by =. Set another "
-                "token, or none to require no token."
+                "token, or none to require no token.",
+                reason="bad_token",
             )
         self.workers = workers
         self.metadata = metadata

@@ -13,7 +13,7 @@ from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpec
 from malaria_detect.app.server.parent import forks_here
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLE = Path(__file__).parent.parent / "widgets" / "style"
+_STYLE = Path(__file__).parent.parent / "widgets" / "style"
 KERNELS = Path(__file__).parent / "kernels"
 FORKED = "malaria-detect"
 
@@ -40,7 +40,7 @@ class PageKernelSpecs(KernelSpecManager):
         if self.parent is not None and not hasattr(self.parent, "api_token"):
             self.log.warning("Voila alone does not protect the page. Use `malaria-detect serve` instead.")
         if self.parent is not None and hasattr(self.parent, "template_paths"):
-            self.parent.template_paths = [str(TEMPLATES), str(STYLE), *self.parent.template_paths]
+            self.parent.template_paths = [str(TEMPLATES), str(_STYLE), *self.parent.template_paths]
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Spec of a kernel; for Python's own kernel, the spec of the forked one."""

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from malaria_detect.app.server.messages import EXPLAIN, Frames, answered, framed, receive, send, unframed
+from malaria_detect.app.server.messages import (
+    EXPLAIN,
+    Frames,
+    answered,
+    failed,
+    framed,
+    receive,
+    send,
+    unframed,
+)
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import from_json
 from malaria_detect.explain import Explainer
@@ -66,13 +75,14 @@ class Worker:
             if not self._sha256 == self._detector.metadata.sha256 == content["model"]:
                 # Otherwise the thresholds of one model would be applied to probabilities of another.
                 raise MetadataError(
-                    "The model was replaced after the server was started. Restart the server."
+                    "The model was replaced after the server was started. Restart the server.",
+                    reason="replaced",
                 )
             if content["task"] == EXPLAIN:
                 return self._explained(self._detector, content["prediction"], pictures[0])
             return _predicted(self._detector, content["operating_point"], pictures)
         except MalariaDetectError as error:
-            return framed({"error": str(error), "kind": type(error).__name__})
+            return failed(error)
 
     def _explained(self, detector: Detector, prediction: dict[str, Any], picture: bytes) -> Frames:
         self._explainer = self._explainer or Explainer(detector)

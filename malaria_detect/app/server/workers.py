@@ -15,7 +15,16 @@ import zmq
 import zmq.asyncio
 
 from malaria_detect.app.server.errors import Overloaded, WorkerLost
-from malaria_detect.app.server.messages import PREDICT, Frames, answer_of, framed, receive, send, unframed
+from malaria_detect.app.server.messages import (
+    PREDICT,
+    Frames,
+    answer_of,
+    failed,
+    framed,
+    receive,
+    send,
+    unframed,
+)
 from malaria_detect.app.server.parent import Forked, fork
 from malaria_detect.app.server.reception import RETRY_SECONDS
 from malaria_detect.core.errors import MalariaDetectError
@@ -137,7 +146,7 @@ class Workers:
         request = framed(question, pictures)
         content, _ = unframed(await self.ask(request, place))
         if "error" in content:
-            raise MalariaDetectError(content["error"])
+            raise MalariaDetectError(content["error"], content["reason"])
         return [answer_of(answer) for answer in content["answers"]]
 
     async def ask(self, frames: Frames, place: int) -> Frames:
@@ -208,7 +217,7 @@ class Workers:
         await asyncio.to_thread(process.wait)
         _LOG.error("Worker %s failed on a job: %r", process.pid, exchange.exception() or "too slow")
         if not job.answer.done():
-            job.answer.set_exception(WorkerLost(_LOST))
+            job.answer.set_exception(WorkerLost(_LOST, reason="worker_lost"))
 
     def _begin(self) -> tuple[Connection, Forked]:
         ours, theirs = multiprocessing.Pipe()
@@ -239,7 +248,7 @@ async def answer_kernels(address: str, workers: Workers) -> None:
         try:
             answered = await workers.ask(frames, PAGE)
         except MalariaDetectError as error:
-            answered = framed({"error": str(error), "kind": type(error).__name__})
+            answered = failed(error)
         # zmq drops the answer if the kernel has ended.
         await socket.send_multipart([sender, b"", *answered])
 

@@ -1,6 +1,5 @@
 """Label review: candidate label errors, a page of cells at a time, and a verdict on each."""
 
-import io
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -8,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import traitlets
-from PIL import Image
+from PIL import Image, ImageOps
 
 from malaria_detect.app.widgets.base import STYLE, Part, script
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.corrections import (
     AGREE,
     DISAGREE,
+    LABEL_VERDICTS,
     UNSURE,
-    VERDICTS,
     WITHDRAWN,
     Correction,
     Corrections,
@@ -24,14 +23,14 @@ from malaria_detect.data.corrections import (
     append_corrections,
     read_corrections,
 )
-from malaria_detect.data.images import ImageRefused, read_image
+from malaria_detect.data.images import ImageRefused, as_png, read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.evaluation.label_issues import CandidateError
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.metrics.formatting import format_probability
 
-PAGE = 12
-SHOWN_SIDE = 480  # px; a cell is shown at about 300 px, on screens with up to two physical pixels for one
+PAGE_SIZE = 12
+REVIEW_SIDE = 480  # px; a cell is shown at about 300 px, on screens with up to two physical pixels for one
 
 
 class LabelReview(Part):
@@ -82,7 +81,7 @@ class LabelReview(Part):
         cells: Sequence[Cell],
         corrections: str | os.PathLike[str] = "corrections.csv",
         blind: bool = True,
-        page: int = PAGE,
+        page: int = PAGE_SIZE,
         **kwargs: Any,
     ) -> None:
         if page < 1:
@@ -171,7 +170,7 @@ class LabelReview(Part):
             case {"type": "page", "page": int(page)}:
                 self.show(page)
             case {"type": "verdict", "position": int(position), "answer": str(answer)}:
-                if 0 <= position < len(self.candidates) and answer in (*VERDICTS, *CLASSES):
+                if 0 <= position < len(self.candidates) and answer in (*LABEL_VERDICTS, *CLASSES):
                     self.judge(position, answer)
             case {"type": "undo"}:
                 self.undo()
@@ -217,7 +216,7 @@ class LabelReview(Part):
     def _send_state(self) -> None:
         """Send the sentence above the cards, and a problem that has just occurred."""
         times = Counter(self._known[one.file].verdict for one in self.candidates if one.file in self._known)
-        verdicts = ", ".join(f"{verdict} {times[verdict]:,}" for verdict in VERDICTS)
+        verdicts = ", ".join(f"{verdict} {times[verdict]:,}" for verdict in LABEL_VERDICTS)
         sentence = f"{times.total():,} of {len(self.candidates):,} reviewed: {verdicts}."
         if self.missing:
             sentence += (
@@ -238,12 +237,6 @@ class LabelReview(Part):
 
 
 def _png(path: Path) -> bytes:
-    """The image as PNG with `SHOWN_SIDE` px on its longer side: browsers enlarge less smoothly."""
-    image = read_image(path)
-    scale = SHOWN_SIDE / max(image.size)
-    shown = image.resize(
-        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS
-    )
-    file = io.BytesIO()
-    shown.save(file, "PNG", compress_level=3)
-    return file.getvalue()
+    """The image as PNG with `REVIEW_SIDE` px on its longer side: browsers enlarge less smoothly."""
+    shown = ImageOps.contain(read_image(path), (REVIEW_SIDE, REVIEW_SIDE), Image.Resampling.LANCZOS)
+    return as_png(shown, REVIEW_SIDE)

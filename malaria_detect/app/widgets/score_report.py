@@ -15,7 +15,7 @@ from malaria_detect.app.widgets.score_texts import (
     slide_details,
     training_details,
 )
-from malaria_detect.designs.comparison import DESIGNS
+from malaria_detect.designs.comparison import COMPARISON_FILE
 from malaria_detect.inference.metadata import ModelMetadata
 
 
@@ -42,7 +42,7 @@ class ScoreReport(Column):
         **kwargs: Any,
     ) -> None:
         self.choice = choice = choice or OperatingPointChoice(metadata)
-        compared = Path(comparison or Path(evaluation).with_name(DESIGNS))
+        compared = Path(comparison or Path(evaluation).with_name(COMPARISON_FILE))
         self.at_point = (
             Text(lambda: first_figures(metadata, choice.point), at_once=True),
             Text(lambda: accuracy_table(choice.point, evaluation), at_once=True),

@@ -13,7 +13,12 @@ from malaria_detect.designs.comparison import OURS, Comparison, printed, read_co
 from malaria_detect.evaluation.cross_validation import Evaluation, read_evaluation
 from malaria_detect.inference.metadata import Epoch, ModelMetadata, OperatingPoint
 from malaria_detect.metrics import Scores, worst_patients
-from malaria_detect.metrics.formatting import format_estimate, format_percent, format_threshold_percent
+from malaria_detect.metrics.formatting import (
+    format_estimate,
+    format_parasitemia,
+    format_percent,
+    format_threshold_percent,
+)
 from malaria_detect.metrics.parasitemia import healthy_reading
 
 # Cells to count according to guidelines: CDC, BSH, WHO (Malar J 2021, s12936-021-03889-7).
@@ -85,7 +90,10 @@ def slide_details(metadata: ModelMetadata) -> str:
         point.name: [
             format_threshold_percent(point.threshold),
             format_estimate(healthy_reading(point.patients), _two_decimals),
-            *("none" if math.isnan(one.limit) else _two_decimals(one.limit) for one in limits[point.name]),
+            *(
+                "none" if math.isnan(one.limit) else format_parasitemia(one.limit)
+                for one in limits[point.name]
+            ),
         ]
         for point in points
     }

@@ -90,7 +90,10 @@ def test_a_body_that_does_not_come_is_not_waited_for(detector: Detector) -> None
 
 @pytest.mark.parametrize(
     ("error", "status", "retry_after"),
-    [(Overloaded("Come again.", 7), 503, "7"), (WorkerLost("The image was not processed."), 500, None)],
+    [
+        (Overloaded("Come again.", 7), 503, "7"),
+        (WorkerLost("The image was not processed.", "worker_lost"), 500, None),
+    ],
 )
 def test_a_full_queue_and_a_lost_worker_are_told_and_only_one_may_be_repeated(
     detector: Detector, error: Exception, status: int, retry_after: str | None
@@ -113,7 +116,7 @@ def test_an_unforeseen_error_is_told_by_its_id_only(detector: Detector) -> None:
 
 
 def test_the_log_tells_why_the_model_cannot_be_opened_and_the_answer_does_not(detector: Detector) -> None:
-    with serving(Failing(detector, MetadataError("/srv/export.pkl is missing."))) as running:
+    with serving(Failing(detector, MetadataError("/srv/export.pkl is missing.", "missing"))) as running:
         assert "/srv" not in problem(running.predict(b"x"), 500)
         assert running.logged()["message"] == "/srv/export.pkl is missing."
 

@@ -91,7 +91,7 @@ def test_clear_stops_the_work_and_the_next_upload_starts_again(view: CheckCells)
 
 @pytest.mark.parametrize(
     ("error", "shown"),
-    [(MemoryError("no room"), "server's log"), (MalariaDetectError("No answer."), "No answer.")],
+    [(MemoryError("no room"), "server's log"), (MalariaDetectError("No answer.", "no_answer"), "No answer.")],
 )
 def test_a_failure_is_shown_and_logged_and_the_next_upload_is_checked(
     error: Exception,
@@ -123,7 +123,7 @@ def test_a_failure_is_shown_and_logged_and_the_next_upload_is_checked(
 
 def test_outside_a_kernel_a_failure_is_raised(view: CheckCells, detector: Any) -> None:
     with pytest.MonkeyPatch.context() as broken:
-        broken.setattr(detector, "predict", Mock(side_effect=MalariaDetectError("No answer.")))
+        broken.setattr(detector, "predict", Mock(side_effect=MalariaDetectError("No answer.", "no_answer")))
         with pytest.raises(MalariaDetectError):
             view.upload.take(greys(2))
     view.upload.take(greys(1, name="next.png"))

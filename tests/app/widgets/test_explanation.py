@@ -103,7 +103,7 @@ def test_a_refused_image_is_not_explained(explainer: Mock, detector: Detector) -
 
 
 def test_a_detector_that_explains_gets_the_image_as_it_was_uploaded(detector: Any) -> None:
-    detector.explain = Mock(side_effect=MalariaDetectError("The server is busy."))
+    detector.explain = Mock(side_effect=MalariaDetectError("The server is busy.", "no_answer"))
     view = CheckCells(detector)
     large = grey_png(100, side=1000)
     view.upload.take([UploadedFile("a.png", memoryview(large))])

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from PIL import Image
 
-from malaria_detect.app.widgets.label_review import PAGE, SHOWN_SIDE, LabelReview
+from malaria_detect.app.widgets.label_review import PAGE_SIZE, REVIEW_SIDE, LabelReview
 from malaria_detect.data.corrections import Correction, LabelsError, append_corrections, read_corrections
 from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.evaluation.cross_validation import HeldOut, write_held_out
@@ -67,7 +67,7 @@ class Session:
 @pytest.fixture
 def session(drawn_cells: Path, tmp_path: Path, told: Messages) -> Session:
     cells = find_cells(drawn_cells).cells
-    candidates = rank_label_errors(predictions(cells), top=2 * PAGE + 5)
+    candidates = rank_label_errors(predictions(cells), top=2 * PAGE_SIZE + 5)
     return Session(cells, candidates, tmp_path / "corrections.csv", told)
 
 
@@ -83,13 +83,18 @@ def other_than(label: str) -> str:
 def test_a_page_brings_its_images_enlarged_and_no_others(review: LabelReview, session: Session) -> None:
     hear(review, type="hello")
     page = session.last("page")
-    assert (page["page"], page["pages"], len(page["cards"]), len(page["buffers"])) == (0, 3, PAGE, PAGE)
+    assert (page["page"], page["pages"], len(page["cards"]), len(page["buffers"])) == (
+        0,
+        3,
+        PAGE_SIZE,
+        PAGE_SIZE,
+    )
     path_of = {cell.path.name: cell.path for cell in session.cells}
     for candidate, sent in zip(session.candidates, page["buffers"], strict=False):
         with Image.open(io.BytesIO(sent)) as shown, Image.open(path_of[candidate.file]) as original:
-            assert max(shown.size) == SHOWN_SIDE > max(original.size)
+            assert max(shown.size) == REVIEW_SIDE > max(original.size)
             assert shown.width / shown.height == pytest.approx(original.width / original.height, rel=0.01)
-    for asked, number, images in ((2, 2, 5), (99, 2, 5), (-1, 0, PAGE)):
+    for asked, number, images in ((2, 2, 5), (99, 2, 5), (-1, 0, PAGE_SIZE)):
         hear(review, type="page", page=asked)
         assert (session.last("page")["page"], len(session.last("page")["buffers"])) == (number, images)
 
@@ -103,7 +108,7 @@ def test_an_unreadable_image_says_so_and_the_others_are_shown(tmp_path: Path, se
     session.start(moved).show(0)
     page = session.last("page")
     assert [card["position"] for card in page["cards"] if card["refusal"]] == [1]
-    assert len(page["buffers"]) == PAGE - 1
+    assert len(page["buffers"]) == PAGE_SIZE - 1
 
 
 def test_label_patient_and_file_are_hidden_before_the_answer(review: LabelReview, session: Session) -> None:
@@ -148,13 +153,17 @@ def test_what_a_cell_shows_is_stored_as_a_verdict(review: LabelReview, session: 
 
 
 def test_a_review_continues_where_the_file_ends(review: LabelReview, session: Session) -> None:
-    for position in range(PAGE + 2):
+    for position in range(PAGE_SIZE + 2):
         review.judge(position, "agree")
     again = session.start()
     hear(again, type="hello")
     assert session.last("page")["page"] == 1
-    assert [again.verdict(position) for position in (0, PAGE + 1, PAGE + 2)] == ["agree", "agree", None]
-    assert (session.last("state")["done"], session.last("state")["undo"]) == (PAGE + 2, False)
+    assert [again.verdict(position) for position in (0, PAGE_SIZE + 1, PAGE_SIZE + 2)] == [
+        "agree",
+        "agree",
+        None,
+    ]
+    assert (session.last("state")["done"], session.last("state")["undo"]) == (PAGE_SIZE + 2, False)
 
 
 def test_undo_leaves_verdicts_of_earlier_sessions(review: LabelReview, session: Session) -> None:

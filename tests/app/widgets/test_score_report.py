@@ -23,7 +23,12 @@ from malaria_detect.app.widgets.score_texts import (
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit
 from malaria_detect.core.json_io import to_json
 from malaria_detect.metrics import Estimate, Scores, worst_patients
-from malaria_detect.metrics.formatting import format_estimate, format_percent, format_points
+from malaria_detect.metrics.formatting import (
+    format_estimate,
+    format_parasitemia,
+    format_percent,
+    format_points,
+)
 from malaria_detect.metrics.parasitemia import DetectionLimit
 from tests.app.widgets.fakes import (
     EVIL,
@@ -157,7 +162,7 @@ def test_each_operating_point_has_three_limits_of_detection(monkeypatch: pytest.
         assert text_of(row).startswith(point.name.capitalize())
         for cells in score_texts.COUNTED:
             limit = detection_limit(cells, point.patients).limit
-            assert f">{'none' if math.isnan(limit) else format_percent(limit, 2)}</td>" in row
+            assert f">{'none' if math.isnan(limit) else format_parasitemia(limit)}</td>" in row
     unknown = DetectionLimit(500, math.nan, math.nan)
     monkeypatch.setattr(score_texts, "detection_limit", lambda *_: unknown)
     assert text_of("".join(rows_of(slide_details(METADATA)))).count("none") == 9

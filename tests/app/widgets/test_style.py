@@ -8,7 +8,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from voila.app import Voila
 
-from malaria_detect.app.server.voila import STYLE, TEMPLATES, PageKernelSpecs
+from malaria_detect.app.server.voila import TEMPLATES, PageKernelSpecs
+from malaria_detect.app.widgets.base import STYLE
 from malaria_detect.inference.metadata import RESEARCH_USE
 from tests.plots.figures import contrast
 
