@@ -49,7 +49,8 @@ class Correction:
         """Check verdict and class."""
         if self.verdict not in (*LABEL_VERDICTS, WITHDRAWN):
             raise LabelsError(
-                f"The verdict on {self.file} is {self.verdict!r}. Use one of {', '.join((*LABEL_VERDICTS, WITHDRAWN))}.",
+                f"The verdict on {self.file} is {self.verdict!r}. "
+                f"Use one of {', '.join((*LABEL_VERDICTS, WITHDRAWN))}.",
                 reason="unknown_verdict",
             )
         if self.label not in CLASSES:
