@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -54,13 +55,7 @@ def html_report(
     given = [answer for _, answer in answers]
     known = [*labels] or [None] * len(given)
     cells = (
-        {
-            "record": Record.of(name, answer),
-            "verdict": wording.VERDICTS[answer.decision] if isinstance(answer, Prediction) else "Not checked",
-            "notes": wording.notes(answer) if isinstance(answer, Prediction) else [answer.message],
-            "picture": base64.b64encode(picture).decode(),
-            "label": label,
-        }
+        _cell(name, answer, picture) | {"label": label}
         for (name, answer), picture, label in zip(answers, pictures, known, strict=True)
     )
     return pages.get_template("html_report.html.j2").generate(
@@ -76,6 +71,16 @@ def html_report(
         slide=" ".join(wording.slide_sentences(given, point)),
         cells=cells,
     )
+
+
+def _cell(name: str, answer: Prediction | Refusal, picture: bytes) -> dict[str, Any]:
+    seen = isinstance(answer, Prediction)
+    return {
+        "record": Record.of(name, answer),
+        "verdict": wording.VERDICTS[answer.decision] if seen else "Not checked",
+        "notes": wording.notes(answer) if seen else [answer.message],
+        "picture": base64.b64encode(picture).decode(),
+    }
 
 
 def _sha256(text: str) -> str:
