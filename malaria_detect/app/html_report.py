@@ -74,13 +74,12 @@ def html_report(
 
 
 def _cell(name: str, answer: Prediction | Refusal, picture: bytes) -> dict[str, Any]:
-    seen = isinstance(answer, Prediction)
-    return {
-        "record": Record.of(name, answer),
-        "verdict": wording.VERDICTS[answer.decision] if seen else "Not checked",
-        "notes": wording.notes(answer) if seen else [answer.message],
-        "picture": base64.b64encode(picture).decode(),
-    }
+    if isinstance(answer, Prediction):
+        verdict, notes = wording.VERDICTS[answer.decision], wording.notes(answer)
+    else:
+        verdict, notes = "Not checked", [answer.message]
+    encoded = base64.b64encode(picture).decode()
+    return {"record": Record.of(name, answer), "verdict": verdict, "notes": notes, "picture": encoded}
 
 
 def _sha256(text: str) -> str:
