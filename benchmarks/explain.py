@@ -2,10 +2,10 @@
 
     python -m benchmarks.explain [--cells DIR] [--model export.pkl] [--count 24] [--rounds 3]
 
-Ours is ``Explainer.explain`` from a file on disk, prediction and check included. Plain is captum's Grad-CAM on the
-network's last map in full precision, followed by as many forward passes at full size, one image at a time; making the
-images with hidden parts is not included. Only cells called parasitized are used: the others need no explanation. Both
-run in turns, after a first run that is not counted.
+``explain`` is the time of ``Explainer.explain`` for a file on disk, with its prediction and its check. ``plain`` is the
+time of captum's Grad-CAM on the last feature map in float32, and of as many forward passes at full size, one image at a
+time; the time to hide parts of the images is not included. Only cells called parasitized are used, because no others
+are explained. Both run in turns, after a first run that is not counted.
 """
 
 import argparse
