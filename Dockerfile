@@ -12,6 +12,7 @@ WORKDIR /app
 # code does not invalidate this layer.
 COPY requirements.txt pyproject.toml README.md LICENSE ./
 COPY malaria_detect/__init__.py malaria_detect/__init__.py
+COPY tools/wheel_hook.py tools/wheel_hook.py
 RUN pip install -r requirements.txt
 
 

@@ -45,25 +45,33 @@ bench: .venv/installed  ## measure the speed of training, prediction, explanatio
 bench-serve: .venv/installed-test  ## measure the memory, start and response times of the page
 	$(BIN)/python -m benchmarks.serve $(ARGS)
 
+doctor: .venv/installed  ## say which versions differ from the tested ones, and what this machine lacks
+	@$(BIN)/python -m tools.doctor
+
+test-lowest: .venv/installed-test  ## run the tests with the lowest versions that pyproject.toml allows (installs into .venv-lowest)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --torch-backend auto \
+	    -e '.[train,designs,test,docs]'
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n 2 --dist loadfile $(ARGS)
+
 audit: .venv/installed  ## check the installed versions for known vulnerabilities (needs a network connection)
 	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1
 	.venv-audit/bin/pip-audit --strict --skip-editable \
 	    --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:  ## remove the environment, the caches and the built site
-	rm -rf .venv .venv-audit .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build docs/tutorials
+	rm -rf .venv .venv-audit .venv-lowest .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build docs/tutorials
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The files named installed* mark a finished installation, which is repeated when the requirements change.
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "malaria_detect needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -r requirements.txt
+	@$(PYTHON) tools/install.py -r requirements.txt
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/pip install -r requirements.txt -e '.[test,docs]'
+	@$(PYTHON) tools/install.py -r requirements.txt -e '.[train,designs,test,docs]'
 	@touch $@
 
-.PHONY: help dashboard test test-quick check docs train evaluate compare report bench bench-serve audit clean
+.PHONY: help dashboard test test-quick check docs train evaluate compare report bench bench-serve doctor test-lowest audit clean

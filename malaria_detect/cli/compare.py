@@ -7,6 +7,7 @@ from typing import Any
 
 from malaria_detect.cli.cells import CELLS_HELP, report_ignored
 from malaria_detect.cli.training_options import accuracy, add_weights, parse_fields, parse_weights
+from malaria_detect.core.shipped import MODEL
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,7 +45,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     compare.add_argument(
         "--model",
-        default="export.pkl",
+        default=MODEL,
         help="trained resnet34, used if it has the same cells and the same split (default: %(default)s)",
     )
     compare.add_argument(

@@ -2,12 +2,11 @@
 
 import argparse
 import os
-from pathlib import Path
 
-from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.cli.training_options import add_model
+from malaria_detect.core.shipped import MODEL, NOTEBOOK, SETTINGS
 
 TOKEN_VARIABLE = "MALARIA_DETECT_API_TOKEN"
-NOTEBOOK, SETTINGS = "dashboard.ipynb", "voila.json"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -15,8 +14,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     serve = commands.add_parser(
         "serve",
         help="serve the page and the HTTP API",
-        description=f"Serve {NOTEBOOK} in the current folder as a web page, together with the HTTP API, until Ctrl-C. "
-        "voila.json has further settings.",
+        description="Serve the page and the HTTP API until Ctrl-C. Files in the current folder take precedence over "
+        f"those of the package: {MODEL} with its metadata, the page {NOTEBOOK}, and further settings in {SETTINGS}.",
     )
     serve.add_argument(
         "--host",
@@ -50,16 +49,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="visitors at the same time; further visitors get an error page (default: 30, or as in voila.json)",
     )
+    add_model(serve)
     serve.set_defaults(run=_serve)
 
 
 def _serve(options: argparse.Namespace) -> int:
-    for needed in (NOTEBOOK, SETTINGS):
-        if not Path(needed).is_file():
-            raise MalariaDetectError(
-                f"There is no {needed} in this folder. Run `malaria-detect serve` in the project's folder.",
-                reason="no_project",
-            )
     # Kernels and workers inherit the environment, but must not know the token.
     os.environ.pop(TOKEN_VARIABLE, None)
     # Imported here, because Voila and the Jupyter server take a second to import.
@@ -72,8 +66,9 @@ def _serve(options: argparse.Namespace) -> int:
         workers=options.workers,
         pool=options.pool,
         max_visitors=options.max_visitors,
+        model=options.model,
     )
-    serve(NOTEBOOK, chosen)
+    serve(chosen)
     return 0
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from malaria_detect.cli.training_options import (
     accuracy,
-    add_model,
     add_settings,
     design_and_settings,
     read_labelled_cells,
 )
+from malaria_detect.core.shipped import MODEL
 
 # Small sizes, so that all folds can be trained on a processor.
 _FOLD_SIZES = "64x3,96x3"
@@ -23,7 +23,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Train a model on the NIH/NLM cells, split by patient. Write the model, its metadata "
         "(export.json) and its logits for validation and test patients (reports/export-cells.csv).",
     )
-    train.add_argument("--output", default="export.pkl", help="the model to write (default: %(default)s)")
+    train.add_argument("--output", default=MODEL, help="the model to write (default: %(default)s)")
     train.add_argument("--sizes", help="image sizes in px and epochs, such as 96x7,160x3,224x2")
     add_settings(train, work="runs/train")
     train.set_defaults(
@@ -38,7 +38,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Choose the temperature and the operating points of a model again and write them to its metadata. "
         "The logits that `malaria-detect train` wrote are used, so the cells are not needed.",
     )
-    add_model(calibrate)
+    calibrate.add_argument("--model", default=MODEL, help="exported learner (default: %(default)s)")
     calibrate.set_defaults(run=_calibrate)
 
     evaluate = commands.add_parser(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from malaria_detect.cli.cells import CELLS_HELP, report_ignored
+from malaria_detect.core.shipped import MODEL
 
 if TYPE_CHECKING:
     from malaria_detect.metrics import Scores
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 def add_model(command: argparse.ArgumentParser, operating_point: bool = False) -> None:
     """Add the option for the model and, if wanted, that for the operating point."""
-    command.add_argument("--model", default="export.pkl", help="exported learner (default: %(default)s)")
+    command.add_argument(
+        "--model",
+        metavar="FILE",
+        help=f"exported learner (default: {MODEL} in this folder, or the model that comes with the package)",
+    )
     if operating_point:
         command.add_argument(
             "--operating-point",

@@ -14,12 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pooch
-import requests
 from tqdm.auto import tqdm
 
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.extras import from_extra
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, CellsError, default_folder, find_cells
+
+with from_extra("train"):
+    import pooch
+    import requests
 
 NLM_URL = "https://data.lhncbc.nlm.nih.gov/public/Malaria/cell_images.zip"
 NLM_SHA256 = "0a949556b2414159b5100192609805376654c4266d8d187be9b1922fad43c668"

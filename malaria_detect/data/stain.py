@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from malaria_detect.core.extras import from_extra
 from malaria_detect.core.json_io import from_json
 
 TARGETS_FILE = Path(__file__).with_name("stain_targets.json")
@@ -106,11 +107,9 @@ def reinhard(colours: np.ndarray) -> np.ndarray:
     numpy.ndarray
         uint8, (pixels, 3). The same array if :func:`lab_statistics` are None.
     """
-    from torchstain.numpy.normalizers import NumpyReinhardNormalizer
-
     if lab_statistics(colours) is None:
         return colours
-    normalizer, targets = NumpyReinhardNormalizer(), stain_targets()
+    normalizer, targets = _normalizer("NumpyReinhardNormalizer"), stain_targets()
     normalizer.target_means, normalizer.target_stds = targets.lab_mean, targets.lab_std
     normalized: np.ndarray = normalizer.normalize(colours[None])[0]
     return normalized
@@ -121,11 +120,9 @@ def macenko(colours: np.ndarray) -> np.ndarray:
 
     As :func:`reinhard`; the same array if :func:`two_stains` are None.
     """
-    from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
-
     if two_stains(colours) is None:
         return colours
-    normalizer, targets = NumpyMacenkoNormalizer(), stain_targets()
+    normalizer, targets = _normalizer("NumpyMacenkoNormalizer"), stain_targets()
     normalizer.HERef, normalizer.maxCRef = np.array(targets.stains).T, np.array(targets.strength)
     # Far outside of the two stains the light can overflow; torchstain clips it to white.
     with np.errstate(over="ignore"):
@@ -135,11 +132,9 @@ def macenko(colours: np.ndarray) -> np.ndarray:
 
 def lab_statistics(colours: np.ndarray) -> np.ndarray | None:
     """Mean and standard deviation in CIELAB, (2, 3); None if the pixels are too few or too even."""
-    from torchstain.numpy.normalizers import NumpyReinhardNormalizer
-
     if len(colours) < MIN_PIXELS:
         return None
-    normalizer = NumpyReinhardNormalizer()
+    normalizer = _normalizer("NumpyReinhardNormalizer")
     normalizer.fit(colours[None])
     statistics = np.array([normalizer.target_means, normalizer.target_stds], dtype=float)
     return statistics if statistics[1].min() >= MIN_SPREAD else None
@@ -147,11 +142,9 @@ def lab_statistics(colours: np.ndarray) -> np.ndarray | None:
 
 def two_stains(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Two stains as columns, (3, 2), and their strength, (2,); None if they cannot be separated."""
-    from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
-
     if len(colours) < MIN_PIXELS:
         return None
-    normalizer = NumpyMacenkoNormalizer()
+    normalizer = _normalizer("NumpyMacenkoNormalizer")
     try:
         normalizer.fit(colours[None], **_LIGHT)
     except np.linalg.LinAlgError:
@@ -162,3 +155,9 @@ def two_stains(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     if not plausible or stains[:, 0] @ stains[:, 1] > np.cos(np.radians(MIN_ANGLE)):
         return None
     return stains, strength
+
+
+def _normalizer(name: str) -> Any:
+    with from_extra("train"):
+        from torchstain.numpy import normalizers
+    return getattr(normalizers, name)()

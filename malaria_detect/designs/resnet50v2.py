@@ -6,12 +6,10 @@ from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
-import timm
 import torch
-from timm.data.config import resolve_model_data_config
-from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
+from malaria_detect.core.extras import from_extra
 from malaria_detect.inference.input import MEAN, STD
 from malaria_detect.training.design import Started
 from malaria_detect.training.pretrained import (
@@ -43,14 +41,14 @@ def resnet50v2_trunk(weights: Weights) -> tuple[Started, int]:
     source = source_of(weights, "resnet50v2", frozen=True)
     if source == "imagenet":
         try:
-            whole = timm.create_model(_TIMM, pretrained=True, num_classes=0)
+            whole = _whole(pretrained=True)
         except OSError as error:
             raise no_download("resnet50v2", error) from error
         return _with_own_scale(started_from_imagenet(whole, f"timm {_TIMM}, its default weights")), 2048
     path = Path(source)
     state = read_state_dict(path)
     if "bn0.weight" not in state:
-        whole = timm.create_model(_TIMM, num_classes=0)
+        whole = _whole()
         return _with_own_scale(started_from_file(whole, path, state, required="")), 2048
     state = {timm_name(name): tensor for name, tensor in state.items()}
     stages = len({name.split(".")[1] for name in state if name.startswith("stages.")})
@@ -78,6 +76,8 @@ def timm_name(name: str) -> str:
 
 def _with_own_scale(started: Started) -> Started:
     """A network of timm after a layer that converts our normalization to that of timm's weights."""
+    with from_extra("designs"):
+        from timm.data.config import resolve_model_data_config
     needed = resolve_model_data_config(started.network)
     mean, std, own_mean, own_std = (torch.tensor(x) for x in (MEAN, STD, needed["mean"], needed["std"]))
     layer = nn.Conv2d(3, 3, 1, groups=3)
@@ -86,8 +86,17 @@ def _with_own_scale(started: Started) -> Started:
     return replace(started, network=nn.Sequential(layer, started.network))
 
 
+def _whole(pretrained: bool = False) -> nn.Module:
+    with from_extra("designs"):
+        import timm
+    network: nn.Module = timm.create_model(_TIMM, pretrained=pretrained, num_classes=0)
+    return network
+
+
 def _zoo_trunk(stages: int) -> nn.Module:
-    whole = timm.create_model(_TIMM, num_classes=0)
+    with from_extra("designs"):
+        from timm.layers.norm_act import BatchNormAct2d
+    whole = _whole()
     parts = {
         "bn0": nn.BatchNorm2d(3),
         "conv1": whole.get_submodule("stem.conv"),

@@ -86,7 +86,7 @@ class Detector:
         Examples
         --------
         >>> black = np.zeros((130, 120, 3), dtype=np.uint8)
-        >>> load_detector("export.pkl").predict(black).image_size
+        >>> load_detector().predict(black).image_size
         (120, 130)
         """
         padded = self._padded(image)
@@ -158,17 +158,17 @@ class Detector:
         )
 
 
-def load_detector(
-    path: str | os.PathLike[str] = "export.pkl", operating_point: str | None = None
-) -> Detector:
+def load_detector(path: str | os.PathLike[str] | None = None, operating_point: str | None = None) -> Detector:
     """Open an exported model, after checking its SHA-256 against the metadata.
 
     The model that was opened last is kept: if the file has the same content again, its network is shared.
 
     Parameters
     ----------
-    path : path
-        The exported learner; its metadata ``export.json`` is in the same folder.
+    path : path, optional
+        The exported learner; its metadata ``export.json`` is in the same folder. Default: ``export.pkl`` in the current
+        folder, or the model that comes with the package
+        (:func:`malaria_detect.inference.model_files.default_model`).
     operating_point : str, optional
         ``screening``, ``balanced`` or ``counting``; the default is the one in the metadata.
 
@@ -183,7 +183,7 @@ def load_detector(
 
     Examples
     --------
-    >>> detector = load_detector("export.pkl")
+    >>> detector = load_detector()
     >>> detector.metadata.architecture
     'resnet34'
     """
@@ -191,7 +191,7 @@ def load_detector(
     metadata.point(operating_point)
     if metadata.classes != CLASSES:
         raise MetadataError(
-            f"{path} distinguishes {' and '.join(metadata.classes)}; expected {' and '.join(CLASSES)}.",
+            f"{metadata.file_name} distinguishes {' and '.join(metadata.classes)}; expected {' and '.join(CLASSES)}.",
             reason="other_classes",
         )
     network = _OPENED.get(metadata.sha256)

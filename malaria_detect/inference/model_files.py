@@ -11,11 +11,33 @@ import re
 from pathlib import Path
 
 from malaria_detect.core.json_io import RecordError, from_json
+from malaria_detect.core.shipped import MODEL, shipped_folder
 from malaria_detect.inference.metadata import SCHEMA_VERSION, MetadataError, ModelMetadata
 
+# Names the model that is used if none is given; `malaria-detect serve` sets it for its kernels.
+MODEL_VARIABLE = "MALARIA_DETECT_MODEL"
 # Holds the SHA-256 of the only model that may be opened, so that changing both files on a server is not enough.
 PIN_VARIABLE = "MALARIA_DETECT_SHA256"
 _FIX = "Use both files of one release, or train a model with `malaria-detect train`."
+
+
+def default_model() -> Path:
+    """Path of the model that is used if none is given.
+
+    It is the model in the environment variable ``MALARIA_DETECT_MODEL``, else export.pkl in the current folder, else
+    the model that comes with the package. If the current folder has only one of the files export.pkl and export.json,
+    it is not passed over, and opening it is an error.
+
+    Examples
+    --------
+    >>> default_model().name
+    'export.pkl'
+    """
+    if named := os.environ.get(MODEL_VARIABLE):
+        return Path(named)
+    here = Path(MODEL)
+    trained_here = any(os.path.lexists(one) for one in (here, metadata_path(here)))
+    return here if trained_here else shipped_folder() / MODEL
 
 
 def metadata_path(model_path: str | os.PathLike[str]) -> Path:
@@ -29,8 +51,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_metadata(model_path: str | os.PathLike[str] = "export.pkl") -> ModelMetadata:
+def read_metadata(model_path: str | os.PathLike[str] | None = None) -> ModelMetadata:
     """Metadata of a model, after checking that the model belongs to it. Nothing is unpickled.
+
+    Parameters
+    ----------
+    model_path : path, optional
+        The exported learner; default: :func:`default_model`.
 
     Raises
     ------
@@ -46,9 +73,10 @@ def read_metadata(model_path: str | os.PathLike[str] = "export.pkl") -> ModelMet
     return read_model(model_path)[0]
 
 
-def read_model(model_path: str | os.PathLike[str]) -> tuple[ModelMetadata, bytes]:
+def read_model(model_path: str | os.PathLike[str] | None = None) -> tuple[ModelMetadata, bytes]:
     """Metadata of a model and the content of the model file that was checked against it; see :func:`read_metadata`."""
-    model, path = Path(model_path), metadata_path(model_path)
+    model = default_model() if model_path is None else Path(model_path)
+    path = metadata_path(model)
     for needed in (model, path):
         if not needed.is_file():
             raise MetadataError(

@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, ResNet
 
+from malaria_detect.core.extras import from_extra
+
 # Of log-odds: three times the largest change by rounding to bfloat16 in the 320 sample cells, which was 0.06.
 MARGIN = 0.2
 
@@ -30,9 +32,18 @@ class _Unpickler(pickle.Unpickler):
 
 
 def open_learner(data: bytes) -> Learner:
-    """Unpickle an exported learner. This runs the code in it: check its SHA-256 first."""
+    """Unpickle an exported learner. This runs the code in it: check its SHA-256 first.
+
+    Raises
+    ------
+    MissingExtra
+        If the learner's network is of a library that is not installed.
+    """
     pickle_module = SimpleNamespace(__name__="pickle", Unpickler=_Unpickler, load=pickle.load)
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False, pickle_module=pickle_module)
+    with from_extra("designs"):  # the shipped design needs only what is always installed
+        return torch.load(
+            io.BytesIO(data), map_location="cpu", weights_only=False, pickle_module=pickle_module
+        )
 
 
 def prepared(network: nn.Module) -> nn.Module:

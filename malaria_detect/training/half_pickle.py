@@ -5,9 +5,13 @@ from pathlib import Path
 from types import MethodType, SimpleNamespace
 from typing import Any
 
-import cloudpickle
 import torch
 from fastai.vision.all import Learner
+
+from malaria_detect.core.extras import from_extra
+
+with from_extra("train"):
+    import cloudpickle
 
 
 def export_learner(learner: Learner, path: Path) -> None:

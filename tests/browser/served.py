@@ -20,6 +20,7 @@ from benchmarks.processes import free_port
 from tests.waiting import SECONDS, until
 
 PROJECT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(sys.executable).with_name("malaria-detect")
 CHROMIUM = shutil.which("chromium")
 READY_MILLISECONDS = 1000 * SECONDS
 # What the server reads of its folder.
@@ -60,8 +61,9 @@ def served_page(
     *flags: str,
     end: signal.Signals = signal.SIGTERM,
     environment: Mapping[str, str] = MappingProxyType({}),
+    program: Path = PROGRAM,
 ) -> Iterator[Server]:
-    """Serve a folder's dashboard.ipynb with flags of ``malaria-detect serve`` until the block ends.
+    """Serve the page with flags of ``malaria-detect serve`` in a folder until the block ends.
 
     The folder ``temporary`` must be empty: it is for the log, and the TMPDIR of the server and its kernels.
     """
@@ -74,7 +76,7 @@ def served_page(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                *(Path(sys.executable).with_name("malaria-detect"), "serve"),
+                *(program, "serve"),
                 *("--host", "127.0.0.1", "--port", str(port), *flags),
             ],
             cwd=folder,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,14 @@ from typing import Any
 import nbformat
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 import malaria_detect
+from tools.doctor import pins, tools
 
 PROJECT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NOTEBOOKS = sorted([*PROJECT.glob("*.ipynb"), *(PROJECT / "notebooks").glob("*.ipynb")])
-
-
-def pins() -> dict[str, Requirement]:
-    """The requirements in requirements.txt, by canonical name."""
-    lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    found = [Requirement(line) for line in lines if line and not line.startswith(("#", "-e"))]
-    return {canonicalize_name(requirement.name): requirement for requirement in found}
 
 
 def run(*command: str, **settings: Any) -> subprocess.CompletedProcess[str]:
@@ -73,35 +68,56 @@ def test_installed_command_citation_and_changelog_have_the_version_of_the_packag
 # Pins and ranges
 
 
+def declared(*extras: str) -> dict[NormalizedName, Requirement]:
+    """What the package requires, or what these extras add, by canonical name."""
+    chosen = [line for extra in extras for line in PYPROJECT["optional-dependencies"][extra]]
+    found = map(Requirement, chosen if extras else PYPROJECT["dependencies"])
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+# For those who edit notebooks; nothing imports it.
+JUPYTERLAB = {canonicalize_name("jupyterlab")}
+
+
 def test_every_dependency_is_pinned_inside_its_range() -> None:
-    for line in PYPROJECT["dependencies"]:
-        dependency = Requirement(line)
-        pin = pins()[canonicalize_name(dependency.name)]
-        (version,) = [specifier.version for specifier in pin.specifier]
-        assert dependency.specifier.contains(version), f"{pin} is outside {dependency}"
+    pinned = {canonicalize_name(pin.name): pin for pin in pins()}
+    for name, dependency in (declared() | declared("train", "designs")).items():
+        if name not in JUPYTERLAB:
+            (version,) = [specifier.version for specifier in pinned[name].specifier]
+            assert dependency.specifier.contains(version), f"{pinned[name]} is outside {dependency}"
 
 
-def test_the_pinned_versions_are_installed() -> None:
-    extras = PYPROJECT["optional-dependencies"]
-    tools = [Requirement(line) for line in (*extras["test"], *extras["docs"])]
-    for pin in [*pins().values(), *tools]:
-        assert str(pin.specifier).startswith("=="), f"{pin} is not pinned"
-        installed = metadata.version(pin.name)
-        assert pin.specifier.contains(installed), f"{installed} is installed instead of {pin}"
+def test_every_tool_for_tests_and_documentation_is_pinned() -> None:
+    assert [tool for tool in tools() if not re.fullmatch(r"==[\d.]+", str(tool.specifier))] == []
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Packages that a piece of code imports."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
 
 
 def test_the_package_imports_exactly_what_it_declares() -> None:
-    owners = metadata.packages_distributions()
-    imported = set()
+    imported = defaultdict[str, set[str]](set)
     for source in (PROJECT / "malaria_detect").rglob("*.py"):
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                imported.add(node.module.split(".")[0])
-    outside = imported - set(sys.stdlib_module_names) - {"malaria_detect"}
-    needed = {canonicalize_name(owners.get(name, [name])[0]) for name in outside}
-    assert needed == {canonicalize_name(Requirement(line).name) for line in PYPROJECT["dependencies"]}
+        tree = ast.parse(source.read_text(encoding="utf-8"))
+        guarded = defaultdict[str, set[str]](set)
+        for block in [node for node in ast.walk(tree) if isinstance(node, ast.With)]:
+            if extra := re.fullmatch(r"from_extra\('(\w+)'\)", ast.unparse(block.items[0])):
+                guarded[extra[1]] |= imports(block)
+        for name, names in guarded.items():
+            imported[name] |= names
+        imported[""] |= imports(tree).difference(*guarded.values())
+    assert imported.keys() == {"", "train", "designs"}
+    owners, own = metadata.packages_distributions(), set(sys.stdlib_module_names) | {"malaria_detect"}
+    for name, names in imported.items():
+        needed = {canonicalize_name(owners.get(one, [one])[0]) for one in names - own}
+        assert needed == declared(*[name] if name else []).keys() - JUPYTERLAB, name
 
 
 # Makefile

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jupyter_core.paths import jupyter_config_path
 from jupyter_core.utils import run_sync
 from jupyter_server.base.handlers import FileFindHandler
 from jupyter_server.utils import url_path_join
@@ -29,9 +30,9 @@ from malaria_detect.app.server.telemetry import LogsFailures, Telemetry, log_to
 from malaria_detect.app.server.visits import Visits
 from malaria_detect.app.server.workers import Workers, answer_kernels
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.inference.model_files import read_metadata
+from malaria_detect.core.shipped import NOTEBOOK, shipped_folder
+from malaria_detect.inference.model_files import MODEL_VARIABLE, default_model, read_metadata
 
-MODEL = "export.pkl"
 # A socket's path has at most 107 characters, and the folder and file of a kernel need the rest.
 LONGEST_PLACE = 40
 
@@ -86,6 +87,12 @@ class Server(Voila):
         # One worker with two processors answers a single image sooner than two with one each, and needs less memory.
         return max(1, min(2, _processors() // 2))
 
+    @default("config_file_paths")
+    def _config_file_paths(self) -> list[str]:
+        # The first one that has a setting decides: settings of the package protect the server, those of a user's
+        # other Voila pages do not belong to it.
+        return [str(Path.cwd()), str(shipped_folder()), *jupyter_config_path()]
+
     @default("connection_dir_root")
     def _connection_dir_root(self) -> str:
         # Kernels are reached through sockets in this folder, and the operating system limits the length of their paths.
@@ -103,7 +110,9 @@ class Server(Voila):
     def init_settings(self) -> dict[str, Any]:
         """Start the fork parent and the workers, which take longest, and pass their address to the kernels."""
         log_to()
-        model = Path(self.root_dir) / MODEL
+        model = default_model().absolute()
+        # For the kernels, whose current folder is that of the notebook.
+        os.environ[MODEL_VARIABLE] = str(model)
         # The page reports an invalid model itself; the HTTP API needs a valid one.
         self._metadata = None
         try:
@@ -111,7 +120,7 @@ class Server(Voila):
         except MalariaDetectError as error:
             self.log.error("%s", error)
         if forks_here():
-            start_parent(model)
+            start_parent()
             # Over TCP, other users of this machine could read what kernels publish: images and file names.
             self.config.KernelManager.transport = "ipc"
         if forks_here() and self._metadata:
@@ -240,6 +249,8 @@ class ServeOptions:
         Bearer token that programs must send; None to require none.
     workers, pool, max_visitors : int, optional
         Number of prediction processes, of sessions kept ready for the next visitor, and of simultaneous visitors.
+    model : path, optional
+        Exported learner; default: :func:`malaria_detect.inference.model_files.default_model`.
     """
 
     host: str
@@ -248,15 +259,17 @@ class ServeOptions:
     workers: int | None = None
     pool: int | None = None
     max_visitors: int | None = None
+    model: str | os.PathLike[str] | None = None
 
 
-def serve(notebook: str, options: ServeOptions) -> None:
-    """Serve the page of a notebook and the HTTP API until stopped.
+def serve(options: ServeOptions) -> None:
+    """Serve the page and the HTTP API until stopped.
+
+    The page is dashboard.ipynb in the current folder, or that of the package. Settings are read from voila.json in the
+    current folder, then from that of the package.
 
     Parameters
     ----------
-    notebook : str
-        Path of the notebook; voila.json is read from the current folder.
     options : ServeOptions
 
     Raises
@@ -276,6 +289,9 @@ def serve(notebook: str, options: ServeOptions) -> None:
     }
     # As a command line, which takes precedence over voila.json.
     flags = [f"--{name}={value}" for name, value in settings.items() if value is not None]
+    if options.model is not None:
+        os.environ[MODEL_VARIABLE] = str(options.model)
+    notebook = NOTEBOOK if Path(NOTEBOOK).is_file() else str(shipped_folder() / NOTEBOOK)
     server = Server.instance()
     try:
         server.initialize([notebook, *flags])

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     # Not available on systems that cannot fork.
     from multiprocessing.context import ForkServerProcess
 
-# Environment variable: the model that the parent opens, so that kernels and workers find it open.
-MODEL_VARIABLE = "MALARIA_DETECT_PRELOAD"
 HOOK = "malaria_detect.app.server.preload_hook"
 
 # s: pause before another attempt if the parent cannot be watched.
@@ -107,18 +105,10 @@ class Forked:
             os.close(self._descriptor)
 
 
-def start_parent(model: Path | None = None) -> None:
-    """Start the fork parent if none runs.
-
-    Parameters
-    ----------
-    model : Path, optional
-        Exported learner that the parent opens; set before the first start.
-    """
+def start_parent() -> None:
+    """Start the fork parent if none runs; it opens the model that the environment names, for all its copies."""
     from multiprocessing import forkserver  # not on every system
 
-    if model is not None:
-        os.environ[MODEL_VARIABLE] = str(model.resolve())
     with _STARTING:
         multiprocessing.get_context("forkserver").set_forkserver_preload([HOOK])
         forkserver.ensure_running()

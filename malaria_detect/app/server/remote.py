@@ -128,7 +128,7 @@ class RemoteDetector(Detector):
         return answer, blobs
 
 
-def open_detector(model_path: str | os.PathLike[str]) -> Detector:
+def open_detector(model_path: str | os.PathLike[str] | None = None) -> Detector:
     """A detector that predicts in the workers of the server that runs this kernel; elsewhere, one that predicts here.
 
     Raises

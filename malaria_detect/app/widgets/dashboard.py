@@ -18,6 +18,7 @@ from malaria_detect.evaluation.cross_validation import EVALUATION
 from malaria_detect.evaluation.literature import PUBLISHED
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import RESEARCH_USE
+from malaria_detect.inference.model_files import default_model
 
 
 class Page(Part):
@@ -41,15 +42,16 @@ class Page(Part):
 
 
 def build_dashboard(
-    model_path: str | os.PathLike[str] = "export.pkl",
-    open_detector: Callable[[str | os.PathLike[str]], Detector] = load_detector,
+    model_path: str | os.PathLike[str] | None = None,
+    open_detector: Callable[[Path], Detector] = load_detector,
 ) -> Page:
     """The page of a model, for a notebook or for Voila.
 
     Parameters
     ----------
-    model_path : path
-        The exported learner, with its metadata in the same folder. Result files in the folder ``reports`` next to it
+    model_path : path, optional
+        The exported learner, with its metadata in the same folder; default:
+        :func:`malaria_detect.inference.model_files.default_model`. Result files in the folder ``reports`` next to it
         are shown as well.
     open_detector : callable
         Opens the model. :func:`malaria_detect.app.server.remote.open_detector` predicts in the worker processes of
@@ -60,14 +62,15 @@ def build_dashboard(
     Page
         If the model cannot be opened, the page says why.
     """
+    model = default_model() if model_path is None else Path(model_path)
     try:
-        detector = open_detector(model_path)
+        detector = open_detector(model)
     except MalariaDetectError as error:
         problem = f"<h2>The model cannot be opened</h2><p>{escape(str(error))}</p>"
         text = f"<div class='md-problem' role='alert'>{problem}</div>"
         return Page({"Problem": Text(lambda: text, at_once=True)})
     choice = OperatingPointChoice(detector.metadata)
-    reports = Path(model_path).parent / "reports"
+    reports = model.parent / "reports"
     return Page(
         {
             "Check cells": CheckCells(detector, choice),

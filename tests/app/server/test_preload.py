@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from malaria_detect.app.server.memory import unchanged
-from malaria_detect.app.server.parent import HOOK, MODEL_VARIABLE
+from malaria_detect.app.server.parent import HOOK
+from malaria_detect.inference.model_files import MODEL_VARIABLE
 from tests.waiting import SECONDS
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -37,7 +38,7 @@ assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread was started"
 assert gc.get_freeze_count() > 100_000
 if os.fork() == 0:
     torch.load = None  # the model is not opened again
-    detector = load_detector(os.environ["MALARIA_DETECT_PRELOAD"])
+    detector = load_detector()
     print(list(Widget.get_manager_state()["state"]), detector.predict(os.environ["CELL"]).decision, flush=True)
     os._exit(0)
 sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))

@@ -168,18 +168,15 @@ def test_what_goes_wrong_in_a_session_is_told_in_the_servers_log_and_not_to_the_
     ("settings", "token", "said"),
     [
         ("", None, "voila.json is not valid"),
-        (None, None, "There is no voila.json"),
         ((PROJECT / "voila.json").read_text(encoding="utf-8"), "", "token"),
     ],
-    ids=["damaged settings", "no settings", "an empty token, which is not none"],
+    ids=["damaged settings", "an empty token, which is not none"],
 )
 def test_a_server_that_might_not_be_protected_is_not_started(
-    settings: str | None, token: str | None, said: str, tmp_path: Path
+    settings: str, token: str | None, said: str, tmp_path: Path
 ) -> None:
     folder = page_folder(tmp_path)
-    (folder / "voila.json").unlink()
-    if settings is not None:
-        (folder / "voila.json").write_text(settings, encoding="utf-8")
+    (folder / "voila.json").write_text(settings, encoding="utf-8")
     environment = {} if token is None else {TOKEN_VARIABLE: token}
     with pytest.raises(RuntimeError, match=said):
         served_page(folder, folder / "temporary", *FEW, environment=environment).__enter__()

@@ -25,6 +25,7 @@ from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.explain import Explainer
 from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.model_files import MODEL_VARIABLE
 from malaria_detect.inference.prediction import Prediction, Refusal
 from tests.app.server.crew import Answers, Crew, working
 from tests.refused import refused
@@ -32,9 +33,12 @@ from tests.waiting import SECONDS
 
 
 @pytest.fixture(scope="module", autouse=True)
-def parent(shipped_model: Path) -> None:
+def parent(shipped_model: Path) -> Iterator[None]:
     """The fork parent of this process, with the shipped model."""
-    start_parent(shipped_model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MODEL_VARIABLE, str(shipped_model))
+        start_parent()
+        yield
 
 
 @pytest.fixture(scope="module")

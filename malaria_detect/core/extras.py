@@ -1,0 +1,34 @@
+"""One sentence instead of a traceback if a library of an optional extra is not installed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from malaria_detect.core.errors import MalariaDetectError
+
+
+class MissingExtra(MalariaDetectError, ImportError):  # noqa: N818 - named after what to install
+    """A library is missing that only an extra of the package installs; ``reason`` is ``missing_extra``."""
+
+
+@contextmanager
+def from_extra(name: str) -> Iterator[None]:
+    """Import libraries that the extra ``name`` installs, such as ``train``.
+
+    Raises
+    ------
+    MissingExtra
+        If one of them is not installed.
+
+    Examples
+    --------
+    >>> with from_extra("designs"):
+    ...     import timm
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"{error.name} is not installed. It comes with the extra {name}: "
+            f"pip install 'malaria-detect[{name}]'",
+            reason="missing_extra",
+        ) from error

@@ -1,0 +1,76 @@
+"""Say what is installed differently from the tested set, and what this machine lacks: `make doctor`."""
+
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.inference.model_files import default_model, read_metadata
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def pins() -> list[Requirement]:
+    """The requirements in requirements.txt, each pinned to one version."""
+    lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith(("#", "-e"))]
+
+
+def tools() -> list[Requirement]:
+    """The tools for tests and documentation, each pinned to one version."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    return [Requirement(line) for line in (*extras["test"], *extras["docs"])]
+
+
+def differences(pinned: Iterable[Requirement], optional: Iterable[Requirement] = ()) -> Iterator[str]:
+    """One sentence for each requirement that is installed in another version, or, unless optional, not at all."""
+    installed = {canonicalize_name(one.name): one.version for one in metadata.distributions()}
+    needed = {one.name for one in pinned}
+    for requirement in (*pinned, *optional):
+        version = installed.get(canonicalize_name(requirement.name))
+        if version is None and requirement.name in needed:
+            yield f"{requirement.name} is not installed (tested: {requirement.specifier})."
+        if version is not None and not requirement.specifier.contains(version, prereleases=True):
+            yield f"{requirement.name} {version} is installed (tested: {requirement.specifier})."
+
+
+def missing() -> Iterator[str]:
+    """One sentence for each thing that this machine lacks, and what does not work without it."""
+    try:
+        read_metadata(default_model())
+    except MalariaDetectError as error:
+        yield f"Nothing can be predicted: {error}"
+    try:
+        find_cells()
+    except MalariaDetectError as error:
+        yield f"Nothing can be trained, and tests use drawn cells: {error}"
+    if shutil.which("chromium") is None:
+        yield "There is no program `chromium`: tests of the page are skipped."
+    if sys.platform != "linux":
+        yield "On this system the page needs more memory for each visitor, and there is no HTTP interface."
+
+
+def main() -> int:
+    """Print the report; 1 if an installed version is not the tested one."""
+    different = list(differences(pins(), tools()))
+    print(f"Python {sys.version.split()[0]}, model {default_model()}")
+    for sentence in (*different, *missing()):
+        print(f"- {sentence}")
+    print(
+        f"{len(different)} versions differ from the tested ones. `make clean` and `make test` install those."
+        if different
+        else "All installed versions are the tested ones."
+    )
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""Hatch build hook: a wheel gets the model and the page, which a checkout has at its top level."""
+
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+_SHIPPED = (
+    "export.pkl",
+    "export.json",
+    "dashboard.ipynb",
+    "voila.json",
+    "reports/compare.json",
+    "reports/evaluation.json",
+    "reports/published.json",
+)
+
+
+class ShippedFiles(BuildHookInterface):
+    """Puts these files where :func:`malaria_detect.core.shipped.shipped_folder` finds them."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Add the files to a wheel; an editable installation uses those of the checkout."""
+        if version == "standard":
+            build_data["force_include"] |= {name: f"malaria_detect/shipped/{name}" for name in _SHIPPED}
