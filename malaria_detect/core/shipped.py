@@ -5,6 +5,8 @@ from pathlib import Path
 import malaria_detect
 
 MODEL, NOTEBOOK, SETTINGS = "export.pkl", "dashboard.ipynb", "voila.json"
+# Names the model that is used if none is given; `malaria-detect serve` sets it for its kernels.
+MODEL_VARIABLE = "MALARIA_DETECT_MODEL"
 
 
 def shipped_folder() -> Path:

@@ -11,11 +11,9 @@ import re
 from pathlib import Path
 
 from malaria_detect.core.json_io import RecordError, from_json
-from malaria_detect.core.shipped import MODEL, shipped_folder
+from malaria_detect.core.shipped import MODEL, MODEL_VARIABLE, shipped_folder
 from malaria_detect.inference.metadata import SCHEMA_VERSION, MetadataError, ModelMetadata
 
-# Names the model that is used if none is given; `malaria-detect serve` sets it for its kernels.
-MODEL_VARIABLE = "MALARIA_DETECT_MODEL"
 # Holds the SHA-256 of the only model that may be opened, so that changing both files on a server is not enough.
 PIN_VARIABLE = "MALARIA_DETECT_SHA256"
 _FIX = "Use both files of one release, or train a model with `malaria-detect train`."

@@ -30,8 +30,8 @@ from malaria_detect.app.server.telemetry import LogsFailures, Telemetry, log_to
 from malaria_detect.app.server.visits import Visits
 from malaria_detect.app.server.workers import Workers, answer_kernels
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.shipped import NOTEBOOK, shipped_folder
-from malaria_detect.inference.model_files import MODEL_VARIABLE, default_model, read_metadata
+from malaria_detect.core.shipped import MODEL_VARIABLE, NOTEBOOK, shipped_folder
+from malaria_detect.inference.model_files import default_model, read_metadata
 
 # A socket's path has at most 107 characters, and the folder and file of a kernel need the rest.
 LONGEST_PLACE = 40

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from malaria_detect.app.server.memory import give_back
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.inference.model_files import MODEL_VARIABLE
+from malaria_detect.core.shipped import MODEL_VARIABLE
 
 # What a kernel imports until its page is shown, and a worker until its first answer.
 _NEEDED = (

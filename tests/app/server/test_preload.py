@@ -10,7 +10,7 @@ import pytest
 
 from malaria_detect.app.server.memory import unchanged
 from malaria_detect.app.server.parent import HOOK
-from malaria_detect.inference.model_files import MODEL_VARIABLE
+from malaria_detect.core.shipped import MODEL_VARIABLE
 from tests.waiting import SECONDS
 
 PROJECT = Path(__file__).resolve().parents[3]

@@ -21,11 +21,11 @@ from malaria_detect.app.server.remote import RemoteDetector
 from malaria_detect.app.server.workers import PAGE, Workers, _exchange
 from malaria_detect.app.widgets import CheckCells, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.shipped import MODEL_VARIABLE
 from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.explain import Explainer
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.model_files import MODEL_VARIABLE
 from malaria_detect.inference.prediction import Prediction, Refusal
 from tests.app.server.crew import Answers, Crew, working
 from tests.refused import refused
