@@ -49,7 +49,7 @@ doctor: .venv/installed  ## say which versions differ from the tested ones, and 
 	@$(BIN)/python -m tools.doctor
 
 test-lowest: .venv/installed-test  ## run the tests with the lowest versions that pyproject.toml allows (installs into .venv-lowest)
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --torch-backend auto \
 	    -e '.[train,designs,test,docs]'
 	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n 2 --dist loadfile $(ARGS)
