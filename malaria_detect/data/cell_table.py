@@ -152,8 +152,9 @@ def _texts_of(place: str, names: Sequence[str], values: Sequence[str]) -> dict[s
 
 
 def _listed_file(folder: Path, text: str) -> Path | None:
-    # Backslashes: written on Windows, read elsewhere.
-    for spelling in (text, text.replace("\\", "/")):
+    # Written on Windows, read elsewhere; and macOS encodes accents in names of files in another way than Excel.
+    slashes = text.replace("\\", "/")
+    for spelling in (text, slashes, *(unicodedata.normalize(form, slashes) for form in ("NFC", "NFD"))):
         path = folder / os.path.expanduser(spelling)  # noqa: PTH111 - Path's raises for a user that does not exist
         if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for names that are too long
             return path

@@ -84,7 +84,7 @@ def find_pictures(given: Iterable[str | os.PathLike[str]]) -> PictureFiles:
             elif picture not in paths:
                 skipped.append((REPEATED, picture))
             real.add(target)
-    return PictureFiles(tuple(paths), tuple(skipped))
+    return PictureFiles(tuple(paths), tuple(dict.fromkeys(skipped)))
 
 
 def pictures_in(folder: Path) -> PictureFiles:

@@ -101,6 +101,8 @@ def cross_validate(data: LabelledCells, plan: CrossValidationPlan, output: Path)
             "another --work.",
             "unfinished",
         )
+    for run in runs:
+        run.check()  # all of them, before hours of training
     folds = [_finished(run) or _run_fold(run) for run in runs]
     held_out = _pooled(runs, folds)
     record = Run(

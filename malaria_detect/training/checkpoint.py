@@ -156,6 +156,7 @@ def best_epoch(history: Sequence[Epoch]) -> int:
 
     def goodness(epoch: Epoch) -> tuple[float, float, int]:
         scores = (epoch.roc_auc, -epoch.valid_loss)
-        return *(-math.inf if math.isnan(score) else score for score in scores), epoch.epoch
+        auc, loss = (-math.inf if math.isnan(score) else score for score in scores)
+        return auc, loss, epoch.epoch
 
     return max(history, key=goodness).epoch

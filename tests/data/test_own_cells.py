@@ -11,7 +11,7 @@ from PIL import Image
 from malaria_detect.data.cell_check import check_cells
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder, CellsError, find_cells
 from malaria_detect.data.splits import folds_of, given_split, grouped_split, random_split
-from tests.drawn import PATIENTS, draw_cell
+from tests.drawn import PATIENTS, SUFFIXES, draw_cell
 from tests.refused import refused
 
 
@@ -82,6 +82,19 @@ def test_a_wrong_table_is_refused_with_its_line(
 ) -> None:
     with refused(CellsError, reason, naming):
         find_cells(table(own, row, columns=columns))
+
+
+def test_accents_are_the_same_however_they_are_encoded(own: Path) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for label in CLASSES:
+        (own / label / "P0" / f"cell 1.{SUFFIXES[1]}").rename(own / label / "P0" / f"{apart}.png")
+    rows = [
+        f"{label}/P0/{composed}.png,{label},{name}"
+        for label, name in zip(CLASSES, (composed, apart), strict=True)
+    ]
+    cells = find_cells(table(own, *rows)).cells
+    assert len(cells) == 2
+    assert len({cell.group for cell in cells}) == 1
 
 
 def test_a_table_that_is_no_text_in_utf8_is_refused(own: Path) -> None:
