@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, find_cells
-from tests.drawn import draw_cells
+from tests.drawn import draw_cells, draw_laboratory
 
 if TYPE_CHECKING:
     from malaria_detect.inference.detector import Detector
@@ -23,6 +23,12 @@ NO_SKIP_VARIABLE = "MALARIA_DETECT_NO_SKIP"
 def drawn_cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in NLM's layout with 60 drawn cells of 15 patients; shared, so tests must not change it."""
     return draw_cells(tmp_path_factory.mktemp("drawn_cells"))
+
+
+@pytest.fixture(scope="session")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder per patient in both class folders, with 48 drawn cells; shared, so tests must not change it."""
+    return draw_laboratory(tmp_path_factory.mktemp("laboratory"))
 
 
 @pytest.fixture(scope="session")

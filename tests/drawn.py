@@ -15,6 +15,10 @@ INFECTED_PATIENTS = 10
 HEALTHY_PATIENTS = 5
 CELLS_PER_PATIENT = 4  # of an infected patient: 3 parasitized, 1 uninfected
 
+# Of a laboratory with names of its own.
+PATIENTS = tuple(f"P{number}" for number in range(12))
+SUFFIXES = ("jpg", "tif", "bmp", "png")
+
 STAINS = ((209, 152, 146), (181, 124, 152), (168, 158, 181), (203, 139, 140), (176, 152, 172))
 RING = (112, 52, 150)
 DOT = (128, 22, 112)
@@ -83,4 +87,16 @@ def draw_cells(root: Path, seed: int = 0) -> Path:
             label = CLASSES[0] if parasitized else CLASSES[1]
             name = f"C{100 + patient}P{61 + patient}ThinF_IMG_20150918_14{10 + patient}04_cell_{cell}.png"
             draw_cell(rng, parasitized, stain).save(root / "cell_images" / label / name)
+    return root
+
+
+def draw_laboratory(root: Path) -> Path:
+    """Write two cells of each class of each of twelve patients, in a folder per patient, with the same file names."""
+    rng = np.random.default_rng(0)
+    for label in CLASSES:
+        for number, patient in enumerate(PATIENTS):
+            (root / label / patient).mkdir(parents=True)
+            for cell in range(2):
+                name = f"cell {cell}.{SUFFIXES[(number + cell) % len(SUFFIXES)]}"
+                draw_cell(rng, label == CLASSES[0]).save(root / label / patient / name)
     return root

@@ -4,8 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-CELLS_HELP = "folder of cells (default: $MALARIA_DETECT_CELLS, or the folder of `cells fetch`)"
+if TYPE_CHECKING:
+    from malaria_detect.data.nlm_cells import CellFolder
+    from malaria_detect.training.run import LabelledCells
+
+CELLS_HELP = (
+    "folder with Parasitized and Uninfected, or a CSV file with path,label,patient (default: $MALARIA_DETECT_CELLS, or "
+    "the folder of `cells fetch`)"
+)
+_MOST_SENTENCES = 20
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,18 +56,36 @@ def _cells_fetch(options: argparse.Namespace) -> int:
 
 
 def _cells_check(options: argparse.Namespace) -> int:
-    from malaria_detect.data.nlm_cells import CLASSES, check_cells, find_cells
+    from malaria_detect.data.cell_check import check_cells
+    from malaria_detect.data.cell_table import PARTS
+    from malaria_detect.data.nlm_cells import CLASSES, find_cells
+    from malaria_detect.data.splits import given_split
 
     folder, fingerprint = check_cells(find_cells(options.cells))
-    report_ignored(folder.ignored)
-    for label in CLASSES:
-        cells = [cell for cell in folder.cells if cell.label == label]
-        print(f"{label}: {len(cells)} cells of {len({cell.group for cell in cells})} patient groups")
+    report_cells(folder)
+    parts = {label: [cell for cell in folder.cells if cell.label == label] for label in CLASSES}
+    if given_split(folder.cells):
+        parts |= {part: [cell for cell in folder.cells if cell.part == part] for part in PARTS}
+    for name, cells in parts.items():
+        print(f"{name}: {len(cells)} cells of {len({cell.group for cell in cells})} patient groups")
     print(f"fingerprint {fingerprint}")
     return 0
 
 
-def report_ignored(ignored: Sequence[str]) -> None:
-    """Print which files were left out, and why."""
-    for sentence in ignored:
-        print(f"left out: {sentence}", file=sys.stderr)
+def pictures_of(given: Sequence[str]) -> list[Path]:
+    """Picture files of a command's paths, folders and patterns; what is skipped is printed in one line."""
+    from malaria_detect.data.picture_files import find_pictures, skipped_sentence
+
+    found = find_pictures(given)
+    if found.skipped:
+        print(f"malaria-detect: skipped {skipped_sentence(found.skipped)}.", file=sys.stderr)
+    return list(found.paths)
+
+
+def report_cells(cells: "CellFolder | LabelledCells") -> None:
+    """Print what was left out and why, and which images are identical; of many sentences only the first ones."""
+    for title, sentences in (("left out", cells.ignored), ("identical", cells.identical)):
+        for sentence in sentences[:_MOST_SENTENCES]:
+            print(f"{title}: {sentence}", file=sys.stderr)
+        if len(sentences) > _MOST_SENTENCES:
+            print(f"{title}: {len(sentences) - _MOST_SENTENCES} more of this kind.", file=sys.stderr)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from malaria_detect.cli.cells import CELLS_HELP, report_ignored
-from malaria_detect.cli.training_options import accuracy, add_weights, parse_fields, parse_weights
+from malaria_detect.cli.cells import CELLS_HELP, report_cells
+from malaria_detect.cli.training_options import add_weights, parse_fields, parse_weights, scores_in_words
 from malaria_detect.core.shipped import MODEL
 
 
@@ -75,12 +75,12 @@ def _compare(options: argparse.Namespace) -> int:
     name = COMPARISON_FILE if options.protocol == PROTOCOL_GROUPED else AUTHOR_COMPARISON_FILE
     output = Path(options.output or f"reports/{name}")
     folder = find_cells(options.cells)
-    report_ignored(folder.ignored)
+    report_cells(folder)
     for row in compare_designs(folder, plan, output).rows:
         if row.trained is None:
             print(f"{row.network}: not run. {row.not_run}")
         else:
-            print(f"{row.network}: {accuracy(row.trained.scores, 'held-out')}")
+            print(f"{row.network}: {scores_in_words(row.trained.scores, 'held-out')}")
     print(f"{output} written. {RESEARCH_USE}")
     return 0
 

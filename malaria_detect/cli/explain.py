@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from malaria_detect.cli.cells import pictures_of
 from malaria_detect.cli.training_options import add_model
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
@@ -41,7 +42,12 @@ def _explain(options: argparse.Namespace) -> int:
         raise MalariaDetectError(
             f"{out} cannot be written. Name a file in a writable folder.", reason="not_writable"
         )
-    image = read_image(options.path)
+    paths = pictures_of([options.path])
+    if len(paths) != 1:
+        raise MalariaDetectError(
+            f"{options.path} has {len(paths)} images. Name one image of one cell.", reason="not_one_image"
+        )
+    image = read_image(paths[0])
     explanation = explain(load_detector(options.model, options.operating_point), image)
     print(f"{VERDICTS[explanation.decision]}. {explanation_sentence(explanation)} {RESEARCH_USE}")
     if out is None or not (explanation.reliable or (options.even_unreliable and explanation.marked.any())):

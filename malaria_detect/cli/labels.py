@@ -2,7 +2,7 @@
 
 import argparse
 
-from malaria_detect.cli.training_options import accuracy
+from malaria_detect.cli.training_options import scores_in_words
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -50,7 +50,7 @@ def _labels(options: argparse.Namespace) -> int:
     if options.corrections:
         held_out, run = read_run(options.predictions)
         found = summarise(with_corrections(held_out, read_corrections(options.corrections)), run)
-        print(f"On published labels: {accuracy(found.scores, 'held-out')}.")
+        print(f"On published labels: {scores_in_words(found.scores, 'held-out')}.")
         if found.corrected_scores:
-            print(f"On corrected labels: {accuracy(found.corrected_scores, 'held-out')}; {FLATTERED}.")
+            print(f"On corrected labels: {scores_in_words(found.corrected_scores, 'held-out')}; {FLATTERED}.")
     return 0

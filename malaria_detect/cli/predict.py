@@ -2,22 +2,21 @@
 
 import argparse
 import dataclasses
-import glob
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from malaria_detect.cli.cells import pictures_of
 from malaria_detect.cli.training_options import add_model
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.metrics.formatting import format_megabytes, format_threshold
 
 _REPORT_SIDE = 240  # px; a picture in the report is 4 cm wide on paper
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,6 +52,7 @@ def _predict(options: argparse.Namespace) -> int:
     # torch takes seconds to import, so only commands that need it import it.
     from malaria_detect.app.html_report import html_report
     from malaria_detect.app.results_table import write_csv
+    from malaria_detect.data.images import FORMATS
     from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
     from malaria_detect.inference.prediction import Record
@@ -62,10 +62,10 @@ def _predict(options: argparse.Namespace) -> int:
             raise MalariaDetectError(
                 f"{file} cannot be written. Name a file in a writable folder.", reason="not_writable"
             )
-    paths = list(_expand(options.paths))
+    paths = pictures_of(options.paths)
     if not paths:
         raise MalariaDetectError(
-            f"{', '.join(options.paths)} has no images ({', '.join(sorted(_SUFFIXES))}).", reason="no_images"
+            f"{', '.join(options.paths)} has no images ({', '.join(FORMATS)}).", reason="no_images"
         )
     detector = load_detector(options.model, options.operating_point)
     answers = list(detector.predict_many(paths, progress=sys.stderr.isatty()))
@@ -156,20 +156,3 @@ def _info(options: argparse.Namespace) -> int:
     print(f"  licence          {metadata.licence}")
     print(f"  {metadata.intended_use}")
     return 0
-
-
-def _expand(paths: Sequence[str]) -> Iterator[Path]:
-    """Files as given (unreadable ones are refused later), images in folders, and files that match patterns."""
-    for given in paths:
-        path = Path(given)
-        if path.is_dir():
-            yield from sorted(inner for inner in path.rglob("*") if inner.suffix.lower() in _SUFFIXES)
-        elif path.exists() or not glob.has_magic(given):
-            yield path
-        else:
-            # Path.glob accepts no absolute patterns, and not every shell expands them.
-            matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207
-            if matches:
-                yield from _expand(matches)
-            else:
-                yield path

@@ -1,13 +1,14 @@
 """``malaria-detect train``, ``calibrate`` and ``evaluate``."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from malaria_detect.cli.training_options import (
-    accuracy,
     add_settings,
     design_and_settings,
     read_labelled_cells,
+    scores_in_words,
 )
 from malaria_detect.core.shipped import MODEL
 
@@ -84,11 +85,11 @@ def _train(options: argparse.Namespace) -> int:
     data = read_labelled_cells(options)
     run = run_by_patient(design, settings, data, Path(options.work), resume=options.resume)
     metadata = train(run, output)
-    print(f"{output} written: {accuracy(metadata.point().test, 'test')}. {RESEARCH_USE}")
+    print(f"{output} written: {scores_in_words(metadata.point().test, 'test')}. {RESEARCH_USE}")
     if not metadata.calibrated:
         print(NOT_CALIBRATED)
     if metadata.corrected_test:
-        print(f"On corrected labels: {accuracy(metadata.corrected_test, 'test')}; {FLATTERED}.")
+        print(f"On corrected labels: {scores_in_words(metadata.corrected_test, 'test')}; {FLATTERED}.")
     return 0
 
 
@@ -114,14 +115,16 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     design, settings = design_and_settings(options)
     data = read_labelled_cells(options)
+    if any(cell.part for cell in data.cells):
+        print("The column split is not used: every cell is held out once.", file=sys.stderr)
     corrected = "-corrected" if options.corrections else ""
     output = Path(options.output or f"reports/crossval-{options.split}{corrected}.csv")
     folds = options.folds if options.folds is not None else 5 if options.split == GROUPED else 1
     plan = CrossValidationPlan(design, settings, Path(options.work), options.split, folds, options.resume)
     found = summarise(*cross_validate(data, plan, output))
-    print(f"{output} written: {accuracy(found.scores, 'held-out')}. {RESEARCH_USE}")
+    print(f"{output} written: {scores_in_words(found.scores, 'held-out')}. {RESEARCH_USE}")
     if found.corrected_scores:
-        print(f"On corrected labels: {accuracy(found.corrected_scores, 'held-out')}; {FLATTERED}.")
+        print(f"On corrected labels: {scores_in_words(found.corrected_scores, 'held-out')}; {FLATTERED}.")
     if found.run.patients_on_both_sides:
         print("Patients are in both parts of this split, so its scores are too high for a new patient.")
     return 0

@@ -1,6 +1,7 @@
 """Options that several commands share, and how their text is read."""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from malaria_detect.cli.cells import CELLS_HELP, report_ignored
+from malaria_detect.cli.cells import CELLS_HELP, report_cells
 from malaria_detect.core.shipped import MODEL
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ def add_settings(command: argparse.ArgumentParser, work: str) -> None:
     command.add_argument("--lr", type=float, dest="base_lr", help="base learning rate")
     command.add_argument("--seed", type=int, help="seed of the split and of the training")
     command.add_argument(
+        "--class-weights",
+        choices=("none", "balanced"),
+        help="balanced: both classes count the same in the loss, however rare one is (default: none)",
+    )
+    command.add_argument(
         "--set",
         nargs="+",
         default=[],
@@ -97,7 +103,7 @@ def design_and_settings(options: argparse.Namespace) -> "tuple[Design, TrainSett
     from malaria_detect.designs.registry import find_design
 
     design = find_design(options.network)
-    names = ("freeze_epochs", "average_epochs", "batch_size", "base_lr", "seed")
+    names = ("freeze_epochs", "average_epochs", "batch_size", "base_lr", "seed", "class_weights")
     given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.weights is not None:
         given["weights"] = parse_weights(options.weights)
@@ -119,19 +125,22 @@ def read_labelled_cells(options: argparse.Namespace) -> "LabelledCells":
 
     corrections = read_corrections(options.corrections) if options.corrections else None
     data = labelled_cells(find_cells(options.cells), corrections)
-    report_ignored(data.ignored)
+    report_cells(data)
     if corrections is not None:
-        print(account([cell.path.name for cell in data.cells], corrections), file=sys.stderr)
+        print(account([cell.name for cell in data.cells], corrections), file=sys.stderr)
     return data
 
 
-def accuracy(scores: "Scores", who: str) -> str:
-    """Accuracy in words, with its interval and the number of patients; `who` are these, such as ``test``."""
-    estimate = scores.estimates["accuracy"]
-    return (
-        f"accuracy {estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f}) "
-        f"on {scores.patients} {who} patient groups"
-    )
+def scores_in_words(scores: "Scores", who: str) -> str:
+    """Accuracy, sensitivity and specificity in words, with interval or counts; `who` are the patients: ``test``."""
+    accuracy = scores.estimates["accuracy"]
+    # Few patients give no interval.
+    interval = f" ({accuracy.low:.4f} to {accuracy.high:.4f})" if math.isfinite(accuracy.low) else ""
+    words = [f"accuracy {accuracy.value:.4f}{interval}"]
+    for name in ("sensitivity", "specificity"):
+        estimate = scores.estimates[name]
+        words.append(f"{name} {estimate.value:.4f} ({estimate.hits} of {estimate.total} cells)")
+    return f"{', '.join(words)} on {scores.patients} {who} patient groups"
 
 
 def parse_weights(text: str) -> "Weights":

@@ -1,61 +1,104 @@
-"""The NIH/NLM malaria cells on disk: find them, check them and group them by patient.
+"""Cells on disk: the NIH/NLM malaria cells and cells of other laboratories, with their labels and patients.
 
-The file name of a cell contains its patient: ``C100P61ThinF_IMG_20150918_144104_cell_162.png`` is slide C100, patient
-P61, field 20150918_144104, cell 162.
+Cells are in the folders ``Parasitized`` and ``Uninfected``, or in a CSV file with the columns ``path,label,patient``
+and perhaps ``split``. The patient of a cell is, in this order: what the CSV file says; the first folder inside the
+class folder; or what an NLM file name contains. ``C100P61ThinF_IMG_20150918_144104_cell_162.png`` is slide C100,
+patient P61, field 20150918_144104, cell 162.
 """
 
-import hashlib
 import os
-import zlib
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.images import ImageRefused, read_image
+from malaria_detect.data.cell_table import CellTableError, Patients, read_cell_table
+from malaria_detect.data.picture_files import Skipped, is_hidden, pictures_in, skipped_sentence, why_skipped
 
 CLASSES = ("Parasitized", "Uninfected")
 CELLS_VARIABLE = "MALARIA_DETECT_CELLS"
 
+# Names of the classes in folders and CSV files, in any case.
+_LABELS = {
+    **dict.fromkeys(("parasitized", "parasitised", "infected"), CLASSES[0]),
+    "uninfected": CLASSES[1],
+}
 # One patient was photographed with two microscopes and has two ids.
 _SAME_PATIENT = {"C47P8thin_Original_Motic": "C47P8thinOriginalOlympusCX21"}
+_NAME_PATIENTS = (
+    "Put the images of each patient into a folder of their own (Parasitized/P1/…, Uninfected/P1/…), or list all images "
+    "in a CSV file with the columns path,label,patient and give it with --cells FILE.csv."
+)
+_EXAMPLES = 3
 
 
 class CellsError(MalariaDetectError):
-    """A folder of cells that is missing or incomplete, or cells that cannot be split.
+    """Cells that are missing, incomplete or contradictory, or that cannot be split.
 
-    ``reason`` is ``no_cells``, ``no_patient``, ``bad_split`` or ``too_few_patients``.
+    ``reason`` is ``no_cells``, ``no_patient``, ``bad_split``, ``too_few_patients``, ``too_few_cells``, ``two_sides``,
+    or that of a :class:`malaria_detect.data.cell_table.CellTableError`.
     """
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: the path of its image, its published label and its patient group."""
+    """One cell: its image, its published label and its patient.
+
+    Attributes
+    ----------
+    path : Path
+    label : str
+        One of `CLASSES`.
+    group : str
+        Patient group.
+    name : str
+        What result files call it: the file name, or more of the path if another cell has the same file name.
+    part : str
+        One of :data:`malaria_detect.data.cell_table.PARTS` if the CSV file splits the cells, empty otherwise.
+    place : str
+        Where messages say that it is: in a folder, or in a line of a CSV file.
+    pixels : str
+        Digest of its pixels, the same for identical images; empty until
+        :func:`malaria_detect.data.cell_check.check_cells` has read it.
+    """
 
     path: Path
     label: str
     group: str
+    name: str = ""
+    part: str = ""
+    place: str = ""
+    pixels: str = ""
+
+    def __post_init__(self) -> None:
+        """Call it by its file name if nothing else is given."""
+        object.__setattr__(self, "name", self.name or self.path.name)
+        object.__setattr__(self, "place", self.place or f"{self.label}/{self.path.name}")
 
 
 @dataclass(frozen=True)
 class CellFolder:
-    """Cells in a folder with NLM's layout.
+    """Cells of a folder or a CSV file.
 
     Attributes
     ----------
     root : Path
-        The folder that contains ``Parasitized`` and ``Uninfected``.
+        The folder that contains ``Parasitized`` and ``Uninfected``, or the CSV file.
     cells : tuple of Cell
-        Sorted by class, then by file name.
+        Sorted by class, then by path; those of a CSV file in its order.
     ignored : tuple of str
-        One sentence for every file that is not a readable cell.
+        Sentences about everything that was left out.
+    identical : tuple of str
+        Sentences about cells with identical pixels, from :func:`malaria_detect.data.cell_check.check_cells`.
     """
 
     root: Path
     cells: tuple[Cell, ...]
     ignored: tuple[str, ...]
+    identical: tuple[str, ...] = ()
 
 
 def default_folder() -> Path:
@@ -64,88 +107,132 @@ def default_folder() -> Path:
 
 
 def patient_group(name: str) -> str:
-    """Patient group from the file name of a cell: everything before ``_IMG_``.
+    """Patient group from an NLM file name: everything before ``_IMG_``.
 
     Examples
     --------
     >>> patient_group("C100P61ThinF_IMG_20150918_144104_cell_162.png")
     'C100P61ThinF'
     """
-    patient, separator, _ = Path(name).name.partition("_IMG_")
-    if not separator or not patient:
-        raise CellsError(
-            f"{name!r} does not contain a patient. A cell's file name looks like C100P61ThinF_IMG_…_cell_162.png.",
-            reason="no_patient",
-        )
-    return _SAME_PATIENT.get(patient, patient)
+    if patient := _patient_in_name(Path(name).name):
+        return patient
+    raise CellsError(
+        f"{name!r} does not contain a patient, as C100P61ThinF_IMG_…_cell_162.png does. {_NAME_PATIENTS}",
+        reason="no_patient",
+    )
 
 
 def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
-    """Cells in a folder with NLM's layout or the doubly nested one of the Kaggle copy, from the file names only.
+    """Cells in a folder or a CSV file; their images are not opened.
 
     Parameters
     ----------
     root : path, optional
-        Default: the folder in the environment variable ``MALARIA_DETECT_CELLS``, or :func:`default_folder`.
+        A folder with the class folders (in any case), or one that has them in ``cell_images``, also doubly nested as in
+        the Kaggle copy; or a CSV file. Default: what the environment variable ``MALARIA_DETECT_CELLS`` names, or
+        :func:`default_folder`.
 
     Raises
     ------
     CellsError
-        If the folder is missing or has no cells of one of the classes.
+        If there are no cells of one of the classes, no patients, or a CSV file is wrong; the message names its line.
     """
-    start = Path(root or os.environ.get(CELLS_VARIABLE) or default_folder())
+    given = os.fspath(root or os.environ.get(CELLS_VARIABLE) or default_folder())
+    start = Path(os.path.expanduser(given))  # noqa: PTH111 - Path's raises for a user that does not exist
+    if os.path.isfile(start):  # noqa: PTH113 - Path.is_file raises for names that are too long
+        return _all_named(start, *_listed(start))
+    found = []
     for folder in (start, start / "cell_images", start / "cell_images" / "cell_images"):
         # Kaggle's archive has the classes twice: the outer level is complete.
-        if all((folder / label).is_dir() for label in CLASSES):
-            break
-    else:
-        raise CellsError(
-            f"No cells in {start}: the folders {CLASSES[0]} and {CLASSES[1]} are missing. Download the cells with "
-            f"`malaria-detect cells fetch`, or give their folder with --cells or {CELLS_VARIABLE}.",
-            reason="no_cells",
-        )
+        found = _class_folders(folder)
+        if {label for label, _ in found} == set(CLASSES):
+            return _all_named(folder, *_in_folders(folder, found))
+    raise CellsError(
+        f"No cells in {start}: it must contain the folders {CLASSES[0]} and {CLASSES[1]}, or be a CSV file with the "
+        f"columns path,label,patient. Download NLM's cells with `malaria-detect cells fetch`, or give others with "
+        f"--cells or {CELLS_VARIABLE}.",
+        reason="no_cells",
+    )
+
+
+def _patient_in_name(name: str) -> str:
+    patient, separator, _ = name.partition("_IMG_")
+    return _SAME_PATIENT.get(patient, patient) if separator else ""
+
+
+def _label_of(name: str) -> str | None:
+    return _LABELS.get(name.strip().casefold())
+
+
+def _class_folders(root: Path) -> list[tuple[str, Path]]:
+    """Label and path of each class folder."""
+    try:
+        folders = sorted(path for path in root.iterdir() if path.is_dir())
+    except OSError:
+        return []
+    labels = ((_label_of(path.name), path) for path in folders)
+    return sorted((label, path) for label, path in labels if label)
+
+
+def _in_folders(root: Path, folders: Sequence[tuple[str, Path]]) -> tuple[list[Cell], list[str]]:
     cells: list[Cell] = []
-    ignored: list[str] = []
+    without: list[str] = []
+    skipped: Skipped = ()
+    patients = Patients()
+    for label, folder in folders:
+        found = pictures_in(folder)
+        skipped += found.skipped
+        for path in found.paths:
+            inside = path.relative_to(folder)
+            place = f"{folder.name}/{inside.as_posix()}"
+            # A class folder that an archive has twice, one in the other, is no patient.
+            patient_folders = [name for name in inside.parts[:-1] if _label_of(name) != label]
+            group = patient_folders[0] if patient_folders else _patient_in_name(path.name)
+            if group:
+                cells.append(Cell(path, label, patients.known(group), place=place))
+            else:
+                without.append(place)
+    classes = {path for _, path in folders}
+    ignored = [
+        f"{path.name} is not in the folder of a class ({' or '.join(CLASSES)})."
+        for path in sorted(root.iterdir())
+        if path not in classes and not is_hidden(path.name) and (path.is_dir() or not why_skipped(path))
+    ]
+    if skipped:
+        ignored.append(f"{skipped_sentence(skipped)}.")
+    if without:
+        sentence = f"images without a patient: {len(without)} ({_some(without)}). {_NAME_PATIENTS}"
+        if len({cell.label for cell in cells}) < len(CLASSES):
+            raise CellsError(f"{root} has {sentence}", reason="no_patient")
+        ignored.append(sentence)
+    return cells, ignored
+
+
+def _listed(table: Path) -> tuple[list[Cell], list[str]]:
+    try:
+        rows, ignored = read_cell_table(table, _LABELS)
+    except CellTableError as error:
+        advice = f" {_NAME_PATIENTS}" if error.reason == "no_patient" else ""
+        raise CellsError(f"{error}{advice}", reason=error.reason) from error
+    return [Cell(row.path, row.label, row.patient, "", row.part, row.place) for row in rows], ignored
+
+
+def _all_named(root: Path, cells: Sequence[Cell], ignored: Sequence[str]) -> CellFolder:
+    """The cells, each with a name of its own; a class without cells raises CellsError."""
     for label in CLASSES:
-        before = len(cells)
-        for path in sorted((folder / label).iterdir()):
-            if path.suffix.lower() != ".png":
-                ignored.append(f"{label}/{path.name}: not a PNG image.")
-                continue
-            try:
-                cells.append(Cell(path, label, patient_group(path.name)))
-            except CellsError:
-                ignored.append(f"{label}/{path.name}: the name does not contain a patient.")
-        if len(cells) == before:
-            raise CellsError(
-                f"No cells in {folder / label}. It should contain images like C100P61ThinF_IMG_…_cell_162.png.",
-                reason="no_cells",
-            )
-    return CellFolder(folder, tuple(cells), tuple(ignored))
+        if label not in {cell.label for cell in cells}:
+            why = f" {ignored[0]}" if ignored else ""
+            raise CellsError(f"{root} has no cells of the class {label}.{why}", reason="no_cells")
+    times = Counter(cell.name for cell in cells)
+    start = root if root.is_dir() else root.parent
+    named = (
+        cell
+        if times[cell.name] == 1
+        else replace(cell, name=Path(os.path.relpath(cell.path, start)).as_posix())
+        for cell in cells
+    )
+    return CellFolder(root, tuple(named), tuple(ignored))
 
 
-def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
-    """Readable cells of a folder, and a fingerprint of them; unreadable files are added to ``ignored``.
-
-    The fingerprint is a SHA-256 (hexadecimal) over class, file name, size and CRC-32 of the RGB pixels of every cell. A
-    lossless copy of the files has the same one.
-    """
-
-    def inspect(cell: Cell) -> str | ImageRefused:
-        try:
-            image = read_image(cell.path)
-        except ImageRefused as refusal:
-            return refusal
-        return f"{cell.label}/{cell.path.name} {image.width} {image.height} {zlib.crc32(image.tobytes())}"
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        findings = list(pool.map(inspect, folder.cells))
-    good, bad, lines = [], list(folder.ignored), []
-    for cell, found in zip(folder.cells, findings, strict=True):
-        if isinstance(found, ImageRefused):
-            bad.append(f"{cell.label}/{cell.path.name}: {found}")
-        else:
-            good.append(cell)
-            lines.append(found)
-    fingerprint = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-    return replace(folder, cells=tuple(good), ignored=tuple(bad)), fingerprint
+def _some(places: Sequence[str]) -> str:
+    return ", ".join(places[:_EXAMPLES]) + (", …" if len(places) > _EXAMPLES else "")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from malaria_detect.data.cell_table import PARTS
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellsError, patient_group
 
 # By whole patients, or by single cells as in most published projects.
@@ -81,22 +82,44 @@ def grouped_split(cells: Sequence[Cell], valid: float = 0.15, test: float = 0.15
             pair = random.choice(stratum, 2, replace=False)
             exchanged[pair] = part[pair[::-1]]
             part = min(part, exchanged, key=unevenness)
-    return _as_split(part[[position[cell.group] for cell in cells]], valid, test)
+    return _as_split(part[[position[cell.group] for cell in cells]], valid, test, f"{len(groups)} patients")
 
 
 def random_split(cells: Sequence[Cell], valid: float = 0.15, test: float = 0.15, seed: int = 0) -> Split:
     """Split by single cells, as in most published projects: **patients are in several parts**, and scores too high.
 
-    Parameters and errors are those of :func:`grouped_split`; each class is divided exactly by the shares.
+    Parameters and errors are those of :func:`grouped_split`; each class is divided exactly by the shares. Identical
+    images count as one cell.
     """
     _check_shares(valid, test)
-    order = sorted(range(len(cells)), key=lambda index: (cells[index].label, cells[index].path.name))
+    order = _in_order(cells)
+    first = _first_copies(cells, order)
     random = np.random.default_rng(seed)
     part = np.zeros(len(cells), dtype=int)
     for label in CLASSES:
-        of_class = np.array([index for index in order if cells[index].label == label], dtype=int)
-        _assign(part, random.permutation(of_class), valid, test)
-    return _as_split(part, valid, test)
+        of_class = [index for index in order if cells[index].label == label and first[index] == index]
+        _assign(part, random.permutation(np.array(of_class, dtype=int)), valid, test)
+    return _as_split(part[first], valid, test, f"{len(cells)} cells")
+
+
+def given_split(cells: Sequence[Cell]) -> Split | None:
+    """The split that a CSV file gives; None if it gives none.
+
+    Raises
+    ------
+    CellsError
+        If one of the parts has no cells.
+    """
+    if not any(cell.part for cell in cells):
+        return None
+    parts = [tuple(index for index, cell in enumerate(cells) if cell.part == part) for part in PARTS]
+    for name, part in zip(PARTS, parts, strict=True):
+        if not part:
+            raise CellsError(
+                f"No cells have the split {name!r}. Give {', '.join(PARTS)} in the column split, or remove the column.",
+                reason="bad_split",
+            )
+    return Split(*parts)
 
 
 def fastai_splitter(
@@ -147,20 +170,51 @@ def folds_of(cells: Sequence[Cell], how: str, folds: int, seed: int) -> tuple[Sp
         )
     if folds == 1:
         return (random_split(cells, valid=RANDOM_HELD_OUT, test=0.0, seed=seed),)
-    order = sorted(range(len(cells)), key=lambda index: (cells[index].label, cells[index].path.name))
-    labels, groups = ([getattr(cells[index], name) for index in order] for name in ("label", "group"))
-    if len(set(groups if how == GROUPED else order)) < folds:
+    order = _in_order(cells)
+    # Patients with identical images are one group already, see check_cells.
+    first = range(len(cells)) if how == GROUPED else _first_copies(cells, order)
+    drawn = [index for index in order if first[index] == index]
+    labels, groups = ([getattr(cells[index], name) for index in drawn] for name in ("label", "group"))
+    if len(set(groups if how == GROUPED else drawn)) < folds:
         raise CellsError(
             f"{len(cells)} cells of {len(set(groups))} patients are too few for {folds} folds.",
             reason="too_few_patients",
         )
+    fewest = min(CLASSES, key=labels.count)
+    if labels.count(fewest) < folds:
+        raise CellsError(
+            f"{labels.count(fewest)} cells of the class {fewest} are too few for {folds} folds.",
+            reason="too_few_cells",
+        )
     if how == GROUPED:
-        splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(order, labels, groups)
+        splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(drawn, labels, groups)
     else:
-        splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(order, labels)
+        splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(drawn, labels)
+    held_out = ({drawn[index] for index in valid} for _, valid in splits)
     return tuple(
-        Split(*(tuple(sorted(order[index] for index in side)) for side in (*sides, ()))) for sides in splits
+        _fold(len(cells), [first[index] in fold for index in range(len(cells))]) for fold in held_out
     )
+
+
+def _fold(cells: int, held_out: Sequence[bool]) -> Split:
+    train, valid = (
+        tuple(index for index in range(cells) if held_out[index] is side) for side in (False, True)
+    )
+    return Split(train, valid, ())
+
+
+def _in_order(cells: Sequence[Cell]) -> list[int]:
+    """Positions of the cells in an order that does not depend on that of the cells."""
+    return sorted(range(len(cells)), key=lambda index: (cells[index].label, cells[index].name))
+
+
+def _first_copies(cells: Sequence[Cell], order: Sequence[int]) -> list[int]:
+    """For each cell, the position of the first one with identical pixels: of itself if there is no other."""
+    seen: dict[str | int, int] = {}
+    first = list(range(len(cells)))
+    for index in order:
+        first[index] = seen.setdefault(cells[index].pixels or index, index)
+    return first
 
 
 def _assign(part: np.ndarray, drawn: np.ndarray, valid: float, test: float) -> None:
@@ -185,11 +239,12 @@ def _check_shares(valid: float, test: float) -> None:
         )
 
 
-def _as_split(part: np.ndarray, valid: float, test: float) -> Split:
+def _as_split(part: np.ndarray, valid: float, test: float, what: str) -> Split:
     split = Split(*(tuple(np.flatnonzero(part == number).tolist()) for number in range(3)))
     if not split.train or (valid and not split.valid) or (test and not split.test):
         raise CellsError(
-            "There are too few patients to split: training, validation or test cells would be empty.",
+            f"{what} are too few: training, validation or test cells would be empty. Use cells of more patients, 10 "
+            "or more, or split them yourself with the column split of a CSV file.",
             reason="too_few_patients",
         )
     return split

@@ -45,7 +45,7 @@ def survey(
     Parameters
     ----------
     cells : sequence of Cell
-        Readable cells, see :func:`malaria_detect.data.nlm_cells.check_cells`; results are in their order.
+        Readable cells, see :func:`malaria_detect.data.cell_check.check_cells`; results are in their order.
     side : int
         Side of the mean image in px.
     progress : callable, optional

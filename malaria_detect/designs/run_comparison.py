@@ -210,7 +210,7 @@ def cut_off(network: nn.Module) -> tuple[str, ...]:
 
 def _changed(design: Design, settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Phrases for the settings that differ from the design's own."""
-    own = recorded(design.settings())
+    own = {"class_weights": "none", **recorded(design.settings())}
     parts = []
     if "sizes" in settings and settings["sizes"] != own["sizes"]:
         epochs, planned = len(settings["sizes"]), len(own["sizes"])

@@ -103,7 +103,8 @@ def _check_finished(model: Path, metadata: ModelMetadata, run: TrainingRun) -> N
     before = {**metadata.settings, "cells": metadata.data_fingerprint}
     now = {**recorded(run.settings), "cells": run.data.fingerprint}
     # Files of weights are compared by their content.
-    differing = [name for name in now if name != "weights" and now[name] != before.get(name)]
+    names = {**before, **now}
+    differing = [name for name in names if name != "weights" and now.get(name) != before.get(name)]
     if metadata.weights.source != "none" and run.design.start(run.settings.weights).start != metadata.weights:
         differing.append("weights")
     if differing:

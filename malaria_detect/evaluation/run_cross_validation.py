@@ -101,6 +101,8 @@ def cross_validate(data: LabelledCells, plan: CrossValidationPlan, output: Path)
             "another --work.",
             "unfinished",
         )
+    for run in runs:
+        run.check()  # all of them, before hours of training
     folds = [_finished(run) or _run_fold(run) for run in runs]
     held_out = _pooled(runs, folds)
     record = Run(
@@ -125,7 +127,7 @@ def _run_fold(run: TrainingRun) -> _Fold:
     transform = run.input_transform(run.settings.epochs[-1])
     logits = held_out_logits(fitted.network, transform, cells, "scoring held-out cells", run.progress)
     predictions = tuple(
-        (cell.path.name, round(float(probability), 6))
+        (cell.name, round(float(probability), 6))
         for cell, probability in zip(cells, expit(logits), strict=True)
     )
     fold = _Fold(run.identity, fitted.start, fitted.history, predictions)
@@ -145,7 +147,7 @@ def _finished(run: TrainingRun) -> _Fold | None:
             "another folder with --work.",
             "other_run",
         )
-    if [name for name, _ in fold.predictions] != [cell.path.name for cell in run.held_out()]:
+    if [name for name, _ in fold.predictions] != [cell.name for cell in run.held_out()]:
         raise TrainingError(
             f"{run.work} contains a fold of other cells (another version of scikit-learn?). Choose another --work.",
             "other_cells",
@@ -156,7 +158,7 @@ def _finished(run: TrainingRun) -> _Fold | None:
 def _pooled(runs: list[TrainingRun], folds: list[_Fold]) -> HeldOut:
     cells = [cell for run in runs for cell in run.held_out()]
     return HeldOut(
-        files=tuple(cell.path.name for cell in cells),
+        files=tuple(cell.name for cell in cells),
         groups=tuple(cell.group for cell in cells),
         folds=tuple(number for number, run in enumerate(runs, start=1) for _ in run.split.valid),
         labels=tuple(cell.label for cell in cells),

@@ -1,5 +1,6 @@
 """The checkpoint of a training run: written after every epoch, read to resume."""
 
+import math
 import pickle
 import time
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ class Checkpoint(Callback):
         if self.average.n_averaged > 0:
             state["average"] = self.average.state_dict()
         if self.best is not None:
-            state["best"] = self.best
+            state["best"], state["best_epoch"] = self.best, best_epoch(self.history)
         return state
 
 
@@ -115,11 +116,19 @@ def read_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
         return None
     if state["run"] != run.identity:
         now = run.identity["settings"]
-        changed = [name for name in now if now[name] != before.get(name)] or ["the cells"]
+        names = {**before, **now}
+        changed = [name for name in names if now.get(name) != before.get(name)] or ["the cells"]
         raise TrainingError(
             f"The checkpoint in {run.work} is of a run with other settings ({', '.join(changed)}). "
             "Use the same settings, or choose another folder with --work.",
             "other_run",
+        )
+    # Older versions kept the epoch with the highest accuracy.
+    if "best" in state and state.get("best_epoch") != best_epoch(history):
+        raise TrainingError(
+            f"The checkpoint in {run.work} is of an older version, which chose the best epoch in another way. Choose "
+            f"another folder with --work, or delete {path.name}.",
+            "older_checkpoint",
         )
     return state
 
@@ -140,5 +149,14 @@ def out_of_patience(history: Sequence[Epoch], patience: int) -> bool:
 
 
 def best_epoch(history: Sequence[Epoch]) -> int:
-    """Number of the epoch with the highest accuracy on validation cells, the first if several are equal."""
-    return max(history, key=lambda epoch: epoch.accuracy).epoch
+    """Number of the epoch with the highest ROC AUC on validation cells, then the lowest loss, then the latest.
+
+    An epoch whose ROC AUC or loss is NaN is only taken if there is no other.
+    """
+
+    def goodness(epoch: Epoch) -> tuple[float, float, int]:
+        scores = (epoch.roc_auc, -epoch.valid_loss)
+        auc, loss = (-math.inf if math.isnan(score) else score for score in scores)
+        return auc, loss, epoch.epoch
+
+    return max(history, key=goodness).epoch

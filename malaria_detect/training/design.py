@@ -1,24 +1,28 @@
 """What training needs to know of a network: its layers, its input, and how its author trained it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
+import torch
 from fastai.vision.all import (
     SGD,
     Adam,
+    CrossEntropyLossFlat,
     DataLoaders,
-    F1Score,
     LabelSmoothingCrossEntropyFlat,
     Learner,
-    Precision,
-    Recall,
     RocAucBinary,
     accuracy,
+    skm_to_fastai,
 )
+from sklearn.metrics import f1_score, precision_score, recall_score
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
+from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import StartWeights
 from malaria_detect.training.reported import Reported
 from malaria_detect.training.settings import TrainSettings, Weights
@@ -67,10 +71,27 @@ def training_parts(settings: TrainSettings) -> dict[str, Any]:
         "wd": settings.weight_decay,
         "metrics": [
             accuracy,
-            *(score(pos_label=0) for score in (Precision, Recall, F1Score)),
+            # A score that is 0 / 0, such as the precision if no cell is called parasitized, counts as 0.
+            *(
+                skm_to_fastai(score, pos_label=0, zero_division=0)
+                for score in (precision_score, recall_score, f1_score)
+            ),
             RocAucBinary(),
         ],
     }
+
+
+def balanced_loss(settings: TrainSettings, labels: Sequence[str]) -> CrossEntropyLossFlat:
+    """Cross-entropy with label smoothing in which both classes of the training labels count the same.
+
+    Examples
+    --------
+    >>> balanced_loss(TrainSettings(), ["Parasitized", *["Uninfected"] * 3]).func.weight
+    tensor([2.0000, 0.6667])
+    """
+    balanced = compute_class_weight("balanced", classes=np.array(CLASSES), y=np.array(labels))
+    weights = torch.tensor(balanced, dtype=torch.float32)
+    return CrossEntropyLossFlat(weight=weights, label_smoothing=settings.label_smoothing)
 
 
 def plain_learner(dls: DataLoaders, network: nn.Module, settings: TrainSettings) -> Learner:

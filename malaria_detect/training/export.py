@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.json_io import to_json
 from malaria_detect.core.versions import library_versions, today
+from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
 from malaria_detect.inference.input import RESIZE
@@ -91,16 +93,24 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
 
 def _write_learner(fitted: Fitted, run: TrainingRun, file: Path) -> None:
     design = run.design
-    dls = design_dataloaders(
-        [next(cell.path for cell in run.cells if cell.label == label) for label in CLASSES],
-        size=design.input_size,
-        batch_tfms=design.augmentations(design.input_size),
-        mean=design.mean,
-        std=design.std,
-        preprocess=run.settings.preprocess,
-    )
+    with TemporaryDirectory() as folder:
+        # fastai takes the labels from the folders: those of a laboratory may be patients, or missing.
+        examples = [Path(folder, label, "cell.png") for label in CLASSES]
+        for example in examples:
+            example.parent.mkdir()
+            cell = next(cell for cell in run.cells if cell.label == example.parent.name)
+            read_image(cell.path).save(example)
+        dls = design_dataloaders(
+            examples,
+            size=design.input_size,
+            batch_tfms=design.augmentations(design.input_size),
+            mean=design.mean,
+            std=design.std,
+            preprocess=run.settings.preprocess,
+        )
     network, splitter = copy.deepcopy(fitted.network), fitted.learner.splitter
-    export_learner(Learner(dls, network, splitter=splitter, **training_parts(run.settings)), file)
+    learner = Learner(dls, network, splitter=splitter, **training_parts(run.settings))
+    export_learner(run.weighted(learner), file)
 
 
 def _write_logits(network: nn.Module, run: TrainingRun, file: Path) -> None:
@@ -117,7 +127,7 @@ def _logits(network: nn.Module, run: TrainingRun, positions: Sequence[int], name
     cells = [run.cells[index] for index in positions]
     values = held_out_logits(network, run.input_transform(), cells, f"scoring {name} patients", run.progress)
     return Logits(
-        files=tuple(cell.path.name for cell in cells),
+        files=tuple(cell.name for cell in cells),
         groups=tuple(cell.group for cell in cells),
         labels=tuple(cell.label for cell in cells),
         corrected=tuple(run.data.corrected[index] or "" for index in positions),

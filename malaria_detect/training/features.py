@@ -89,7 +89,7 @@ def _key(trunk: nn.Module, run: TrainingRun, device: torch.device) -> str:
     digest = hashlib.sha256()
     parts = [*run.settings.preprocess, run.design.input_size, run.design.mean, run.design.std]
     parts += [device.type, bfloat16_is_fast(device)]
-    parts += [f"{cell.path.name} {cell.path.stat().st_size}" for cell in run.cells]
+    parts += [f"{cell.name} {cell.pixels}" for cell in run.cells]
     if {"reinhard", "macenko"} & set(run.settings.preprocess):
         parts.append(stain_targets())
     for part in parts:

@@ -72,7 +72,7 @@ def find_learning_rate(run: TrainingRun) -> LearningRates:
     set_seed(run.settings.seed)
     network = run.design.start(run.settings.weights).network
     loaders = CellLoaders(run)
-    learner = run.design.wrap(loaders.at(run.settings.sizes[0]), network, run.settings)
+    learner = run.weighted(run.design.wrap(loaders.at(run.settings.sizes[0]), network, run.settings))
     learner.add_cbs([ChannelsLast(), PlainTensors()])
     learner.path = run.work  # fastai stores the untouched weights there
     with in_bfloat16(learner.model, learner.dls.device), learner.no_bar(), learner.no_logging():
@@ -122,7 +122,8 @@ def _fit(run: TrainingRun) -> Fitted:
     else:
         loaders = CellLoaders(run)
     sizes, done = run.settings.epochs, state["done"] if state else 0
-    learner = run.design.wrap(loaders.at(sizes[min(done, len(sizes) - 1)]), network, run.settings)
+    size = sizes[min(done, len(sizes) - 1)]
+    learner = run.weighted(run.design.wrap(loaders.at(size), network, run.settings))
     average = AveragedModel(learner.model)
     if state is not None:
         learner.model.load_state_dict(state["model"])

@@ -24,7 +24,7 @@ def cache_padded(
 ) -> np.ndarray:
     """Images of cells, preprocessed, padded and scaled: uint8, (cells, side, side, 3), read-only, mapped into memory.
 
-    The cells, one or more, must be readable, see :func:`malaria_detect.data.nlm_cells.check_cells`. `file` is written
+    The cells, one or more, must be readable, see :func:`malaria_detect.data.cell_check.check_cells`. `file` is written
     in NumPy's format: 22,609 cells at 256 px take 4.4 GB. `progress` is called with the number of added cells.
     """
 

@@ -5,15 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fastai.vision.all import Learner
+
+from malaria_detect.data.cell_check import check_cells
 from malaria_detect.data.corrections import Corrections, corrected_labels
-from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder, check_cells
-from malaria_detect.data.splits import Split, grouped_split
+from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder
+from malaria_detect.data.splits import Split, given_split, grouped_split
 from malaria_detect.inference.input import RESIZE, InputTransform
 from malaria_detect.inference.metadata import CORRECTED
-from malaria_detect.training.design import Design
+from malaria_detect.training.design import Design, balanced_loss
 from malaria_detect.training.settings import TrainingError, TrainSettings, recorded
 
 BY_PATIENT = "grouped by patient"
+AS_GIVEN = "by patient, as the CSV file of the cells gives it"
 
 
 @dataclass(frozen=True)
@@ -25,31 +29,32 @@ class LabelledCells:
     corrected : tuple of str or None
         Label to learn for each cell; None if an expert was unsure, so that the cell is not trained on.
     fingerprint : str
-        Identifies the cells and the corrections, see :func:`malaria_detect.data.nlm_cells.check_cells`.
-    ignored : tuple of str
-        A sentence for every file that was left out.
+        Identifies the cells and the corrections, see :func:`malaria_detect.data.cell_check.check_cells`.
+    ignored, identical : tuple of str
+        Sentences about files that were left out, and about identical images.
     """
 
     cells: tuple[Cell, ...]
     corrected: tuple[str | None, ...]
     fingerprint: str
     ignored: tuple[str, ...] = ()
+    identical: tuple[str, ...] = ()
 
 
 def labelled_cells(folder: CellFolder, corrections: Corrections | None = None) -> LabelledCells:
     """Readable cells of a folder with their corrected labels; without corrections, with the published ones.
 
-    Errors are those of :func:`malaria_detect.data.nlm_cells.check_cells` and
+    Errors are those of :func:`malaria_detect.data.cell_check.check_cells` and
     :func:`malaria_detect.data.corrections.corrected_labels`.
     """
     folder, fingerprint = check_cells(folder)
     labels: tuple[str | None, ...] = tuple(cell.label for cell in folder.cells)
     if corrections is not None:
-        names = [cell.path.name for cell in folder.cells]
+        names = [cell.name for cell in folder.cells]
         labels = corrected_labels(names, [cell.label for cell in folder.cells], corrections)
         digest = hashlib.sha256("\n".join(label or "" for label in labels).encode()).hexdigest()
         fingerprint = f"{fingerprint}{CORRECTED}{digest[:16]}"
-    return LabelledCells(folder.cells, labels, fingerprint, folder.ignored)
+    return LabelledCells(folder.cells, labels, fingerprint, folder.ignored, folder.identical)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,13 @@ class TrainingRun:
         cells = [replace(self.cells[i], label=self.data.corrected[i] or "") for i in positions]
         return cells, positions
 
+    def weighted(self, learner: Learner) -> Learner:
+        """The learner, with a loss that weighs the classes if the settings say so."""
+        if self.settings.class_weights == "balanced":
+            learner.loss_func = balanced_loss(self.settings, [cell.label for cell in self.learnt()[0]])
+            learner.loss_func.to(learner.dls.device)
+        return learner
+
     def held_out(self) -> list[Cell]:
         """Validation cells with their published labels."""
         return [self.cells[index] for index in self.split.valid]
@@ -109,12 +121,20 @@ class TrainingRun:
     def check(self) -> None:
         """Raise TrainingError if a part of the split lacks a class, or the design does not allow the image sizes."""
         test = [self.cells[index] for index in self.split.test]
-        parts = [self.learnt()[0], self.held_out(), *([test] if test else [])]
-        if any({cell.label for cell in part} != set(CLASSES) for part in parts):
-            raise TrainingError(
-                "A part of the split lacks one of the classes. Use more cells of more patients.",
-                "class_missing",
-            )
+        parts = {
+            "training": self.learnt()[0],
+            "validation": self.held_out(),
+            **({"test": test} if test else {}),
+        }
+        for name, part in parts.items():
+            for label in CLASSES:
+                if label not in {cell.label for cell in part}:
+                    patients = len({cell.group for cell in part})
+                    raise TrainingError(
+                        f"The {patients} {name} patients have no cells of the class {label}. Use cells of more "
+                        "patients, another --seed, or a split of your own.",
+                        "class_missing",
+                    )
         design, sizes = self.design, dict.fromkeys(self.settings.epochs)
         if not design.any_size and set(sizes) != {design.input_size}:
             raise TrainingError(
@@ -127,6 +147,11 @@ class TrainingRun:
 def run_by_patient(
     design: Design, settings: TrainSettings, data: LabelledCells, work: Path, **options: Any
 ) -> TrainingRun:
-    """A run whose training, validation and test cells are of different patients; options as in `TrainingRun`."""
-    split = grouped_split(data.cells, settings.valid, settings.test, settings.seed)
-    return TrainingRun(design, settings, data, split, work, **options)
+    """A run whose training, validation and test cells are of different patients; options as in `TrainingRun`.
+
+    A split that the CSV file of the cells gives is used instead of the shares of the settings.
+    """
+    given = given_split(data.cells)
+    split = given or grouped_split(data.cells, settings.valid, settings.test, settings.seed)
+    how = AS_GIVEN if given else BY_PATIENT
+    return TrainingRun(design, settings, data, split, work, how=how, **options)

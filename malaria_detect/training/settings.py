@@ -31,6 +31,7 @@ _CHOICES = {
     "optimiser": ("adam", "keras-adam", "sgd"),
     "schedule": ("one-cycle", "constant"),
     "keep": ("last", "best"),
+    "class_weights": ("none", "balanced"),
 }
 
 
@@ -39,7 +40,7 @@ class TrainingError(MalariaDetectError):
 
     ``reason`` is the name of a wrong setting, or ``class_missing``, ``diverged``, ``epochs``, ``files``, ``frozen``,
     ``no_checkpoint``, ``no_setting``, ``other_cells``, ``other_run``, ``other_trunk``, ``output``, ``sizes``,
-    ``unfinished``, ``unknown_design``, ``unknown_field``, ``weights`` or ``wrong_size``.
+    ``older_checkpoint``, ``unfinished``, ``unknown_design``, ``unknown_field``, ``weights`` or ``wrong_size``.
     """
 
 
@@ -85,8 +86,13 @@ class TrainSettings:
     patience : int
         With a constant learning rate: stop after this number of epochs without a lower validation loss; 0 for never.
     keep : str
-        ``last``: the weights of the last epoch, or the averaged weights. ``best``: the weights of the epoch with the
-        highest accuracy on validation cells.
+        ``last``: the weights of the last epoch, or the averaged weights, whatever the scores of the epochs are.
+        ``best``: the weights of the epoch with the highest ROC AUC on validation cells; of equal ones that with the
+        lowest loss, then the later one. Accuracy would not do: where parasitized cells are rare, calling all cells
+        uninfected has a high one.
+    class_weights : str
+        ``none``: each training cell counts the same. ``balanced``: both classes do, so that a rare class is learnt.
+        Validation cells are weighted in the loss only; temperature and thresholds are chosen without weights.
     preprocess : tuple of str
         Names of the preprocessings, see :mod:`malaria_detect.data.preprocessing`.
 
@@ -118,6 +124,7 @@ class TrainSettings:
     schedule: str = "one-cycle"
     patience: int = 0
     keep: str = "last"
+    class_weights: str = "none"
     preprocess: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -165,6 +172,9 @@ def recorded(settings: TrainSettings) -> dict[str, Any]:
     fields = {
         key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()
     }
+    # Left out if none, so that checkpoints and results from before there were any still match.
+    if settings.class_weights == "none":
+        del fields["class_weights"]
     return {**fields, "weights": name}
 
 

@@ -35,6 +35,8 @@ from tests.drawn import draw_cell
         ("predict {cell} --report {empty}/no/visit.html", "not_writable"),
         ("predict {cell} --operating-point best", "unknown_operating_point"),
         ("explain README.md", "unknown_format"),
+        ("explain {root}", "not_one_image"),
+        ("explain {empty}", "not_one_image"),
         ("explain {cell} --out {empty}", "not_writable"),
         ("explain {cell} --out {empty}/nowhere/a.png", "not_writable"),
         ("info --model {empty}/export.pkl", "missing"),

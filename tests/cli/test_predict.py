@@ -26,6 +26,7 @@ def test_a_folder_is_classified_into_a_table(run: Run, pictures: Path) -> None:
     assert all(row["decision"] in ("Parasitized", "Uninfected") and not row["error"] for row in rows)
     parasitized = sum(row["decision"] == "Parasitized" for row in rows)
     assert f"{parasitized} parasitized of 4 cells, 0 refused" in ran.err
+    assert sum("notes.txt" in line for line in ran.err.splitlines()) == 1
     assert RESEARCH_USE in ran.err
 
 

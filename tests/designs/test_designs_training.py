@@ -48,9 +48,25 @@ def test_patience_ends_if_the_loss_no_longer_falls(losses: list[float], patience
     assert out_of_patience(epochs(losses), patience) is over
 
 
-def test_of_equal_epochs_the_first_is_the_best() -> None:
-    accuracies = (0.7, 0.9, 0.9, 0.8)
-    assert best_epoch([epochs([1.0] * 4, one)[place] for place, one in enumerate(accuracies)]) == 2
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("aucs", "losses", "best"),
+    [
+        # Accuracy is the same in all: of 30 cells, the one parasitized cell is missed.
+        ((0.0, 0.4, 1.0, 0.9), (0.1, 0.1, 0.3, 0.1), 3),
+        *(((1.0, 0.9, 1.0, 1.0), (0.2, 0.1, 0.1, 0.3), 3), ((0.5, 0.5, 0.5, 0.5), (0.1, 0.1, 0.1, 0.1), 4)),
+        *(((NAN, 0.2, NAN, 0.1), (0.1, 0.2, 0.1, 0.1), 2), ((NAN, NAN, NAN, NAN), (NAN, 0.1, 0.2, NAN), 2)),
+    ],
+)
+def test_the_best_epoch_ranks_cells_best_then_has_the_lowest_loss_then_is_the_latest(
+    aucs: tuple[float, ...], losses: tuple[float, ...], best: int
+) -> None:
+    history = [
+        replace(epoch, roc_auc=auc) for epoch, auc in zip(epochs(list(losses), 29 / 30), aucs, strict=True)
+    ]
+    assert best_epoch(history) == best
 
 
 def test_training_stops_early_keeps_the_best_epoch_and_is_resumed(few_cells: Path, tmp_path: Path) -> None:
@@ -63,11 +79,17 @@ def test_training_stops_early_keeps_the_best_epoch_and_is_resumed(few_cells: Pat
     kept = first.learner.model.state_dict()
     assert all(torch.equal(kept[name], tensor) for name, tensor in state["best"].items())
     with first.learner.no_bar(), first.learner.no_logging():
-        accuracy = first.learner.validate()[1]
-    assert accuracy == pytest.approx(max(epoch.accuracy for epoch in first.history), abs=0.02)
+        auc = first.learner.validate()[-1]
+    assert auc == pytest.approx(max(epoch.roc_auc for epoch in first.history), abs=0.02)
     again = fitted(few_cells, tmp_path, settings, resume=True)
     assert again.history == first.history
     assert all(torch.equal(again.learner.model.state_dict()[name], kept[name]) for name in kept)
+    # Older versions kept the best epoch by accuracy.
+    torch.save(
+        {key: value for key, value in state.items() if key != "best_epoch"}, tmp_path / "checkpoint.pt"
+    )
+    with refused(TrainingError, "older_checkpoint"):
+        fitted(few_cells, tmp_path, settings, resume=True)
     # A run that stopped early is finished, so another one may replace it.
     other = fitted(few_cells, tmp_path, replace(settings, base_lr=1e-3, sizes=(64,)))
     assert len(other.history) == 1

@@ -86,7 +86,7 @@ class LabelReview(Part):
     ) -> None:
         if page < 1:
             raise LabelsError(f"A page cannot have {page} cells. Use 1 or more.", reason="page_size")
-        self._images = {(cell.path.name, cell.label): cell.path for cell in cells}
+        self._images = {(cell.name, cell.label): cell.path for cell in cells}
         self.candidates = tuple(one for one in candidates if (one.file, one.label) in self._images)
         if not self.candidates:
             raise LabelsError(

@@ -1,0 +1,253 @@
+"""Cells of a laboratory: in folders of patients, or listed in a CSV file."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from malaria_detect.data.cell_check import check_cells
+from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder, CellsError, find_cells
+from malaria_detect.data.splits import folds_of, given_split, grouped_split, random_split
+from tests.drawn import PATIENTS, SUFFIXES, draw_cell
+from tests.refused import refused
+
+
+@pytest.fixture
+def own(laboratory: Path, tmp_path: Path) -> Path:
+    """A copy of these cells."""
+    return Path(shutil.copytree(laboratory, tmp_path / "own"))
+
+
+def checked(root: Path) -> CellFolder:
+    return check_cells(find_cells(root))[0]
+
+
+def table(root: Path, *rows: str, columns: str = "path,label,patient") -> Path:
+    """A CSV file with these rows; without any, of all cells."""
+    listed = rows or [
+        f"{path.relative_to(root).as_posix()},{path.parent.parent.name},{path.parent.name}"
+        for path in sorted(root.glob("*/P*/*"))
+    ]
+    (root / "cells.csv").write_text("\n".join([columns, *listed, ""]), encoding="utf-8")
+    return root / "cells.csv"
+
+
+def facts(cells: tuple[Cell, ...]) -> set[tuple[str, str, str]]:
+    return {(cell.path.resolve().as_posix(), cell.label, cell.group) for cell in cells}
+
+
+def test_a_folder_per_patient_and_a_table_give_the_same_cells(laboratory: Path, own: Path) -> None:
+    folder = checked(laboratory)
+    assert (len(folder.cells), folder.ignored, folder.identical) == (48, (), ())
+    assert {cell.group for cell in folder.cells} == set(PATIENTS)
+    # Many cells have the same file name.
+    assert len({cell.name for cell in folder.cells}) == 48
+    assert "Parasitized/P0/cell 0.jpg" in {cell.name for cell in folder.cells}
+    assert facts(checked(table(own)).cells) == facts(find_cells(own).cells)
+
+
+@pytest.mark.parametrize(
+    ("separator", "encoding", "end", "slash"),
+    [(";", "utf-8-sig", "\r\n", "\\"), ("\t", "utf-8", "\n", "/"), (",", "utf-8-sig", "\r\n\r\n", "/")],
+)
+def test_tables_of_spreadsheets_are_read(
+    own: Path, separator: str, encoding: str, end: str, slash: str
+) -> None:
+    rows = table(own).read_text(encoding="utf-8").splitlines()
+    rows = [row.replace("/", slash).replace(",", f" {separator}") for row in rows]
+    text = end.join([rows[0].upper(), *rows[1:], separator * 2, ""])
+    (own / "cells.csv").write_bytes(text.encode(encoding))
+    assert facts(find_cells(own / "cells.csv").cells) == facts(find_cells(own).cells)
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "reason", "naming"),
+    [
+        *(("path,label", "a.png,Parasitized", "bad_columns", "line 1"), ("", "", "bad_columns", "line 1")),
+        ("path,path,label,patient", "a.png,a.png,Parasitized,P1", "bad_columns", "line 1"),
+        *(
+            ("path,label,patient", row, "bad_row", "line 2")
+            for row in ("a.png,x", "a,b,c,d", ",Parasitized,P1")
+        ),
+        ("path,label,patient,split", "Parasitized/P0/cell 0.jpg,Parasitized,P0,7", "bad_row", "line 2"),
+        ("path,label,patient", "Parasitized/P0/cell 0.jpg,Parasitized,", "no_patient", "patient"),
+        ("path,label,patient", '"a.png,Parasitized,P0', "unreadable", "cells.csv"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_its_line(
+    own: Path, columns: str, row: str, reason: str, naming: str
+) -> None:
+    with refused(CellsError, reason, naming):
+        find_cells(table(own, row, columns=columns))
+
+
+def test_accents_are_the_same_however_they_are_encoded(own: Path) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for label in CLASSES:
+        (own / label / "P0" / f"cell 1.{SUFFIXES[1]}").rename(own / label / "P0" / f"{apart}.png")
+    rows = [
+        f"{label}/P0/{composed}.png,{label},{name}"
+        for label, name in zip(CLASSES, (composed, apart), strict=True)
+    ]
+    cells = find_cells(table(own, *rows)).cells
+    assert len(cells) == 2
+    assert len({cell.group for cell in cells}) == 1
+
+
+def test_a_table_that_is_no_text_in_utf8_is_refused(own: Path) -> None:
+    file = table(own)
+    for data in ("path,label,patient\né.png,x,y".encode("cp1252"), file.read_text("utf-8").encode("utf-16")):
+        file.write_bytes(data)
+        with refused(CellsError, "unreadable", "UTF-8"):
+            find_cells(file)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("Parasitized/P0/../P0/cell 0.jpg,uninfected,P0,train", "listed_twice"),
+        ("Parasitized/P0/cell 0.jpg,Parasitized,P1,train", "listed_twice"),
+        ("Parasitized/P0/cell 1.tif,Parasitized,p0,test", "two_sides"),
+        ("Parasitized/P0/cell 1.tif,Parasitized,P0,", "bad_row"),
+    ],
+)
+def test_rows_that_contradict_others_are_refused_with_their_line(own: Path, row: str, reason: str) -> None:
+    first = "Parasitized/P0/cell 0.jpg,PARASITIZED,P0,Train"
+    with refused(CellsError, reason, "line 3"):
+        find_cells(table(own, first, row, columns="path,label,patient,split"))
+
+
+def test_rows_that_cannot_be_used_are_left_out_with_their_line(own: Path) -> None:
+    file = table(own)
+    (own / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    first = next(row for row in file.read_text(encoding="utf-8").splitlines() if row.startswith("Par"))
+    more = [
+        "lost.png,Parasitized,P1",
+        f"{first},",
+        "damaged.png,uninfected,P2",
+        "a.png,WBC,P1",
+        "a.png,Uninfected,",
+    ]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text(
+        "\n".join([f"{lines[0]},remark", *(f"{row}," for row in lines[1:]), *more]), encoding="utf-8"
+    )
+    text = file.read_text(encoding="utf-8").replace(f"{first},,", f"{first},")
+    file.write_text("\n".join(row if row.count(",") == 3 else f"{row}," for row in text.splitlines()))
+    folder = checked(file)
+    assert len(folder.cells) == 48
+    for line in range(50, 55):
+        assert any(f"line {line}" in sentence for sentence in folder.ignored)
+    assert any("remark" in sentence for sentence in folder.ignored)
+
+
+def test_a_split_of_the_table_is_used_and_must_be_complete(own: Path) -> None:
+    rows = table(own).read_text(encoding="utf-8").splitlines()[1:]
+    parts = {patient: ("train", "val", "Test")[number % 3] for number, patient in enumerate(PATIENTS)}
+    rows = [f"{row},{parts[row.rpartition(',')[2]]}" for row in rows]
+    cells = checked(table(own, *rows, columns="path,label,patient,split")).cells
+    split = given_split(cells)
+    assert split is not None
+    for part, name in ((split.train, "train"), (split.valid, "val"), (split.test, "Test")):
+        assert {parts[cells[index].group] for index in part} == {name}
+        assert len(part) == 16
+    with refused(CellsError, "bad_split", "test"):
+        given_split([cell for cell in cells if cell.part != "test"])
+    # Copies may not be on two sides, although their patients are not.
+    shutil.copy(own / CLASSES[0] / "P0" / "cell 0.jpg", own / "copy.jpg")
+    with refused(CellsError, "two_sides", "copy.jpg"):
+        checked(table(own, *rows, "copy.jpg,Parasitized,P1,val", columns="path,label,patient,split"))
+
+
+def test_folders_of_the_classes_in_any_case_and_a_third_one(own: Path) -> None:
+    (own / "Parasitized").rename(own / "PARASITIZED ")
+    (own / "Uninfected").rename(own / "uninfected")
+    (own / "Unsure").mkdir()
+    Image.new("RGB", (50, 50)).save(own / "loose.png")
+    (own / "uninfected" / "._cell.png").touch()
+    folder = find_cells(own)
+    assert len(folder.cells) == 48
+    assert {
+        name for name in ("Unsure", "loose.png", "._cell.png") if any(name in one for one in folder.ignored)
+    } == {
+        "Unsure",
+        "loose.png",
+        "._cell.png",
+    }
+
+
+def test_the_patient_is_that_of_the_folder_before_that_of_the_name(own: Path) -> None:
+    name = "C1P1thinF_IMG_20150918_144104_cell_1.png"
+    for place in ("Parasitized/p0 ", "Parasitized", "Uninfected/Uninfected"):
+        (own / place).mkdir(exist_ok=True)
+        draw_cell(np.random.default_rng(len(place)), True).save(own / place / name)
+    groups = {cell.path.parent.name: cell.group for cell in find_cells(own).cells if cell.path.name == name}
+    assert groups == {"p0 ": "P0", "Parasitized": "C1P1thinF", "Uninfected": "C1P1thinF"}
+
+
+def test_without_patients_the_message_says_how_to_name_them(own: Path) -> None:
+    (own / "Parasitized" / "loose.jpg").write_bytes((own / "Parasitized/P0/cell 0.jpg").read_bytes())
+    assert any("loose.jpg" in sentence and "CSV" in sentence for sentence in find_cells(own).ignored)
+    for number, path in enumerate(sorted(own.glob("Uninfected/*/*"))):
+        path.rename(own / "Uninfected" / f"{number}{path.suffix}")
+    with refused(CellsError, "no_patient", "path,label,patient"):
+        find_cells(own)
+
+
+def test_too_few_patients_or_cells_are_refused(laboratory: Path) -> None:
+    cells = [cell for cell in find_cells(laboratory).cells if cell.group in PATIENTS[:3]]
+    with refused(CellsError, "too_few_patients", "3 patients"):
+        grouped_split(cells)
+    rare = [cell for cell in find_cells(laboratory).cells if cell.label == CLASSES[1]] + cells[:2]
+    for how in ("grouped", "random"):
+        with refused(CellsError, "too_few_cells", "2 cells of the class Parasitized"):
+            folds_of(rare, how, 3, seed=0)
+
+
+Save = Callable[[Image.Image, Path], object]
+
+
+@pytest.fixture
+def copied(own: Path) -> Path:
+    """The cells with two copies of each parasitized cell in other formats, one of them of the next patient."""
+    for number, patient in enumerate(PATIENTS[::2]):
+        for path in sorted((own / CLASSES[0] / patient).iterdir()):
+            with Image.open(path) as image:
+                for suffix, to in (("bmp", patient), ("tif", PATIENTS[2 * number + 1])):
+                    image.convert("RGB").save(
+                        own / CLASSES[0] / to / f"Copy of {path.stem} {patient}.{suffix}"
+                    )
+    return own
+
+
+def test_identical_images_are_on_one_side_of_every_split(copied: Path) -> None:
+    folder, cells = checked(copied), checked(copied).cells
+    assert len(cells) == 48 + 24
+    assert len({cell.group for cell in cells}) == len(PATIENTS) // 2
+    assert any("24" in sentence for sentence in folder.identical)
+    assert sum("P0, P1 " in sentence for sentence in folder.identical) == 1
+    splits = [
+        how(cells, valid=0.2, test=0.2, seed=seed) for how in (grouped_split, random_split) for seed in (1, 2)
+    ]
+    splits += [split for how in ("grouped", "random") for split in folds_of(cells, how, 3, seed=1)]
+    for split in splits:
+        sides = [{cells[index].pixels for index in part} for part in (split.train, split.valid, split.test)]
+        assert len(set.union(*sides)) == sum(map(len, sides)) == 48
+        assert sum(map(len, (split.train, split.valid, split.test))) == len(cells)
+
+
+def test_an_image_in_both_classes_is_left_out_and_reported(own: Path) -> None:
+    with Image.open(own / CLASSES[0] / "P3" / "cell 1.jpg") as image:
+        image.save(own / CLASSES[1] / "P5" / "other.bmp")
+    folder = checked(own)
+    assert len(folder.cells) == 47
+    assert any("P3/cell 1.jpg" in sentence and "other.bmp" in sentence for sentence in folder.ignored)
+
+
+def test_the_fingerprint_sees_patients_that_no_file_name_gives(own: Path) -> None:
+    before = check_cells(find_cells(own))[1]
+    (own / "Parasitized" / "P0").rename(own / "Parasitized" / "P00")
+    assert check_cells(find_cells(own))[1] != before
