@@ -1,7 +1,7 @@
 """Log and metrics of a running server: one JSON line per request, and metrics for Prometheus.
 
-Neither contains images, file names, requested paths or queries, addresses of clients or tokens, because more people read a log
-than use the page.
+Neither contains images, file names, requested paths or queries, addresses of clients or tokens, because more people
+read a log than use the page.
 """
 
 import json

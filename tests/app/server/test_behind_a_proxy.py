@@ -147,16 +147,10 @@ def test_a_page_whose_websocket_is_refused_says_so_and_shows_no_repr(
     assert f'"origin": "http://127.0.0.1:{ports["other"]}", "host": "{HOST.decode()}"' in log
 
 
-@pytest.mark.parametrize(
-    ("flags", "environment"),
-    [(("--allow-origin", "*"), {}), ((), {ORIGIN_VARIABLE: "https://lab.example/malaria"})],
-)
-def test_a_server_is_not_started_with_an_origin_that_is_not_exact(
-    flags: tuple[str, ...], environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_server_is_not_started_with_an_origin_that_is_not_exact(tmp_path: Path) -> None:
     folder = page_folder(tmp_path)
     with pytest.raises(RuntimeError, match="is not an allowed origin"):
-        served_page(folder, folder / "temporary", *flags, environment=environment).__enter__()
+        served_page(folder, folder / "temporary", "--allow-origin", "*").__enter__()
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
