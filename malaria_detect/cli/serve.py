@@ -7,6 +7,7 @@ from malaria_detect.cli.training_options import add_model
 from malaria_detect.core.shipped import MODEL, NOTEBOOK, SETTINGS
 
 TOKEN_VARIABLE = "MALARIA_DETECT_API_TOKEN"
+ORIGIN_VARIABLE = "MALARIA_DETECT_ALLOW_ORIGIN"
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,6 +30,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=os.environ.get(TOKEN_VARIABLE),
         help=f"bearer token that the HTTP API requires; safer in {TOKEN_VARIABLE}, because other users of this machine "
         "can see command lines",
+    )
+    serve.add_argument(
+        "--allow-origin",
+        action="append",
+        metavar="ORIGIN",
+        help="address at which browsers see the page, such as https://lab.example, if a proxy changes the header Host; "
+        f"may be repeated (default: {ORIGIN_VARIABLE}, with commas between several)",
     )
     serve.add_argument(
         "--workers",
@@ -63,6 +71,9 @@ def _serve(options: argparse.Namespace) -> int:
         host=options.host,
         port=options.port,
         api_token=options.api_token,
+        allow_origin=",".join(options.allow_origin)
+        if options.allow_origin
+        else os.environ.get(ORIGIN_VARIABLE),
         workers=options.workers,
         pool=options.pool,
         max_visitors=options.max_visitors,

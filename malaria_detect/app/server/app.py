@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -11,22 +12,21 @@ from typing import Any
 
 from jupyter_core.paths import jupyter_config_path
 from jupyter_core.utils import run_sync
-from jupyter_server.base.handlers import FileFindHandler
 from jupyter_server.utils import url_path_join
 from tornado.ioloop import IOLoop
-from tornado.web import HTTPError
 from traitlets import Integer, Type, Unicode, default
 from voila.app import Voila
-from voila.static_file_handler import MultiStaticFileHandler
 
 from malaria_detect.app.server.api import Limits, api_rules
 from malaria_detect.app.server.connections import ConnectionLimits, GuardedServer
 from malaria_detect.app.server.guards import SecurityHeaders, page_policy, page_scripts
 from malaria_detect.app.server.kernel_handlers import KERNEL_ID, KernelEnd, KernelSocket, KernelStatus
 from malaria_detect.app.server.messages import WORKERS_VARIABLE
-from malaria_detect.app.server.page import Anybody, PageHandler
+from malaria_detect.app.server.origins import read_origins
+from malaria_detect.app.server.page import AddSlash, Anybody, NotFound, PageHandler
 from malaria_detect.app.server.parent import forks_here, keep_parent, start_parent
-from malaria_detect.app.server.telemetry import LogsFailures, Telemetry, log_to
+from malaria_detect.app.server.static_files import Extensions, Scripts, files_version, with_version
+from malaria_detect.app.server.telemetry import Telemetry, log_to
 from malaria_detect.app.server.visits import Visits
 from malaria_detect.app.server.workers import Workers, answer_kernels
 from malaria_detect.core.errors import MalariaDetectError
@@ -37,28 +37,6 @@ from malaria_detect.inference.model_files import default_model, read_metadata
 LONGEST_PLACE = 40
 
 
-class NotFound(LogsFailures):
-    """Answers 404 to all other addresses."""
-
-    route = "not found"
-
-    def prepare(self) -> None:
-        """Answer 404."""
-        raise HTTPError(404)
-
-
-class Scripts(LogsFailures, MultiStaticFileHandler):
-    """Serves Voila's scripts."""
-
-    route, quiet = "/voila/static", True
-
-
-class Extensions(LogsFailures, FileFindHandler):
-    """Serves the widgets' scripts."""
-
-    route, quiet = "/voila/labextensions", True
-
-
 class Server(Voila):
     """Serves the page of one notebook to visitors, and predictions to programs.
 
@@ -66,6 +44,10 @@ class Server(Voila):
     """
 
     api_token = Unicode(None, config=True, allow_none=True, help="Bearer token that programs must send.")
+    allow_origin = Unicode(
+        config=True,
+        help="Origins of pages that may use the server although a proxy changes Host, with commas in between.",
+    )
     worker_count = Integer(min=1, config=True, help="Number of prediction processes.")
     max_visitors = Integer(
         30, min=1, config=True, help="Visitors at the same time; further visitors get an error page."
@@ -110,6 +92,12 @@ class Server(Voila):
     def init_settings(self) -> dict[str, Any]:
         """Start the fork parent and the workers, which take longest, and pass their address to the kernels."""
         log_to()
+        origins = read_origins(self.allow_origin)
+        # Voila appends to them, and "/malaria" must not become "/malariavoila".
+        self.server_url: str = url_path_join("/", self.server_url or self.base_url, "/")
+        self.base_url: str = url_path_join("/", self.base_url, "/")
+        self._files_version = files_version([*self.static_paths, *self.labextensions_path])
+        self.voila_configuration.page_config_hook = self._page_config
         model = default_model().absolute()
         # For the kernels, whose current folder is that of the notebook.
         os.environ[MODEL_VARIABLE] = str(model)
@@ -138,6 +126,8 @@ class Server(Voila):
         return settings | {
             "log_function": self._telemetry.log_request,
             "telemetry": self._telemetry,
+            "allowed_origins": origins,
+            "files_version": self._files_version,
             "default_handler_class": NotFound,
         }
 
@@ -150,14 +140,17 @@ class Server(Voila):
             "config": self.config,
             "voila_configuration": self.voila_configuration,
         }
+        files = f"(?:{self._files_version}/)?(.*)"
         rules: list[Any] = [
             (self._at("()"), PageHandler, page | visits),
             (self._at("api/kernels", KERNEL_ID), KernelStatus, visits),
             (self._at("api/kernels", KERNEL_ID, "channels"), KernelSocket, visits),
             (self._at("voila/api/shutdown", KERNEL_ID), KernelEnd, visits),
-            (self._at("voila/static/(.*)"), Scripts, {"paths": self.static_paths}),
-            (self._at("voila/labextensions/(.*)"), Extensions, {"path": self.labextensions_path}),
+            (self._at("voila/static", files), Scripts, {"paths": self.static_paths}),
+            (self._at("voila/labextensions", files), Extensions, {"path": self.labextensions_path}),
         ]
+        if self.server_url != "/":
+            rules.append((self._at().rstrip("/"), AddSlash, {"page": self.base_url}))
         if self._workers and self._metadata:
             rules += api_rules(
                 self.server_url,
@@ -232,8 +225,11 @@ class Server(Voila):
             self.log.critical("A part of the server failed. The server ends.", exc_info=task.exception())
             self.ioloop.stop()
 
+    def _page_config(self, page_config: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return with_version(page_config, self._files_version)
+
     def _at(self, *parts: str) -> str:
-        return str(url_path_join(self.server_url, *parts))
+        return str(url_path_join(re.escape(self.server_url), *parts))
 
 
 @dataclass(frozen=True)
@@ -247,6 +243,8 @@ class ServeOptions:
     port : int
     api_token : str, optional
         Bearer token that programs must send; None to require none.
+    allow_origin : str, optional
+        Origins of pages that may use the server, with commas in between.
     workers, pool, max_visitors : int, optional
         Number of prediction processes, of sessions kept ready for the next visitor, and of simultaneous visitors.
     model : path, optional
@@ -256,6 +254,7 @@ class ServeOptions:
     host: str
     port: int
     api_token: str | None = None
+    allow_origin: str | None = None
     workers: int | None = None
     pool: int | None = None
     max_visitors: int | None = None
@@ -275,13 +274,14 @@ def serve(options: ServeOptions) -> None:
     Raises
     ------
     MalariaDetectError
-        If the port is in use, the token is not valid, or voila.json cannot be read.
+        If the port is in use, the token or an origin is not valid, or voila.json cannot be read.
     """
     settings = {
         "Voila.ip": options.host,
         "Voila.port": options.port,
         "Voila.open_browser": False,
         "Server.api_token": options.api_token,
+        "Server.allow_origin": options.allow_origin,
         "Server.worker_count": options.workers,
         "Server.max_visitors": options.max_visitors,
         "VoilaConfiguration.preheat_kernel": None if options.pool is None else options.pool > 0,

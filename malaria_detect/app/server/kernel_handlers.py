@@ -5,7 +5,6 @@ Only the visitor who was given a page can use that page's kernel; see :mod:`mala
 
 from http.client import responses
 from typing import Any
-from urllib.parse import urlsplit
 
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from tornado.web import HTTPError, authenticated
@@ -13,9 +12,10 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from malaria_detect.app.server.kernel_frames import PROTOCOL, PageConnection
+from malaria_detect.app.server.origins import is_allowed
 from malaria_detect.app.server.page import END_COOKIE, TALK_COOKIE
 from malaria_detect.app.server.telemetry import LogsFailures
-from malaria_detect.app.server.visits import Visits
+from malaria_detect.app.server.visits import Visits, note_activity
 
 # For the rules of an application.
 KERNEL_ID = r"(?P<kernel_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
@@ -25,15 +25,33 @@ _MOST_SOCKETS = 4
 _MOST_UNSENT_BYTES = 2 * 110_000_000
 
 
-class _OneLineErrors(LogsFailures, JupyterHandler):
-    """Sends errors as one line of text, not as pages of the Jupyter server."""
+class _OfThePage(LogsFailures, JupyterHandler):
+    """A handler that only the server's own pages may use; sends errors as one line of text."""
+
+    # Browsers send no origin with GET requests of the page itself.
+    needs_origin = True
+
+    def check_origin(self, origin_to_satisfy_tornado: str = "") -> bool:
+        """Whether the request comes from a page of this server, or of an allowed origin."""
+        origin = self.request.headers.get("Origin")
+        if origin is None and not self.needs_origin:
+            return True
+        host = self.request.headers.get("Host", "")
+        allowed = is_allowed(origin or "", host, self.settings["allowed_origins"])
+        if not allowed:
+            self.settings["telemetry"].log_refused_origin(self)
+        return allowed
+
+    def check_xsrf_cookie(self) -> None:
+        """Do nothing: the origin is checked instead, and browsers send the kernel's cookies to no other site."""
 
     def write_error(self, status_code: int, **_: Any) -> None:
+        self.tell_allowed(status_code)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(f"{status_code} {responses.get(status_code, 'Unknown')}\n")
 
 
-class KernelSocket(_OneLineErrors, VoilaKernelWebsocketHandler):
+class KernelSocket(_OfThePage, VoilaKernelWebsocketHandler):
     """The websocket between a page and its kernel."""
 
     route = "/api/kernels/channels"
@@ -45,23 +63,20 @@ class KernelSocket(_OneLineErrors, VoilaKernelWebsocketHandler):
         self._visits = visits
         self._unsent = 0
 
-    def check_origin(self, origin: str | None = None) -> bool:
-        """Whether the request comes from a page of this server; Jupyter also accepts requests without an origin."""
-        origin = self.request.headers.get("Origin")
-        host = self.request.headers.get("Host", "")
-        return origin is not None and host != "" and urlsplit(origin).netloc.lower() == host.lower()
-
     async def get(self, kernel_id: str) -> None:
         """Open the websocket."""
-        visit = self._visits.admit(kernel_id, self.get_cookie(TALK_COOKIE))
         if not self.check_origin():
             raise HTTPError(403)
+        visit = self._visits.admit(kernel_id, self.get_cookie(TALK_COOKIE))
         offered = self.request.headers.get("Sec-WebSocket-Protocol", "")
         if PROTOCOL not in [name.strip() for name in offered.split(",")]:
             # In the older protocol, the message itself decides how it is read.
             raise HTTPError(400)
         if visit.sockets >= _MOST_SOCKETS:
             raise HTTPError(429)
+        if kernel_id not in self.kernel_manager:
+            raise HTTPError(404)
+        note_activity(self.kernel_manager, kernel_id)
         visit.claimed = True
         visit.sockets += 1
         try:
@@ -86,10 +101,11 @@ class KernelSocket(_OneLineErrors, VoilaKernelWebsocketHandler):
         self._unsent -= size
 
 
-class KernelStatus(_OneLineErrors, APIHandler):
+class KernelStatus(_OfThePage, APIHandler):
     """Reports whether a page's kernel runs."""
 
     route = "/api/kernels"
+    needs_origin = False
 
     def initialize(self, visits: Visits) -> None:
         """Keep the arguments of the application's rule."""
@@ -105,8 +121,10 @@ class KernelStatus(_OneLineErrors, APIHandler):
         model = kernels.kernel_model(kernel_id)
         self.finish({name: model[name] for name in ("id", "name", "execution_state")})
 
+    head = get
 
-class KernelEnd(_OneLineErrors, VoilaShutdownKernelHandler):
+
+class KernelEnd(_OfThePage, VoilaShutdownKernelHandler):
     """Ends a kernel when its visitor leaves the page."""
 
     route = "/voila/api/shutdown"

@@ -15,12 +15,23 @@ from tornado.web import HTTPError, authenticated
 from voila.request_info_handler import RequestInfoSocketHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
+from malaria_detect.app.server.problems import JsonHandler, Problem
+from malaria_detect.app.server.provisioner import was_restarted
 from malaria_detect.app.server.telemetry import LogsFailures
-from malaria_detect.app.server.visits import Visits
+from malaria_detect.app.server.visits import Visits, note_activity
 
 TALK_COOKIE = "malaria-detect-kernel"
 END_COOKIE = "malaria-detect-end"
 _RETRY_SECONDS = 30
+# Kernels of the pool that are tried for one visitor, as some may have died.
+_MOST_KERNELS = 5
+# As Voila sends them with the page.
+_HEADERS = {
+    "Content-Type": "text/html",
+    "Cache-Control": "no-cache, no-store, must-revalidate",
+    "Pragma": "no-cache",
+    "Expires": "0",
+}
 
 
 class Anybody(IdentityProvider):
@@ -52,10 +63,22 @@ class _HandedOut:
         return getattr(self._kernels, name)
 
     async def get_rendered_notebook(self, notebook_name: str, **_: Any) -> Any:
-        # Without Voila's second argument, which would pass this visitor's request to the next visitor's kernel.
-        rendered = await self._kernels.get_rendered_notebook(notebook_name=notebook_name)
-        self._hand_out(rendered[2])
-        return rendered
+        for _attempt in range(_MOST_KERNELS):
+            # Without Voila's second argument, which would pass this visitor's request to the next visitor's kernel.
+            rendered = await self._kernels.get_rendered_notebook(notebook_name=notebook_name)
+            if await self._has_its_page(rendered[2]):
+                self._hand_out(rendered[2])
+                return rendered
+        raise HTTPError(503, reason="No session could be started: try again in a minute")
+
+    async def _has_its_page(self, kernel_id: str) -> bool:
+        """Whether a kernel of the pool is the process that built the page; it is ended if it is not."""
+        if kernel_id not in self._kernels:
+            return False
+        if await self._kernels.is_alive(kernel_id) and not was_restarted(self._kernels.get_kernel(kernel_id)):
+            return True
+        await self._kernels.shutdown_kernel(kernel_id, now=True)
+        return False
 
     async def start_kernel(self, **options: Any) -> str:
         kernel_id: str = await self._kernels.start_kernel(**options)
@@ -71,6 +94,7 @@ class PageHandler(LogsFailures, TornadoVoilaHandler):
     def initialize(self, visits: Visits, **options: Any) -> None:
         """Keep the arguments of the application's rule."""
         self._visits = visits
+        self._handed_out = ""
         super().initialize(**options)
 
     @property
@@ -78,12 +102,30 @@ class PageHandler(LogsFailures, TornadoVoilaHandler):
         """The kernels; the visitor gets one of them."""
         return _HandedOut(super().kernel_manager, self._hand_out)
 
+    @property
+    def template_namespace(self) -> dict[str, Any]:
+        """Variables of error pages: none. Jupyter's set a cookie, and describe the machine."""
+        return {}
+
+    def check_xsrf_cookie(self) -> None:
+        """Do nothing: the page only answers GET and HEAD, which change nothing for others."""
+
+    async def head(self, path: str | None = None) -> None:
+        """Answer with the headers of the page, without a kernel."""
+        if not self._visits.begin(self.settings["kernel_manager"]):
+            raise _too_many()
+        self._visits.opened()
+        for name, value in _HEADERS.items():
+            self.set_header(name, value)
+        # At once, because the length of the page is not known.
+        await self.flush()
+
     @authenticated
     async def get(self, path: str | None = None) -> None:
         """Answer with the page and its kernel's secret, or 503 if there are too many visitors."""
         kernels = self.settings["kernel_manager"]
         if not self._visits.begin(kernels):
-            raise HTTPError(503, reason="Too many visitors are using this server: try again in a minute")
+            raise _too_many()
         # The page has no parameters, but Voila would read template and theme from the query and pass it to the kernel.
         self.request.query = ""
         self.request.arguments.clear()
@@ -91,9 +133,16 @@ class PageHandler(LogsFailures, TornadoVoilaHandler):
             await TornadoVoilaHandler.get(self, None)
         finally:
             self._visits.opened()
+            # Once more, because the rest of the notebook was run since the kernel was handed out.
+            self._expect_page()
+            if hasattr(kernels, "fill_if_needed"):
+                # Voila would never refill a pool that was empty at a visit.
+                kernels.fill_if_needed(notebook_name=self.notebook_path)
 
     def _hand_out(self, kernel_id: str) -> None:
         secret = self._visits.hand_out(kernel_id)
+        self._handed_out = kernel_id
+        self._expect_page()
         for name, place in (
             (TALK_COOKIE, url_path_join(self.base_url, "api/kernels", kernel_id)),
             (END_COOKIE, url_path_join(self.base_url, "voila/api/shutdown", kernel_id)),
@@ -108,6 +157,12 @@ class PageHandler(LogsFailures, TornadoVoilaHandler):
             )
         IOLoop.current().call_later(self._visits.unclaimed_seconds, self._end_unclaimed, kernel_id)
 
+    def _expect_page(self) -> None:
+        # Otherwise a kernel that waited for long in the pool would be culled while its page loads.
+        kernels = self.settings["kernel_manager"]
+        if self._handed_out in kernels:
+            note_activity(kernels, self._handed_out, self._visits.unclaimed_seconds)
+
     async def _end_unclaimed(self, kernel_id: str) -> None:
         # Voila stores each request until its kernel asks for it, which our kernels never do. There is no public way.
         RequestInfoSocketHandler._cache.pop(kernel_id, None)
@@ -118,7 +173,41 @@ class PageHandler(LogsFailures, TornadoVoilaHandler):
             await kernels.shutdown_kernel(kernel_id, now=True)
 
     def write_error(self, status_code: int, **options: Any) -> None:
-        """Send the error, and when to try again."""
+        """Send the error, and when to try again or which methods there are."""
+        self.tell_allowed(status_code)
         if status_code == 503:
             self.set_header("Retry-After", str(_RETRY_SECONDS))
         super().write_error(status_code, **options)
+
+
+class AddSlash(LogsFailures):
+    """Redirects from the address of the page without its last slash."""
+
+    route = "/"
+
+    def initialize(self, page: str) -> None:
+        """Keep the arguments of the application's rule."""
+        self._page = page
+
+    def get(self) -> None:
+        """Redirect to the page, with the query."""
+        query = self.request.query
+        self.redirect(f"{self._page}?{query}" if query else self._page)
+
+    head = get
+
+
+class NotFound(JsonHandler):
+    """Answers 404 to all other addresses."""
+
+    route = "not found"
+
+    def prepare(self) -> None:
+        """Answer 404."""
+        raise Problem(
+            404, "There is nothing at this address. See api/openapi.json for the description of the API."
+        )
+
+
+def _too_many() -> HTTPError:
+    return HTTPError(503, reason="Too many visitors are using this server: try again in a minute")

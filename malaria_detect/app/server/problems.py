@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from http.client import responses
 from typing import Any
 
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError
 
 from malaria_detect.app.server.telemetry import REQUEST_ID, LogsFailures, Telemetry, request_id
 
@@ -102,8 +102,7 @@ class JsonHandler(LogsFailures):
             detail = "The request is malformed. See api/openapi.json for the description of this API."
         else:
             detail = "The server failed on this request. Its log has the reason, under the request id."
-        if status_code == 405:
-            self.set_header("Allow", ", ".join(self.allowed()))
+        self.tell_allowed(status_code)
         title = responses.get(status_code, "Unknown")
         self.set_header("Content-Type", PROBLEM)
         self.finish(
@@ -111,11 +110,3 @@ class JsonHandler(LogsFailures):
                 asdict(ProblemDetails("about:blank", title, status_code, detail, request_id(self.request)))
             )
         )
-
-    def allowed(self) -> list[str]:
-        """HTTP methods that this address supports."""
-        return [
-            method
-            for method in self.SUPPORTED_METHODS
-            if getattr(type(self), method.lower()) is not getattr(RequestHandler, method.lower())
-        ]

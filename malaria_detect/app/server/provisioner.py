@@ -18,6 +18,8 @@ class ForkedProvisioner(LocalProvisioner):
 
     # Has the part of the interface of Popen that is used.
     process: Forked | None = None  # type: ignore[assignment]
+    # More than one if the kernel died and was restarted: the widgets of its page were lost with the first process.
+    launches = 0
 
     async def send_signal(self, signum: int) -> None:
         """Send a signal to the kernel and its children, or to nobody if the kernel has ended."""
@@ -32,8 +34,14 @@ class ForkedProvisioner(LocalProvisioner):
         environment = {str(name): str(value) for name, value in kwargs["env"].items()}
         assert isinstance(self.parent, KernelManager)
         # The first kernel waits for seconds until the parent has loaded.
+        self.launches += 1
         kernel = await asyncio.to_thread(fork, KERNEL, self.parent.connection_file, environment, str(folder))
         # The kernel leads its own process group, so an interrupt also reaches its children.
         self.process, self.pid, self.pgid = kernel, kernel.pid, kernel.pid
         self.cwd = folder
         return self.connection_info
+
+
+def was_restarted(kernel: KernelManager) -> bool:
+    """Whether a kernel is not in its first process; unknown, and False, for kernels that were not forked."""
+    return getattr(kernel.provisioner, "launches", 1) > 1

@@ -1,7 +1,7 @@
 """Log and metrics of a running server: one JSON line per request, and metrics for Prometheus.
 
-Neither contains images, file names, requested paths or queries, addresses or tokens, because more people read a log
-than use the page.
+Neither contains images, file names, requested paths or queries, addresses of clients or tokens, because more people
+read a log than use the page.
 """
 
 import json
@@ -24,6 +24,8 @@ LOGGER = "malaria_detect.app.server"
 REQUEST_ID = "X-Request-Id"
 # Marks a record whose message is a complete line of JSON.
 _IS_JSON = {"is_json": True}
+# Characters of a header in the log.
+_MOST_LOGGED = 200
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # s: from an answer without a prediction to the longest wait of a client.
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -141,6 +143,19 @@ class Telemetry:
         }
         self._write(logging.ERROR, line)
 
+    def log_refused_origin(self, handler: RequestHandler) -> None:
+        """Log a request that was refused because of its origin, with its headers ``Origin`` and ``Host``."""
+        headers = handler.request.headers
+        line = {
+            "request_id": request_id(handler.request),
+            "route": route_of(handler),
+            "message": "Refused: the request does not come from a page of this server. If a proxy changes the header "
+            "Host, allow the page's origin with --allow-origin.",
+            "origin": headers.get("Origin", "")[:_MOST_LOGGED],
+            "host": headers.get("Host", "")[:_MOST_LOGGED],
+        }
+        self._write(logging.WARNING, line)
+
     def _write(self, level: int, line: dict[str, Any]) -> None:
         self._logger.log(level, "%s", _as_json(line), extra=_IS_JSON)
 
@@ -150,6 +165,19 @@ class Telemetry:
 
 class LogsFailures(RequestHandler):
     """A handler that logs errors with :meth:`Telemetry.log_failure`; tornado itself would log the requested path."""
+
+    def allowed(self) -> list[str]:
+        """HTTP methods that this address supports."""
+        return [
+            method
+            for method in self.SUPPORTED_METHODS
+            if getattr(type(self), method.lower()) is not getattr(RequestHandler, method.lower())
+        ]
+
+    def tell_allowed(self, status_code: int) -> None:
+        """Add the header ``Allow`` to an error if it is 405."""
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self.allowed()))
 
     def log_exception(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
         """Log an unexpected error; expected ones are in the line of their request."""

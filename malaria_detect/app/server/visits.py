@@ -3,6 +3,7 @@
 import hmac
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tornado.web import HTTPError
@@ -88,3 +89,17 @@ class Visits:
         if not hmac.compare_digest(expected.encode(), (secret or "").encode()) or visit is None:
             raise HTTPError(404)
         return visit
+
+
+def note_activity(kernels: Any, kernel_id: str, ahead: float = 0) -> None:
+    """Count a kernel as active now, or until some seconds ahead, so that it is not culled as idle.
+
+    Parameters
+    ----------
+    kernels : MultiKernelManager
+        Running kernels.
+    kernel_id : str
+    ahead : float
+        s.
+    """
+    kernels.get_kernel(kernel_id).last_activity = datetime.now(UTC) + timedelta(seconds=ahead)

@@ -53,6 +53,12 @@ class Part(anywidget.AnyWidget):
 
     _css = STYLE / "page.css"
 
+    def __repr__(self) -> str:
+        """What is shown instead of the widget where it has no connection to its kernel."""
+        return (
+            "This part of the page needs JavaScript and a websocket to the server, which could not be opened."
+        )
+
 
 class Column(Part):
     """Widgets one below the other.

@@ -98,11 +98,7 @@ class Visitor:
             self.port,
             "POST",
             f"/voila/api/shutdown/{self.kernel_id}",
-            b"_xsrf=" + b"0" * 32,
-            {
-                "Cookie": f"{self.cookie(END_COOKIE)}; _xsrf={'0' * 32}",
-                "Content-Type": "application/x-www-form-urlencoded",
-            },
+            headers={"Cookie": self.cookie(END_COOKIE), "Origin": f"http://127.0.0.1:{self.port}"},
         )
 
 
@@ -140,6 +136,22 @@ def open_socket(
         close_timeout=SECONDS,
         ping_interval=None,
     )
+
+
+def status_of_socket(visitor: Visitor, origin: str, host: str) -> int:
+    """Status of the answer to a request for a websocket; 101 opens one, which is closed at once."""
+    headers = {
+        "Host": host,
+        "Origin": origin,
+        "Cookie": visitor.cookie(TALK_COOKIE),
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Protocol": PROTOCOL,
+    }
+    path = f"/api/kernels/{visitor.kernel_id}/channels?session_id={uuid.uuid4()}"
+    return ask(visitor.port, path=path, headers=headers).status
 
 
 def message(kind: str, content: dict[str, Any], message_id: str | None = None) -> list[bytes]:

@@ -13,6 +13,8 @@ from tests.waiting import until
 
 TOKEN = "s3cret-token"
 MOST_VISITORS = 5
+# Origins that the server allows, as well as http://[::1]:8080.
+LAB, OTHER_LAB = "https://lab.example", "http://10.0.0.5:8443"
 LONG = 100_000  # s: longer than the tests take on any machine
 # Few visitors, and no limits in time; everything else is as shipped.
 LIMITS = {"max_visitors": MOST_VISITORS} | dict.fromkeys(
@@ -38,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "secret.txt").write_text("the secret", encoding="utf-8")
     for name in ("README.md", "requirements.txt", ".gitignore", "docs", "reports"):
         (folder / name).symlink_to(PROJECT / name)
-    flags = ("--workers", "1")
+    flags = ("--workers", "1", "--allow-origin", f"{LAB},http://[::1]:8080/", "--allow-origin", OTHER_LAB)
     with served_page(folder, folder / "temporary", *flags, environment={TOKEN_VARIABLE: TOKEN}) as running:
         yield running
 

@@ -15,7 +15,8 @@ from websockets.exceptions import InvalidStatus
 from benchmarks.visitors import VisitError, Visitor
 from malaria_detect.app.server.page import TALK_COOKIE
 from malaria_detect.cli.serve import TOKEN_VARIABLE
-from tests.app.server.attacker import ask, visit
+from tests.app.server.attacker import Visitor as Guest
+from tests.app.server.attacker import ask, ask_kernel, visit
 from tests.browser.served import PROJECT, Server, page_folder, served_page
 from tests.waiting import SECONDS, until
 
@@ -52,13 +53,14 @@ def copies(server: Server) -> set[psutil.Process]:
     return set(fork_parent(server).children())
 
 
+def listens(process: psutil.Process) -> bool:
+    """Whether a copy is a kernel, which listens on sockets of its own."""
+    return any("kernel" in str(link.laddr) for link in process.net_connections("unix"))
+
+
 def only_worker(server: Server) -> psutil.Process | None:
     """The only copy that listens at no kernel's sockets; None where there are more, as a kernel that just begins."""
-    found = [
-        process
-        for process in copies(server)
-        if not any("kernel" in str(link.laddr) for link in process.net_connections("unix"))
-    ]
+    found = [process for process in copies(server) if not listens(process)]
     return found[0] if len(found) == 1 else None
 
 
@@ -99,6 +101,55 @@ def test_a_dead_fork_parent_is_replaced_and_visitors_stay_and_come(
             assert next_one.upload(picture) == before
             assert after_the_pool.upload(picture) == before
         assert fork_parent(server) != parent
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["dead", "restarted"])
+def test_no_visitor_gets_a_kernel_that_died_in_the_pool(
+    server: Server, picture: dict[str, bytes], restarted: bool
+) -> None:
+    def waiting() -> list[psutil.Process]:
+        return [process for process in copies(server) if listens(process)]
+
+    # After it the fork parent is ready.
+    with Visitor(server.address):
+        pass
+    kernel = until(lambda: waiting() if len(waiting()) == 1 else [], "the pool's kernel")[0]
+    kernel.kill()
+    psutil.wait_procs([kernel], timeout=SECONDS)
+    if restarted:
+        until(waiting, "another process of the same kernel")
+    with Visitor(server.address) as visitor:
+        (card,) = visitor.upload(picture)
+        assert card.probability is not None
+    until(lambda: len(waiting()) == 1, "the pool's next kernel")
+
+
+def test_kernels_that_wait_or_were_just_handed_out_are_not_culled(tmp_path: Path) -> None:
+    folder = page_folder(
+        tmp_path,
+        MappingKernelManager={"cull_interval": 1, "cull_idle_timeout": 8},
+        Server={"unclaimed_seconds": 100_000},
+    )
+    with served_page(folder, folder / "temporary", "--workers", "1") as server:
+
+        def state(visitor: Guest) -> int:
+            cookie = {"Cookie": visitor.cookie(TALK_COOKIE)}
+            return ask(server.port, path=f"/api/kernels/{visitor.kernel_id}", headers=cookie).status
+
+        def culled(visitor: Guest) -> bool:
+            return state(visitor) == 404
+
+        slow, connected = visit(server.port), visit(server.port)
+        with contextlib.suppress(InvalidStatus), connected.socket():
+            until(lambda: culled(connected), "the end of an idle kernel")
+        # The culler has seen the kernel of the slow visitor, who now gets all scripts, and the next one in the pool.
+        assert state(slow) == 200
+        with slow.socket() as opened:
+            ask_kernel(opened)
+        later = visit(server.port)
+        assert state(later) == 200
+        with later.socket() as opened:
+            ask_kernel(opened)
 
 
 def test_kernels_of_silent_visitors_are_ended(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -9,8 +10,17 @@ from websockets.exceptions import InvalidStatus
 from malaria_detect.app.server.kernel_frames import PROTOCOL
 from malaria_detect.app.server.kernel_handlers import KERNEL_ID
 from malaria_detect.app.server.page import END_COOKIE, TALK_COOKIE
-from tests.app.server.attacker import NO_KERNEL, Visitor, ask, ask_kernel, open_socket, visit, visitor_of
-from tests.app.server.conftest import MOST_VISITORS
+from tests.app.server.attacker import (
+    NO_KERNEL,
+    Visitor,
+    ask,
+    ask_kernel,
+    open_socket,
+    status_of_socket,
+    visit,
+    visitor_of,
+)
+from tests.app.server.conftest import LAB, MOST_VISITORS, OTHER_LAB
 from tests.browser.served import Server
 from tests.waiting import until
 
@@ -100,10 +110,55 @@ def test_other_sites_cannot_open_a_websocket_in_a_visitors_name(
         visitor.socket(origin=origin, headers=headers)
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        (LAB, "127.0.0.1:8866", 101),
+        (LAB, "lab.example:8443", 101),
+        (OTHER_LAB, "backend", 101),
+        ("http://[::1]:8080", "[::1]", 101),
+        # Of the host itself, whose port may be written or not.
+        ("https://new.example", "New.example:443", 101),
+        ("http://[2001:db8::1]", "[2001:DB8::1]:80", 101),
+        ("https://lab.example:8443", "backend", 403),
+        ("http://lab.example", "backend", 403),
+        ("https://evil.lab.example", "backend", 403),
+        ("https://lab.example.evil.example", "backend", 403),
+        ("https://lab.example@evil.example", "backend", 403),
+        ("http://10.0.0.5", "backend", 403),
+        ("null", "null", 403),
+        ("null", "", 403),
+        ("*", "*", 403),
+        ("https://lab.example, https://evil.example", "backend", 403),
+        ("https://new.example", "new.example:80", 403),
+    ],
+)
+def test_websockets_open_for_the_servers_own_and_for_allowed_origins(
+    visitor: Visitor, origin: str, host: str, status: int
+) -> None:
+    assert status_of_socket(visitor, origin, host) == status
+
+
+def test_the_log_says_which_origin_was_refused_in_one_line_of_limited_length(
+    server: Server, visitor: Visitor
+) -> None:
+    def logged() -> list[dict[str, str]]:
+        lines = Path(server.process.cwd(), "temporary", "log.txt").read_text(encoding="utf-8").splitlines()
+        found = [json.loads(line) for line in lines if "backend.example" in line]
+        return [line for line in found if line["origin"].startswith("http://x")]
+
+    origin = "http://x\x85\\n\u202e\x9b31m" + 5000 * "a"
+    assert status_of_socket(visitor, origin.encode().decode("latin-1"), "backend.example") == 403
+    (line,) = until(logged, "the line in the log")
+    assert line["host"] == "backend.example"
+    assert len(line["origin"]) <= 200
+
+
 def test_other_sites_cannot_end_a_visitors_kernel(port: int, visitor: Visitor) -> None:
     both = f"{visitor.cookie(END_COOKIE)}; _xsrf={TOKEN}"
     for headers, body in (
         ({"Cookie": visitor.cookie(END_COOKIE)}, ""),  # a form of another site knows no token
+        ({"Cookie": both}, f"_xsrf={TOKEN}"),
         ({"Cookie": both, "Origin": EVIL}, f"_xsrf={TOKEN}"),
         ({"Cookie": both, "Origin": "null"}, f"_xsrf={TOKEN}"),
     ):
@@ -136,8 +191,18 @@ def test_no_answer_may_be_read_by_other_sites(port: int) -> None:
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"])
 def test_no_kernel_is_started_but_by_opening_the_page(port: int, method: str) -> None:
     answer = ask(port, method)
-    assert answer.status in (403, 405)
-    assert TALK_COOKIE not in answer.headers.get("set-cookie", "")
+    assert answer.status == (200 if method == "HEAD" else 405)
+    assert answer.status == 200 or set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_head_request_gets_the_headers_of_the_page(port: int, visitor: Visitor) -> None:
+    own = {"set-cookie", "date", "transfer-encoding"}
+    head = ask(port, "HEAD")
+    assert head.body == b""
+    assert head.headers == {
+        name: value for name, value in visitor.answer.headers.items() if name not in own
+    } | {"date": head.headers["date"]}
 
 
 def test_no_more_kernels_are_started_than_there_may_be_visitors(port: int) -> None:
