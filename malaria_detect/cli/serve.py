@@ -65,7 +65,7 @@ def _serve(options: argparse.Namespace) -> int:
     # Kernels and workers inherit the environment, but must not know the token.
     os.environ.pop(TOKEN_VARIABLE, None)
     # Imported here, because Voila and the Jupyter server take a second to import.
-    from malaria_detect.app.server.app import ServeOptions, serve
+    from malaria_detect.app.server.start import ServeOptions, serve
 
     chosen = ServeOptions(
         host=options.host,

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from malaria_detect.app.server.telemetry import Telemetry, log_to
 from malaria_detect.app.server.visits import Visits
 from malaria_detect.app.server.workers import Workers, answer_kernels
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.shipped import MODEL_VARIABLE, NOTEBOOK, shipped_folder
+from malaria_detect.core.shipped import MODEL_VARIABLE, shipped_folder
 from malaria_detect.inference.model_files import default_model, read_metadata
 
 # A socket's path has at most 107 characters, and the folder and file of a kernel need the rest.
@@ -40,7 +39,8 @@ LONGEST_PLACE = 40
 class Server(Voila):
     """Serves the page of one notebook to visitors, and predictions to programs.
 
-    Its settings are those of Voila and those below, in ``voila.json`` or as flags; :func:`serve` starts it.
+    Its settings are those of Voila and those below, in ``voila.json`` or as flags.
+    :func:`malaria_detect.app.server.start.serve` starts it.
     """
 
     api_token = Unicode(None, config=True, allow_none=True, help="Bearer token that programs must send.")
@@ -230,74 +230,6 @@ class Server(Voila):
 
     def _at(self, *parts: str) -> str:
         return str(url_path_join(re.escape(self.server_url), *parts))
-
-
-@dataclass(frozen=True)
-class ServeOptions:
-    """Options of :func:`serve`; None stands for the setting in voila.json.
-
-    Attributes
-    ----------
-    host : str
-        Address to listen on.
-    port : int
-    api_token : str, optional
-        Bearer token that programs must send; None to require none.
-    allow_origin : str, optional
-        Origins of pages that may use the server, with commas in between.
-    workers, pool, max_visitors : int, optional
-        Number of prediction processes, of sessions kept ready for the next visitor, and of simultaneous visitors.
-    model : path, optional
-        Exported learner; default: :func:`malaria_detect.inference.model_files.default_model`.
-    """
-
-    host: str
-    port: int
-    api_token: str | None = None
-    allow_origin: str | None = None
-    workers: int | None = None
-    pool: int | None = None
-    max_visitors: int | None = None
-    model: str | os.PathLike[str] | None = None
-
-
-def serve(options: ServeOptions) -> None:
-    """Serve the page and the HTTP API until stopped.
-
-    The page is dashboard.ipynb in the current folder, or that of the package. Settings are read from voila.json in the
-    current folder, then from that of the package.
-
-    Parameters
-    ----------
-    options : ServeOptions
-
-    Raises
-    ------
-    MalariaDetectError
-        If the port is in use, the token or an origin is not valid, or voila.json cannot be read.
-    """
-    settings = {
-        "Voila.ip": options.host,
-        "Voila.port": options.port,
-        "Voila.open_browser": False,
-        "Server.api_token": options.api_token,
-        "Server.allow_origin": options.allow_origin,
-        "Server.worker_count": options.workers,
-        "Server.max_visitors": options.max_visitors,
-        "VoilaConfiguration.preheat_kernel": None if options.pool is None else options.pool > 0,
-        "VoilaConfiguration.default_pool_size": options.pool,
-    }
-    # As a command line, which takes precedence over voila.json.
-    flags = [f"--{name}={value}" for name, value in settings.items() if value is not None]
-    if options.model is not None:
-        os.environ[MODEL_VARIABLE] = str(options.model)
-    notebook = NOTEBOOK if Path(NOTEBOOK).is_file() else str(shipped_folder() / NOTEBOOK)
-    server = Server.instance()
-    try:
-        server.initialize([notebook, *flags])
-    except ValueError as error:
-        raise MalariaDetectError(f"voila.json is not valid: {error}", reason="bad_settings") from error
-    server.start()
 
 
 def _processors() -> int:
