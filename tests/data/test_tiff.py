@@ -1,0 +1,331 @@
+"""TIFF files: every layout has the right pixels, or is refused with a reason."""
+
+import contextlib
+import io
+import itertools
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.ExifTags import Base as Tag
+
+from malaria_detect.data.images import ImageRefused, read_image
+from tests.data.image_files import COLOURS, PICTURE, encoded
+from tests.data.tiff_files import CMYK, COMPRESSIONS, GREY, JPEG, PALETTE, RGB, WHITE_IS_ZERO, Page, tiff
+from tests.refused import refused
+
+# 50 px high and 37 px wide, so that neither strips nor tiles fit; each pixel differs from its neighbours.
+UNIT = np.clip(
+    COLOURS.repeat(2, axis=1)[:, :37] / 255 + np.random.default_rng(0).uniform(-0.6, 0.6, (48, 37, 3)), 0, 1
+)
+UNIT = np.concatenate([UNIT, UNIT[:2]])
+BLOCKS: dict[str, dict[str, Any]] = {
+    "one strip": {},
+    "strips": {"rows": 7},
+    "tiles": {"tile": (16, 32)},
+    "one large tile": {"tile": (64, 48)},
+}
+PREDICTED = ("LZW", "deflate", "Zstandard")
+ORDERS = ("<", ">")
+TAGGED = pytest.mark.parametrize("tag", [Tag.MaxSampleValue, Tag.SMaxSampleValue])
+
+
+def stored(bits: int, unit: np.ndarray = UNIT) -> np.ndarray:
+    values: np.ndarray = np.round(unit * (2**bits - 1)).astype(np.uint8 if bits <= 8 else np.uint16)
+    return values
+
+
+def shown(values: np.ndarray, bits: int) -> np.ndarray:
+    """8-bit RGB of stored grey or RGB values."""
+    return np.floor(values * (255 / (2**bits - 1)) + 0.5).astype(int) + np.zeros(3, int)
+
+
+def with_extra(values: np.ndarray, bits: int) -> np.ndarray:
+    """Colours and a fourth sample that differs from pixel to pixel."""
+    return np.concatenate([values, stored(bits, UNIT[::-1, ::-1, 1:2])], axis=2)
+
+
+def check(data: bytes, expected: np.ndarray, tolerance: int = 0) -> None:
+    pixels = np.asarray(read_image(data), int)
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("planar", [False, True], ids=["interleaved", "planes"])
+@pytest.mark.parametrize("blocks", BLOCKS.values(), ids=BLOCKS)
+@pytest.mark.parametrize("bits", [8, 16])
+def test_rgb_in_every_layout_has_the_right_pixels(
+    bits: int, blocks: dict[str, Any], planar: bool, compression: str
+) -> None:
+    values = stored(bits)
+    for predictor in (1, 2) if compression in PREDICTED else (1,):
+        options = {"planar": planar, "compression": COMPRESSIONS[compression], "predictor": predictor}
+        page = Page(values, bits=bits, **blocks, **options)
+        for order, big in (("<", planar), (">", not planar)):
+            check(tiff(page, order=order, big=big), shown(values, bits))
+
+
+@pytest.mark.parametrize("compression", ["none", "LZW", "PackBits"])
+@pytest.mark.parametrize("blocks", BLOCKS.values(), ids=BLOCKS)
+@pytest.mark.parametrize("bits", [1, 4, 7, 10, 12, 14, 16])
+def test_grey_of_any_bits_has_the_right_pixels_whichever_end_is_white(
+    bits: int, blocks: dict[str, Any], compression: str
+) -> None:
+    values = stored(bits, UNIT[..., :1])
+    for words, order in itertools.product((False, True) if 8 < bits < 16 else (False,), ORDERS):
+        options = {"bits": bits, "words": words, "compression": COMPRESSIONS[compression], **blocks}
+        check(tiff(Page(values, GREY, **options), order=order), shown(values, bits))
+        check(tiff(Page(values, WHITE_IS_ZERO, **options), order=order), 255 - shown(values, bits))
+
+
+@pytest.mark.parametrize("planar", [False, True], ids=["interleaved", "planes"])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_a_fourth_sample_is_transparency_only_if_the_file_says_so(bits: int, planar: bool) -> None:
+    values = with_extra(stored(bits), bits)
+    colours, alpha = shown(values[..., :3], bits), shown(values[..., 3:], bits) / 255
+    for extra, expected in {None: colours, 0: colours, 1: colours, 2: colours * alpha}.items():
+        page = Page(values, bits=bits, planar=planar, rows=9, tags={Tag.ExtraSamples: extra})
+        check(tiff(page), expected, tolerance=extra == 2)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_cmyk_has_the_pixels_of_pillows_conversion(bits: int) -> None:
+    inks = with_extra(stored(bits), bits)
+    bands = [Image.fromarray(shown(inks[..., [band]], bits)[..., 0].astype(np.uint8)) for band in range(4)]
+    check(tiff(Page(inks, CMYK, bits=bits)), np.asarray(Image.merge("CMYK", bands).convert("RGB")))
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+@pytest.mark.parametrize("scale", [1, 256, 257], ids=["8-bit colours", "times 256", "times 257"])
+def test_a_palette_of_any_convention_gives_its_colours(bits: int, scale: int) -> None:
+    indices = stored(bits, UNIT[..., :1])
+    colours = np.random.default_rng(1).integers(0, 256, (2**bits, 3))
+    page = Page(indices, PALETTE, bits, rows=11, tags={Tag.ColorMap: (colours * scale).T.ravel()})
+    check(tiff(page), colours[indices[..., 0]])
+
+
+@pytest.mark.parametrize("blocks", [{}, {"rows": 16}, {"tile": (16, 16)}], ids=["strip", "strips", "tiles"])
+def test_jpeg_in_a_tiff_has_the_right_pixels(blocks: dict[str, Any]) -> None:
+    values, options = stored(8), {"compression": JPEG, **blocks}
+    inks = with_extra(values, 8)
+    for photometric in (6, RGB):
+        # A JFIF file has YCbCr, even if the tag says RGB.
+        check(tiff(Page(values, photometric, **options)), values, tolerance=4)
+    check(tiff(Page(values, planar=True, **options)), values, tolerance=4)
+    check(tiff(Page(values[..., :1], GREY, **options)), shown(values[..., :1], 8), tolerance=4)
+    check(tiff(Page(values[..., :1], WHITE_IS_ZERO, **options)), 255 - shown(values[..., :1], 8), tolerance=4)
+    check(encoded(PICTURE, "TIFF", compression="jpeg", quality=100), COLOURS, tolerance=90)
+    assert read_image(tiff(Page(inks, CMYK, **options))).size == (37, 50)
+
+
+@TAGGED
+@pytest.mark.parametrize("photometric", [GREY, WHITE_IS_ZERO, RGB])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_the_largest_value_of_a_camera_may_be_declared(bits: int, photometric: int, tag: int) -> None:
+    values = stored(bits).astype(np.uint16)[..., : 3 if photometric == RGB else 1]
+    expected = 255 - shown(values, bits) if photometric == WHITE_IS_ZERO else shown(values, bits)
+    for declared in (2**bits - 1, int(values.max()) - 9):
+        check(tiff(Page(values, photometric, 16, rows=5, tags={tag: declared})), expected)
+
+
+@TAGGED
+def test_a_declared_largest_value_that_is_exceeded_is_not_believed(tag: int) -> None:
+    check(tiff(Page(stored(16), bits=16, tags={tag: 4095})), shown(stored(16), 16))
+    for nonsense in (0, 65535):
+        with refused(ImageRefused, "too_dark"):
+            read_image(tiff(Page(stored(12), bits=16, tags={tag: nonsense})))
+
+
+@pytest.mark.parametrize("photometric", [GREY, WHITE_IS_ZERO, RGB])
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_fewer_bits_in_16_that_are_not_declared_are_refused(bits: int, photometric: int) -> None:
+    values = stored(bits)[..., : 3 if photometric == RGB else 1]
+    values[20, 20:30] = 65535  # pixels of the camera that are always white
+    with refused(ImageRefused, "too_dark"):
+        read_image(tiff(Page(values, photometric, 16)))
+
+
+FULL, SMALL = stored(8), stored(8)[::2, ::2]
+MASK = stored(1, UNIT[..., :1])
+REDUCED = {"reduced": {Tag.NewSubfileType: 1}, "old reduced": {Tag.SubfileType: 2}}
+ONE_PICTURE = {
+    "a flag of several pages": tiff(Page(FULL, tags={Tag.NewSubfileType: 2})),
+    "only a reduced page": tiff(Page(FULL, tags={Tag.NewSubfileType: 1})),
+    "a mask": tiff(Page(FULL), Page(MASK, 4, 1, tags={Tag.NewSubfileType: 4})),
+    "reduced in SubIFDs": tiff(Page(FULL), children=[Page(SMALL, tags=REDUCED["reduced"]), Page(SMALL[::2])]),
+    "full in the SubIFDs of a thumbnail": tiff(Page(SMALL, tags=REDUCED["reduced"]), children=[Page(FULL)]),
+    "ImageJ, one image": tiff(Page(FULL, tags={Tag.ImageDescription: b"ImageJ=1.54f\nimages=1\nunit=um\n"})),
+    "OME, one image": tiff(
+        Page(FULL, tags={Tag.ImageDescription: b'<OME><Pixels SizeC="3" SizeZ="1"/></OME>'})
+    ),
+    **{
+        f"{kind} {'first' if first else 'last'}": tiff(*pages[:: -1 if first else 1])
+        for kind, tags in REDUCED.items()
+        for pages in [(Page(FULL), Page(SMALL, tags=tags), Page(SMALL[::2], tags=tags))]
+        for first in (False, True)
+    },
+}
+
+
+@pytest.mark.parametrize("data", ONE_PICTURE.values(), ids=ONE_PICTURE)
+def test_the_full_picture_is_found_among_thumbnails_and_masks(data: bytes) -> None:
+    check(data, FULL)
+
+
+def described(text: bytes) -> bytes:
+    return tiff(Page(FULL, tags={Tag.ImageDescription: text}))
+
+
+def cyclic(start: int) -> bytes:
+    """A file whose second page is followed by the first or itself."""
+    data = tiff(Page(SMALL), Page(SMALL, tags=REDUCED["reduced"]))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    (second,) = struct.unpack_from("<I", data, first + 2 + 12 * entries)
+    (entries,) = struct.unpack_from("<H", data, second)
+    place = second + 2 + 12 * entries
+    return data[:place] + struct.pack("<I", (first, second)[start]) + data[place + 4 :]
+
+
+WHERE = np.array([0x12345678], np.uint32)
+
+
+def other(values: np.ndarray = FULL, photometric: int = RGB, bits: int = 8, **tags: Any) -> bytes:
+    return tiff(Page(values, photometric, bits, tags={Tag[name]: value for name, value in tags.items()}))
+
+
+def deflate_bomb() -> bytes:
+    """A strip of 50 x 37 px that inflates to 200 MB."""
+    bomb = zlib.compress(bytes(200_000_000), 1)
+    data = other(Compression=8, StripByteCounts=np.array([len(bomb)], np.uint32), StripOffsets=WHERE)
+    return data.replace(WHERE.astype("<u4").tobytes(), struct.pack("<I", len(data))) + bomb
+
+
+REFUSED = {
+    "two pages": (tiff(Page(FULL), Page(FULL)), "several_images"),
+    "two full pages after a thumbnail": (
+        tiff(Page(SMALL, tags=REDUCED["reduced"]), Page(FULL), Page(FULL)),
+        "several_images",
+    ),
+    "a hundred thumbnails": (
+        tiff(Page(FULL), *[Page(SMALL[::8], tags=REDUCED["reduced"])] * 100),
+        "several_images",
+    ),
+    "ImageJ's stack": (described(b"ImageJ=1.54f\nimages=10\nslices=10\n"), "several_images"),
+    "tifffile's stack": (described(b'{"shape": [4, 50, 37, 3], "truncated": true}'), "several_images"),
+    "volume": (tiff(Page(FULL, tags={32997: 4})), "several_images"),
+    "MetaMorph's stack": (tiff(Page(FULL, tags={33629: np.arange(12, dtype=np.uint32)})), "several_images"),
+    "signed": (other(SampleFormat=[2] * 3), "unsupported_pixels"),
+    "floating-point": (other(stored(16), bits=16, SampleFormat=[3] * 3), "unsupported_pixels"),
+    "one signed sample": (other(SampleFormat=[1, 1, 2]), "unsupported_pixels"),
+    "mixed bits": (other(BitsPerSample=[5, 6, 5]), "unsupported_pixels"),
+    "32 bits": (other(BitsPerSample=[32] * 3), "unsupported_pixels"),
+    "CIELAB": (other(photometric=8), "unsupported_pixels"),
+    "raw": (other(FULL[..., :1], 32803), "unsupported_pixels"),
+    "transparency mask": (other(MASK, 4, 1), "unsupported_pixels"),
+    "no photometric interpretation": (other(PhotometricInterpretation=None), "unsupported_pixels"),
+    "other inks": (other(with_extra(FULL, 8), CMYK, InkSet=2), "unsupported_pixels"),
+    "YCbCr without JPEG": (other(photometric=6), "unsupported_pixels"),
+    "five samples": (other(np.dstack([FULL, FULL[..., :2]])), "unsupported_pixels"),
+    "three grey samples": (other(photometric=GREY), "unsupported_pixels"),
+    "two samples of three": (other(FULL[..., :2]), "unsupported_pixels"),
+    "fax": (other(MASK, GREY, 1, Compression=4), "unsupported_pixels"),
+    "old JPEG": (other(Compression=6), "unsupported_pixels"),
+    "JPEG 2000": (other(Compression=34712), "unsupported_pixels"),
+    "reversed bits": (other(FillOrder=2), "unsupported_pixels"),
+    "floating-point predictor": (other(Compression=8, Predictor=3), "unsupported_pixels"),
+    "predictor without compression": (other(Predictor=2), "unsupported_pixels"),
+    "a line of pages that ends in a circle": (cyclic(0), "damaged"),
+    "a page after itself": (cyclic(1), "damaged"),
+    "no page": (b"II*\0" + bytes(100), "damaged"),
+    "no width": (other(ImageWidth=None), "damaged"),
+    "no strips": (other(StripOffsets=None), "damaged"),
+    "strips without sizes": (other(StripByteCounts=None), "damaged"),
+    "empty strip": (other(StripByteCounts=0), "damaged"),
+    "strip too short": (other(StripByteCounts=FULL.size - 1), "damaged"),
+    "strip beyond the end": (other(StripOffsets=60_000), "damaged"),
+    "too few strips": (other(RowsPerStrip=7), "damaged"),
+    "strips of no rows": (other(RowsPerStrip=0), "damaged"),
+    "palette too short": (other(FULL[..., :1], PALETTE, ColorMap=[1, 2, 3]), "damaged"),
+    "no palette": (other(FULL[..., :1], PALETTE), "damaged"),
+    "not a number": (other(stored(16), bits=16, SMaxSampleValue=float("nan")), "damaged"),
+    "too many tags": (b"II*\0\x08\0\0\0\xff\xff" + bytes(800_000), "damaged"),
+    "wide tiles": (
+        tiff(Page(FULL, tile=(64, 48), tags={Tag.TileWidth: np.array([2**31], np.uint32)})),
+        "too_large",
+    ),
+    "many pixels": (other(ImageWidth=6000, ImageLength=6000), "too_large"),
+    "few pixels": (tiff(Page(SMALL[:15])), "too_small"),
+    "much in a strip": (deflate_bomb(), "blank"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), REFUSED.values(), ids=REFUSED)
+def test_other_tiff_files_are_refused_with_a_reason(data: bytes, reason: str) -> None:
+    with refused(ImageRefused, reason):
+        read_image(data)
+
+
+def test_a_file_opened_by_pillow_is_read_from_its_bytes_before_pillow_decodes_it() -> None:
+    values = stored(16)
+    file = io.BytesIO(tiff(Page(values, bits=16, planar=True)))
+    with Image.open(file) as opened:
+        assert np.array_equal(read_image(opened), shown(values, 16))
+        opened.load()
+        with refused(ImageRefused, "unsupported_pixels"):
+            read_image(opened)
+    with Image.open(io.BytesIO(tiff(Page(FULL)))) as opened:
+        opened.load()
+        assert np.array_equal(read_image(opened), FULL)
+
+
+SEEDS = [
+    tiff(Page(stored(16), bits=16, compression=compression, **blocks), order=order)
+    for compression, blocks, order in zip(
+        COMPRESSIONS.values(), list(BLOCKS.values()) * 2, ORDERS * 3, strict=False
+    )
+] + [ONE_PICTURE["reduced last"], tiff(Page(FULL, 6, compression=JPEG, tile=(16, 16)), big=True)]
+
+
+def damage_many() -> None:
+    """Read thousands of damaged files, and those in `REFUSED`, with a gigabyte of memory."""
+    import resource
+
+    rng = random.Random(0)
+    # Python, NumPy and Pillow take 300 MB of addresses.
+    resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+    files = [data for data, _ in REFUSED.values()]
+    for seed in SEEDS:
+        files += [seed[:length] for length in range(0, len(seed), len(seed) // 50)]
+        for _ in range(150):
+            data = bytearray(seed)
+            for _ in range(rng.choice((1, 2, 8))):
+                # Tags are at the end, each worth many pixels.
+                place = (
+                    rng.randrange(len(data) - 250, len(data))
+                    if rng.random() < 0.7
+                    else rng.randrange(len(data))
+                )
+                data[place] = rng.choice((0, 1, 255, rng.randrange(256)))
+            files.append(bytes(data))
+    for file in files:
+        with contextlib.suppress(ImageRefused):
+            read_image(file)
+    print(len(files), "read")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the memory of a process")
+def test_damaged_files_are_read_or_refused_in_bounded_memory() -> None:
+    code = "from tests.data.test_tiff import damage_many; damage_many()"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "read" in done.stdout
