@@ -21,7 +21,7 @@ DEFLATES = (8, 32946)
 
 # Bytes after decompression, tiles in full: four samples of 16 bits.
 _MAX_UNPACKED = 8 * MAX_PIXELS
-_BLACK_IS_ZERO, _CMYK, _YCBCR = 1, 5, 6
+_BLACK_IS_ZERO, _RGB, _CMYK, _YCBCR = 1, 2, 5, 6
 
 
 @dataclass(frozen=True)
@@ -167,17 +167,20 @@ def _decompressed(data: bytes, layout: _Layout, blocks: list[tuple[int, int]], w
 
     ``width`` of a block is in pixels for JPEG and in bytes otherwise.
     """
-    jpeg = layout.compression == JPEG
-    depth = layout.depth if jpeg else 1
     height = layout.down * layout.block_height if layout.tiled else layout.height
     offsets, sizes = (list(numbers) for numbers in zip(*blocks, strict=True))
-    photometric = _BLACK_IS_ZERO
-    if depth > 1:
-        # libtiff converts YCbCr to RGB and leaves four samples alone. A JFIF file has YCbCr whatever the tag says.
-        jfif = b"JFIF" in data[offsets[0] : offsets[0] + 16]
-        photometric = (
-            _CMYK if depth > 3 else _YCBCR if jfif else layout.page.number(Tag.PhotometricInterpretation)
-        )
+    jpeg = layout.compression == JPEG
+    if jpeg:
+        depth = layout.depth
+    else:
+        # Up to four bytes are one pixel, because Pillow limits the number of pixels.
+        depth = next(number for number in (4, 3, 1) if width % number == 0)
+        width //= depth
+    photometric = {1: _BLACK_IS_ZERO, 3: _RGB, 4: _CMYK}[depth]
+    # libtiff converts YCbCr to RGB. A JFIF file has YCbCr whatever the tag says.
+    ycbcr = layout.page.number(Tag.PhotometricInterpretation) == _YCBCR
+    if jpeg and depth == 3 and (ycbcr or b"JFIF" in data[offsets[0] : offsets[0] + 16]):
+        photometric = _YCBCR
     tags = {
         Tag.ImageWidth: ("I", [layout.across * width]),
         Tag.ImageLength: ("I", [height]),

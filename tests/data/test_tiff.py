@@ -7,6 +7,7 @@ import random
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,15 @@ def test_fewer_bits_in_16_that_are_not_declared_are_refused(bits: int, photometr
     values[20, 20:30] = 65535  # pixels of the camera that are always white
     with refused(ImageRefused, "too_dark"):
         read_image(tiff(Page(values, photometric, 16)))
+
+
+@pytest.mark.slow
+def test_a_large_compressed_picture_is_no_bomb_to_pillow() -> None:
+    ramp = np.linspace(0, 65535, 3400).astype(np.uint16)[:, None, None]
+    page = Page(np.broadcast_to(ramp, (3400, 3400, 4)), bits=16, compression=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(np.asarray(read_image(tiff(page)))[:, 0], shown(ramp[:, 0], 16))
 
 
 FULL, SMALL = stored(8), stored(8)[::2, ::2]

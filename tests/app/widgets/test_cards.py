@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,13 @@ def test_doubt_and_warnings_are_notes_on_the_card() -> None:
     assert content["uncertain"]
     assert "90.0" in content["notes"][0]
     assert content["notes"][1:] == ["This picture is large."]
+
+
+def test_a_cell_without_colour_is_for_review_however_probable_its_class_is() -> None:
+    certain = prediction(0.01, METADATA, warnings=("No colour.",))
+    content = card(Result("grey.png", replace(certain, colourless=True), b""), POINT)
+    assert content["uncertain"]
+    assert content["notes"] == ["No colour."]
 
 
 @pytest.mark.parametrize(
