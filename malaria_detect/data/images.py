@@ -190,8 +190,12 @@ def _as_rgb(image: Image.Image) -> Image.Image:
             reason="unsupported_pixels",
         )
     try:
+        deep = [tile for tile in getattr(image, "tile", ()) if tile.args == "RGB;16B"]
         image.load()
         upright = ImageOps.exif_transpose(image)
+        if deep and "transparency" in upright.info:
+            # Pillow keeps the upper bytes of 16-bit colours, but both of the one that is transparent.
+            upright.info["transparency"] = tuple(value >> 8 for value in upright.info["transparency"])
         if upright.mode.startswith("I;16"):
             upright = _eight_bit_grey(upright)
         canvas = Image.new("RGB", upright.size, "black")

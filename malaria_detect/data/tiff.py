@@ -112,6 +112,7 @@ def _image(values: np.ndarray, page: Directory) -> Image.Image:
 def _top(values: np.ndarray, page: Directory) -> int | None:
     """The value that means full brightness; None if it is not known whether all of 16 bits are used."""
     bits = page.number(Tag.BitsPerSample, 1)
+    ranges: tuple[int, ...] = _RANGES
     if bits <= 8:
         return int(2**bits - 1)
     if bits < 16:
@@ -119,7 +120,7 @@ def _top(values: np.ndarray, page: Directory) -> int | None:
     else:
         # It may also be the largest value in this picture, so the range above it counts.
         tags = [tag for tag in (Tag.MaxSampleValue, Tag.SMaxSampleValue) if tag in page]
-        declared, ranges = max((int(page.values(tag).max()) for tag in tags), default=0), _RANGES
+        declared = max((int(page.values(tag).max()) for tag in tags), default=0)
         if declared < 1:
             return None
     # Values beyond what is declared prove it wrong.

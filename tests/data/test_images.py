@@ -75,6 +75,10 @@ INK = Image.merge(
 INKED = rgb(255 - GREY) * [0, 1, 1]
 BIG_ENDIAN = Image.frombytes("I;16B", PICTURE.size, DEEP.astype(">u2").tobytes())
 ONE_CLEAR_GREY = chunk(b"tRNS", struct.pack(">H", 65535))
+DEEP_RGB = COLOURS.astype(np.uint16) * 257
+CLEAR_RGB = chunk(b"tRNS", DEEP_RGB[0, 0].astype(">u2").tobytes())
+LOW_BYTES = chunk(b"tRNS", (COLOURS[0, 0] + np.uint16(0x1200)).astype(">u2").tobytes())
+CLEARED = np.where((COLOURS[0, 0] == COLOURS).all(axis=2, keepdims=True), 0, COLOURS)
 
 ACCEPTED: dict[str, tuple[bytes, np.ndarray, int]] = {  # file, expected pixels, tolerance
     "RGB PNG": (encoded(PICTURE, "PNG"), COLOURS, 0),
@@ -88,6 +92,8 @@ ACCEPTED: dict[str, tuple[bytes, np.ndarray, int]] = {  # file, expected pixels,
     "grey PNG with alpha": (encoded(GREY_HALF_CLEAR, "PNG"), np.round(rgb(GREY) * (128 / 255)), 1),
     "16-bit grey PNG": (encoded(Image.fromarray(DEEP), "PNG"), rgb(DEEP_AS_8_BIT), 0),
     "16-bit PNG, one clear": (deep_png(DEEP, ONE_CLEAR_GREY), rgb(DEEP_AS_8_BIT * (DEEP < 65535)), 0),
+    "16-bit RGB PNG, one clear colour": (deep_png(DEEP_RGB, CLEAR_RGB), CLEARED, 0),
+    "16-bit RGB PNG, no pixel clear": (deep_png(DEEP_RGB, LOW_BYTES), COLOURS, 0),
     # Pillow takes the upper byte of colours, which differs from rounding by one at most.
     "16-bit RGB PNG": (deep_png(rgb(DEEP)), rgb(DEEP_AS_8_BIT), 1),
     "16-bit grey TIFF": (encoded(Image.fromarray(DEEP), "TIFF"), rgb(DEEP_AS_8_BIT), 0),

@@ -68,7 +68,11 @@ def test_rgb_in_every_layout_has_the_right_pixels(
 ) -> None:
     values = stored(bits)
     for predictor in (1, 2) if compression in PREDICTED else (1,):
-        options = {"planar": planar, "compression": COMPRESSIONS[compression], "predictor": predictor}
+        options: dict[str, Any] = {
+            "planar": planar,
+            "compression": COMPRESSIONS[compression],
+            "predictor": predictor,
+        }
         page = Page(values, bits=bits, **blocks, **options)
         for order, big in (("<", planar), (">", not planar)):
             check(tiff(page, order=order, big=big), shown(values, bits))
@@ -82,7 +86,12 @@ def test_grey_of_any_bits_has_the_right_pixels_whichever_end_is_white(
 ) -> None:
     values = stored(bits, UNIT[..., :1])
     for words, order in itertools.product((False, True) if 8 < bits < 16 else (False,), ORDERS):
-        options = {"bits": bits, "words": words, "compression": COMPRESSIONS[compression], **blocks}
+        options: dict[str, Any] = {
+            "bits": bits,
+            "words": words,
+            "compression": COMPRESSIONS[compression],
+            **blocks,
+        }
         check(tiff(Page(values, GREY, **options), order=order), shown(values, bits))
         check(tiff(Page(values, WHITE_IS_ZERO, **options), order=order), 255 - shown(values, bits))
 
@@ -288,13 +297,13 @@ def test_a_file_opened_by_pillow_is_read_from_its_bytes_before_pillow_decodes_it
     values = stored(16)
     file = io.BytesIO(tiff(Page(values, bits=16, planar=True)))
     with Image.open(file) as opened:
-        assert np.array_equal(read_image(opened), shown(values, 16))
+        assert np.array_equal(np.asarray(read_image(opened)), shown(values, 16))
         opened.load()
         with refused(ImageRefused, "unsupported_pixels"):
             read_image(opened)
     with Image.open(io.BytesIO(tiff(Page(FULL)))) as opened:
         opened.load()
-        assert np.array_equal(read_image(opened), FULL)
+        assert np.array_equal(np.asarray(read_image(opened)), FULL)
 
 
 SEEDS = [

@@ -39,7 +39,7 @@ class Page:
     compression: int = 1
     predictor: int = 1
     words: bool = False  # whether 9 to 15 bits are stored in 16
-    tags: Mapping[int, Any] = field(default_factory=dict)  # of the page, None to leave one out
+    tags: Mapping[Any, Any] = field(default_factory=dict)  # of the page, None to leave one out
 
     def blocks(self, order: str) -> list[bytes]:
         """Strips or tiles, compressed."""
