@@ -5,24 +5,48 @@ pixel is decoded.
 """
 
 import io
-import math
 import os
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
-from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.data.image_checks import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE,
+    MIN_SIDE,
+    TRAINED_SIDES,
+    ImageRefused,
+    check_bytes,
+    check_content,
+    check_size,
+    damaged,
+    eight_bit,
+    size_warnings,
+    too_large,
+)
+from malaria_detect.data.tiff import read_tiff
+from malaria_detect.data.tiff_tags import SIGNATURES
+
+__all__ = [
+    "FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "MIN_SIDE",
+    "TRAINED_SIDES",
+    "ImageRefused",
+    "ImageSource",
+    "as_png",
+    "read_image",
+    "size_warnings",
+]
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
-
-MAX_BYTES = 5 * 1024 * 1024
-MAX_PIXELS = 25_000_000
-MAX_SIDE = 5_000  # px: an image is padded to a square, which may not exceed MAX_PIXELS
-MIN_SIDE = 16  # px
-TRAINED_SIDES = (40, 394)  # px, shortest and longest side of the NIH/NLM cells
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 _USE = "Use a PNG, JPEG, TIFF, BMP, WebP or GIF image of one cell."
@@ -34,17 +58,11 @@ _JPEG_SCAN = b"\xff\xda"
 # Pillow's modes that become RGB without guessing their range; 16-bit grey ("I;16...") is one more.
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV")
 
-# What Pillow's readers raise for truncated or broken files.
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error)
-
-
-class ImageRefused(MalariaDetectError):  # noqa: N818 - a refusal is a proper answer, not a fault
-    """An image that cannot be used; the message says why and what to do.
-
-    ``reason`` is ``no_file``, ``unreadable``, ``empty``, ``too_large`` (bytes, pixels or a side), ``too_small``,
-    ``unknown_format``, ``damaged``, ``several_images``, ``unsupported_pixels``, ``unsupported_type`` or,
-    in a server, ``worker_lost``.
-    """
+# What readers raise for truncated or broken files.
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError),
+    *(struct.error, zlib.error),
+)
 
 
 def read_image(source: ImageSource) -> Image.Image:
@@ -61,25 +79,30 @@ def read_image(source: ImageSource) -> Image.Image:
     -------
     PIL.Image.Image
         Mode RGB, each side `MIN_SIDE` to `MAX_SIDE` px, at most `MAX_PIXELS` in all. It is rotated according to the
-        EXIF orientation, transparent parts are black (as around the training cells), and 16-bit values are scaled to
-        8 bit over their whole range. It carries no metadata and shares no memory with `source`.
+        EXIF orientation, transparent parts are black (as around the training cells), and values of more than 8 bits
+        are scaled to 8 bits over the range of the file: 16 bits, or the fewer that a TIFF file names. It carries no
+        metadata and shares no memory with `source`.
 
     Raises
     ------
     ImageRefused
-        If the image is missing, of another format, damaged, animated, of several pages, too large or too small.
+        If the image is missing, of another format, damaged, animated, of several pages, too large, too small, blank or
+        nearly black, or if its pixels cannot be decoded with certainty.
 
     Examples
     --------
-    >>> read_image(np.full((20, 30), 255, dtype=np.uint8)).getpixel((0, 0))
-    (255, 255, 255)
+    >>> ramp = np.arange(600, dtype=np.uint16).reshape(20, 30) // 3
+    >>> read_image(ramp.astype(np.uint8)).getpixel((29, 19))
+    (199, 199, 199)
     """
+    if isinstance(source, TiffImageFile):
+        return _read_opened_tiff(source)
     if isinstance(source, Image.Image):
         return _as_rgb(source)
     if isinstance(source, np.ndarray):
         return _as_rgb(_image_of_array(source))
     if isinstance(source, bytes | bytearray | memoryview):
-        _check_bytes(memoryview(source).nbytes)
+        check_bytes(memoryview(source).nbytes)
         return _read_bytes(bytes(source))
     if isinstance(source, str | os.PathLike):
         return _read_bytes(_bytes_of_file(Path(source)))
@@ -99,24 +122,6 @@ def as_png(image: Image.Image, side: int) -> bytes:
     return file.getvalue()
 
 
-def size_warnings(width: int, height: int) -> tuple[str, ...]:
-    """Warnings, one sentence each, about an image whose sides in px are not within `TRAINED_SIDES`.
-
-    Examples
-    --------
-    >>> size_warnings(130, 128), len(size_warnings(1280, 960))
-    ((), 1)
-    """
-    shortest, longest = TRAINED_SIDES
-    size = f"({width} x {height} px; the training cells have {shortest} to {longest} px a side)"
-    sentences = []
-    if max(width, height) > longest:
-        sentences.append(f"This image is large {size}. If it shows a whole field, crop it to one cell.")
-    if min(width, height) < shortest:
-        sentences.append(f"This image is small {size}. The result may be wrong.")
-    return tuple(sentences)
-
-
 def _bytes_of_file(path: Path) -> bytes:
     # repr() keeps a name with line breaks in one line.
     name = repr(str(path))
@@ -126,7 +131,7 @@ def _bytes_of_file(path: Path) -> bytes:
         if not path.is_file():
             raise ImageRefused(f"There is no file {name}. {_USE}", reason="no_file")
         with path.open("rb") as file:
-            _check_bytes(os.fstat(file.fileno()).st_size)
+            check_bytes(os.fstat(file.fileno()).st_size)
             return file.read(MAX_BYTES)
     except OSError as error:
         raise ImageRefused(
@@ -134,16 +139,25 @@ def _bytes_of_file(path: Path) -> bytes:
         ) from error
 
 
-def _check_bytes(size: int) -> None:
-    if size == 0:
-        raise ImageRefused(f"The file is empty. {_USE}", reason="empty")
-    if size > MAX_BYTES:
-        megabytes = math.ceil(10 * size / 2**20) / 10
-        raise _too_large(f"The file is {megabytes} MB; the limit is {MAX_BYTES // 2**20} MB.")
+def _read_opened_tiff(image: TiffImageFile) -> Image.Image:
+    # Pillow has not decoded it yet: its file is read instead, from which Pillow gets some pixels wrong.
+    if image.tile and image.fp is not None:
+        image.fp.seek(0)
+        data = image.fp.read(MAX_BYTES + 1)
+        check_bytes(len(data))
+        return _read_bytes(data)
+    if image.mode not in ("L", "RGB", "P") or max(image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))) > 8:
+        raise ImageRefused(
+            "Pillow decodes some TIFF files of this kind wrongly. Pass the path or the bytes of the file.",
+            reason="unsupported_pixels",
+        )
+    return _as_rgb(image)
 
 
 def _read_bytes(data: bytes) -> Image.Image:
     try:
+        if data.startswith(SIGNATURES):
+            return _as_rgb(read_tiff(data))
         # Image.open reads the header only.
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.format in ("JPEG", "MPO") and data.count(_JPEG_SCAN) > _MAX_JPEG_SCANS:
@@ -154,16 +168,16 @@ def _read_bytes(data: bytes) -> Image.Image:
             return _as_rgb(image)
     # The warning is only raised if the caller has made it an error.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(f"The image has more than {MAX_PIXELS // 1_000_000} million pixels.") from error
+        raise too_large(f"The image has more than {MAX_PIXELS // 1_000_000} million pixels.") from error
     except UnidentifiedImageError as error:
         raise ImageRefused(f"This is {_kind(data)}. {_USE}", reason="unknown_format") from error
     except _DAMAGE as error:
-        raise _damaged() from error
+        raise damaged() from error
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     """RGB copy of an image, after all checks of its header and content."""
-    _check_size(image.width, image.height)
+    check_size(image.width, image.height)
     # The further images in the MPO of a phone are previews or depth maps.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise ImageRefused(
@@ -176,10 +190,14 @@ def _as_rgb(image: Image.Image) -> Image.Image:
             reason="unsupported_pixels",
         )
     try:
+        deep = [tile for tile in getattr(image, "tile", ()) if tile.args == "RGB;16B"]
         image.load()
         upright = ImageOps.exif_transpose(image)
+        if deep and "transparency" in upright.info:
+            # Pillow keeps the upper bytes of 16-bit colours, but both of the one that is transparent.
+            upright.info["transparency"] = tuple(value >> 8 for value in upright.info["transparency"])
         if upright.mode.startswith("I;16"):
-            upright = _eight_bit(upright)
+            upright = _eight_bit_grey(upright)
         canvas = Image.new("RGB", upright.size, "black")
         if upright.has_transparency_data:
             upright = upright.convert("RGBA")
@@ -187,14 +205,15 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         else:
             canvas.paste(upright)
     except _DAMAGE as error:
-        raise _damaged() from error
+        raise damaged() from error
+    check_content(canvas)
     return canvas
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    # Pillow's own conversion clips at 255. 65,535 = 257 x 255, and half of 257 rounds.
-    values = np.asarray(image, dtype=np.uint32)
-    scaled = ((values + 128) // 257).astype(np.uint8)
+def _eight_bit_grey(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion clips at 255.
+    values = np.asarray(image, dtype=np.uint16)
+    scaled = eight_bit(values)
     transparent = image.info.get("transparency")
     if transparent is not None:
         scaled[values == transparent] = 0
@@ -209,28 +228,8 @@ def _image_of_array(array: np.ndarray) -> Image.Image:
             "Use uint8 of shape (height, width), (height, width, 3) or (height, width, 4).",
             reason="unsupported_pixels",
         )
-    _check_size(array.shape[1], array.shape[0])
+    check_size(array.shape[1], array.shape[0])
     return Image.fromarray(array)
-
-
-def _check_size(width: int, height: int) -> None:
-    size = f"The image is {width} x {height} px"
-    if width * height > MAX_PIXELS:
-        raise _too_large(f"{size}; the limit is {MAX_PIXELS // 1_000_000} million pixels.")
-    if max(width, height) > MAX_SIDE:
-        raise _too_large(f"{size}; the limit is {MAX_SIDE:,} px per side.")
-    if min(width, height) < MIN_SIDE:
-        raise ImageRefused(
-            f"{size}; a cell needs at least {MIN_SIDE} px per side. Use a larger image.", reason="too_small"
-        )
-
-
-def _too_large(sentence: str) -> ImageRefused:
-    return ImageRefused(f"{sentence} Crop the image to one cell.", reason="too_large")
-
-
-def _damaged() -> ImageRefused:
-    return ImageRefused("The image is damaged or incomplete. Copy or save it again.", reason="damaged")
 
 
 def _kind(data: bytes) -> str:

@@ -91,8 +91,8 @@ class Explainer:
     --------
     >>> from malaria_detect import load_detector
     >>> explainer = Explainer(load_detector("export.pkl"))
-    >>> explainer.explain(np.full((120, 130, 3), 200, dtype=np.uint8)).heat.shape
-    (120, 130)
+    >>> explainer.explain(Image.linear_gradient("L")).heat.shape
+    (256, 256)
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -188,7 +188,7 @@ def explain(detector: Detector, image: ImageSource) -> Explanation:
     Examples
     --------
     >>> from malaria_detect import load_detector
-    >>> explain(load_detector("export.pkl"), np.zeros((120, 130, 3), dtype=np.uint8)).finding
+    >>> explain(load_detector("export.pkl"), Image.linear_gradient("L")).finding
     'not_parasitized'
     """
     return Explainer(detector).explain(image)

@@ -11,7 +11,8 @@ from scipy.special import logit
 from torch import nn
 from tqdm.auto import tqdm
 
-from malaria_detect.data.images import ImageRefused, ImageSource, read_image, size_warnings
+from malaria_detect.data.image_checks import COLOURLESS, is_colourless, size_warnings
+from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.input import run_threaded
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
@@ -33,6 +34,7 @@ class _Padded:
 
     pixels: np.ndarray
     size: tuple[int, int]
+    colourless: bool
 
 
 class Detector:
@@ -85,9 +87,11 @@ class Detector:
 
         Examples
         --------
-        >>> black = np.zeros((130, 120, 3), dtype=np.uint8)
-        >>> load_detector().predict(black).image_size
-        (120, 130)
+        >>> from PIL import Image
+        >>> grey = Image.linear_gradient("L").resize((120, 130))
+        >>> prediction = load_detector().predict(grey)
+        >>> prediction.image_size, prediction.uncertain
+        ((120, 130), True)
         """
         padded = self._padded(image)
         return self._prediction(padded, self._log_odds([padded.pixels])[0])
@@ -126,7 +130,8 @@ class Detector:
 
     def _padded(self, image: ImageSource) -> _Padded:
         picture = read_image(image)
-        return _Padded(self.metadata.input_transform.pad(picture), picture.size)
+        pixels = self.metadata.input_transform.pad(picture)
+        return _Padded(pixels, picture.size, is_colourless(picture))
 
     def _padded_or_refusal(self, image: ImageSource) -> _Padded | Refusal:
         try:
@@ -154,7 +159,8 @@ class Detector:
             threshold=self.point.threshold,
             uncertain_below=self.metadata.uncertainty.below,
             image_size=padded.size,
-            warnings=size_warnings(*padded.size),
+            warnings=size_warnings(*padded.size) + ((COLOURLESS,) if padded.colourless else ()),
+            colourless=padded.colourless,
         )
 
 

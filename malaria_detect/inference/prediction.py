@@ -28,6 +28,9 @@ class Prediction:
         Width and height of the image in px.
     warnings : tuple of str
         Reasons why the answer may be less reliable than usual, as sentences.
+    colourless : bool
+        Whether the image has practically no colour. The answer is then uncertain whatever its probability, because the
+        model misses most parasites in grey images.
     """
 
     decision: str
@@ -38,6 +41,7 @@ class Prediction:
     uncertain_below: float
     image_size: tuple[int, int]
     warnings: tuple[str, ...] = ()
+    colourless: bool = False
 
     @property
     def probability_parasitized(self) -> float:
@@ -46,8 +50,11 @@ class Prediction:
 
     @property
     def uncertain(self) -> bool:
-        """Whether a person should review the cell: the probability of the decision is below ``uncertain_below``."""
-        return self.probabilities[self.decision] < self.uncertain_below
+        """Whether a person should review the cell: it is colourless, or the decision has a low probability.
+
+        The probability is low below ``uncertain_below``.
+        """
+        return self.colourless or self.probabilities[self.decision] < self.uncertain_below
 
     def at(self, point: OperatingPoint) -> "Prediction":
         """The same answer, decided at another operating point of the same model.
@@ -55,9 +62,9 @@ class Prediction:
         Examples
         --------
         >>> from malaria_detect import load_detector
-        >>> import numpy as np
+        >>> from PIL import Image
         >>> detector = load_detector("export.pkl")
-        >>> prediction = detector.predict(np.zeros((130, 120, 3), dtype=np.uint8))
+        >>> prediction = detector.predict(Image.linear_gradient("L"))
         >>> prediction.at(detector.metadata.point("screening")).operating_point
         'screening'
         """

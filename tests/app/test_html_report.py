@@ -13,7 +13,7 @@ from malaria_detect.app import wording
 from malaria_detect.app.html_report import html_report
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
 from malaria_detect.inference.prediction import Prediction, Refusal
-from tests.app.widgets.fakes import grey_png, made_up_metadata, prediction
+from tests.app.widgets.fakes import made_up_metadata, prediction, red_png
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>.png",
@@ -69,7 +69,7 @@ def html_of(
     pictures: list[bytes] | None = None,
     labels: list[str | None] | None = None,
 ) -> str:
-    pictures = [grey_png(90)] * len(answers) if pictures is None else pictures
+    pictures = [red_png(90)] * len(answers) if pictures is None else pictures
     return "".join(html_report(answers, pictures, metadata, metadata.point(point), labels or ()))
 
 
@@ -99,7 +99,7 @@ def test_every_image_is_shown_with_its_answer_in_order(metadata: ModelMetadata) 
         ("third.png", EMPTY),
     ]
     page = Page(
-        html_of(answers, metadata, pictures=[grey_png(90), b"", b""], labels=["Uninfected", None, None])
+        html_of(answers, metadata, pictures=[red_png(90), b"", b""], labels=["Uninfected", None, None])
     )
     first, second, third = re.split(r"(?=first\.png|second\.png|third\.png)", page.words)[1:]
     assert "Parasitized 97.1 %" in first
@@ -112,7 +112,7 @@ def test_every_image_is_shown_with_its_answer_in_order(metadata: ModelMetadata) 
     assert EMPTY.message in third
     assert page.attributes("li", "class") == ["parasitized", "parasitized", "refused"]
     assert page.attributes("img", "src") == [
-        "data:image/png;base64," + base64.b64encode(grey_png(90)).decode()
+        "data:image/png;base64," + base64.b64encode(red_png(90)).decode()
     ]
     assert wording.summary([answer for _, answer in answers]) in page.words
     for sentence in wording.slide_sentences([answer for _, answer in answers], metadata.point()):
@@ -183,7 +183,7 @@ def test_pictures_are_taken_one_by_one(metadata: ModelMetadata) -> None:
     def pictures() -> object:
         for number in range(3):
             taken.append(number)
-            yield grey_png(90)
+            yield red_png(90)
 
     answers = [(f"{number}.png", prediction(0.9, metadata)) for number in range(3)]
     pieces = html_report(answers, pictures(), metadata, metadata.point())  # type: ignore[arg-type]

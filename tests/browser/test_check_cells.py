@@ -233,7 +233,8 @@ def test_the_largest_upload_that_is_allowed_arrives(page: Page, tmp_path: Path) 
     pictures = []
     for number in range(MAX_IMAGES):
         pictures.append(tmp_path / f"{number}.bmp")
-        Image.new("RGB", (side, side), (number, 0, 0)).save(pictures[-1])
+        ramp = Image.linear_gradient("L").resize((side, side))
+        Image.merge("RGB", [Image.new("L", ramp.size, number), ramp, ramp]).save(pictures[-1])
     assert 0.99 * MAX_BYTES < pictures[0].stat().st_size <= MAX_BYTES
     upload(page, *pictures)
     expect(cards(page)).to_have_count(MAX_IMAGES)

@@ -49,8 +49,23 @@ KINDS = {
     "noise": random.Random(0).randbytes(2000),
     "PNG cut off in its header": encoded(PICTURE, "PNG")[:12],
 }
+FLAT, WHITE, CLEAR = (Image.new("RGBA", (40, 30), colour) for colour in ("tan", "white", (90, 80, 200, 0)))
+BLANK = {
+    "black PNG": encoded(Image.new("RGB", (40, 30)), "PNG"),
+    "black JPEG": encoded(Image.new("RGB", (40, 30)), "JPEG"),
+    "white JPEG": encoded(WHITE.convert("RGB"), "JPEG"),
+    "JPEG of one colour": encoded(FLAT.convert("RGB"), "JPEG", quality=30),
+    "black and white PNG, all white": encoded(WHITE.convert("1"), "PNG"),
+    "grey WebP of one colour": encoded(FLAT.convert("L"), "WEBP"),
+    "clear PNG": encoded(CLEAR, "PNG"),
+    "clear WebP": encoded(CLEAR, "WEBP", lossless=True, exact=True),
+    "clear GIF": encoded(FLAT.quantize(2), "GIF", transparency=0),
+    "clear TIFF": encoded(CLEAR, "TIFF"),
+    "white TIFF of 16 bits": encoded(Image.fromarray(np.full((40, 30), 65535, np.uint16)), "TIFF"),
+}
 REFUSED: dict[str, tuple[bytes, str]] = {
     **{kind: (data, "unknown_format") for kind, data in KINDS.items()},
+    **{kind: (data, "blank") for kind, data in BLANK.items()},
     "empty": (b"", "empty"),
     "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 " + bytes(200), "unknown_format"),
     "JPEG cut off in its header": (encoded(PICTURE, "JPEG")[:20], "unknown_format"),
@@ -140,6 +155,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         (np.zeros((1, 20, 20, 3), np.uint8), "unsupported_pixels"),
         (Image.new("F", (20, 20)), "unsupported_pixels"),
         (Image.new("I", (20, 20)), "unsupported_pixels"),
+        (np.zeros((20, 20), np.uint16), "unsupported_pixels"),
         (np.zeros((0, 0), np.uint8), "too_small"),
         (np.zeros((20, 15, 3), np.uint8), "too_small"),
         (Image.new("RGB", (1, 1)), "too_small"),

@@ -9,7 +9,8 @@ from fastai.vision.all import load_learner
 from PIL import Image
 from scipy.special import logit
 
-from malaria_detect.data.images import ImageRefused, ImageSource
+from malaria_detect.data.image_checks import COLOURLESS
+from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, find_cells
 from malaria_detect.inference import detector as module
 from malaria_detect.inference.calibrate import read_logits
@@ -17,7 +18,7 @@ from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import PIN_VARIABLE
 from malaria_detect.inference.network import open_learner
-from malaria_detect.inference.prediction import Prediction, Refusal, decide
+from malaria_detect.inference.prediction import Prediction, Record, Refusal, decide
 from malaria_detect.metrics import scaled
 from malaria_detect.training.recalibrate import logits_path
 from tests.refused import refused
@@ -162,8 +163,30 @@ def test_a_bar_shows_progress_when_asked(
     assert "3/3" in capsys.readouterr().err
 
 
-def test_a_picture_unlike_a_cell_in_size_gets_a_warning(detector: Detector) -> None:
-    assert detector.predict(np.full((960, 1280, 3), 190, np.uint8)).warnings
+def test_a_picture_unlike_a_cell_in_size_gets_a_warning(detector: Detector, paths: list[Path]) -> None:
+    large = read_image(paths[0]).resize((1280, 960))
+    (sentence,) = detector.predict(large).warnings
+    assert "1280 x 960" in sentence
+
+
+def test_a_cell_without_colour_is_answered_with_a_warning_and_never_certain(
+    detector: Detector, paths: list[Path]
+) -> None:
+    pictures = [read_image(path) for path in paths[:8]]
+    for colour, grey in zip(
+        detector.predict_many(pictures),
+        detector.predict_many([np.asarray(picture.convert("L")) for picture in pictures]),
+        strict=True,
+    ):
+        assert isinstance(colour, Prediction)
+        assert isinstance(grey, Prediction)
+        assert not colour.colourless
+        assert not colour.warnings
+        assert grey.colourless
+        assert grey.warnings == (COLOURLESS,)
+        for point in detector.metadata.operating_points:
+            assert grey.at(point).uncertain
+            assert Record.of("grey.png", grey.at(point)).uncertain
 
 
 def test_turning_a_cell_hardly_changes_the_answer(detector: Detector, paths: list[Path]) -> None:

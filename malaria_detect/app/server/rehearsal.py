@@ -45,7 +45,7 @@ class _Rehearsed(Detector):
 
 
 def rehearse(model: str | os.PathLike[str]) -> None:
-    """Open a model, build its page, check a black image on it, and close the page.
+    """Open a model, build its page, check a grey image on it, and close the page.
 
     The few objects that anywidget keeps of closed widgets, and that image, stay in all copies.
 
@@ -61,7 +61,7 @@ def rehearse(model: str | os.PathLike[str]) -> None:
     """
     detector = _Rehearsed.like(load_detector(model))
     file = io.BytesIO()
-    Image.new("RGB", (_SIDE, _SIDE)).save(file, "PNG")
+    Image.linear_gradient("L").resize((_SIDE, _SIDE)).save(file, "PNG")
     try:
         build_dashboard(model)
         CheckCells(detector).upload.take([UploadedFile("nothing.png", file.getvalue())])

@@ -204,7 +204,7 @@ def test_a_kernel_asks_the_servers_workers_and_gets_what_it_would_find_itself(
     assert remote is not None
     with pytest.raises(ImageRefused):
         remote.predict(b"no picture")
-    array = np.full((60, 50, 3), 128, dtype=np.uint8)
+    array = np.arange(60 * 50 * 3, dtype=np.uint16).reshape(60, 50, 3).astype(np.uint8)
     sources: list[ImageSource] = [*pictures, array]
     assert says([remote.predict(one) for one in sources], [detector.predict(one) for one in sources])
     assert remote.at("screening").predict(pictures[0]).operating_point == "screening"

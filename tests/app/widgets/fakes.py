@@ -40,7 +40,7 @@ FOLDED_FIGURES = (
 
 
 class BrightnessDetector:
-    """Takes a picture's brightness for its probability: grey 255 is surely parasitized, grey 0 surely not."""
+    """Takes a picture's red for its probability: 255 is surely parasitized, 0 surely not."""
 
     def __init__(self, metadata: ModelMetadata) -> None:
         self.metadata = metadata
@@ -49,7 +49,9 @@ class BrightnessDetector:
     def predict(self, source: ImageSource) -> Prediction:
         image = read_image(source)
         self.asked += 1
-        return prediction(float(np.asarray(image, float).mean() / 255), self.metadata, size=image.size)
+        return prediction(
+            float(np.asarray(image, float)[..., 0].mean() / 255), self.metadata, size=image.size
+        )
 
 
 def prediction(
@@ -124,10 +126,11 @@ def made_up_evaluation() -> Evaluation:
 METADATA = made_up_metadata()
 
 
-def grey_png(value: int, side: int = 60) -> bytes:
-    """A plain grey picture, for which the detector says ``value / 255``."""
-    file = io.BytesIO()
-    Image.new("RGB", (side, side), (value, value, value)).save(file, "PNG")
+def red_png(value: int, side: int = 60) -> bytes:
+    """A picture with this red throughout and some green, for which the detector says ``value / 255``."""
+    file, size = io.BytesIO(), (side, side)
+    green = Image.linear_gradient("L").resize(size)
+    Image.merge("RGB", [Image.new("L", size, value), green, Image.new("L", size)]).save(file, "PNG")
     return file.getvalue()
 
 

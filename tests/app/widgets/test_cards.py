@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from malaria_detect.app.results_table import COLUMNS
 from malaria_detect.app.widgets.cards import CellCards, card
 from malaria_detect.app.widgets.results import Result
 from malaria_detect.inference.prediction import Refusal
-from tests.app.widgets.fakes import METADATA, Messages, grey_png, hear, of_type, prediction, saved
+from tests.app.widgets.fakes import METADATA, Messages, hear, of_type, prediction, red_png, saved
 
 POINT = METADATA.point()
 REFUSED = Result("b.png", Refusal("The file is empty."), b"")
@@ -18,7 +19,7 @@ REFUSED = Result("b.png", Refusal("The file is empty."), b"")
 
 def result(probability: float, name: str = "a.png", label: str | None = None, warning: str = "") -> Result:
     answer = prediction(probability, METADATA, warnings=(warning,) if warning else ())
-    return Result(name, answer, grey_png(200), label)
+    return Result(name, answer, red_png(200), label)
 
 
 @pytest.fixture
@@ -43,6 +44,13 @@ def test_doubt_and_warnings_are_notes_on_the_card() -> None:
     assert content["uncertain"]
     assert "90.0" in content["notes"][0]
     assert content["notes"][1:] == ["This picture is large."]
+
+
+def test_a_cell_without_colour_is_for_review_however_probable_its_class_is() -> None:
+    certain = prediction(0.01, METADATA, warnings=("No colour.",))
+    content = card(Result("grey.png", replace(certain, colourless=True), b""), POINT)
+    assert content["uncertain"]
+    assert content["notes"] == ["No colour."]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +98,7 @@ def test_a_later_view_gets_all_cards_until_they_are_cleared(cards: CellCards, to
     assert of_type(told, "card") == of_type(before, "card")
     assert told[-1] == before[-1]
     assert [one["id"] for one in of_type(told, "card")] == [0, 1]
-    assert told[0]["buffers"] == [grey_png(200)]
+    assert told[0]["buffers"] == [red_png(200)]
     hear(cards, type="clear")
     assert cards.results == []
     assert [message["type"] for message in told[-2:]] == ["clear", "state"]
@@ -146,4 +154,4 @@ def test_csv_and_report_come_as_messages_with_what_is_on_the_cards(cards: CellCa
     assert (told[-1]["type"], told[-1]["name"]) == ("report", "malaria_detect_report.html")
     (report,) = told[-1]["buffers"]
     assert "counting" in report.decode()
-    assert base64.b64encode(grey_png(200)).decode() in report.decode()
+    assert base64.b64encode(red_png(200)).decode() in report.decode()

@@ -12,7 +12,7 @@ from malaria_detect.app.widgets.check import MAX_KEPT, CheckCells
 from malaria_detect.app.widgets.upload import MAX_IMAGES, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.inference.detector import Detector
-from tests.app.widgets.fakes import METADATA, Messages, grey_png, hear
+from tests.app.widgets.fakes import METADATA, Messages, hear, red_png
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def view(detector: Detector, no_cells: None) -> CheckCells:
 
 
 def greys(number: int, grey: int = 9, name: str = "") -> list[UploadedFile]:
-    return [UploadedFile(name or f"{index}.png", grey_png(grey)) for index in range(number)]
+    return [UploadedFile(name or f"{index}.png", red_png(grey)) for index in range(number)]
 
 
 def names(view: CheckCells) -> list[str]:
@@ -64,7 +64,7 @@ def test_a_second_upload_waits_its_turn_and_a_third_is_refused(view: CheckCells,
 
 
 def test_no_visitor_fills_the_memory(view: CheckCells, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "MAX_KEPT_BYTES", 2 * len(grey_png(9)))
+    monkeypatch.setattr(check, "MAX_KEPT_BYTES", 2 * len(red_png(9)))
     view.upload.take(greys(2))
     assert view._receive(greys(1)) is not None
     view.cards.clear()

@@ -18,7 +18,7 @@ from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.explain import Explanation
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Refusal
-from tests.app.widgets.fakes import METADATA, Messages, grey_png, hear, of_type, prediction
+from tests.app.widgets.fakes import METADATA, Messages, hear, of_type, prediction, red_png
 
 
 def explain(result: Result) -> Shown:
@@ -30,7 +30,7 @@ def cards() -> CellCards:
     """Two results; "b.png" has no reliable explanation."""
     cards = CellCards(METADATA, explain=explain)
     for name in ("a.png", "b.png"):
-        cards.add(Result(name, prediction(0.6, METADATA), grey_png(150)))
+        cards.add(Result(name, prediction(0.6, METADATA), red_png(150)))
     return cards
 
 
@@ -50,7 +50,7 @@ def test_an_unknown_or_cleared_card_is_not_explained(cards: CellCards, told: Mes
     for number in (2, -1, None, "0", 0.0):
         hear(cards, type="explain", id=number)
     cards.clear()
-    cards.add(Result("c.png", prediction(0.6, METADATA), grey_png(150)))
+    cards.add(Result("c.png", prediction(0.6, METADATA), red_png(150)))
     hear(cards, type="explain", id=0)
     assert of_type(told, "explained") == []
     hear(cards, type="explain", id=2)
@@ -85,7 +85,7 @@ def explainer(monkeypatch: pytest.MonkeyPatch) -> Mock:
 def test_the_network_is_copied_at_the_first_question_only(explainer: Mock, detector: Detector) -> None:
     explain = ResultExplainer(explainer_of(detector))
     explainer.assert_not_called()
-    result = Result("a.png", prediction(0.9, METADATA), b"", original=grey_png(100))
+    result = Result("a.png", prediction(0.9, METADATA), b"", original=red_png(100))
     shown = [explain(result) for _ in range(2)][-1]
     explainer.assert_called_once_with(detector)
     with Image.open(io.BytesIO(shown.layer)) as layer:
@@ -105,7 +105,7 @@ def test_a_refused_image_is_not_explained(explainer: Mock, detector: Detector) -
 def test_a_detector_that_explains_gets_the_image_as_it_was_uploaded(detector: Any) -> None:
     detector.explain = Mock(side_effect=MalariaDetectError("The server is busy.", "no_answer"))
     view = CheckCells(detector)
-    large = grey_png(100, side=1000)
+    large = red_png(100, side=1000)
     view.upload.take([UploadedFile("a.png", memoryview(large))])
     (result,) = view.cards.results
     assert ResultExplainer(explainer_of(detector))(result) == Shown("The server is busy.")
