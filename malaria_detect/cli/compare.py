@@ -52,7 +52,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     compare.set_defaults(
         run=_compare,
-        after_interrupt=" Finished networks and epochs are kept. Continue with the same command.",
+        after_interrupt="Finished networks and epochs are kept. Continue with the same command.",
     )
 
 

@@ -29,7 +29,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.set_defaults(
         run=_train,
         default_sizes=None,
-        after_interrupt=" Finished epochs are kept. Continue with the same command and --resume.",
+        after_interrupt="Finished epochs are kept. Continue with the same command and --resume.",
     )
 
     calibrate = commands.add_parser(
@@ -68,7 +68,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         run=_evaluate,
         average_epochs=0,  # they would take twice as long as all others together
         default_sizes=_FOLD_SIZES,
-        after_interrupt=" Finished folds and epochs are kept. Continue with the same command and --resume.",
+        after_interrupt="Finished folds and epochs are kept. Continue with the same command and --resume.",
     )
 
 

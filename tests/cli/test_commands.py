@@ -118,7 +118,7 @@ def test_labels_are_ranked_into_a_table(run: Run, tmp_path: Path) -> None:
     )
     ran = run("labels", "--out", out, "--predictions", predictions)
     assert (ran.status, ran.err) == (0, "")
-    with out.open(encoding="utf-8", newline="") as file:
+    with out.open(encoding="utf-8-sig", newline="") as file:
         assert [row["file"] for row in csv.DictReader(file)] == ["b.png", "a.png"]
 
 

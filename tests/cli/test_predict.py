@@ -47,7 +47,7 @@ def test_refused_pictures_are_in_the_table_and_change_the_exit_status(
     ran = run("predict", pictures, tmp_path / "missing.png", "--csv", file)
     assert (ran.status, ran.out) == (1, "")
     assert "of 4 cells, 2 refused" in ran.err
-    refused = [row for row in table(file.read_text(encoding="utf-8")) if row["error"]]
+    refused = [row for row in table(file.read_text(encoding="utf-8-sig")) if row["error"]]
     assert [Path(row["path"]).name for row in refused] == ["broken.png", "missing.png"]
     assert all(row["decision"] == "" and row["probability_parasitized"] == "" for row in refused)
 
