@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of the output has closed it, as `head` does. Python must not try to write the rest when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        _say(f"{error}. Choose another file or folder, or make room.")
+        return 2
     except KeyboardInterrupt as stopped:
         _say(" ".join(["stopped.", *getattr(stopped, "__notes__", [options.after_interrupt])]).strip())
         return 143 if isinstance(stopped, _Terminated) else 130

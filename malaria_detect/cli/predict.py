@@ -5,6 +5,7 @@ import glob
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,12 @@ from malaria_detect.cli.training_options import add_model
 from malaria_detect.core.atomic import check_writable, replaced
 from malaria_detect.core.csv_io import growing_csv
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.metrics.formatting import format_megabytes, format_threshold
+from malaria_detect.metrics.formatting import (
+    format_estimate,
+    format_megabytes,
+    format_score,
+    format_threshold,
+)
 
 if TYPE_CHECKING:
     from malaria_detect.inference.detector import Detector
@@ -165,9 +171,8 @@ def _info(options: argparse.Namespace) -> int:
             print(f"    on {scores.patients} {name} patients (95 % interval over patients)")
             for key, estimate in scores.estimates.items():
                 counts = "" if estimate.hits is None else f"  {estimate.hits} of {estimate.total}"
-                print(
-                    f"      {key:<17} {estimate.value:.4f}  ({estimate.low:.4f} to {estimate.high:.4f}){counts}"
-                )
+                written = format_estimate(estimate, partial(format_score, decimals=4))
+                print(f"      {key:<17} {written.replace(' ', '  ', 1)}{counts}")
     print(f"  licence          {metadata.licence}")
     print(f"  {metadata.intended_use}")
     return 0

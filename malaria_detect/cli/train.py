@@ -73,6 +73,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _train(options: argparse.Namespace) -> int:
+    from malaria_detect.inference.network import import_fastai
+
+    import_fastai()
     from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
     from malaria_detect.inference.metadata import RESEARCH_USE
     from malaria_detect.training.export import check_output, train
@@ -106,6 +109,9 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from malaria_detect.inference.network import import_fastai
+
+    import_fastai()
     from malaria_detect.app.wording import FLATTERED
     from malaria_detect.data.splits import GROUPED
     from malaria_detect.evaluation.cross_validation import summarise

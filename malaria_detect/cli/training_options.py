@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,11 +123,10 @@ def read_labelled_cells(options: argparse.Namespace) -> "LabelledCells":
 
 def accuracy(scores: "Scores", who: str) -> str:
     """Accuracy in words, with its interval and the number of patients; `who` are these, such as ``test``."""
-    estimate = scores.estimates["accuracy"]
-    return (
-        f"accuracy {estimate.value:.4f} ({estimate.low:.4f} to {estimate.high:.4f}) "
-        f"on {scores.patients} {who} patient groups"
-    )
+    from malaria_detect.metrics.formatting import format_estimate, format_score
+
+    estimate = format_estimate(scores.estimates["accuracy"], partial(format_score, decimals=4))
+    return f"accuracy {estimate} on {scores.patients} {who} patient groups"
 
 
 def parse_weights(text: str) -> "Weights":

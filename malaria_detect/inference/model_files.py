@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from malaria_detect.core.errors import ArgumentError
 from malaria_detect.core.json_io import RecordError, from_json
 from malaria_detect.inference.metadata import SCHEMA_VERSION, MetadataError, ModelMetadata
 
@@ -48,7 +49,12 @@ def read_metadata(model_path: str | os.PathLike[str] = "export.pkl") -> ModelMet
 
 def read_model(model_path: str | os.PathLike[str]) -> tuple[ModelMetadata, bytes]:
     """Metadata of a model and the content of the model file that was checked against it; see :func:`read_metadata`."""
-    model, path = Path(model_path), metadata_path(model_path)
+    if not isinstance(model_path, str | os.PathLike):
+        raise ArgumentError(f"A model is named by its path; got a {type(model_path).__name__}.", "path")
+    model = Path(model_path)
+    if model.is_dir():
+        raise MetadataError(f"{model} is a folder. Give the file in it, such as export.pkl.", "missing")
+    path = metadata_path(model)
     for needed in (model, path):
         if not needed.is_file():
             raise MetadataError(
