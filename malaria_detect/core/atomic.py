@@ -78,9 +78,12 @@ def growing(path: _Path) -> Iterator[io.FileIO]:
 
 
 def write_text(path: _Path, text: str) -> None:
-    """Write a UTF-8 text file through :func:`replaced`; line ends are written unchanged."""
+    r"""Write a UTF-8 text file through :func:`replaced`; line ends are written unchanged.
+
+    A file name in the text that is not valid Unicode is written with escapes such as ``\udcff``, as in JSON.
+    """
     with replaced(path) as new:
-        new.write_text(text, encoding="utf-8", newline="")
+        new.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def check_writable(path: _Path) -> None:

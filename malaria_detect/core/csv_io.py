@@ -43,7 +43,7 @@ def csv_line(values: Iterable[object]) -> str:
     >>> csv_line(["=1+1.png", "-1", -0.5, None])
     "'=1+1.png,'-1,-0.5,\r\n"
     """
-    line: str = csv.writer(_Line()).writerow([_guarded(value) for value in values])  # type: ignore[arg-type]
+    line: str = csv.writer(_Line()).writerow([_guarded(value) for value in values])
     return line
 
 

@@ -147,5 +147,5 @@ def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
         else:
             good.append(cell)
             lines.append(found)
-    fingerprint = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    fingerprint = hashlib.sha256("\n".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
     return replace(folder, cells=tuple(good), ignored=tuple(bad)), fingerprint

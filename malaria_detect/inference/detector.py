@@ -137,7 +137,7 @@ class Detector:
                 "single image, use predict.",
                 reason="images",
             )
-        if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        if not _is_count(batch_size):
             raise ArgumentError(
                 f"batch_size must be a whole number of 1 or more; got {batch_size!r}.", reason="batch_size"
             )
@@ -250,6 +250,10 @@ def _restored(
 ) -> Detector:
     import_fastai()
     return kind(pickle.loads(network), metadata, operating_point)
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 1
 
 
 def _is_single(images: object) -> bool:

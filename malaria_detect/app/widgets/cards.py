@@ -17,7 +17,6 @@ from malaria_detect.app.wording import (
     slide_sentences,
     summary,
 )
-from malaria_detect.core.csv_io import BYTE_ORDER_MARK
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Refusal
 from malaria_detect.metrics.formatting import format_probability, format_threshold_percent
@@ -125,8 +124,7 @@ class CellCards(Part):
                     self._send_card(position)
                 self.send(self._state)
             case "csv":
-                text = BYTE_ORDER_MARK + results_csv(self.results)
-                self.send({"type": "csv", "text": text, "name": CSV_NAME})
+                self.send({"type": "csv", "text": results_csv(self.results), "name": CSV_NAME})
             case "report":
                 report = results_report(self.results, self._metadata, self.point)
                 self.send({"type": "report", "name": REPORT_NAME}, buffers=[report])
