@@ -253,7 +253,7 @@ def _restored(
 
 
 def _is_count(number: object) -> bool:
-    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 1
+    return not isinstance(number, bool) and isinstance(number, Integral) and int(number) >= 1
 
 
 def _is_single(images: object) -> bool:
