@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,7 +13,7 @@ import malaria_detect
 from malaria_detect.app import wording
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Record, Refusal
-from malaria_detect.metrics.formatting import format_percent, format_probability
+from malaria_detect.metrics.formatting import format_interval, format_percent, format_probability
 
 
 def html_report(
@@ -51,7 +52,12 @@ def html_report(
     pages = Environment(
         loader=PackageLoader("malaria_detect.app", ""), autoescape=True, undefined=StrictUndefined
     )
-    pages.filters |= {"percent": format_percent, "probability": format_probability, "sha256": _sha256}
+    pages.filters |= {
+        "interval": partial(format_interval, write=format_percent),
+        "percent": format_percent,
+        "probability": format_probability,
+        "sha256": _sha256,
+    }
     given = [answer for _, answer in answers]
     known = [*labels] or [None] * len(given)
     cells = (

@@ -1,22 +1,21 @@
-"""Results as a CSV table, the same from the command line and from the page."""
+"""Results as a CSV table or as JSON, the same from the command line and from the page."""
 
-import csv
 import dataclasses
+import json
 from collections.abc import Iterable
 from typing import TextIO
 
+from malaria_detect.core.csv_io import csv_line
+from malaria_detect.core.json_io import to_json
 from malaria_detect.inference.prediction import Record
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
-# A spreadsheet runs a cell that starts like this as a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_csv(records: Iterable[Record], file: TextIO) -> None:
-    """Write records as CSV, row by row.
+    """Write records as CSV, each as soon as it is known; see :func:`malaria_detect.core.csv_io.csv_line`.
 
-    An empty cell stands for None, and warnings are joined by a space. A name that a spreadsheet would run as a formula
-    gets an apostrophe in front.
+    An empty cell stands for None, and warnings are joined by a space.
 
     Parameters
     ----------
@@ -24,9 +23,25 @@ def write_csv(records: Iterable[Record], file: TextIO) -> None:
     file : text file
         Opened with ``newline=""``.
     """
-    table = csv.writer(file)
-    table.writerow(COLUMNS)
+    file.write(csv_line(COLUMNS))
     for record in records:
-        path = f"'{record.path}" if record.path.startswith(_FORMULA) else record.path
-        row = dataclasses.asdict(record) | {"path": path, "warnings": " ".join(record.warnings)}
-        table.writerow(row.values())
+        row = dataclasses.asdict(record) | {"warnings": " ".join(record.warnings)}
+        file.write(csv_line(row.values()))
+        file.flush()
+
+
+def write_json(records: Iterable[Record], file: TextIO) -> None:
+    """Write records as a JSON list, one record a line, each as soon as it is known.
+
+    The list is closed also if `records` ends with an error or with Ctrl-C. It is ASCII, which any terminal shows.
+    """
+    file.write("[")
+    before = "\n"
+    try:
+        for record in records:
+            file.write(before + json.dumps(json.loads(to_json(record))))
+            file.flush()
+            before = ",\n"
+    finally:
+        file.write("\n]\n")
+        file.flush()

@@ -53,11 +53,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     compare.set_defaults(
         run=_compare,
-        after_interrupt=" Finished networks and epochs are kept. Continue with the same command.",
+        after_interrupt="Finished networks and epochs are kept. Continue with the same command.",
     )
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from malaria_detect.inference.network import import_fastai
+
+    import_fastai()
     from malaria_detect.data.nlm_cells import find_cells
     from malaria_detect.designs.comparison import AUTHOR_COMPARISON_FILE, COMPARISON_FILE, PROTOCOL_GROUPED
     from malaria_detect.designs.run_comparison import ComparisonPlan, compare_designs

@@ -1,12 +1,11 @@
 """``malaria-detect explain``."""
 
 import argparse
-import os
 from pathlib import Path
 
 from malaria_detect.cli.cells import pictures_of
 from malaria_detect.cli.training_options import add_model
-from malaria_detect.core.atomic import replaced
+from malaria_detect.core.atomic import check_writable, replaced
 from malaria_detect.core.errors import MalariaDetectError
 
 
@@ -38,10 +37,8 @@ def _explain(options: argparse.Namespace) -> int:
     from malaria_detect.inference.metadata import RESEARCH_USE
 
     out = Path(options.out) if options.out else None
-    if out is not None and (out.is_dir() or not os.access(out.absolute().parent, os.W_OK)):
-        raise MalariaDetectError(
-            f"{out} cannot be written. Name a file in a writable folder.", reason="not_writable"
-        )
+    if out is not None:
+        check_writable(out)
     paths = pictures_of([options.path])
     if len(paths) != 1:
         raise MalariaDetectError(
@@ -54,11 +51,6 @@ def _explain(options: argparse.Namespace) -> int:
         if out is not None:
             print(f"{out} was not written.")
         return 0
-    try:
-        with replaced(out) as new:
-            overlay(image, explanation).save(new, "PNG")
-    except OSError as error:
-        raise MalariaDetectError(
-            f"{out} cannot be written: {error.strerror}.", reason="not_writable"
-        ) from error
+    with replaced(out) as new:
+        overlay(image, explanation).save(new, "PNG")
     return 0

@@ -1,20 +1,28 @@
 """``malaria-detect predict`` and ``info``."""
 
 import argparse
-import dataclasses
-import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 from malaria_detect.cli.cells import pictures_of
 from malaria_detect.cli.training_options import add_model
-from malaria_detect.core.atomic import replaced
+from malaria_detect.core.atomic import check_writable, replaced
+from malaria_detect.core.csv_io import growing_csv
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.metrics.formatting import format_megabytes, format_threshold
+from malaria_detect.metrics.formatting import (
+    format_estimate,
+    format_megabytes,
+    format_score,
+    format_threshold,
+)
+
+if TYPE_CHECKING:
+    from malaria_detect.inference.detector import Detector
+    from malaria_detect.inference.prediction import Prediction, Record, Refusal
 
 _REPORT_SIDE = 240  # px; a picture in the report is 4 cm wide on paper
 
@@ -50,53 +58,81 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _predict(options: argparse.Namespace) -> int:
     # torch takes seconds to import, so only commands that need it import it.
-    from malaria_detect.app.html_report import html_report
-    from malaria_detect.app.results_table import write_csv
     from malaria_detect.data.images import FORMATS
     from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
-    from malaria_detect.inference.prediction import Record
 
-    for file in (options.csv, options.report):
-        if file and not os.access(Path(file).absolute().parent, os.W_OK):
-            raise MalariaDetectError(
-                f"{file} cannot be written. Name a file in a writable folder.", reason="not_writable"
-            )
+    for file in filter(None, (options.csv, options.report)):
+        check_writable(file)
     paths = pictures_of(options.paths)
     if not paths:
         raise MalariaDetectError(
             f"{', '.join(options.paths)} has no images ({', '.join(FORMATS)}).", reason="no_images"
         )
     detector = load_detector(options.model, options.operating_point)
-    answers = list(detector.predict_many(paths, progress=sys.stderr.isatty()))
-    # A name that is not UTF-8 is written with escapes, so that the other rows are not lost.
-    records = [
-        Record.of(os.fsencode(path).decode(errors="backslashreplace"), answer)
-        for path, answer in zip(paths, answers, strict=True)
-    ]
-    if options.json:
-        json.dump(
-            [dataclasses.asdict(record) for record in records], sys.stdout, indent=1, ensure_ascii=False
-        )
-        print()
-    elif options.csv:
-        with _written(options.csv) as file:
-            write_csv(records, file)
-    else:
-        write_csv(records, sys.stdout)
+    written: list[tuple[Record, Prediction | Refusal]] = []
+    _write_table(options, _answers(detector, paths, written), written, len(paths))
     if options.report:
-        named = [(record.path, answer) for record, answer in zip(records, answers, strict=True)]
-        pieces = html_report(named, map(_picture, paths), detector.metadata, detector.point)
-        with _written(options.report) as file:
-            file.writelines(pieces)
-    refused = sum(record.error is not None for record in records)
-    parasitized = sum(record.decision == "Parasitized" for record in records)
+        options.after_interrupt = "The report was not written."
+        _write_report(options.report, written, paths, detector)
+    refused = sum(record.error is not None for record, _ in written)
+    parasitized = sum(record.decision == "Parasitized" for record, _ in written)
     print(
-        f"{parasitized} parasitized of {len(records) - refused} cells, {refused} refused; operating point "
+        f"{parasitized} parasitized of {len(written) - refused} cells, {refused} refused; operating point "
         f"{detector.point.name}, threshold {format_threshold(detector.point.threshold)}. {RESEARCH_USE}",
         file=sys.stderr,
     )
     return 1 if refused else 0
+
+
+def _answers(
+    detector: "Detector", paths: Sequence[Path], written: "list[tuple[Record, Prediction | Refusal]]"
+) -> "Iterator[Record]":
+    """Records of the images, as they become known; those that the caller has taken and used are `written`."""
+    from malaria_detect.inference.prediction import Record
+
+    answers = detector.predict_many(paths, progress=sys.stderr.isatty())
+    for path, answer in zip(paths, answers, strict=True):
+        # A name that is not UTF-8 is written with escapes, so that the other rows are not lost.
+        record = Record.of(os.fsencode(path).decode(errors="backslashreplace"), answer)
+        yield record
+        written.append((record, answer))
+
+
+def _write_table(
+    options: argparse.Namespace, records: "Iterator[Record]", written: Sequence[object], total: int
+) -> None:
+    from malaria_detect.app.results_table import write_csv, write_json
+
+    place = "printed"
+    try:
+        if options.csv:
+            with growing_csv(options.csv) as table:
+                place = f"in {table.name if isinstance(table.name, Path) else options.csv}"
+                write_csv(records, table)
+        else:
+            (write_json if options.json else write_csv)(records, sys.stdout)
+    except BaseException as error:
+        error.add_note(f"{len(written):,} of {total:,} results are {place}.")
+        if options.report:
+            error.add_note("The report was not written.")
+        raise
+
+
+def _write_report(
+    path: str,
+    written: "Sequence[tuple[Record, Prediction | Refusal]]",
+    paths: Sequence[Path],
+    detector: "Detector",
+) -> None:
+    from malaria_detect.app.html_report import html_report
+
+    named = [(record.path, answer) for record, answer in written]
+    with (
+        replaced(path) as new,
+        new.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        file.writelines(html_report(named, map(_picture, paths), detector.metadata, detector.point))
 
 
 def _picture(path: Path) -> bytes:
@@ -107,21 +143,6 @@ def _picture(path: Path) -> bytes:
         return as_png(read_image(path), _REPORT_SIDE)
     except ImageRefused:
         return b""
-
-
-@contextmanager
-def _written(path: str) -> Iterator[TextIO]:
-    """A text file that replaces an older one only when it is complete."""
-    try:
-        with (
-            replaced(path) as new,
-            new.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-        ):
-            yield file
-    except OSError as error:
-        raise MalariaDetectError(
-            f"{path} cannot be written: {error.strerror}.", reason="not_writable"
-        ) from error
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -150,9 +171,8 @@ def _info(options: argparse.Namespace) -> int:
             print(f"    on {scores.patients} {name} patients (95 % interval over patients)")
             for key, estimate in scores.estimates.items():
                 counts = "" if estimate.hits is None else f"  {estimate.hits} of {estimate.total}"
-                print(
-                    f"      {key:<17} {estimate.value:.4f}  ({estimate.low:.4f} to {estimate.high:.4f}){counts}"
-                )
+                written = format_estimate(estimate, partial(format_score, decimals=4))
+                print(f"      {key:<17} {written.replace(' ', '  ', 1)}{counts}")
     print(f"  licence          {metadata.licence}")
     print(f"  {metadata.intended_use}")
     return 0

@@ -30,7 +30,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.set_defaults(
         run=_train,
         default_sizes=None,
-        after_interrupt=" Finished epochs are kept. Continue with the same command and --resume.",
+        after_interrupt="Finished epochs are kept. Continue with the same command and --resume.",
     )
 
     calibrate = commands.add_parser(
@@ -69,11 +69,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         run=_evaluate,
         average_epochs=0,  # they would take twice as long as all others together
         default_sizes=_FOLD_SIZES,
-        after_interrupt=" Finished folds and epochs are kept. Continue with the same command and --resume.",
+        after_interrupt="Finished folds and epochs are kept. Continue with the same command and --resume.",
     )
 
 
 def _train(options: argparse.Namespace) -> int:
+    from malaria_detect.inference.network import import_fastai
+
+    import_fastai()
     from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
     from malaria_detect.inference.metadata import RESEARCH_USE
     from malaria_detect.training.export import check_output, train
@@ -107,6 +110,9 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from malaria_detect.inference.network import import_fastai
+
+    import_fastai()
     from malaria_detect.app.wording import FLATTERED
     from malaria_detect.data.splits import GROUPED
     from malaria_detect.evaluation.cross_validation import summarise

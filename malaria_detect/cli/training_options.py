@@ -1,11 +1,11 @@
 """Options that several commands share, and how their text is read."""
 
 import argparse
-import math
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,13 +133,13 @@ def read_labelled_cells(options: argparse.Namespace) -> "LabelledCells":
 
 def scores_in_words(scores: "Scores", who: str) -> str:
     """Accuracy, sensitivity and specificity in words, with interval or counts; `who` are the patients: ``test``."""
-    accuracy = scores.estimates["accuracy"]
-    # Few patients give no interval.
-    interval = f" ({accuracy.low:.4f} to {accuracy.high:.4f})" if math.isfinite(accuracy.low) else ""
-    words = [f"accuracy {accuracy.value:.4f}{interval}"]
+    from malaria_detect.metrics.formatting import format_estimate, format_score
+
+    decimals = partial(format_score, decimals=4)
+    words = [f"accuracy {format_estimate(scores.estimates['accuracy'], decimals)}"]
     for name in ("sensitivity", "specificity"):
         estimate = scores.estimates[name]
-        words.append(f"{name} {estimate.value:.4f} ({estimate.hits} of {estimate.total} cells)")
+        words.append(f"{name} {decimals(estimate.value)} ({estimate.hits} of {estimate.total} cells)")
     return f"{', '.join(words)} on {scores.patients} {who} patient groups"
 
 

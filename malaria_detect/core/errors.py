@@ -1,4 +1,4 @@
-"""The base class of errors that a user can correct."""
+"""Errors that a user can correct: their base class, and the one for arguments."""
 
 
 class MalariaDetectError(Exception):
@@ -23,3 +23,7 @@ class MalariaDetectError(Exception):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ArgumentError(MalariaDetectError, TypeError, ValueError):
+    """An argument of the wrong type, or out of range; ``reason`` is the name of the argument."""

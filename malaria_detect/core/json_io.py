@@ -26,7 +26,7 @@ def to_json(record: object) -> str:
     It may hold other records, tuples and dictionaries. JSON has no NaN and no infinity: they are written as null, and
     :func:`from_json` reads null as NaN.
     """
-    plain = json.loads(pydantic_core.to_json(record, inf_nan_mode="null"))
+    plain = pydantic_core.to_jsonable_python(record, inf_nan_mode="null")
     return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
 
 

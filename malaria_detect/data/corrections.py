@@ -9,7 +9,6 @@ Reviewers only see cells that networks doubt, so corrected labels favour these n
 the scores on published labels, never instead of them.
 """
 
-import csv
 import io
 import os
 from collections import Counter
@@ -17,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from malaria_detect.core.csv_io import read_rows
+from malaria_detect.core.csv_io import BYTE_ORDER_MARK, csv_line, read_rows
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import CLASSES
 
@@ -124,11 +123,10 @@ def append_corrections(path: str | os.PathLike[str], given: Sequence[Correction]
     path = Path(path)
     if path.exists() and path.stat().st_size:
         read_corrections(path)
-    text = io.StringIO()
-    csv.writer(text).writerows((one.file, one.label, one.verdict, one.corrected or "") for one in given)
+    lines = (csv_line((one.file, one.label, one.verdict, one.corrected or "")) for one in given)
     try:
         with path.open("ab+", buffering=0) as file:
-            _append(file, text.getvalue().encode("utf-8", "backslashreplace"))
+            _append(file, "".join(lines).encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise LabelsError(f"{path} cannot be written ({error.strerror}).", reason="unwritable") from error
     return read_corrections(path)
@@ -137,7 +135,7 @@ def append_corrections(path: str | os.PathLike[str], given: Sequence[Correction]
 def _append(file: io.FileIO, lines: bytes) -> None:
     size = file.seek(0, os.SEEK_END)
     if not size:
-        lines = ",".join(_COLUMNS).encode() + b"\r\n" + lines
+        lines = (BYTE_ORDER_MARK + csv_line(_COLUMNS)).encode() + lines
     else:
         file.seek(-1, os.SEEK_END)
         # An editor may have left out the last line end.

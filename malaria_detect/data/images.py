@@ -105,7 +105,7 @@ def read_image(source: ImageSource) -> Image.Image:
         check_bytes(memoryview(source).nbytes)
         return _read_bytes(bytes(source))
     if isinstance(source, str | os.PathLike):
-        return _read_bytes(_bytes_of_file(Path(source)))
+        return _read_bytes(_bytes_of_file(Path(os.fsdecode(source))))
     raise ImageRefused(
         f"A Python {type(source).__name__} is not an image. Use a path, bytes, a PIL image or a uint8 array.",
         reason="unsupported_type",

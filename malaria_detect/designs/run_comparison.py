@@ -1,6 +1,5 @@
 """Train and score designs on the same cells: ``malaria-detect compare``."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from malaria_detect.core.atomic import write_text
+from malaria_detect.core.atomic import check_writable, write_text
 from malaria_detect.core.csv_io import write_rows
 from malaria_detect.core.json_io import to_json
 from malaria_detect.core.versions import library_versions, today
@@ -114,17 +113,21 @@ def compare_designs(folder: CellFolder, plan: ComparisonPlan, output: Path) -> C
     threads = f"{torch.get_num_threads()} processor threads"
     found = Comparison(plan.protocol, data.fingerprint, rows, threads, library_versions(), today())
     if plan.protocol == PROTOCOL_GROUPED:
-        _write_cells(list(scored.values()), output.with_name(f"{output.stem}-cells.csv"))
+        _write_cells(list(scored.values()), _cells_file(output))
     write_text(output, to_json(found))
     return found
 
 
+def _cells_file(output: Path) -> Path:
+    return output.with_name(f"{output.stem}-cells.csv")
+
+
 def _check_output(output: Path, designs: Sequence[Design]) -> None:
     """Check that the result can be written, before hours of training, and that no other rows get lost."""
-    if output.suffix != ".json" or not os.access(output.absolute().parent, os.W_OK):
-        raise ComparisonError(
-            f"{output} must end in .json, in a folder that exists and can be written.", "output"
-        )
+    if output.suffix != ".json":
+        raise ComparisonError(f"The name of the result must end in .json; got {output}.", "output")
+    for file in (output, _cells_file(output)):
+        check_writable(file)
     if not output.is_file():
         return
     kept = [design.name for design in designs]

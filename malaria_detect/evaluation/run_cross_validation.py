@@ -1,6 +1,5 @@
 """Run a cross-validation: each cell is scored by a network that was not trained on it or, grouped, on its patient."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from scipy.special import expit
 from tqdm.auto import tqdm
 
-from malaria_detect.core.atomic import write_text
+from malaria_detect.core.atomic import check_writable, write_text
 from malaria_detect.core.json_io import read_record, to_json
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.splits import GROUPED, RANDOM_HELD_OUT, folds_of
@@ -89,10 +88,10 @@ def cross_validate(data: LabelledCells, plan: CrossValidationPlan, output: Path)
     MalariaDetectError
         If cells, settings, folds, weights or checkpoints cannot be used.
     """
-    if output.suffix != ".csv" or not os.access(output.absolute().parent, os.W_OK):
-        raise TrainingError(
-            f"{output} must end in .csv, in a folder that exists and can be written.", "output"
-        )
+    if output.suffix != ".csv":
+        raise TrainingError(f"The name of the table must end in .csv; got {output}.", "output")
+    for file in (output, output.with_suffix(".json")):
+        check_writable(file)
     runs = plan.runs(data)
     finished = sum((run.work / _FOLD).is_file() for run in runs)
     if finished and not plan.resume:

@@ -65,7 +65,7 @@ class Logits:
 def write_logits(validation: Logits, test: Logits, path: Path) -> None:
     """Write the logits of both sides as CSV, sorted by file name."""
     rows = [
-        (file, group, side, label, corrected, f"{value:.7g}")
+        (file, group, side, label, corrected, float(f"{value:.7g}"))
         for side, logits in ((VALIDATION, validation), (TEST, test))
         for file, group, label, corrected, value in sorted(zip(*vars(logits).values(), strict=True))
     ]

@@ -1,23 +1,29 @@
 """Load a model and classify images: ``load_detector().predict("cell.png")``."""
 
+import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence, Sized
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy.special import logit
 from torch import nn
 from tqdm.auto import tqdm
 
+from malaria_detect.core.errors import ArgumentError
 from malaria_detect.data.image_checks import COLOURLESS, is_colourless, size_warnings
 from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.input import run_threaded
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import read_model
-from malaria_detect.inference.network import log_odds, mixed_log_odds, open_learner, prepared
+from malaria_detect.inference.network import import_fastai, log_odds, mixed_log_odds, open_learner, prepared
 from malaria_detect.inference.precision import bfloat16_is_fast
 from malaria_detect.inference.prediction import Prediction, Refusal, decide
 from malaria_detect.metrics import scaled
@@ -65,7 +71,14 @@ class Detector:
         ------
         MetadataError
             If the model has no operating point of that name.
+        ArgumentError
+            If no name is given.
         """
+        if not isinstance(operating_point, str):
+            raise ArgumentError(
+                f"An operating point is named by a word such as 'counting'; got {operating_point!r}.",
+                reason="operating_point",
+            )
         return Detector(self.network, self.metadata, operating_point)
 
     def predict(self, image: ImageSource) -> Prediction:
@@ -104,20 +117,39 @@ class Detector:
         Parameters
         ----------
         images : iterable
-            Each as for :meth:`predict`; read at most one batch ahead.
+            Each as for :meth:`predict`, or an array (N, height, width, 3 or 4); read at most one batch ahead.
         batch_size : int
             Images that go through the network together, 1 or more. It changes memory and speed, and probabilities by
             less than 0.01, but no decision.
         progress : bool
             Show a progress bar.
 
-        Yields
-        ------
-        Prediction or Refusal
+        Returns
+        -------
+        iterator of Prediction or Refusal
             One for each image: an image that cannot be used does not stop the others.
+
+        Raises
+        ------
+        ArgumentError
+            At once, if `images` is a single image, a path, a dictionary or nothing to iterate over, or `batch_size` is
+            not a whole number of 1 or more.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
+        if _is_single(images):
+            raise ArgumentError(
+                f"predict_many needs a list of images, or another iterable; got one {type(images).__name__}. For a "
+                "single image, use predict.",
+                reason="images",
+            )
+        if not _is_count(batch_size):
+            raise ArgumentError(
+                f"batch_size must be a whole number of 1 or more; got {batch_size!r}.", reason="batch_size"
+            )
+        return self._answers(images, int(batch_size), progress)
+
+    def _answers(
+        self, images: Iterable[ImageSource], batch_size: int, progress: bool
+    ) -> Iterator[Prediction | Refusal]:
         total = len(images) if isinstance(images, Sized) else None
         source = iter(images)
         with tqdm(total=total, unit="cell", disable=not progress) as bar:
@@ -127,6 +159,13 @@ class Detector:
                 for one in found:
                     yield one if isinstance(one, Refusal) else self._prediction(one, next(odds))
                 bar.update(len(batch))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As bytes, because multiprocessing would send tensors through shared memory, of which containers have little.
+        return _restored, (type(self), pickle.dumps(self.network), self.metadata, self.point.name)
+
+    def __copy__(self) -> "Detector":
+        return self.at(self.point.name)
 
     def _padded(self, image: ImageSource) -> _Padded:
         picture = read_image(image)
@@ -210,6 +249,31 @@ def load_detector(path: str | os.PathLike[str] | None = None, operating_point: s
 
 # The last network by the SHA-256 of its file; processes forked from one that has opened it share it.
 _OPENED: dict[str, nn.Module] = {}
+
+
+def _restored(
+    kind: type[Detector], network: bytes, metadata: ModelMetadata, operating_point: str
+) -> Detector:
+    import_fastai()
+    return kind(pickle.loads(network), metadata, operating_point)
+
+
+def _is_count(number: object) -> bool:
+    return not isinstance(number, bool) and isinstance(number, Integral) and int(number) >= 1
+
+
+def _is_single(images: object) -> bool:
+    """Whether something is one image, or nothing that gives images one after the other."""
+    if isinstance(images, np.ndarray):
+        # Only a stack, (N, height, width, 3), cannot be taken for one image.
+        return images.ndim == 0 or (images.dtype.kind not in "OUS" and images.ndim < 4)
+    if isinstance(images, str | os.PathLike | Image.Image | Mapping | io.IOBase | torch.Tensor):
+        return True
+    try:
+        memoryview(images)  # type: ignore[arg-type]
+    except TypeError:
+        return not isinstance(images, Iterable)
+    return True
 
 
 def _decision_range(metadata: ModelMetadata) -> tuple[float, float]:

@@ -225,7 +225,7 @@ class ModelMetadata:
             If there is none of that name; ``reason`` is ``unknown_operating_point``.
         """
         for point in self.operating_points:
-            if point.name == (name or self.default_point):
+            if point.name == (self.default_point if name is None else name):
                 return point
         known = ", ".join(point.name for point in self.operating_points)
         raise MetadataError(

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from malaria_detect.core.errors import ArgumentError
 from malaria_detect.core.json_io import RecordError, from_json
 from malaria_detect.core.shipped import MODEL, MODEL_VARIABLE, shipped_folder
 from malaria_detect.inference.metadata import SCHEMA_VERSION, MetadataError, ModelMetadata
@@ -73,7 +74,11 @@ def read_metadata(model_path: str | os.PathLike[str] | None = None) -> ModelMeta
 
 def read_model(model_path: str | os.PathLike[str] | None = None) -> tuple[ModelMetadata, bytes]:
     """Metadata of a model and the content of the model file that was checked against it; see :func:`read_metadata`."""
+    if not isinstance(model_path, str | os.PathLike | None):
+        raise ArgumentError(f"A model is named by its path; got a {type(model_path).__name__}.", "path")
     model = default_model() if model_path is None else Path(model_path)
+    if model.is_dir():
+        raise MetadataError(f"{model} is a folder. Give the file in it, such as export.pkl.", "missing")
     path = metadata_path(model)
     for needed in (model, path):
         if not needed.is_file():

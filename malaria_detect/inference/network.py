@@ -1,18 +1,27 @@
 """A network ready for prediction, and its log-odds."""
 
+import importlib
 import io
 import itertools
+import os
 import pickle
+import warnings
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from fastai.learner import Learner
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from malaria_detect.core.extras import from_extra
+
+if TYPE_CHECKING:
+    from fastai.learner import Learner
+
+# A thread pool of OpenMP does not survive a fork: a child that used it would wait forever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 # Of log-odds: three times the largest change by rounding to bfloat16 in the 320 sample cells, which was 0.06.
 MARGIN = 0.2
@@ -31,7 +40,18 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(_MOVED.get(module, module), name)
 
 
-def open_learner(data: bytes) -> Learner:
+def import_fastai() -> None:
+    """Import fastai for the first time.
+
+    fastai 2.8 decorates functions with torch.jit.script, of which torch 2.9 and later warn. Users can do nothing about
+    this one warning, so it is left out, here and nowhere else.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.script` is", FutureWarning)
+        importlib.import_module("fastai.learner")
+
+
+def open_learner(data: bytes) -> "Learner":
     """Unpickle an exported learner. This runs the code in it: check its SHA-256 first.
 
     Raises
@@ -39,6 +59,7 @@ def open_learner(data: bytes) -> Learner:
     MissingExtra
         If the learner's network is of a library that is not installed.
     """
+    import_fastai()
     pickle_module = SimpleNamespace(__name__="pickle", Unpickler=_Unpickler, load=pickle.load)
     with from_extra("designs"):  # the shipped design needs only what is always installed
         return torch.load(

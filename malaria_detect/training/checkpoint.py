@@ -64,8 +64,9 @@ class Checkpoint(Callback):
         self.history.append(epoch)
         if self.settings.keep == "best" and best_epoch(self.history) == epoch.epoch:
             self.best = {name: tensor.clone() for name, tensor in self.learn.model.state_dict().items()}
-        with replaced(self.of.work / CHECKPOINT_FILE) as new:
-            torch.save(self._state(), new)
+        # Given a path, torch raises a RuntimeError if the disk is full.
+        with replaced(self.of.work / CHECKPOINT_FILE) as new, new.open("wb") as file:
+            torch.save(self._state(), file)
         tqdm.write(
             f"epoch {epoch.epoch}/{len(self.settings.epochs)} at {epoch.size} px: loss {epoch.train_loss:.4f}, "
             f"validation {epoch.valid_loss:.4f}, accuracy {epoch.accuracy:.4f}, ROC AUC {epoch.roc_auc:.4f}, "

@@ -1,7 +1,6 @@
 """From a training run to ``export.pkl`` and its metadata ``export.json``."""
 
 import copy
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +10,7 @@ import numpy as np
 from fastai.vision.all import Learner
 from torch import nn
 
-from malaria_detect.core.atomic import replaced
+from malaria_detect.core.atomic import check_writable, replaced
 from malaria_detect.core.json_io import to_json
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.images import read_image
@@ -50,14 +49,18 @@ def train(run: TrainingRun, output: Path) -> ModelMetadata:
 
 
 def check_output(output: Path) -> None:
-    """Raise TrainingError if a model cannot be written or is not named ``.pkl``, before hours of training."""
+    """Check that a model is named ``.pkl`` and that its files can be written, before hours of training.
+
+    Raises
+    ------
+    TrainingError, malaria_detect.core.atomic.WriteError
+    """
     if output.suffix != ".pkl":
         raise TrainingError(f"The name of a model ends in .pkl; got {output}.", "output")
-    for folder in (output.parent, logits_path(output).parent):
-        if not os.access(folder if folder.exists() else output.parent, os.W_OK) or folder.is_file():
-            raise TrainingError(
-                f"The folder {folder} is missing or cannot be written. Choose another --output.", "output"
-            )
+    logits = logits_path(output)
+    # The folder of the logits is created when they are written.
+    for file in (output, metadata_path(output), logits if logits.parent.exists() else logits.parent):
+        check_writable(file)
 
 
 def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:

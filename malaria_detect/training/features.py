@@ -93,7 +93,7 @@ def _key(trunk: nn.Module, run: TrainingRun, device: torch.device) -> str:
     if {"reinhard", "macenko"} & set(run.settings.preprocess):
         parts.append(stain_targets())
     for part in parts:
-        digest.update(f"{part}\n".encode())
+        digest.update(f"{part}\n".encode(errors="surrogateescape"))
     for name, tensor in trunk.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().numpy().tobytes())

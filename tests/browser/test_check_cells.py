@@ -82,7 +82,7 @@ def test_the_operating_point_changes_decisions_and_scores_everywhere_at_once(
     expect(view.locator(".md-sentence")).to_contain_text(called)
     expect(view.locator(".md-slide")).to_contain_text(called)
     assert [probability(card) for card in cards(page).all()] == probabilities
-    with Path(downloaded(page, "Download CSV").path()).open(encoding="utf-8", newline="") as file:
+    with Path(downloaded(page, "Download CSV").path()).open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == [path.name for path in cells]
     assert [float(row["probability_parasitized"]) for row in rows] == probabilities

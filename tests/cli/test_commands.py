@@ -1,6 +1,7 @@
 """The other commands, and what all commands share: usage, errors and exit status."""
 
 import csv
+import math
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from malaria_detect.cli import main, parser
-from malaria_detect.cli.training_options import design_and_settings
+from malaria_detect.cli.training_options import design_and_settings, scores_in_words
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.explain import Explanation
@@ -20,6 +21,7 @@ from malaria_detect.explain.explainer import Finding
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.inference.model_files import metadata_path, read_metadata
+from malaria_detect.metrics import score
 from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.settings import TrainSettings
 from tests.cli.conftest import Run
@@ -41,12 +43,12 @@ from tests.drawn import draw_cell
         ("explain {cell} --out {empty}/nowhere/a.png", "not_writable"),
         ("info --model {empty}/export.pkl", "missing"),
         ("train --cells {empty}", "no_cells"),
-        ("train --cells {root} --output {empty}/no/export.pkl", "output"),
+        ("train --cells {root} --output {empty}/no/export.pkl", "not_writable"),
         ("train --cells {root} --output {empty}/model.json", "output"),
         ("train --cells {root} --seed -1", "seed"),
         ("train --cells {root} --corrections {empty}/no.csv", "unreadable"),
         ("calibrate --model {empty}/export.pkl", "missing"),
-        ("evaluate --cells {root} --output {empty}/no/table.csv", "output"),
+        ("evaluate --cells {root} --output {empty}/no/table.csv", "not_writable"),
         ("evaluate --cells {root} --output {empty}/a.csv --folds 1", "bad_split"),
         ("labels --out {empty}/a.csv --predictions {empty}/no.csv", "unreadable"),
         ("cells check --cells {empty}", "no_cells"),
@@ -120,7 +122,7 @@ def test_labels_are_ranked_into_a_table(run: Run, tmp_path: Path) -> None:
     )
     ran = run("labels", "--out", out, "--predictions", predictions)
     assert (ran.status, ran.err) == (0, "")
-    with out.open(encoding="utf-8", newline="") as file:
+    with out.open(encoding="utf-8-sig", newline="") as file:
         assert [row["file"] for row in csv.DictReader(file)] == ["b.png", "a.png"]
 
 
@@ -133,6 +135,42 @@ def test_calibrating_writes_the_metadata_again(run: Run, shipped_model: Path, tm
     assert run("calibrate", "--model", model).status == 0
     assert metadata_path(model).stat().st_ino != before.st_ino
     assert read_metadata(model).point().patients == read_metadata(shipped_model).point().patients
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_cells_with_names_that_are_not_unicode_are_checked(
+    run: Run, drawn_cells: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(drawn_cells, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "cell_images" / "Uninfected"
+    for name in (b"C1P1_IMG_1_cell_\xff.png", b"\xff\n.txt"):
+        shutil.copy(next(folder.glob("*.png")), folder / os.fsdecode(name))
+    ran = run("cells", "check", "--cells", tmp_path)
+    assert ran.status == 0
+    assert "Uninfected: 31 cells" in ran.out
+
+
+@pytest.mark.parametrize("places", [{"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+@pytest.mark.parametrize(
+    "words", ["info --model 細\n胞.pkl", "predict --細胞", "細胞", "cells check --cells 細胞"]
+)
+def test_errors_about_odd_names_are_printed_on_any_terminal(words: str, places: dict[str, str]) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "malaria_detect", *words.split(" ")],
+        env={**os.environ, "PYTHONCOERCECLOCALE": "0", **places},
+        capture_output=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    *usage, message = ran.stderr.decode("ascii").splitlines()
+    assert message.startswith("malaria-detect")
+    assert not usage or usage[0].startswith("usage: ")
+
+
+def test_an_interval_that_cannot_be_computed_is_left_out() -> None:
+    scores = score([True, False], [0.9, 0.1], ["P1", "P1"])
+    assert math.isnan(scores.estimates["accuracy"].low)
+    assert "nan" not in scores_in_words(scores, "test")
 
 
 def test_cells_are_checked_and_counted(run: Run, drawn_cells: Path, tmp_path: Path) -> None:

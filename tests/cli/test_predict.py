@@ -1,17 +1,26 @@
 """``malaria-detect predict``: the table, its other forms, and the images that it refuses."""
 
 import csv
+import io
 import json
+import math
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from malaria_detect.app.results_table import write_json
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.inference.model_files import metadata_path, read_metadata
+from malaria_detect.inference.prediction import Record
 from tests.cli.conftest import Run
+from tests.waiting import until
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -48,7 +57,7 @@ def test_refused_pictures_are_in_the_table_and_change_the_exit_status(
     ran = run("predict", pictures, tmp_path / "missing.png", "--csv", file)
     assert (ran.status, ran.out) == (1, "")
     assert "of 4 cells, 2 refused" in ran.err
-    refused = [row for row in table(file.read_text(encoding="utf-8")) if row["error"]]
+    refused = [row for row in table(file.read_text(encoding="utf-8-sig")) if row["error"]]
     assert [Path(row["path"]).name for row in refused] == ["broken.png", "missing.png"]
     assert all(row["decision"] == "" and row["probability_parasitized"] == "" for row in refused)
 
@@ -71,6 +80,78 @@ def test_a_name_that_is_not_utf8_is_written_with_escapes(run: Run, pictures: Pat
     (pictures / "a.png").rename(pictures / os.fsdecode(b"a\xff.png"))
     assert run("predict", pictures, "--csv", tmp_path / "results.csv").status == 0
     assert "a\\xff.png" in (tmp_path / "results.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no names like the last one")
+def test_a_terminal_that_cannot_show_a_name_gets_escapes_and_no_warnings(
+    pictures: Path, shipped_model: Path
+) -> None:
+    names = ("細胞.png", "é😀.png", os.fsdecode(b"c\xff.png"))
+    for path, name in zip(sorted(pictures.glob("*.png")), names, strict=True):
+        path.rename(pictures / name)
+    command = [sys.executable, "-W", "error::FutureWarning", "-m", "malaria_detect", "predict", str(pictures)]
+    ran = subprocess.run(
+        [*command, "--model", str(shipped_model)],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        encoding="cp1252",
+        check=True,
+    )
+    found = {Path(row["path"]).name for row in table(ran.stdout) if row["decision"]}
+    assert found == {r"\u7d30\u80de.png", r"é\U0001f600.png", r"c\xff.png", "d.png"}
+    assert len(ran.stderr.splitlines()) == 1  # the summary
+
+
+@pytest.fixture
+def many(pictures: Path, tmp_path: Path) -> Path:
+    """A folder with more pictures than are classified before a test has stopped the command."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(1500):
+        (folder / f"{number}.png").hardlink_to(pictures / "a.png")
+    return folder
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "old"), [(signal.SIGINT, ""), (signal.SIGTERM, "old")])
+def test_a_stopped_command_has_written_what_was_known_and_keeps_an_old_table(
+    run: Run, many: Path, tmp_path: Path, number: signal.Signals, old: str
+) -> None:
+    file, report = tmp_path / "results.csv", tmp_path / "report.html"
+    file.write_text(old)
+    grows = tmp_path / "results.partial.csv" if old else file
+
+    def stop() -> None:
+        until(lambda: grows.is_file() and len(table(grows.read_text(encoding="utf-8-sig"))) > 9)
+        os.kill(os.getpid(), number)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    ran = run("predict", many, "--csv", file, "--report", report)
+    stopping.join()
+    assert ran.status == 128 + number
+    rows = table(grows.read_text(encoding="utf-8-sig"))
+    assert all(row["decision"] for row in rows)
+    assert len(ran.err.splitlines()) == 1
+    assert "of 1,500" in ran.err
+    assert str(grows) in ran.err
+    assert not report.exists()
+    assert not old or file.read_text() == old
+
+
+def test_json_is_valid_even_if_it_is_cut_short() -> None:
+    def records() -> Iterator[Record]:
+        yield Record("細胞.png", error='a "b"')
+        yield Record("\udcff.png", probability_parasitized=math.nan)
+        raise KeyboardInterrupt
+
+    file = io.StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        write_json(records(), file)
+    assert file.getvalue().isascii()
+    first, second = json.loads(file.getvalue())
+    assert (first["path"], first["error"]) == ("細胞.png", 'a "b"')
+    assert second["probability_parasitized"] is None
 
 
 def test_an_operating_point_decides_and_is_in_the_table(

@@ -66,7 +66,7 @@ def test_verdicts_are_appended_and_read_again(path: Path) -> None:
     assert append_corrections(path, THREE) == Corrections(THREE) == read_corrections(path)
     start = path.read_bytes()
     assert start.decode() == (
-        HEAD + "a.png,Parasitized,disagree,Uninfected\r\nb.png,Uninfected,agree,Uninfected\r\n"
+        f"\ufeff{HEAD}a.png,Parasitized,disagree,Uninfected\r\nb.png,Uninfected,agree,Uninfected\r\n"
         "c.png,Uninfected,unsure,\r\n"
     )
     missing = path.parent / "nowhere" / path.name
@@ -89,7 +89,7 @@ def test_the_last_verdict_counts_and_can_be_withdrawn(path: Path) -> None:
     [
         b"\xef\xbb\xbf" + HEAD.encode() + b"b.png,Uninfected,agree,Uninfected\r\n\r\n",
         HEAD.replace("\r", "").encode() + b"b.png,Uninfected,agree,Uninfected",
-        HEAD.encode() + HEAD.encode() + b"b.png,Uninfected,agree,Uninfected\r\n",
+        2 * f"\ufeff{HEAD}".encode() + b"b.png,Uninfected,agree,Uninfected\r\n",
         HEAD.encode() + b"b.png,Uninfected,unsure,\r\nb.png,Uninfected,agree,Uninfected\r\n",
     ],
     ids=["saved by a spreadsheet", "no last line end", "two headers", "two verdicts"],

@@ -75,7 +75,7 @@ def test_every_named_network_has_a_row_in_the_order_of_the_registry(compared: Co
 
 
 def test_scores_are_those_of_the_table_of_cells(compared: Compared) -> None:
-    with (compared.folder / "compare-cells.csv").open(newline="", encoding="utf-8") as file:
+    with (compared.folder / "compare-cells.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     parasitized = np.array([row["label"] == "Parasitized" for row in rows])
     groups = [row["patient_group"] for row in rows]

@@ -139,7 +139,7 @@ def test_candidates_are_read_from_predictions_and_written(tmp_path: Path) -> Non
     write_held_out(EXAMPLE, tmp_path / "predictions.csv")
     candidates = candidates_from(tmp_path / "predictions.csv", top=3)
     write_candidates(candidates, tmp_path / "candidate-label-errors.csv")
-    assert (tmp_path / "candidate-label-errors.csv").read_text(encoding="utf-8").splitlines() == [
+    assert (tmp_path / "candidate-label-errors.csv").read_text(encoding="utf-8-sig").splitlines() == [
         "rank,file,patient_group,label,believed",
         "1,b.png,P1,Parasitized,0.2",
         "2,e.png,P4,Parasitized,0.2",

@@ -4,6 +4,8 @@ from shutil import copytree
 
 import pytest
 
+from malaria_detect.core.atomic import WriteError
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.corrections import Correction, Corrections
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.data.splits import folds_of
@@ -89,6 +91,11 @@ def test_corrected_labels_are_learnt_and_the_published_ones_kept(few_cells: Path
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_training(few_cells: Path, tmp_path: Path) -> None:
-    for output in (tmp_path / "table.txt", tmp_path / "nowhere" / "table.csv"):
-        with refused(TrainingError, "output"):
+    expected: dict[str, tuple[type[MalariaDetectError], str]] = {
+        "table.txt": (TrainingError, "output"),
+        "nowhere/table.csv": (WriteError, "not_writable"),
+    }
+    for name, (kind, reason) in expected.items():
+        output = tmp_path / name
+        with refused(kind, reason):
             cross_validate(labelled_cells(find_cells(few_cells)), plan_in(tmp_path, "grouped", 2), output)

@@ -21,7 +21,7 @@ from malaria_detect.app.server.messages import (
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, as_png, read_image
 from malaria_detect.explain import Explanation
-from malaria_detect.inference.detector import BATCH, Detector, load_detector
+from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 # s: longer than the server waits for a worker, including the jobs of other visitors before this one.
@@ -82,10 +82,13 @@ class RemoteDetector(Detector):
             raise ImageRefused(answer.message, reason=answer.reason)
         return answer
 
-    def predict_many(
-        self, images: Iterable[ImageSource], batch_size: int = BATCH, progress: bool = False
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (Detector(self.network, self.metadata, self.point.name), self._address)
+
+    def _answers(
+        self, images: Iterable[ImageSource], batch_size: int, progress: bool
     ) -> Iterator[Prediction | Refusal]:
-        """Classify many images one after the other, because other visitors need the workers as well."""
+        # One after the other, because other visitors need the workers as well.
         for image in images:
             try:
                 yield self.predict(image)

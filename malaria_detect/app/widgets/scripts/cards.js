@@ -144,7 +144,8 @@ function render({ model, el, signal }) {
   function hear(message, buffers) {
     if (message.type === "csv" || message.type === "report") {
       settle();
-      if (message.type === "csv") download(message.text, "text/csv", message.name);
+      // Excel takes a file for UTF-8 only if it begins with this mark.
+      if (message.type === "csv") download("\ufeff" + message.text, "text/csv", message.name);
       else download(buffers[0], "text/html", message.name);
       return;
     }
