@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from malaria_detect.cli.serve import TOKEN_VARIABLE
+from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
 from tests.app.server.interface import Running
 from tests.browser.served import PROJECT, Server, page_folder, served_page
@@ -51,3 +52,15 @@ def interface(server: Server) -> Running:
     running = Running(server.address, TOKEN)
     until(lambda: running.get("api/health").status_code == 200, "a worker's start")
     return running
+
+
+@pytest.fixture(scope="session")
+def pictures(sample_cells: Path) -> list[bytes]:
+    """Three of each class, each of another size, so that no answer can be taken for another's."""
+    found: dict[tuple[int, int], bytes] = {}
+    for label in CLASSES:
+        several = {
+            read_image(path).size: path.read_bytes() for path in sorted(sample_cells.rglob(f"{label}/*.png"))
+        }
+        found |= dict([item for item in several.items() if item[0] not in found][:3])
+    return list(found.values())

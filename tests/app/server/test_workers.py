@@ -22,8 +22,7 @@ from malaria_detect.app.server.workers import PAGE, Workers, _exchange
 from malaria_detect.app.widgets import CheckCells, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.shipped import MODEL_VARIABLE
-from malaria_detect.data.images import ImageRefused, ImageSource, read_image
-from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.data.images import ImageRefused, ImageSource
 from malaria_detect.explain import Explainer
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Prediction, Refusal
@@ -46,18 +45,6 @@ def crew(shipped_model: Path, parent: None) -> Iterator[Crew]:
     """Two workers with the shipped model."""
     with working(shipped_model, size=2) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def pictures(sample_cells: Path) -> list[bytes]:
-    """Three of each class, each of another size, so that no answer can be taken for another's."""
-    found: dict[tuple[int, int], bytes] = {}
-    for label in CLASSES:
-        several = {
-            read_image(path).size: path.read_bytes() for path in sorted(sample_cells.rglob(f"{label}/*.png"))
-        }
-        found |= dict([item for item in several.items() if item[0] not in found][:3])
-    return list(found.values())
 
 
 def says(answers: Answers, expected: list[Prediction]) -> bool:
