@@ -15,7 +15,7 @@ from PIL.ExifTags import Base as Tag
 
 from malaria_detect.data.images import ImageRefused, read_image
 from tests.data.test_tiff import BLOCKS, FULL, MASK, ONE_PICTURE, ORDERS, REDUCED, SMALL, stored, with_extra
-from tests.data.tiff_files import CMYK, COMPRESSIONS, GREY, JPEG, PALETTE, RGB, Page, tiff
+from benchmarks.tiff_files import CMYK, COMPRESSIONS, GREY, JPEG, PALETTE, RGB, Page, tiff
 from tests.refused import refused
 
 

@@ -12,7 +12,7 @@ from PIL.ExifTags import Base as Tag
 
 from malaria_detect.data.images import ImageRefused, read_image
 from tests.data.image_files import COLOURS, PICTURE, encoded
-from tests.data.tiff_files import CMYK, COMPRESSIONS, GREY, JPEG, PALETTE, RGB, WHITE_IS_ZERO, Page, tiff
+from benchmarks.tiff_files import CMYK, COMPRESSIONS, GREY, JPEG, PALETTE, RGB, WHITE_IS_ZERO, Page, tiff
 from tests.refused import refused
 
 # 50 px high and 37 px wide, so that neither strips nor tiles fit; each pixel differs from its neighbours.

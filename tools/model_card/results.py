@@ -26,6 +26,7 @@ SPEED = {
     "explain": ("explain-speed.json", "make bench"),
     "bootstrap": ("bootstrap-speed.json", "make bench"),
     "serve": ("serve-speed.json", "make bench-serve"),
+    "image_kinds": ("image-kinds.json", "python -m benchmarks.image_kinds"),
     "input_transform": ("input-transform.json", "python -m benchmarks.input_transform"),
     "input_transform_fold": (
         "input-transform-fold.json",
