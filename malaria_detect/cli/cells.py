@@ -1,10 +1,14 @@
 """``malaria-detect cells``: download and check the NIH/NLM cells."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from malaria_detect.core.atomic import check_writable
+from malaria_detect.core.errors import MalariaDetectError
 
 if TYPE_CHECKING:
     from malaria_detect.data.nlm_cells import CellFolder
@@ -80,6 +84,14 @@ def pictures_of(given: Sequence[str]) -> list[Path]:
     if found.skipped:
         print(f"malaria-detect: skipped {skipped_sentence(found.skipped)}.", file=sys.stderr)
     return list(found.paths)
+
+
+def check_output(file: str | os.PathLike[str], pictures: Sequence[Path]) -> None:
+    """Refuse a file that could not be written, or is one of the pictures, before long work for it."""
+    check_writable(file)
+    target = os.path.realpath(file)
+    if target in {os.path.realpath(picture) for picture in pictures}:
+        raise MalariaDetectError(f"{file} is one of the images. Name another file.", reason="not_writable")
 
 
 def report_cells(cells: "CellFolder | LabelledCells") -> None:

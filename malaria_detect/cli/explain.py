@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from malaria_detect.cli.cells import pictures_of
+from malaria_detect.cli.cells import check_output, pictures_of
 from malaria_detect.cli.training_options import add_model
-from malaria_detect.core.atomic import check_writable, replaced
+from malaria_detect.core.atomic import replaced
 from malaria_detect.core.errors import MalariaDetectError
 
 
@@ -37,9 +37,9 @@ def _explain(options: argparse.Namespace) -> int:
     from malaria_detect.inference.metadata import RESEARCH_USE
 
     out = Path(options.out) if options.out else None
-    if out is not None:
-        check_writable(out)
     paths = pictures_of([options.path])
+    if out is not None:
+        check_output(out, paths)
     if len(paths) != 1:
         raise MalariaDetectError(
             f"{options.path} has {len(paths)} images. Name one image of one cell.", reason="not_one_image"

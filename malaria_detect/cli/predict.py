@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from malaria_detect.cli.cells import pictures_of
+from malaria_detect.cli.cells import check_output, pictures_of
 from malaria_detect.cli.training_options import add_model
-from malaria_detect.core.atomic import check_writable, replaced
+from malaria_detect.core.atomic import replaced
 from malaria_detect.core.csv_io import growing_csv
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.metrics.formatting import (
@@ -62,9 +62,9 @@ def _predict(options: argparse.Namespace) -> int:
     from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
 
-    for file in filter(None, (options.csv, options.report)):
-        check_writable(file)
     paths = pictures_of(options.paths)
+    for file in filter(None, (options.csv, options.report)):
+        check_output(file, paths)
     if not paths:
         raise MalariaDetectError(
             f"{', '.join(options.paths)} has no images ({', '.join(FORMATS)}).", reason="no_images"
@@ -146,12 +146,11 @@ def _picture(path: Path) -> bytes:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from malaria_detect.inference.model_files import read_metadata
+    from malaria_detect.inference.model_files import default_model, read_metadata
 
-    metadata = read_metadata(options.model)
-    print(
-        f"{metadata.file_name}: {metadata.architecture}, {' or '.join(metadata.classes)}, made {metadata.created}"
-    )
+    model = options.model or default_model()
+    metadata = read_metadata(model)
+    print(f"{model}: {metadata.architecture}, {' or '.join(metadata.classes)}, made {metadata.created}")
     print(f"  SHA-256          {metadata.sha256} ({format_megabytes(metadata.size_bytes)})")
     print(f"  input            padded to {metadata.resize} px, scaled to {metadata.input_size} px")
     print(f"  initial weights  {metadata.weights}")

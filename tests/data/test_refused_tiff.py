@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL.ExifTags import Base as Tag
 
+from benchmarks.tiff_files import CMYK, COMPRESSIONS, GREY, JPEG, PALETTE, RGB, Page, tiff
 from malaria_detect.data.images import ImageRefused, read_image
 from tests.data.test_tiff import BLOCKS, FULL, MASK, ONE_PICTURE, ORDERS, REDUCED, SMALL, stored, with_extra
-from benchmarks.tiff_files import CMYK, COMPRESSIONS, GREY, JPEG, PALETTE, RGB, Page, tiff
 from tests.refused import refused
 
 

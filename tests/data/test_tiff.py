@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import Base as Tag
 
+from benchmarks.tiff_files import CMYK, COMPRESSIONS, GREY, JPEG, PALETTE, RGB, WHITE_IS_ZERO, Page, tiff
 from malaria_detect.data.images import ImageRefused, read_image
 from tests.data.image_files import COLOURS, PICTURE, encoded
-from benchmarks.tiff_files import CMYK, COMPRESSIONS, GREY, JPEG, PALETTE, RGB, WHITE_IS_ZERO, Page, tiff
 from tests.refused import refused
 
 # 50 px high and 37 px wide, so that neither strips nor tiles fit; each pixel differs from its neighbours.
