@@ -2,6 +2,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import nullcontext
 from pathlib import Path
@@ -175,22 +176,30 @@ def test_what_is_no_place_for_a_file_is_refused(target: Path, name: str, writer:
         pass
 
 
-def test_a_writable_file_in_a_read_only_folder_is_written(target: Path) -> None:
-    # Root may write everywhere: another user does it.
-    child = os.fork()
-    if not child:
-        if os.geteuid() == 0:
-            os.chown(target, 65534, 65534)
-            for folder in [*target.parents][:3]:
-                folder.chmod(0o755)
-            os.setuid(65534)
-        else:
-            target.parent.chmod(0o555)
-        write_text(target, "new")
-        os._exit(target.read_text() != "new")
-    assert os.waitpid(child, 0)[1] == 0
-    target.parent.chmod(0o755)
-    assert only_file_in(target.parent) == "scores.txt"
+# Root may write everywhere: another user does it.
+_WRITE_AS_A_USER = """
+import os, sys
+from malaria_detect.core.atomic import write_text
+if os.geteuid() == 0:
+    os.setuid(65534)
+write_text(sys.argv[1], "new")
+"""
+
+
+def test_a_writable_file_in_a_read_only_folder_is_written() -> None:
+    # Not in tmp_path, which no other user may enter.
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "scores.txt")
+        target.write_text("old")
+        target.chmod(0o666)
+        target.parent.chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", _WRITE_AS_A_USER, target], capture_output=True, text=True, check=False
+        )
+        target.parent.chmod(0o755)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert target.read_text() == "new"
+        assert only_file_in(target.parent) == "scores.txt"
 
 
 def test_what_was_written_before_a_stop_is_kept_but_an_old_file_as_well(target: Path) -> None:
