@@ -15,6 +15,8 @@ import pytest
 
 from benchmarks.processes import free_port
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).resolve().parents[2]
 # What the Makefile and pip run, without a uv or nvidia-smi that the machine may have.
 PROGRAMS = ("make", "sh", "touch", "env")

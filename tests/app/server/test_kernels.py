@@ -73,7 +73,7 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 def test_a_kernel_is_born_with_everything_loaded_and_in_its_own_place(kernel: Kernel, tmp_path: Path) -> None:
-    modules = "('torch', 'fastai', 'malaria_detect.app.widgets')"
+    modules = "('torch', 'malaria_detect.explain', 'malaria_detect.app.widgets')"
     assert kernel.value(f"[name in __import__('sys').modules for name in {modules}]") == [True, True, True]
     assert kernel.value("__import__('os').getcwd()") == str(tmp_path)
     assert kernel.value("__import__('os').environ['COLOUR']") == "purple"
