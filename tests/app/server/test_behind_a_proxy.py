@@ -26,6 +26,8 @@ from tests.browser.served import (
 )
 from tests.waiting import SECONDS
 
+pytestmark = pytest.mark.slow
+
 BASE = "/malaria/"
 HOST = b"backend.internal:1234"
 
