@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # MALARIA_DETECT_CPU_INDEX names a mirror of it.
-CPU_INDEX = os.environ.get("MALARIA_DETECT_CPU_INDEX", "https://download.pytorch.org/whl/cpu")
+CPU_INDEX = os.environ.get("MALARIA_DETECT_CPU_INDEX", "https://download.pytorch.org/whl/cpu").rstrip("/")
 PROBE_SECONDS = 3
 ENVIRONMENT = Path(".venv")
-_EXTRA_INDEXES = ("PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL")
+_EXTRA_INDEXES = ("PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -78,8 +78,10 @@ def can_be_reached(address: str) -> bool:
 
 def _with_names_for_uv() -> dict[str, str]:
     """The environment, with pip's indexes also under the names that uv reads."""
-    names = ("INDEX_URL", "EXTRA_INDEX_URL")
+    names = ("INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS")
     pip = {f"UV_{name}": os.environ[f"PIP_{name}"] for name in names if os.environ.get(f"PIP_{name}")}
+    if "UV_FIND_LINKS" in pip:
+        pip["UV_FIND_LINKS"] = ",".join(pip["UV_FIND_LINKS"].split())
     return {**pip, **os.environ}
 
 

@@ -63,8 +63,11 @@ def _predict(options: argparse.Namespace) -> int:
     from malaria_detect.inference.metadata import RESEARCH_USE
 
     paths = pictures_of(options.paths)
-    for file in filter(None, (options.csv, options.report)):
+    files = [file for file in (options.csv, options.report) if file]
+    for file in files:
         check_output(file, paths)
+    if len(files) > len({os.path.realpath(file) for file in files}):
+        raise MalariaDetectError("Name different files for --csv and --report.", reason="not_writable")
     if not paths:
         raise MalariaDetectError(
             f"{', '.join(options.paths)} has no images ({', '.join(FORMATS)}).", reason="no_images"

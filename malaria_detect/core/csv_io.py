@@ -52,7 +52,7 @@ def _guarded(value: object) -> object:
 
 
 def _plain(text: str) -> str:
-    """What :func:`csv_line` was given; the mark is of a file to which another one was appended."""
+    """What :func:`csv_line` was given; a byte order mark can occur inside a file made by appending."""
     text = text.removeprefix(BYTE_ORDER_MARK)
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 

@@ -19,11 +19,13 @@ TRAINED_SIDES = (40, 394)  # px, shortest and longest side of the NIH/NLM cells
 # Of 255: the background of a JPEG that was black.
 _BLACK = 10
 _EMPTY = 2
-# A few bright pixels are a fault of the camera or a scale bar's end; the smallest image has 256.
+# A few bright pixels are a fault of the camera; the smallest image has 256.
 _FEW = 50
-# Of 255, in the brightest channel. 14 bits stored in 16 reach 64; the darkest of 22,609 training cells reaches 151.
+# Of 255, in the brightest channel. 14 bits stored in 16 reach 64.
 _MIN_BRIGHTNESS = 80
-_MAX_14_BIT = 2**14 - 1
+# More than a scale bar's share. Of each of 22,609 training cells at least 0.96 of the pixels have that brightness, and
+# 0.35 of all values are in the upper half.
+_BRIGHT_SHARE = 0.2
 # Of 255, from the 1st to the 99th percentile of the areas of a picture. One colour with noise, or saved as JPEG, has
 # up to 2; training cells have 6.5 or more.
 _MIN_SPREAD = 3.0
@@ -33,10 +35,9 @@ _PATTERN = 3
 # Of 255, 95th percentile of the difference between an area's highest and lowest channel. Grey cells saved as JPEG have
 # up to 2.3, even with noise; training cells have 5.0 or more.
 _MIN_COLOUR = 4.5
-# Of 255, what a tint of this strength or less leaves unexplained if it only follows brightness. Tinted grey cells
-# have up to 0.57; training cells of so little colour have 0.70 or more.
-_SLIGHT_TINT = 20.0
-_MIN_STAIN = 0.63
+# Of 255, what is left of the colours if they only follow brightness, as a tint does. Tinted grey cells have up to 0.57,
+# training cells 0.62 or more.
+_MIN_STAIN = 0.6
 # Areas along the longest side: enough for a parasite, few enough to average noise away.
 _AREAS = 32
 
@@ -101,7 +102,7 @@ def check_content(image: Image.Image) -> None:
         raise ImageRefused(
             "The image shows nothing: it is black or fully transparent. Use another image.", reason="blank"
         )
-    if above[_MIN_BRIGHTNESS] < _FEW:
+    if above[_MIN_BRIGHTNESS] < _BRIGHT_SHARE * above[_BLACK + 1]:
         raise too_dark()
     # Nearly all cells differ so much within themselves that the areas need not be computed.
     below = histograms[:, _BLACK + 1 :].cumsum(axis=1)
@@ -115,27 +116,36 @@ def check_content(image: Image.Image) -> None:
         raise ImageRefused("The image shows nothing: it has one colour. Use another image.", reason="blank")
 
 
+def check_range(values: np.ndarray) -> None:
+    """Refuse values that were stored in 16 bits, uint16 or the upper bytes as uint8, if nearly all fit into 15 bits.
+
+    Raises
+    ------
+    ImageRefused
+        ``too_dark``.
+    """
+    half = np.iinfo(values.dtype).max // 2
+    # Nothing but zeros is a matter of check_content.
+    known = np.count_nonzero(values)
+    if known and np.count_nonzero(values > half) < _BRIGHT_SHARE * known:
+        raise too_dark()
+
+
 def is_colourless(image: Image.Image) -> bool:
-    """Whether an RGB image is practically grey: without colour, or with one slight tint throughout.
+    """Whether an RGB image is practically grey: without colour, or with one tint throughout.
 
     The pixels count, not the file: a grey picture saved in colour has noise, and lamps and white balance tint it. Such
     a tint follows brightness along one line, but stain and cell differ in colour.
 
     Examples
     --------
-    >>> ramp, flat = Image.linear_gradient("L"), Image.new("L", (256, 256))
-    >>> [is_colourless(Image.merge("RGB", [ramp, ramp, blue])) for blue in (ramp, flat)]
+    >>> ramp = Image.linear_gradient("L")
+    >>> [is_colourless(Image.merge("RGB", [ramp, ramp, blue])) for blue in (ramp, ramp.rotate(90))]
     [True, False]
     """
-    # Nearly all cells have so much colour that the exact areas need not be computed.
-    pixels = np.asarray(image.reduce(max(1, max(image.size) // _AREAS)), dtype=int).reshape(-1, 3)
-    differences = np.ptp(pixels[pixels.max(axis=1) > _BLACK], axis=1)
-    if differences.size and np.percentile(differences, 95) > _SLIGHT_TINT + 2:
-        return False
     areas = _areas(*_lit(image))
-    colour = np.percentile(areas.max(axis=1) - areas.min(axis=1), 95)
-    if colour < _MIN_COLOUR or colour > _SLIGHT_TINT:
-        return bool(colour < _MIN_COLOUR)
+    if np.percentile(areas.max(axis=1) - areas.min(axis=1), 95) < _MIN_COLOUR:
+        return True
     # What is left of red - green and blue - green after a straight line over brightness.
     light = areas.mean(axis=1, keepdims=True)
     light -= light.mean()
@@ -176,7 +186,7 @@ def eight_bit(values: np.ndarray, top: int | None = None) -> np.ndarray:
     Raises
     ------
     ImageRefused
-        ``too_dark`` if 16-bit values of unknown range fit into 14 bits.
+        ``too_dark`` if nearly all 16-bit values of unknown range fit into 15 bits.
 
     Examples
     --------
@@ -185,9 +195,8 @@ def eight_bit(values: np.ndarray, top: int | None = None) -> np.ndarray:
     """
     if top is None:
         top = int(np.iinfo(values.dtype).max)
-        # Nothing but zeros is a matter of check_content.
-        if top > _MAX_14_BIT and values.any() and np.count_nonzero(values > _MAX_14_BIT) < _FEW:
-            raise too_dark()
+        if top > 255:
+            check_range(values)
     if top == 255:
         return values.astype(np.uint8)
     table = (np.arange(top + 1) * 510 + top) // (2 * top)

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from malaria_detect.data.image_checks import (
@@ -23,6 +23,7 @@ from malaria_detect.data.image_checks import (
     ImageRefused,
     check_bytes,
     check_content,
+    check_range,
     check_size,
     damaged,
     eight_bit,
@@ -95,6 +96,10 @@ def read_image(source: ImageSource) -> Image.Image:
     >>> read_image(ramp.astype(np.uint8)).getpixel((29, 19))
     (199, 199, 199)
     """
+    if isinstance(source, ImageFile.ImageFile) and source.fp is None and source.tile:
+        raise ImageRefused(
+            "The image was closed before it was read. Open it again, or give its path.", reason="unreadable"
+        )
     if isinstance(source, TiffImageFile):
         return _read_opened_tiff(source)
     if isinstance(source, Image.Image):
@@ -190,11 +195,12 @@ def _as_rgb(image: Image.Image) -> Image.Image:
             reason="unsupported_pixels",
         )
     try:
-        deep = [tile for tile in getattr(image, "tile", ()) if tile.args == "RGB;16B"]
+        # Pillow keeps the upper bytes of 16-bit colours.
+        deep = [tile for tile in getattr(image, "tile", ()) if str(tile.args).endswith(";16B")]
         image.load()
         upright = ImageOps.exif_transpose(image)
-        if deep and "transparency" in upright.info:
-            # Pillow keeps the upper bytes of 16-bit colours, but both of the one that is transparent.
+        if deep and isinstance(upright.info.get("transparency"), tuple):
+            # And both bytes of the one that is transparent.
             upright.info["transparency"] = tuple(value >> 8 for value in upright.info["transparency"])
         if upright.mode.startswith("I;16"):
             upright = _eight_bit_grey(upright)
@@ -206,6 +212,8 @@ def _as_rgb(image: Image.Image) -> Image.Image:
             canvas.paste(upright)
     except _DAMAGE as error:
         raise damaged() from error
+    if deep:
+        check_range(np.asarray(canvas))
     check_content(canvas)
     return canvas
 

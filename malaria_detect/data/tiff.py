@@ -19,6 +19,7 @@ _UNSIGNED, _UNDEFINED = 1, 4
 _UNASSOCIATED = 2
 # Full brightness of the cameras and programs that store fewer bits in 16.
 _RANGES = (255, 1023, 4095, 16383, 65535)
+_OVERLAY_SHARE = 0.05
 
 
 def read_tiff(data: bytes) -> Image.Image:
@@ -123,7 +124,10 @@ def _top(values: np.ndarray, page: Directory) -> int | None:
         declared = max((int(page.values(tag).max()) for tag in tags), default=0)
         if declared < 1:
             return None
-    # Values beyond what is declared prove it wrong.
-    largest = max(declared, int(values.max()))
+        if (declared + 1).bit_count() == 1 and declared > _RANGES[0]:
+            ranges = (declared, *_RANGES)
+    # Many values beyond what is declared prove it wrong; a few are a scale bar or a fault of the camera.
+    beyond = np.count_nonzero(values > declared) > _OVERLAY_SHARE * np.count_nonzero(values)
+    largest = int(values.max()) if beyond else declared
     top = next((one for one in ranges if one >= largest), _RANGES[-1])
     return top if top < _RANGES[-1] else None

@@ -161,7 +161,7 @@ class Detector:
                 bar.update(len(batch))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # As bytes, because multiprocessing would send tensors through shared memory, of which containers have little.
+        # As bytes: multiprocessing would send tensors through shared memory, and containers have little.
         return _restored, (type(self), pickle.dumps(self.network), self.metadata, self.point.name)
 
     def __copy__(self) -> "Detector":

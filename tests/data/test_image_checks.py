@@ -40,6 +40,9 @@ GREY: dict[str, Callable[[np.ndarray], Image.Image]] = {
     "noise": lambda grey: eight_bit(seeded(grey, 1.5)),
     "warm lamp": lambda grey: eight_bit(grey * [1, 0.97, 0.94]),
     "cold lamp": lambda grey: eight_bit(grey * [0.95, 0.98, 1]),
+    "sepia": lambda grey: eight_bit(grey * [1, 0.85, 0.65]),
+    "pink": lambda grey: eight_bit(grey * [1, 0.7, 0.8]),
+    "one channel": lambda grey: eight_bit(grey * [0, 1, 0]),
     "offset": lambda grey: eight_bit((grey + np.array([4, 0, -4])) * (grey > 0)),
 }
 
@@ -98,22 +101,34 @@ def test_pictures_that_show_nothing_are_blank(image: Image.Image) -> None:
         read_image(image)
 
 
-@pytest.mark.parametrize("bits", [11, 12, 14])
+@pytest.mark.parametrize("bits", [11, 12, 14, 15])
 def test_cells_of_fewer_bits_in_16_are_too_dark(bits: int, cells: list[Image.Image]) -> None:
     deep = (np.asarray(cells[0], np.uint32) * (2**bits - 1) // 255).astype(">u2")
-    deep[:2, :2] = 65535  # pixels of the camera that are always white
+    deep[-8:-2, 2:42] = 65535  # a scale bar
     height, width = deep.shape[:2]
     for colour, values in ((2, deep), (0, deep[..., 0])):
         rows = b"".join(b"\0" + row.tobytes() for row in values)
         with refused(ImageRefused, "too_dark"):
             read_image(png(width, height, rows, depth=16, colour=colour))
-    for image in (
-        Image.fromarray(deep[..., 0].astype(np.uint16)),
-        Image.fromarray((deep >> 8).astype(np.uint8)),
-    ):
-        with refused(ImageRefused, "too_dark"):
-            read_image(image)
+    with refused(ImageRefused, "too_dark"):
+        read_image(Image.fromarray(deep[..., 0].astype(np.uint16)))
+
+
+@pytest.mark.parametrize("bits", [12, 14])
+def test_cells_that_were_saved_nearly_black_are_too_dark(bits: int, cells: list[Image.Image]) -> None:
+    dark = np.asarray(cells[0]) >> (16 - bits)
+    dark[-8:-2, 2:42] = 255  # a scale bar
+    with refused(ImageRefused, "too_dark"):
+        read_image(Image.fromarray(dark))
 
 
 def test_coloured_blocks_have_colour() -> None:
     assert not is_colourless(Image.fromarray(COLOURS))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_closed_image_is_refused(kind: str) -> None:
+    with Image.open(io.BytesIO(encoded(Image.fromarray(COLOURS), kind))) as image:
+        pass
+    with refused(ImageRefused, "unreadable"):
+        read_image(image)

@@ -163,9 +163,9 @@ def test_any_file_name_will_do(name: str, tmp_path: Path) -> None:
 )
 @settings(max_examples=50)
 def test_array_keeps_its_values(array: np.ndarray) -> None:
-    # Below a ramp, so that the picture is not blank.
+    # Below a ramp, so that the picture is neither blank nor dark.
     ramp = np.arange(0, 256, 16, dtype=np.uint8).reshape(16, *[1] * (array.ndim - 1))
-    array = np.concatenate([np.broadcast_to(np.maximum(ramp, 80), (16, *array.shape[1:])), array])
+    array = np.concatenate([np.broadcast_to(np.maximum(ramp, 160), (16, *array.shape[1:])), array])
     pixels = np.asarray(read_image(array), dtype=int)
     if array.ndim == 2:
         assert np.array_equal(pixels, rgb(array))

@@ -131,12 +131,16 @@ def test_jpeg_in_a_tiff_has_the_right_pixels(blocks: dict[str, Any]) -> None:
 
 @TAGGED
 @pytest.mark.parametrize("photometric", [GREY, WHITE_IS_ZERO, RGB])
-@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("bits", [8, 9, 10, 11, 12, 13, 14, 15])
 def test_the_largest_value_of_a_camera_may_be_declared(bits: int, photometric: int, tag: int) -> None:
     values = stored(bits).astype(np.uint16)[..., : 3 if photometric == RGB else 1]
     expected = 255 - shown(values, bits) if photometric == WHITE_IS_ZERO else shown(values, bits)
-    for declared in (2**bits - 1, int(values.max()) - 9):
+    # Usual ranges are also known by the largest value of the picture.
+    for declared in (2**bits - 1, int(values.max()) - 9)[: 1 + (bits % 2 == 0)]:
         check(tiff(Page(values, photometric, 16, rows=5, tags={tag: declared})), expected)
+    values[44:46, 2:32] = 65535  # a scale bar
+    expected[44:46, 2:32] = 0 if photometric == WHITE_IS_ZERO else 255
+    check(tiff(Page(values, photometric, 16, tags={tag: 2**bits - 1})), expected)
 
 
 @TAGGED
@@ -148,10 +152,10 @@ def test_a_declared_largest_value_that_is_exceeded_is_not_believed(tag: int) -> 
 
 
 @pytest.mark.parametrize("photometric", [GREY, WHITE_IS_ZERO, RGB])
-@pytest.mark.parametrize("bits", [10, 12, 14])
+@pytest.mark.parametrize("bits", [10, 12, 14, 15])
 def test_fewer_bits_in_16_that_are_not_declared_are_refused(bits: int, photometric: int) -> None:
     values = stored(bits)[..., : 3 if photometric == RGB else 1]
-    values[20, 20:30] = 65535  # pixels of the camera that are always white
+    values[40:46, 2:32] = 65535  # a scale bar
     with refused(ImageRefused, "too_dark"):
         read_image(tiff(Page(values, photometric, 16)))
 

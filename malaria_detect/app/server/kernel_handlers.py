@@ -3,7 +3,6 @@
 Only the visitor who was given a page can use that page's kernel; see :mod:`malaria_detect.app.server.page`.
 """
 
-from http.client import responses
 from typing import Any
 
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
@@ -14,7 +13,7 @@ from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from malaria_detect.app.server.kernel_frames import PROTOCOL, PageConnection
 from malaria_detect.app.server.origins import is_allowed
 from malaria_detect.app.server.page import END_COOKIE, TALK_COOKIE
-from malaria_detect.app.server.telemetry import LogsFailures
+from malaria_detect.app.server.telemetry import OneLineErrors
 from malaria_detect.app.server.visits import Visits, note_activity
 
 # For the rules of an application.
@@ -25,8 +24,8 @@ _MOST_SOCKETS = 4
 _MOST_UNSENT_BYTES = 2 * 110_000_000
 
 
-class _OfThePage(LogsFailures, JupyterHandler):
-    """A handler that only the server's own pages may use; sends errors as one line of text."""
+class _OfThePage(OneLineErrors, JupyterHandler):
+    """A handler that only the server's own pages may use."""
 
     # Browsers send no origin with GET requests of the page itself.
     needs_origin = True
@@ -44,11 +43,6 @@ class _OfThePage(LogsFailures, JupyterHandler):
 
     def check_xsrf_cookie(self) -> None:
         """Do nothing: the origin is checked instead, and browsers send the kernel's cookies to no other site."""
-
-    def write_error(self, status_code: int, **_: Any) -> None:
-        self.tell_allowed(status_code)
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(f"{status_code} {responses.get(status_code, 'Unknown')}\n")
 
 
 class KernelSocket(_OfThePage, VoilaKernelWebsocketHandler):

@@ -15,7 +15,7 @@ from jupyter_server.utils import url_path_join
 from tornado.web import StaticFileHandler
 from voila.static_file_handler import MultiStaticFileHandler
 
-from malaria_detect.app.server.telemetry import LogsFailures
+from malaria_detect.app.server.telemetry import OneLineErrors
 
 # Ends the name under which tornado asks for the compressed form of a file; no path contains it.
 _GZIP = "\0gzip"
@@ -24,7 +24,7 @@ _TEXT = re.compile(r"text/.*|application/(javascript|json)|image/svg\+xml")
 _REFUSED = re.compile(r"q=0(\.0*)?")
 
 
-class _CachedFiles(LogsFailures, StaticFileHandler):
+class _CachedFiles(OneLineErrors, StaticFileHandler):
     """Files that are compressed once, and that browsers keep if the address contains the setting ``files_version``.
 
     Only files of installed packages are compressed. What a visitor sends or sees is not, so that the length of an

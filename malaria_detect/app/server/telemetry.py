@@ -11,6 +11,7 @@ import traceback
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http.client import responses
 from typing import Any, TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -183,6 +184,16 @@ class LogsFailures(RequestHandler):
         """Log an unexpected error; expected ones are in the line of their request."""
         if error is not None and not isinstance(error, HTTPError):
             self.settings["telemetry"].log_failure(self, error)
+
+
+class OneLineErrors(LogsFailures):
+    """A handler that sends errors as one line of text; the Jupyter server would send a page."""
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Send the status and its meaning."""
+        self.tell_allowed(status_code)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"{status_code} {responses.get(status_code, 'Unknown')}\n")
 
 
 class _JsonLines(logging.Formatter):

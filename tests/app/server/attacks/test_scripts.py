@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from http.client import responses
 
 import pytest
 
@@ -55,6 +56,9 @@ def test_a_script_is_compressed_and_a_second_visit_asks_for_it_again_or_not_at_a
     assert f"/{version(visitor)}/" in visitor.page
     outdated = ask(port, path=f"/voila/{place}/{16 * '0'}/{rest}", headers=GZIP)
     assert outdated.status in (403, 404)
+    for missing in ("/voila/static/nope.js", "/voila/labextensions/nope.js"):
+        answer = ask(port, path=missing)
+        assert answer.body == f"{answer.status} {responses[answer.status]}\n".encode()
 
 
 @pytest.mark.parametrize(
