@@ -32,7 +32,7 @@ def _explain(options: argparse.Namespace) -> int:
     # torch takes seconds to import, so only commands that need it import it.
     from malaria_detect.app.wording import VERDICTS, explanation_sentence
     from malaria_detect.data.images import read_image
-    from malaria_detect.explain import Explainer, overlay
+    from malaria_detect.explain import explain, overlay
     from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
 
@@ -47,7 +47,7 @@ def _explain(options: argparse.Namespace) -> int:
     image = read_image(paths[0])
     detector = load_detector(options.model, options.operating_point)
     prediction = detector.predict(image)
-    explanation = Explainer(detector).explain(image, prediction)
+    explanation = explain(detector, image, prediction)
     found = f"{VERDICTS[explanation.decision]}. {explanation_sentence(explanation)}"
     print(" ".join([found, *prediction.warnings, RESEARCH_USE]))
     if out is None or not (explanation.reliable or (options.even_unreliable and explanation.marked.any())):

@@ -182,7 +182,7 @@ class Explainer:
 _GLOBAL_POOLING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 
-def explain(detector: Detector, image: ImageSource) -> Explanation:
+def explain(detector: Detector, image: ImageSource, prediction: Prediction | None = None) -> Explanation:
     """Explain one cell; parameters and errors are those of :class:`Explainer` and :meth:`Explainer.explain`.
 
     Examples
@@ -191,7 +191,7 @@ def explain(detector: Detector, image: ImageSource) -> Explanation:
     >>> explain(load_detector("export.pkl"), Image.linear_gradient("L")).finding
     'not_parasitized'
     """
-    return Explainer(detector).explain(image)
+    return Explainer(detector).explain(image, prediction)
 
 
 def _nothing(prediction: Prediction, finding: Finding, picture: Image.Image) -> Explanation:

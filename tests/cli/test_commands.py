@@ -15,12 +15,14 @@ from PIL import Image
 from malaria_detect.cli import main, parser
 from malaria_detect.cli.training_options import design_and_settings, scores_in_words
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.data.image_checks import COLOURLESS
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.explain import Explanation
 from malaria_detect.explain.explainer import Finding
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.inference.model_files import metadata_path, read_metadata
+from malaria_detect.inference.prediction import Prediction
 from malaria_detect.metrics import score
 from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.settings import TrainSettings
@@ -226,7 +228,7 @@ def dotted(tmp_path: Path) -> Path:
 def test_an_explanation_is_written_only_if_it_is_reliable_or_asked_for(
     run: Run, dotted: Path, monkeypatch: pytest.MonkeyPatch, finding: Finding, more: list[str], written: bool
 ) -> None:
-    def explain_by_the_upper_left(_: Detector, picture: Image.Image) -> Explanation:
+    def explain_by_the_upper_left(_: Detector, picture: Image.Image, __: Prediction) -> Explanation:
         marked = np.zeros(picture.size[::-1], dtype=bool)
         marked[: picture.height // 2, : picture.width // 2] = True
         return Explanation("Parasitized", finding, marked.astype(np.float32), marked)
@@ -242,6 +244,12 @@ def test_an_explanation_is_written_only_if_it_is_reliable_or_asked_for(
             assert (drawn.mode, drawn.size) == ("RGB", cell.size)
             assert drawn.tobytes() != cell.tobytes()
     assert not list(dotted.parent.glob("*.part"))
+
+
+def test_an_explanation_carries_the_warnings_of_the_prediction(run: Run, dotted: Path) -> None:
+    with Image.open(dotted) as cell:
+        cell.convert("L").save(dotted)
+    assert COLOURLESS in run("explain", dotted).out
 
 
 def test_a_cell_is_explained_in_one_line(run: Run, dotted: Path) -> None:
