@@ -60,10 +60,8 @@ def html_report(
     }
     given = [answer for _, answer in answers]
     known = [*labels] or [None] * len(given)
-    cells = (
-        _cell(name, answer, picture) | {"label": label}
-        for (name, answer), picture, label in zip(answers, pictures, known, strict=True)
-    )
+    shown = zip(answers, pictures, known, strict=True)
+    cells = (_cell(*named, picture) | {"label": label} for named, picture, label in shown)
     return pages.get_template("html_report.html.j2").generate(
         research_use=RESEARCH_USE,
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
