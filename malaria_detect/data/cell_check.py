@@ -18,7 +18,7 @@ from malaria_detect.data.nlm_cells import Cell, CellFolder, CellsError, patient_
 from malaria_detect.data.picture_files import first_of
 
 # Judging the colour of every cell would take half as long again.
-_COLOURS_JUDGED = 100
+_COLOURS_JUDGED = 40
 
 
 def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
@@ -26,7 +26,7 @@ def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
 
     Identical images are cells of one patient: patient groups that share one are joined, so that no image is on both
     sides of a split. An image that is in both classes is left out. Every image is read once. Images without colour are
-    counted in a sample of 100.
+    counted in a sample of 40.
 
     The fingerprint is a SHA-256 (hexadecimal) over class, name, size and CRC-32 of the RGB pixels of every cell, and
     over patient and part where the file name does not give them. A lossless copy of the files has the same one.

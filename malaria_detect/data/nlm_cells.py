@@ -40,8 +40,8 @@ _MOST_LEVELS = 4
 # One patient was photographed with two microscopes and has two ids.
 _SAME_PATIENT = {"C47P8thin_Original_Motic": "C47P8thinOriginalOlympusCX21"}
 _NAME_PATIENTS = (
-    "Put the images of each patient into a folder of their own (Parasitized/P1/…, Uninfected/P1/…, "
-    "or P1/Parasitized/…, P1/Uninfected/…), or list all images "
+    "Put the images of each patient into a folder of their own (Parasitized/P1, Uninfected/P1, "
+    "or P1/Parasitized, P1/Uninfected), or list all images "
     "in a CSV file with the columns path,label,patient and give it with --cells FILE.csv."
 )
 
