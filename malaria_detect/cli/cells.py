@@ -11,7 +11,7 @@ from malaria_detect.core.atomic import check_writable
 from malaria_detect.core.errors import MalariaDetectError
 
 if TYPE_CHECKING:
-    from malaria_detect.data.nlm_cells import CellFolder
+    from malaria_detect.data.nlm_cells import Cell, CellFolder
     from malaria_detect.training.run import LabelledCells
 
 CELLS_HELP = (
@@ -50,12 +50,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _cells_fetch(options: argparse.Namespace) -> int:
     from malaria_detect.data.download import NLM_URL, fetch_cells
     from malaria_detect.data.nlm_cells import find_cells
+    from malaria_detect.data.picture_files import refuse_empty
 
+    if options.to is not None:
+        refuse_empty(options.to)
     root = fetch_cells(Path(options.to) if options.to else None, url=options.url or NLM_URL)
     folder = find_cells(root)
-    print(
-        f"{len(folder.cells)} cells of {len({cell.group for cell in folder.cells})} patient groups in {folder.root}"
-    )
+    print(f"{_counts(folder.cells)} in {folder.root}")
     return 0
 
 
@@ -71,9 +72,14 @@ def _cells_check(options: argparse.Namespace) -> int:
     if given_split(folder.cells):
         parts |= {part: [cell for cell in folder.cells if cell.part == part] for part in PARTS}
     for name, cells in parts.items():
-        print(f"{name}: {len(cells)} cells of {len({cell.group for cell in cells})} patient groups")
+        print(f"{name}: {_counts(cells)}")
     print(f"fingerprint {fingerprint}")
     return 0
+
+
+def _counts(cells: "Sequence[Cell]") -> str:
+    numbers = (len(cells), "cell"), (len({cell.group for cell in cells}), "patient group")
+    return " of ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in numbers)
 
 
 def pictures_of(given: Sequence[str]) -> list[Path]:
@@ -95,8 +101,9 @@ def check_output(file: str | os.PathLike[str], pictures: Sequence[Path]) -> None
 
 
 def report_cells(cells: "CellFolder | LabelledCells") -> None:
-    """Print what was left out and why, and which images are identical; of many sentences only the first ones."""
-    for title, sentences in (("left out", cells.ignored), ("identical", cells.identical)):
+    """Print what was left out and why, which images are identical or colourless; of many sentences the first ones."""
+    kinds = {"left out": cells.ignored, "identical": cells.identical, "warning": cells.colourless}
+    for title, sentences in kinds.items():
         for sentence in sentences[:_MOST_SENTENCES]:
             print(f"{title}: {sentence}", file=sys.stderr)
         if len(sentences) > _MOST_SENTENCES:

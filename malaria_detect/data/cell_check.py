@@ -12,17 +12,21 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from malaria_detect.data.image_checks import is_colourless
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.data.nlm_cells import Cell, CellFolder, CellsError, patient_group
+from malaria_detect.data.picture_files import first_of
 
-_EXAMPLES = 3
+# Judging the colour of every cell would take half as long again.
+_COLOURS_JUDGED = 40
 
 
 def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
     """Readable cells of a folder, with the digest of their pixels, and a fingerprint of them.
 
     Identical images are cells of one patient: patient groups that share one are joined, so that no image is on both
-    sides of a split. An image that is in both classes is left out. Every image is read once.
+    sides of a split. An image that is in both classes is left out. Every image is read once. Images without colour are
+    counted in a sample of 40.
 
     The fingerprint is a SHA-256 (hexadecimal) over class, name, size and CRC-32 of the RGB pixels of every cell, and
     over patient and part where the file name does not give them. A lossless copy of the files has the same one.
@@ -31,7 +35,7 @@ def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
     -------
     folder : CellFolder
         Sentences about unreadable files and contradictions are added to ``ignored``, those about copies to
-        ``identical``.
+        ``identical``, one about images without colour to ``colourless``.
     fingerprint : str
 
     Raises
@@ -40,33 +44,48 @@ def check_cells(folder: CellFolder) -> tuple[CellFolder, str]:
         If identical images are in two parts of a given split; ``reason`` is ``two_sides``.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        findings = list(pool.map(_inspect, folder.cells))
-    cells, ignored, contents = [], list(folder.ignored), {}
+        every = -(-len(folder.cells) // _COLOURS_JUDGED)
+        judged = [number % every == 0 for number in range(len(folder.cells))]
+        findings = list(pool.map(_inspect, folder.cells, judged))
+    cells, ignored, contents, greys = [], list(folder.ignored), {}, []
     for cell, found in zip(folder.cells, findings, strict=True):
         if isinstance(found, ImageRefused):
             ignored.append(f"{cell.place}: {found}")
         else:
-            content, pixels = found
+            content, pixels, is_grey = found
+            greys += [is_grey] if is_grey is not None else []
             cells.append(replace(cell, pixels=pixels))
             contents[pixels] = content
     cells, contradictions = _without_contradictions(cells)
     cells, identical = _joined(cells)
     lines = sorted(f"{cell.label}/{cell.name} {contents[cell.pixels]}{_assigned(cell)}" for cell in cells)
     fingerprint = hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
-    return replace(
-        folder, cells=tuple(cells), ignored=(*ignored, *contradictions), identical=identical
-    ), fingerprint
+    colourless = (
+        f"{sum(greys)} of {len(greys)} examined images have no colour. Use colour images: the model needs the stain.",
+    )
+    checked = replace(
+        folder,
+        cells=tuple(cells),
+        ignored=(*ignored, *contradictions),
+        identical=identical,
+        colourless=colourless if any(greys) else (),
+    )
+    return checked, fingerprint
 
 
-def _inspect(cell: Cell) -> tuple[str, str] | ImageRefused:
-    """Size and CRC-32 for the fingerprint, and the digest, for which a CRC-32 is too short."""
+def _inspect(cell: Cell, is_judged: bool) -> tuple[str, str, bool | None] | ImageRefused:
+    """Size and CRC-32 for the fingerprint; the digest, as a CRC-32 is too short; if judged, whether it is grey."""
     try:
         image = read_image(cell.path)
     except ImageRefused as refusal:
         return refusal
     data = image.tobytes()
     digest = hashlib.blake2b(f"{image.size}".encode() + data, digest_size=16).hexdigest()
-    return f"{image.width} {image.height} {zlib.crc32(data)}", digest
+    return (
+        f"{image.width} {image.height} {zlib.crc32(data)}",
+        digest,
+        is_colourless(image) if is_judged else None,
+    )
 
 
 def _assigned(cell: Cell) -> str:
@@ -107,10 +126,9 @@ def _joined(cells: Sequence[Cell]) -> tuple[list[Cell], tuple[str, ...]]:
                 f"{other.part}). Remove one, or put both patients into one part.",
                 reason="two_sides",
             )
-    examples = ", ".join(f"{other.place} = {first.place}" for first, other in pairs[:_EXAMPLES])
-    more = ", …" if len(pairs) > _EXAMPLES else ""
+    examples = first_of([f"{other.place} = {first.place}" for first, other in pairs])
     sentences = [
-        f"copies of other images, which stay on one side of every split with them: {len(pairs)} ({examples}{more})."
+        f"copies of other images, which stay on one side of every split with them: {len(pairs)} ({examples})."
     ]
     names = sorted({cell.group for cell in cells})
     number = {name: position for position, name in enumerate(names)}

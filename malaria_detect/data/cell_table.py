@@ -1,10 +1,11 @@
 """A CSV file that lists cells with label, patient and perhaps split, as spreadsheets write it.
 
-Every problem is told with the number of its line.
+Every error names the line.
 """
 
 import csv
 import os
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,17 @@ _PARTS = {
 _REQUIRED = ("path", "label", "patient")
 _COLUMNS = (*_REQUIRED, "split")
 _EXPECTED = "Expected a CSV file with the columns path,label,patient and, if it splits the cells, split."
+
+
+def is_part(name: str) -> bool:
+    """Whether a name is that of a part of a split.
+
+    Examples
+    --------
+    >>> is_part("Train"), is_part("validation"), is_part("P1")
+    (True, True, False)
+    """
+    return bool(_PARTS.get(name.strip().casefold()))
 
 
 class CellTableError(MalariaDetectError):
@@ -66,7 +78,8 @@ def read_cell_table(table: Path, labels: Mapping[str, str]) -> tuple[list[CellRo
     """Rows of a CSV file with the columns ``path,label,patient`` and perhaps ``split``, and what was left out.
 
     Columns may be in any order, separated by commas, semicolons or tabs; a byte order mark, spaces around values and
-    empty rows are accepted, because Excel writes them. Paths are relative to the folder of the file, with slashes or
+    empty rows are accepted, because Excel writes them, and so is a first line
+    ``sep=;``. Paths are relative to the folder of the file, with slashes or
     backslashes. Rows with another label, without a patient or without a file are left out, with a sentence.
 
     Parameters
@@ -95,8 +108,7 @@ def read_cell_table(table: Path, labels: Mapping[str, str]) -> tuple[list[CellRo
             )
         path, label = _listed_file(table.parent, row["path"]), labels.get(row["label"].casefold())
         if label is None:
-            known = " or ".join(dict.fromkeys(labels.values()))
-            ignored.append(f"{place}: the label is {row['label']!r}, not {known}.")
+            ignored.append(f"{place}: the label is {row['label']!r}, not one of {', '.join(labels)}.")
         elif not row["patient"]:
             ignored.append(f"{place}: there is no patient.")
         elif path is None:
@@ -112,14 +124,18 @@ def _texts(table: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
     """Names of the columns, and of each row its place and its texts."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            separator = max(",;\t", key=header.count)
+            header, line = file.readline(), 1
+            # Excel's first line that names the separator.
+            named = re.fullmatch(r'"?sep=(.)"?[,;\t]*', header.rstrip("\r\n"), re.IGNORECASE)
+            if named:
+                header, line = file.readline(), 2
+            separator = named[1] if named else max(",;\t", key=header.count)
             names = [name.strip().casefold() for name in next(csv.reader([header], delimiter=separator), [])]
-            _check_columns(table, names)
-            lines, rows, end = csv.reader(file, delimiter=separator, strict=True), [], 1
+            _check_columns(table, names, line)
+            lines, rows, end = csv.reader(file, delimiter=separator, strict=True), [], line
             for values in lines:
                 # A value between quotation marks may have several lines.
-                place, end = f"{table.name}, line {end + 1}", 1 + lines.line_num
+                place, end = f"{table.name}, line {end + 1}", line + lines.line_num
                 if any(map(str.strip, values)):
                     rows.append((place, _texts_of(place, names, values)))
     except UnicodeDecodeError as error:
@@ -132,13 +148,15 @@ def _texts(table: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
     return [name for name in names if name], rows
 
 
-def _check_columns(table: Path, names: Sequence[str]) -> None:
+def _check_columns(table: Path, names: Sequence[str], line: int) -> None:
     twice = [name for name in _COLUMNS if names.count(name) > 1]
     missing = [name for name in _REQUIRED if name not in names]
     if twice or missing:
         problem = f"has no column {', '.join(missing)}" if missing else f"has the column {twice[0]} twice"
         found = ", ".join(names)[:200]
-        raise CellTableError(f"{table} {problem} in line 1 ({found!r}). {_EXPECTED}", reason="bad_columns")
+        raise CellTableError(
+            f"{table} {problem} in line {line} ({found!r}). {_EXPECTED}", reason="bad_columns"
+        )
 
 
 def _texts_of(place: str, names: Sequence[str], values: Sequence[str]) -> dict[str, str]:

@@ -73,7 +73,10 @@ def fetch_cells(
     finished, work = place / "cell_images", place / ".cell_images.download"
     try:
         with suppress(CellsError):
-            return find_cells(place).root
+            root = find_cells(place).root
+            # Other cells in a folder of another name do not replace NLM's.
+            if root == place or root.is_relative_to(finished):
+                return root
         if finished.exists():
             raise FetchError(
                 f"{finished} exists but does not hold the cells. Move it away or choose another folder with --to.",

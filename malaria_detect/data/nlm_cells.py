@@ -1,9 +1,9 @@
 """Cells on disk: the NIH/NLM malaria cells and cells of other laboratories, with their labels and patients.
 
 Cells are in the folders ``Parasitized`` and ``Uninfected``, or in a CSV file with the columns ``path,label,patient``
-and perhaps ``split``. The patient of a cell is, in this order: what the CSV file says; the first folder inside the
-class folder; or what an NLM file name contains. ``C100P61ThinF_IMG_20150918_144104_cell_162.png`` is slide C100,
-patient P61, field 20150918_144104, cell 162.
+and perhaps ``split``. The patient of a cell is, in this order: what the CSV file says; the folder around the class
+folders, if there are several; the first folder inside the class folder; or what an NLM file name contains.
+``C100P61ThinF_IMG_20150918_144104_cell_162.png`` is slide C100, patient P61, field 20150918_144104, cell 162.
 """
 
 import os
@@ -15,24 +15,35 @@ from pathlib import Path
 import platformdirs
 
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.cell_table import CellTableError, Patients, read_cell_table
-from malaria_detect.data.picture_files import Skipped, is_hidden, pictures_in, skipped_sentence, why_skipped
+from malaria_detect.data.cell_table import CellTableError, Patients, is_part, read_cell_table
+from malaria_detect.data.picture_files import (
+    Skipped,
+    first_of,
+    is_hidden,
+    pictures_in,
+    refuse_empty,
+    skipped_sentence,
+    why_skipped,
+)
 
 CLASSES = ("Parasitized", "Uninfected")
 CELLS_VARIABLE = "MALARIA_DETECT_CELLS"
 
-# Names of the classes in folders and CSV files, in any case.
+# Names of the classes in folders and CSV files, in any case; digits in CSV files only, as folders they may be patients.
 _LABELS = {
-    **dict.fromkeys(("parasitized", "parasitised", "infected"), CLASSES[0]),
-    "uninfected": CLASSES[1],
+    **dict.fromkeys(("parasitized", "parasitised", "infected", "positive", "1"), CLASSES[0]),
+    **dict.fromkeys(("uninfected", "negative", "healthy", "normal", "0"), CLASSES[1]),
 }
+_FOLDER_NAMES = tuple(name for name in _LABELS if not name.isdigit())
+# How many folders that hold nothing but one folder are opened, as archives leave them.
+_MOST_LEVELS = 4
 # One patient was photographed with two microscopes and has two ids.
 _SAME_PATIENT = {"C47P8thin_Original_Motic": "C47P8thinOriginalOlympusCX21"}
 _NAME_PATIENTS = (
-    "Put the images of each patient into a folder of their own (Parasitized/P1/…, Uninfected/P1/…), or list all images "
+    "Put the images of each patient into a folder of their own (Parasitized/P1, Uninfected/P1, "
+    "or P1/Parasitized, P1/Uninfected), or list all images "
     "in a CSV file with the columns path,label,patient and give it with --cells FILE.csv."
 )
-_EXAMPLES = 3
 
 
 class CellsError(MalariaDetectError):
@@ -93,12 +104,15 @@ class CellFolder:
         Sentences about everything that was left out.
     identical : tuple of str
         Sentences about cells with identical pixels, from :func:`malaria_detect.data.cell_check.check_cells`.
+    colourless : tuple of str
+        A sentence about images without colour if there are some, from the same function.
     """
 
     root: Path
     cells: tuple[Cell, ...]
     ignored: tuple[str, ...]
     identical: tuple[str, ...] = ()
+    colourless: tuple[str, ...] = ()
 
 
 def default_folder() -> Path:
@@ -128,29 +142,32 @@ def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
     Parameters
     ----------
     root : path, optional
-        A folder with the class folders (in any case), or one that has them in ``cell_images``, also doubly nested as in
-        the Kaggle copy; or a CSV file. Default: what the environment variable ``MALARIA_DETECT_CELLS`` names, or
+        A folder with the class folders (in any case); one with a folder per patient that has them; one with a single
+        folder that is one of these; or a CSV file.
+        Default: what the environment variable ``MALARIA_DETECT_CELLS`` names, or
         :func:`default_folder`.
 
     Raises
     ------
     CellsError
         If there are no cells of one of the classes, no patients, or a CSV file is wrong; the message names its line.
+    MalariaDetectError
+        If ``root`` is an empty string; ``reason`` is ``empty_path``.
     """
+    if root is not None:
+        refuse_empty(root)
     given = os.fspath(root or os.environ.get(CELLS_VARIABLE) or default_folder())
     start = Path(os.path.expanduser(given))  # noqa: PTH111 - Path's raises for a user that does not exist
     if os.path.isfile(start):  # noqa: PTH113 - Path.is_file raises for names that are too long
         return _all_named(start, *_listed(start))
-    found = []
-    for folder in (start, start / "cell_images", start / "cell_images" / "cell_images"):
-        # Kaggle's archive has the classes twice: the outer level is complete.
-        found = _class_folders(folder)
-        if {label for label, _ in found} == set(CLASSES):
-            return _all_named(folder, *_in_folders(folder, found))
+    folder, found = _cell_folder(start)
+    if {label for label, _ in found} == set(CLASSES):
+        return _all_named(folder, *_in_folders(folder, found))
+    names = first_of([repr(path.name) for path in _folders(folder)]) or "none"
     raise CellsError(
-        f"No cells in {start}: it must contain the folders {CLASSES[0]} and {CLASSES[1]}, or be a CSV file with the "
-        f"columns path,label,patient. Download NLM's cells with `malaria-detect cells fetch`, or give others with "
-        f"--cells or {CELLS_VARIABLE}.",
+        f"No cells in {folder}: it must contain a folder for each class. Folders found: {names}; accepted names: "
+        f"{', '.join(_FOLDER_NAMES)} (in upper or lower case). {_NAME_PATIENTS} Download NLM's cells with "
+        f"`malaria-detect cells fetch`, or give others with --cells or {CELLS_VARIABLE}.",
         reason="no_cells",
     )
 
@@ -161,22 +178,48 @@ def _patient_in_name(name: str) -> str:
 
 
 def _label_of(name: str) -> str | None:
-    return _LABELS.get(name.strip().casefold())
+    name = name.strip().casefold()
+    return _LABELS[name] if name in _FOLDER_NAMES else None
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
+    except OSError:
+        return []
 
 
 def _class_folders(root: Path) -> list[tuple[str, Path]]:
     """Label and path of each class folder."""
-    try:
-        folders = sorted(path for path in root.iterdir() if path.is_dir())
-    except OSError:
-        return []
-    labels = ((_label_of(path.name), path) for path in folders)
+    labels = ((_label_of(path.name), path) for path in _folders(root))
     return sorted((label, path) for label, path in labels if label)
+
+
+def _cell_folder(start: Path) -> tuple[Path, list[tuple[str, Path]]]:
+    """The folder that has the classes or the patients, and label and path of each class folder in it."""
+    folder = start
+    for _ in range(_MOST_LEVELS):
+        # Kaggle's archive has the classes twice: the outer level is complete.
+        if found := _class_folders(folder):
+            return folder, found
+        inside = _folders(folder)
+        around = [path for path in inside if _class_folders(path)]
+        if len(around) > 1:
+            # Folders of a split are no patients.
+            if any(is_part(path.name) for path in around):
+                break
+            return folder, sorted(one for path in around for one in _class_folders(path))
+        inner = around or inside
+        if len(inner) != 1:
+            break
+        folder = inner[0]
+    return folder, []
 
 
 def _in_folders(root: Path, folders: Sequence[tuple[str, Path]]) -> tuple[list[Cell], list[str]]:
     cells: list[Cell] = []
     without: list[str] = []
+    contradictory: list[str] = []
     skipped: Skipped = ()
     patients = Patients()
     for label, folder in folders:
@@ -184,24 +227,34 @@ def _in_folders(root: Path, folders: Sequence[tuple[str, Path]]) -> tuple[list[C
         skipped += found.skipped
         for path in found.paths:
             inside = path.relative_to(folder)
-            place = f"{folder.name}/{inside.as_posix()}"
+            place = path.relative_to(root).as_posix()
             # A class folder that an archive has twice, one in the other, is no patient.
-            patient_folders = [name for name in inside.parts[:-1] if _label_of(name) != label]
-            group = patient_folders[0] if patient_folders else _patient_in_name(path.name)
-            if group:
+            inner = [name for name in inside.parts[:-1] if _label_of(name) != label]
+            around = [folder.parent.name] if folder.parent != root else []
+            group = next(iter(around + inner), "") or _patient_in_name(path.name)
+            if any(map(_label_of, inner)):
+                contradictory.append(place)
+            elif group:
                 cells.append(Cell(path, label, patients.known(group), place=place))
             else:
                 without.append(place)
     classes = {path for _, path in folders}
+    places = {root} | {path.parent for path in classes}
     ignored = [
-        f"{path.name} is not in the folder of a class ({' or '.join(CLASSES)})."
-        for path in sorted(root.iterdir())
-        if path not in classes and not is_hidden(path.name) and (path.is_dir() or not why_skipped(path))
+        f"{path.relative_to(root).as_posix()} is not in the folder of a class ({' or '.join(CLASSES)})."
+        for path in sorted(path for place in places for path in place.iterdir())
+        if path not in classes | places
+        and not is_hidden(path.name)
+        and (path.is_dir() or not why_skipped(path))
     ]
     if skipped:
         ignored.append(f"{skipped_sentence(skipped)}.")
+    if contradictory:
+        ignored.append(
+            f"images in folders of both classes: {len(contradictory)} ({first_of(contradictory)})."
+        )
     if without:
-        sentence = f"images without a patient: {len(without)} ({_some(without)}). {_NAME_PATIENTS}"
+        sentence = f"images without a patient: {len(without)} ({first_of(without)}). {_NAME_PATIENTS}"
         if len({cell.label for cell in cells}) < len(CLASSES):
             raise CellsError(f"{root} has {sentence}", reason="no_patient")
         ignored.append(sentence)
@@ -232,7 +285,3 @@ def _all_named(root: Path, cells: Sequence[Cell], ignored: Sequence[str]) -> Cel
         for cell in cells
     )
     return CellFolder(root, tuple(named), tuple(ignored))
-
-
-def _some(places: Sequence[str]) -> str:
-    return ", ".join(places[:_EXAMPLES]) + (", …" if len(places) > _EXAMPLES else "")

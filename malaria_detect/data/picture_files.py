@@ -3,10 +3,12 @@
 import glob
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from malaria_detect.core.errors import MalariaDetectError
 
 # A file with such a name is a picture for its owner: if it is none, it is refused and not skipped.
 _SUFFIXES = (
@@ -24,10 +26,16 @@ _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 # What macOS, Windows and network drives write into folders of pictures.
 _SYSTEM = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin")
 
-HIDDEN = "hidden or of the system"
-OTHER = "not an image"
-REPEATED = "listed already"
-UNREADABLE = "not readable"
+HIDDEN = "hidden or system files"
+OTHER = "files that are not images"
+REPEATED = "files listed already"
+UNREADABLE = "files or folders that cannot be read"
+_ONE = {
+    HIDDEN: "hidden or system file",
+    OTHER: "file that is not an image",
+    REPEATED: "file listed already",
+    UNREADABLE: "file or folder that cannot be read",
+}
 _EXAMPLES = 3
 
 Skipped = tuple[tuple[str, Path], ...]
@@ -56,6 +64,11 @@ def find_pictures(given: Iterable[str | os.PathLike[str]]) -> PictureFiles:
     searched with all folders in them, see :func:`pictures_in`. In a pattern ``*``, ``?``, ``[]`` and ``**`` have their
     usual meaning, unless a file or folder has exactly this name; ``~`` is the home folder.
 
+    Raises
+    ------
+    MalariaDetectError
+        If a path is an empty string; ``reason`` is ``empty_path``.
+
     Examples
     --------
     >>> [path.name for path in find_pictures(["no such file.png"]).paths]
@@ -65,6 +78,7 @@ def find_pictures(given: Iterable[str | os.PathLike[str]]) -> PictureFiles:
     real: set[str] = set()
     skipped: list[tuple[str, Path]] = []
     for one in given:
+        refuse_empty(one)
         path = Path(one)
         if not os.path.lexists(path):
             path = Path(os.path.expanduser(one))  # noqa: PTH111 - Path's raises for a user that does not exist
@@ -107,16 +121,35 @@ def skipped_sentence(skipped: Skipped) -> str:
     Examples
     --------
     >>> skipped_sentence(((OTHER, Path("a/notes.txt")), (OTHER, Path("a/scan.czi"))))
-    "2 not an image ('a/notes.txt', 'a/scan.czi')"
+    "2 files that are not images ('a/notes.txt', 'a/scan.czi')"
     """
     counts = Counter(kind for kind, _ in skipped)
     parts = []
     for kind, number in counts.items():
         # repr() keeps a name with line breaks in one line.
         names = [repr("/".join(path.parts[-2:])) for reason, path in skipped if reason == kind]
-        more = ", …" if number > _EXAMPLES else ""
-        parts.append(f"{number} {kind} ({', '.join(names[:_EXAMPLES])}{more})")
+        parts.append(f"{number} {_ONE[kind] if number == 1 else kind} ({first_of(names)})")
     return ", ".join(parts)
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first three of these names for a message, with dots if there are more.
+
+    Examples
+    --------
+    >>> first_of(["a", "b"]), first_of(["a", "b", "c", "d"])
+    ('a, b', 'a, b, c, …')
+    """
+    return ", ".join(names[:_EXAMPLES]) + (", …" if len(names) > _EXAMPLES else "")
+
+
+def refuse_empty(path: str | os.PathLike[str]) -> None:
+    """Raise MalariaDetectError if a path is an empty string, which would stand for the current folder."""
+    if not os.fspath(path):
+        raise MalariaDetectError(
+            "A path is empty, perhaps from a variable that is not set. Name a file or folder, or . for this folder.",
+            reason="empty_path",
+        )
 
 
 def is_hidden(name: str) -> bool:

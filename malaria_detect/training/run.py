@@ -30,8 +30,8 @@ class LabelledCells:
         Label to learn for each cell; None if an expert was unsure, so that the cell is not trained on.
     fingerprint : str
         Identifies the cells and the corrections, see :func:`malaria_detect.data.cell_check.check_cells`.
-    ignored, identical : tuple of str
-        Sentences about files that were left out, and about identical images.
+    ignored, identical, colourless : tuple of str
+        Sentences about files that were left out, about identical images, and about images without colour.
     """
 
     cells: tuple[Cell, ...]
@@ -39,6 +39,7 @@ class LabelledCells:
     fingerprint: str
     ignored: tuple[str, ...] = ()
     identical: tuple[str, ...] = ()
+    colourless: tuple[str, ...] = ()
 
 
 def labelled_cells(folder: CellFolder, corrections: Corrections | None = None) -> LabelledCells:
@@ -54,7 +55,8 @@ def labelled_cells(folder: CellFolder, corrections: Corrections | None = None) -
         labels = corrected_labels(names, [cell.label for cell in folder.cells], corrections)
         digest = hashlib.sha256("\n".join(label or "" for label in labels).encode()).hexdigest()
         fingerprint = f"{fingerprint}{CORRECTED}{digest[:16]}"
-    return LabelledCells(folder.cells, labels, fingerprint, folder.ignored, folder.identical)
+    sentences = folder.ignored, folder.identical, folder.colourless
+    return LabelledCells(folder.cells, labels, fingerprint, *sentences)
 
 
 @dataclass(frozen=True)

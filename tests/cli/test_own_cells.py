@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fastai.vision.all import load_learner
+from PIL import Image
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.evaluation.cross_validation import read_run
@@ -70,6 +71,33 @@ def test_cells_in_folders_of_patients_are_cross_validated(run: Run, laboratory: 
     held_out, _ = read_run(tmp_path / "own.csv")
     assert len(set(held_out.files)) == 48
     assert set(held_out.groups) == set(PATIENTS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", ""),
+        ("explain", ""),
+        ("cells", "check", "--cells", ""),
+        ("cells", "fetch", "--to", ""),
+        ("train", "--cells", ""),
+        ("evaluate", "--cells", ""),
+    ],
+)
+def test_an_empty_path_is_refused_by_every_command(run: Run, words: tuple[str, ...]) -> None:
+    ran = run(*words)
+    assert (ran.status, ran.out) == (2, "")
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_check_reports_grey_cells_and_counts_one_patient_as_one(run: Run, tmp_path: Path) -> None:
+    for label in CLASSES:
+        (tmp_path / label / "P1").mkdir(parents=True)
+        ramp = Image.linear_gradient("L").resize((100, 100))
+        (ramp if label == CLASSES[0] else ramp.rotate(90)).save(tmp_path / label / "P1" / "a.png")
+    ran = run("cells", "check", "--cells", tmp_path)
+    assert ran.out.splitlines()[:2] == [f"{label}: 1 cell of 1 patient group" for label in CLASSES]
+    assert [line.partition(":")[0] for line in ran.err.splitlines()] == ["warning"]
 
 
 def test_a_check_counts_the_parts_of_a_given_split(run: Run, table: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.cell_check import check_cells
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder, CellsError, find_cells
 from malaria_detect.data.splits import folds_of, given_split, grouped_split, random_split
@@ -177,6 +178,124 @@ def test_folders_of_the_classes_in_any_case_and_a_third_one(own: Path) -> None:
         "loose.png",
         "._cell.png",
     }
+
+
+def inside_out(own: Path, *names: str) -> Path:
+    """These cells with the folders of the patients outermost; the class folders have these names."""
+    for path in sorted(own.glob("*/P*")):
+        place = own / path.name / dict(zip(CLASSES, names or CLASSES, strict=True))[path.parent.name]
+        place.parent.mkdir(exist_ok=True)
+        path.rename(place)
+    for label in CLASSES:
+        (own / label).rmdir()
+    return own
+
+
+def test_folders_of_patients_may_be_outermost_and_lack_a_class(laboratory: Path, own: Path) -> None:
+    inside_out(own, "Positive", "normal")
+    before = {(cell.path.name, cell.label, cell.group) for cell in find_cells(laboratory).cells}
+    assert {(cell.path.name, cell.label, cell.group) for cell in find_cells(own).cells} == before
+    shutil.rmtree(own / "P1" / "Positive")
+    shutil.rmtree(own / "P2" / "normal")
+    (own / "P3" / "Unsure").mkdir()
+    (own / "P3" / "normal" / "field 1").mkdir()
+    cell = next((own / "P3" / "normal").glob("cell 0.*"))
+    cell.rename(cell.parent / "field 1" / cell.name)
+    folder = find_cells(own)
+    assert len(folder.cells) == 44
+    assert {cell.group for cell in folder.cells} == set(PATIENTS)
+    assert [sentence.split()[0] for sentence in folder.ignored] == ["P3/Unsure"]
+
+
+def test_one_folder_in_another_is_opened_whatever_its_name(own: Path, tmp_path: Path) -> None:
+    for name in ("zipped/__MACOSX", "zipped/down/.hidden"):
+        (tmp_path / name).mkdir(parents=True)
+    own.rename(tmp_path / "zipped" / "down" / "my cells")
+    (tmp_path / "zipped" / "notes.txt").touch()
+    assert len(find_cells(tmp_path / "zipped").cells) == 48
+    inside_out(tmp_path / "zipped" / "down" / "my cells")
+    assert {cell.group for cell in find_cells(tmp_path / "zipped").cells} == set(PATIENTS)
+
+
+def test_folders_that_are_no_classes_or_patients_are_refused_and_listed(own: Path, tmp_path: Path) -> None:
+    for patient in PATIENTS[1:]:
+        shutil.rmtree(own / CLASSES[0] / patient)
+        shutil.rmtree(own / CLASSES[1] / patient)
+    inside_out(own)
+    with refused(CellsError, "no_patient", "path,label,patient"):
+        find_cells(own / "P0")
+    shutil.rmtree(own / "P0" / CLASSES[1])
+    with refused(CellsError, "no_cells", "path,label,patient"):
+        find_cells(own / "P0")
+    for name in ("0/Parasitized", "1/Parasitized", "1/Uninfected"):
+        (own / name).mkdir(parents=True)
+    # Numbered patients are no classes.
+    assert {cell.group for cell in _with_cells(own, "0/Parasitized", "1/Uninfected")} == {"P0", "0", "1"}
+    (own / "P0").rename(own / "Train")
+    with refused(CellsError, "no_cells", "'Train'"):
+        find_cells(own)
+
+
+def _with_cells(root: Path, *places: str) -> tuple[Cell, ...]:
+    for place in places:
+        draw_cell(np.random.default_rng(len(place)), True).save(root / place / "a.png")
+    return find_cells(root).cells
+
+
+def test_images_in_folders_of_both_classes_are_left_out(own: Path) -> None:
+    (own / "Uninfected" / "P0" / "positive").mkdir()
+    (own / "Uninfected" / "P0" / "cell 0.jpg").rename(own / "Uninfected" / "P0" / "positive" / "cell 0.jpg")
+    folder = find_cells(own)
+    assert len(folder.cells) == 47
+    assert any("Uninfected/P0/positive/cell 0.jpg" in sentence for sentence in folder.ignored)
+
+
+@pytest.mark.parametrize(
+    "names", [("Positive", "negative"), ("infected", "Healthy"), ("PARASITISED", "normal"), ("1", "0")]
+)
+def test_labels_may_have_the_names_that_laboratories_use(own: Path, names: tuple[str, str]) -> None:
+    text = table(own).read_text(encoding="utf-8")
+    for label, name in zip(CLASSES, names, strict=True):
+        text = text.replace(f",{label},", f",{name},")
+    (own / "cells.csv").write_text(text, encoding="utf-8")
+    expected = facts(find_cells(own).cells)
+    assert facts(find_cells(own / "cells.csv").cells) == expected
+    if not names[0].isdigit():
+        for label, name in zip(CLASSES, names, strict=True):
+            (own / label).rename(own / name)
+        found = {(cell.label, cell.group, cell.path.name) for cell in find_cells(own).cells}
+        assert found == {(label, group, Path(path).name) for path, label, group in expected}
+
+
+@pytest.mark.parametrize(
+    ("first", "separator"),
+    [("sep=;", ";"), ("SEP=,", ","), ("sep=\t", "\t"), ('"sep=|"', "|"), ("sep=;,,", ";")],
+)
+def test_the_separator_that_excel_names_is_used(own: Path, first: str, separator: str) -> None:
+    text = table(own).read_text(encoding="utf-8").replace(",", separator)
+    (own / "cells.csv").write_bytes(f"{first}\r\n{text}".encode("utf-8-sig"))
+    assert facts(find_cells(own / "cells.csv").cells) == facts(find_cells(own).cells)
+    (own / "cells.csv").write_text(f"{first}\n{text.splitlines()[0]}\na.png", encoding="utf-8")
+    with refused(CellsError, "bad_row", "line 3"):
+        find_cells(own / "cells.csv")
+    (own / "cells.csv").write_text(f"{first}\nimage{separator}label\n", encoding="utf-8")
+    with refused(CellsError, "bad_columns", "line 2"):
+        find_cells(own / "cells.csv")
+
+
+def test_cells_without_colour_are_counted_in_a_sample(own: Path) -> None:
+    assert checked(own).colourless == ()
+    for path in sorted(own.glob("Parasitized/*/*")):
+        with Image.open(path) as image:
+            grey = image.convert("L")
+        grey.save(path)
+    (sentence,) = checked(own).colourless
+    assert sentence.startswith("12 of 24 ")
+
+
+def test_an_empty_name_is_refused() -> None:
+    with refused(MalariaDetectError, "empty_path"):
+        find_cells("")
 
 
 def test_the_patient_is_that_of_the_folder_before_that_of_the_name(own: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.picture_files import (
     HIDDEN,
     OTHER,
@@ -13,6 +14,7 @@ from malaria_detect.data.picture_files import (
     pictures_in,
     skipped_sentence,
 )
+from tests.refused import refused
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
@@ -132,6 +134,23 @@ def test_the_home_folder_is_known_and_impossible_names_are_left_to_the_reader(
     assert found("~/*.png") == [(folder / "a.png").as_posix()]
     impossible = ["~nobody-of-this-name/a.png", "x" * 300, "y" * 300 + "*"]
     assert found(*impossible) == impossible
+
+
+@pytest.mark.parametrize("given", [("",), ("a.png", "")])
+def test_an_empty_name_does_not_stand_for_this_folder(folder: Path, given: tuple[str, ...]) -> None:
+    save("a.png")
+    with refused(MalariaDetectError, "empty_path"):
+        find_pictures(given)
+    assert found(".") == ["a.png"]
+
+
+def test_what_is_skipped_is_counted_in_one_and_in_many() -> None:
+    files = [Path(f"a/{number}") for number in range(4)]
+    for kind in (HIDDEN, OTHER, REPEATED, UNREADABLE):
+        assert kind in skipped_sentence(tuple((kind, path) for path in files))
+        one = skipped_sentence(((kind, files[0]),))
+        assert one.startswith("1 ")
+        assert kind not in one
 
 
 def test_a_folder_that_cannot_be_read_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
