@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, find_cells
 from tests.drawn import draw_cells, draw_laboratory
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from malaria_detect.inference.detector import Detector
 
 NO_SKIP_VARIABLE = "MALARIA_DETECT_NO_SKIP"
@@ -72,6 +74,17 @@ def detector(shipped_model: Path) -> "Detector":
     from malaria_detect.inference.detector import load_detector  # imports torch: only if it is needed
 
     return load_detector(shipped_model)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A headless Chromium; of the module and not of the session, as its event loop would disturb other tests."""
+    from benchmarks.browser import chromium  # imports playwright: only if it is needed
+
+    if shutil.which("chromium") is None:
+        pytest.skip("needs Chromium: install the package chromium, so that `chromium` is on the path")
+    with chromium() as running:
+        yield running
 
 
 # A property test fails because of a wrong result, never because the machine is slow.

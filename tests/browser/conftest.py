@@ -8,22 +8,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.browser import chromium
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES
-from tests.browser.served import CHROMIUM, PROJECT, READY_MILLISECONDS, Server, leave, open_page, served_page
+from tests.browser.served import PROJECT, READY_MILLISECONDS, Server, leave, open_page, served_page
 
 expect.set_options(timeout=READY_MILLISECONDS)
 # What the widget manager says on a very busy machine, before the page begins a new session by itself.
 MENDED = ("widget model not found", "Canceled future for")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium; of the module and not of the session, as its event loop would disturb other tests."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: install the package chromium, so that `chromium` is on the path")
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +20,6 @@ from tests.waiting import SECONDS, until
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(sys.executable).with_name("malaria-detect")
-CHROMIUM = shutil.which("chromium")
 READY_MILLISECONDS = 1000 * SECONDS
 # What the server reads of its folder.
 FILES = ("dashboard.ipynb", "export.pkl", "export.json", "voila.json")

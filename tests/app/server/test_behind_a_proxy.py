@@ -11,12 +11,10 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.browser import chromium
 from benchmarks.processes import free_port
 from malaria_detect.cli.serve import ORIGIN_VARIABLE
 from tests.app.server.attacker import ask, process_of
 from tests.browser.served import (
-    CHROMIUM,
     READY_MILLISECONDS,
     Server,
     leave,
@@ -78,15 +76,6 @@ def proxy(port: int, behind: int) -> Iterator[None]:
         loop.call_soon_threadsafe(end.set)
         thread.join(SECONDS)
         loop.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium; of the module, as its event loop would disturb other tests."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: install the package chromium, so that `chromium` is on the path")
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
