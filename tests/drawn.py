@@ -42,6 +42,8 @@ def draw_cell(
 
     pallor = 10 * np.exp(-((depth / 0.45) ** 2)) - 14 * np.clip(depth - 0.6, 0, None)
     colour = np.asarray(stain, float) + pallor[..., None] + rng.normal(0, 1.5, (*depth.shape, 1))
+    # The stain is uneven: one colour throughout would be a tinted grey picture.
+    colour = colour + 4 * (x / radius)[..., None] * (0, -1, 1)
     if parasitized:
         for _ in range(rng.integers(1, 3)):
             colour = _with_parasite(rng, colour, x, y, radius * stretch)
