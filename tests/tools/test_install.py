@@ -1,4 +1,4 @@
-"""`make` chooses PyTorch's builds: real installations of made-up packages from indexes on this machine."""
+"""`make` chooses PyTorch's builds: real installations of dummy packages from indexes on this machine."""
 
 import os
 import shutil
