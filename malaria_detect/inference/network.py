@@ -43,11 +43,11 @@ class _Unpickler(pickle.Unpickler):
 def import_fastai() -> None:
     """Import fastai for the first time.
 
-    fastai 2.8, and older versions of timm, which it imports if it is installed, use parts of torch.jit that torch 2.9
-    and later report as deprecated. Users can do nothing about this, so it is left out, here and nowhere else.
+    fastai 2.8 decorates functions with torch.jit.script, which torch 2.9 and later report as deprecated. Users can do
+    nothing about this one warning, so it is left out, here and nowhere else.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is", FutureWarning)
+        warnings.filterwarnings("ignore", r"`torch\.jit\.script` is", FutureWarning)
         importlib.import_module("fastai.learner")
 
 
