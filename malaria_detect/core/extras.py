@@ -28,7 +28,7 @@ def from_extra(name: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            f"{error.name} is not installed. It comes with the extra {name}: "
+            f"{error.name} is not installed. It is part of the extra {name!r}. Install it with "
             f"pip install 'malaria-detect[{name}]'",
             reason="missing_extra",
         ) from error

@@ -1,7 +1,6 @@
 """Cells of a laboratory: in folders of patients, or listed in a CSV file."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +10,9 @@ from PIL import Image
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.cell_check import check_cells
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder, CellsError, find_cells
-from malaria_detect.data.splits import folds_of, given_split, grouped_split, random_split
+from malaria_detect.data.splits import given_split
 from tests.drawn import PATIENTS, SUFFIXES, draw_cell
 from tests.refused import refused
-
-
-@pytest.fixture
-def own(laboratory: Path, tmp_path: Path) -> Path:
-    """A copy of these cells."""
-    return Path(shutil.copytree(laboratory, tmp_path / "own"))
 
 
 def checked(root: Path) -> CellFolder:
@@ -283,16 +276,6 @@ def test_the_separator_that_excel_names_is_used(own: Path, first: str, separator
         find_cells(own / "cells.csv")
 
 
-def test_cells_without_colour_are_counted_in_a_sample(own: Path) -> None:
-    assert checked(own).colourless == ()
-    for path in sorted(own.glob("Parasitized/*/*")):
-        with Image.open(path) as image:
-            grey = image.convert("L")
-        grey.save(path)
-    (sentence,) = checked(own).colourless
-    assert sentence.startswith("12 of 24 ")
-
-
 def test_an_empty_name_is_refused() -> None:
     with refused(MalariaDetectError, "empty_path"):
         find_cells("")
@@ -314,59 +297,3 @@ def test_without_patients_the_message_says_how_to_name_them(own: Path) -> None:
         path.rename(own / "Uninfected" / f"{number}{path.suffix}")
     with refused(CellsError, "no_patient", "path,label,patient"):
         find_cells(own)
-
-
-def test_too_few_patients_or_cells_are_refused(laboratory: Path) -> None:
-    cells = [cell for cell in find_cells(laboratory).cells if cell.group in PATIENTS[:3]]
-    with refused(CellsError, "too_few_patients", "3 patients"):
-        grouped_split(cells)
-    rare = [cell for cell in find_cells(laboratory).cells if cell.label == CLASSES[1]] + cells[:2]
-    for how in ("grouped", "random"):
-        with refused(CellsError, "too_few_cells", "2 cells of the class Parasitized"):
-            folds_of(rare, how, 3, seed=0)
-
-
-Save = Callable[[Image.Image, Path], object]
-
-
-@pytest.fixture
-def copied(own: Path) -> Path:
-    """The cells with two copies of each parasitized cell in other formats, one of them of the next patient."""
-    for number, patient in enumerate(PATIENTS[::2]):
-        for path in sorted((own / CLASSES[0] / patient).iterdir()):
-            with Image.open(path) as image:
-                for suffix, to in (("bmp", patient), ("tif", PATIENTS[2 * number + 1])):
-                    image.convert("RGB").save(
-                        own / CLASSES[0] / to / f"Copy of {path.stem} {patient}.{suffix}"
-                    )
-    return own
-
-
-def test_identical_images_are_on_one_side_of_every_split(copied: Path) -> None:
-    folder, cells = checked(copied), checked(copied).cells
-    assert len(cells) == 48 + 24
-    assert len({cell.group for cell in cells}) == len(PATIENTS) // 2
-    assert any("24" in sentence for sentence in folder.identical)
-    assert sum("P0, P1 " in sentence for sentence in folder.identical) == 1
-    splits = [
-        how(cells, valid=0.2, test=0.2, seed=seed) for how in (grouped_split, random_split) for seed in (1, 2)
-    ]
-    splits += [split for how in ("grouped", "random") for split in folds_of(cells, how, 3, seed=1)]
-    for split in splits:
-        sides = [{cells[index].pixels for index in part} for part in (split.train, split.valid, split.test)]
-        assert len(set.union(*sides)) == sum(map(len, sides)) == 48
-        assert sum(map(len, (split.train, split.valid, split.test))) == len(cells)
-
-
-def test_an_image_in_both_classes_is_left_out_and_reported(own: Path) -> None:
-    with Image.open(own / CLASSES[0] / "P3" / "cell 1.jpg") as image:
-        image.save(own / CLASSES[1] / "P5" / "other.bmp")
-    folder = checked(own)
-    assert len(folder.cells) == 47
-    assert any("P3/cell 1.jpg" in sentence and "other.bmp" in sentence for sentence in folder.ignored)
-
-
-def test_the_fingerprint_sees_patients_that_no_file_name_gives(own: Path) -> None:
-    before = check_cells(find_cells(own))[1]
-    (own / "Parasitized" / "P0").rename(own / "Parasitized" / "P00")
-    assert check_cells(find_cells(own))[1] != before

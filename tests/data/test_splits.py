@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellsError, find_cells
 from malaria_detect.data.splits import Split, fastai_splitter, folds_of, grouped_split, random_split
+from tests.drawn import PATIENTS
 from tests.refused import refused
 
 
@@ -102,3 +103,13 @@ def test_impossible_folds_are_refused(cells: tuple[Cell, ...], how: str, folds: 
     reason = "too_few_patients" if folds == 9_999 else "bad_split"
     with refused(CellsError, reason):
         folds_of(cells, how, folds, seed=1)
+
+
+def test_too_few_patients_or_cells_are_refused(laboratory: Path) -> None:
+    cells = [cell for cell in find_cells(laboratory).cells if cell.group in PATIENTS[:3]]
+    with refused(CellsError, "too_few_patients", "3 patients"):
+        grouped_split(cells)
+    rare = [cell for cell in find_cells(laboratory).cells if cell.label == CLASSES[1]] + cells[:2]
+    for how in ("grouped", "random"):
+        with refused(CellsError, "too_few_cells", "2 cells of the class Parasitized"):
+            folds_of(rare, how, 3, seed=0)
