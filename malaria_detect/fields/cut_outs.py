@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import read_image
+from malaria_detect.data.nlm_cells import CLASSES, Cell
 
 ANGLES = 64  # corners of the outline of a part
 DIRECTIONS = np.linspace(0, 2 * np.pi, ANGLES, endpoint=False)
@@ -113,9 +114,21 @@ def read_cut_outs(paths: Sequence[Path], side: int = 64) -> list[CutOut]:
     return found
 
 
+def cut_outs_of(cells: Sequence[Cell], seed: int, side: int = 64, most: int = 400) -> list[CutOut]:
+    """Parts from at most `most` cells drawn at random, half of them parasitized as far as there are enough."""
+    random = np.random.default_rng(seed)
+    paths: list[Path] = []
+    for label in CLASSES:
+        of_class = [cell.path for cell in cells if cell.label == label]
+        paths += [of_class[index] for index in random.permutation(len(of_class))[: most // 2]]
+    return read_cut_outs(paths, side)
+
+
 def blob(random: np.random.Generator, roughness: float) -> np.ndarray:
     """Radii of an irregular round shape in the `DIRECTIONS`, with mean 1."""
     waves = np.arange(2, 9)
     phases = random.uniform(0, 2 * np.pi, len(waves))
     heights = random.normal(0, roughness, len(waves)) / waves
-    return np.clip(1 + (heights[:, None] * np.cos(waves[:, None] * DIRECTIONS + phases[:, None])).sum(0), 0.3, 2)
+    return np.clip(
+        1 + (heights[:, None] * np.cos(waves[:, None] * DIRECTIONS + phases[:, None])).sum(0), 0.3, 2
+    )

@@ -115,7 +115,9 @@ class _Canvas:
         below += absorbance * cover[..., None]
 
 
-def synthetic_field(cut_outs: Sequence[CutOut], seed: int, settings: FieldSettings | None = None) -> SyntheticField:
+def synthetic_field(
+    cut_outs: Sequence[CutOut], seed: int, settings: FieldSettings | None = None
+) -> SyntheticField:
     """A field with known cells; the same seed, settings and cut-outs give the same field.
 
     Parameters
@@ -145,7 +147,9 @@ def synthetic_field(cut_outs: Sequence[CutOut], seed: int, settings: FieldSettin
     random = np.random.default_rng(seed)
     height, width = settings.height, settings.width
     diameter = settings.cell_diameter or float(np.exp(random.uniform(np.log(0.03), np.log(0.18)))) * width
-    coverage = settings.coverage or float(random.choice([random.uniform(0.05, 0.4), random.uniform(0.3, 1.0)]))
+    coverage = settings.coverage or float(
+        random.choice([random.uniform(0.05, 0.4), random.uniform(0.3, 1.0)])
+    )
     rim = _rim(random, settings)
     look = drawn_look(random)
     canvas = _Canvas(height, width)
@@ -166,10 +170,7 @@ def synthetic_field(cut_outs: Sequence[CutOut], seed: int, settings: FieldSettin
 
 
 def _rim(random: np.random.Generator, settings: FieldSettings) -> tuple[float, float, float] | None:
-    if settings.eyepiece is None:
-        visible = random.random() < 0.25
-    else:
-        visible = settings.eyepiece
+    visible = random.random() < 0.25 if settings.eyepiece is None else settings.eyepiece
     if not visible:
         return None
     long = max(settings.width, settings.height)
@@ -237,7 +238,7 @@ def _red_cell(
     turn, first = random.uniform(0, 2 * np.pi, 2)
     shape = _rotation(turn) @ np.diag([stretch, 1 / stretch]) @ _rotation(first) * size
     corners = np.column_stack([_COSINES * radii, _SINES * radii]) @ shape.T
-    part = _Part(x, y, corners + (x, y), RED_CELL)
+    part = _Part(x, y, corners + np.array([x, y]), RED_CELL)
     window = canvas.window(x, y, float(np.abs(corners).max()) + 2)
     if window is None:
         return part
@@ -333,7 +334,9 @@ def _white_cell(
     grain = smooth_noise(random, *depth.shape, max(1.5, size * random.uniform(0.05, 0.2)))
     cytoplasm = random.uniform(0.05, 0.6) * look.nucleus * random.uniform(0.5, 1.2, 3)
     absorbance = (1 + random.uniform(0, 0.8) * grain)[..., None] * cytoplasm
-    absorbance = absorbance + (nucleus * (1 + 0.25 * grain))[..., None] * look.nucleus * random.uniform(0.9, 1.6)
+    absorbance = absorbance + (nucleus * (1 + 0.25 * grain))[..., None] * look.nucleus * random.uniform(
+        0.9, 1.6
+    )
     canvas.add(window, np.clip(absorbance, 0, None).astype(np.float32), cover, 0.1)
     return part
 
@@ -382,4 +385,3 @@ def _visible_cells(
 def _area(corners: np.ndarray) -> float:
     x, y = corners.T
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
-

@@ -1,6 +1,7 @@
 """Training of the cell finder on synthetic fields, which are drawn while it trains."""
 
 import math
+import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,11 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from malaria_detect.core.atomic import replaced
-from malaria_detect.data.nlm_cells import CLASSES, Cell
+from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.data.splits import grouped_split
-from malaria_detect.fields.cut_outs import CutOut, read_cut_outs
+from malaria_detect.fields.cut_outs import CutOut, cut_outs_of
 from malaria_detect.fields.network import DIAMETER, FinderNetwork, network_input, white_level
 from malaria_detect.fields.synthetic import FieldSettings, synthetic_field
+from malaria_detect.inference.model_files import sha256_of
 from malaria_detect.inference.precision import bfloat16_is_fast
 from malaria_detect.training.finder_targets import Targets, batch_of, finder_loss, targets_of
 from malaria_detect.training.settings import TrainingError
@@ -102,7 +104,7 @@ class _Pictures(Dataset[tuple[torch.Tensor, Targets]]):
 
 
 def finder_cells(cells: Sequence[Cell], settings: FinderSettings) -> tuple[list[CutOut], list[CutOut]]:
-    """Cut-outs of training and of validation patients, half of them parasitized as far as there are enough.
+    """Cut-outs of training and of validation patients.
 
     Raises
     ------
@@ -111,24 +113,41 @@ def finder_cells(cells: Sequence[Cell], settings: FinderSettings) -> tuple[list[
     SyntheticError
         If no cell can be used.
     """
-    usable = [cell for cell in cells if cell.group not in settings.held_out]
     split = grouped_split(cells, seed=settings.split_seed)
-    allowed = {id(cell) for cell in usable}
-    random = np.random.default_rng(settings.seed)
+    training, validation = (
+        [cells[index] for index in part if cells[index].group not in settings.held_out]
+        for part in (split.train, split.valid)
+    )
+    return (
+        cut_outs_of(training, settings.seed, most=settings.cells),
+        cut_outs_of(validation, settings.seed, most=settings.valid_cells),
+    )
 
-    def chosen(part: Sequence[int], number: int) -> list[CutOut]:
-        paths: list[Path] = []
-        for label in CLASSES:
-            of_class = [cells[i].path for i in part if cells[i].label == label and id(cells[i]) in allowed]
-            paths += [of_class[i] for i in random.permutation(len(of_class))[: number // 2]]
-        return read_cut_outs(paths)
 
-    return chosen(split.train, settings.cells), chosen(split.valid, settings.valid_cells)
+@dataclass(frozen=True, eq=False)
+class TrainedFinder:
+    """A trained cell finder.
+
+    Attributes
+    ----------
+    network : FinderNetwork
+        With the running average of the weights, in evaluation mode.
+    history : tuple of FinderEpoch
+    validation : list of CutOut
+        Cells of the validation patients.
+    start : str
+        SHA-256 of the weights from which it started.
+    """
+
+    network: FinderNetwork
+    history: tuple[FinderEpoch, ...]
+    validation: list[CutOut]
+    start: str
 
 
 def train_finder(
     cells: Sequence[Cell], weights: Path, settings: FinderSettings, work: Path, resume: bool = False
-) -> tuple[FinderNetwork, list[FinderEpoch]]:
+) -> TrainedFinder:
     """Train a cell finder; a checkpoint is written after every epoch.
 
     Parameters
@@ -142,46 +161,39 @@ def train_finder(
     resume : bool
         Go on from the checkpoint in `work`, if there is one.
 
-    Returns
-    -------
-    FinderNetwork
-        With the running average of the weights, in evaluation mode.
-    list of FinderEpoch
-
     Raises
     ------
     TrainingError
-        If the checkpoint is of other settings, or the loss is not a number.
+        If the weights are none of a resnet18, the checkpoint is of other settings, or the loss is not a number.
     """
     trained, history = _started(weights, settings, work, resume)
-    if len(history) < settings.epochs:
-        training, validation = finder_cells(cells, settings)
-        seeds = [[settings.seed, 1, number] for number in range(settings.valid_pictures)]
-        fixed = _Pictures(validation, settings.side, seeds)
-        while len(history) < settings.epochs:
-            began = time.monotonic()
-            loss = _epoch(trained, training, settings, len(history))
-            valid = _losses(trained.average.module, fixed, settings.batch_size)
-            history.append(
-                FinderEpoch(
-                    len(history) + 1,
-                    loss,
-                    sum(valid.values()),
-                    valid["centre"],
-                    valid["rays"],
-                    valid["kind"],
-                    round(time.monotonic() - began, 1),
-                )
+    training, validation = finder_cells(cells, settings)
+    fixed = _Pictures(
+        validation, settings.side, [[settings.seed, 1, number] for number in range(settings.valid_pictures)]
+    )
+    while len(history) < settings.epochs:
+        began = time.monotonic()
+        loss = _epoch(trained, training, settings, len(history))
+        valid = _losses(trained.average.module, fixed, settings.batch_size)
+        history.append(
+            FinderEpoch(
+                len(history) + 1,
+                loss,
+                sum(valid.values()),
+                valid["centre"],
+                valid["rays"],
+                valid["kind"],
+                round(time.monotonic() - began, 1),
             )
-            with replaced(work / CHECKPOINT_FILE) as new, new.open("wb") as file:
-                torch.save(trained.state(settings, history), file)
-            tqdm.write(
-                f"epoch {len(history)}/{settings.epochs}: loss {loss:.4f}, validation "
-                f"{history[-1].valid_loss:.4f}, {history[-1].seconds:.0f} s"
-            )
-    network = trained.average.module
-    network.eval()
-    return network, history
+        )
+        with replaced(work / CHECKPOINT_FILE) as new, new.open("wb") as file:
+            torch.save(trained.state(settings, history), file)
+        tqdm.write(
+            f"epoch {len(history)}/{settings.epochs}: loss {loss:.4f}, validation "
+            f"{history[-1].valid_loss:.4f}, {history[-1].seconds:.0f} s"
+        )
+    network = trained.average.module.eval()
+    return TrainedFinder(network, tuple(history), validation, sha256_of(weights))
 
 
 class _Trained:
@@ -233,9 +245,15 @@ def _started(
         trained.restore(state)
         return trained, [FinderEpoch(**epoch) for epoch in state["history"]]
     work.mkdir(parents=True, exist_ok=True)
-    start = torch.load(weights, weights_only=True)
     names = trained.network.encoder.state_dict().keys()
-    trained.network.encoder.load_state_dict({name: start[name].float() for name in names if name in start})
+    try:
+        start = torch.load(weights, weights_only=True)
+        trained.network.encoder.load_state_dict({name: start[name].float() for name in names})
+    except (OSError, pickle.UnpicklingError, RuntimeError, LookupError, AttributeError, TypeError) as error:
+        raise TrainingError(
+            f"{weights} is no state dict of torchvision's resnet18 with conv1 to layer3.",
+            reason="bad_weights",
+        ) from error
     trained.average.module.load_state_dict(trained.network.state_dict())
     return trained, []
 
@@ -244,7 +262,7 @@ def _epoch(trained: _Trained, cut_outs: Sequence[CutOut], settings: FinderSettin
     """Train for one epoch; the mean loss."""
     pictures = settings.batches * settings.batch_size
     seeds = [[settings.seed, 2, number, index] for index in range(pictures)]
-    loader = _loader(_Pictures(cut_outs, settings.side, seeds), settings.batch_size, workers=1)
+    loader = _loader(_Pictures(cut_outs, settings.side, seeds), settings.batch_size, workers=2)
     network = trained.network.train()
     for stage in _FROZEN:
         network.encoder[stage].eval()
@@ -261,7 +279,9 @@ def _epoch(trained: _Trained, cut_outs: Sequence[CutOut], settings: FinderSettin
         trained.average.update_parameters(network)
         total += float(loss.detach())
     if not math.isfinite(total):
-        raise TrainingError("Training diverged (the loss is not a number). Try a lower --lr.", reason="diverged")
+        raise TrainingError(
+            "Training diverged (the loss is not a number). Try a lower --lr.", reason="diverged"
+        )
     return total / settings.batches
 
 

@@ -53,9 +53,10 @@ def star(cell: FoundCell) -> tuple[float, float, np.ndarray]:
 
 
 def targets_of(field: SyntheticField) -> Targets:
-    """Targets for a synthetic field; a pixel within several cells belongs to the one whose centre is relatively nearest.
+    """Targets for a synthetic field.
 
-    Height and width of the field are multiples of 16 px.
+    A pixel within several cells belongs to the one whose centre is relatively nearest. Height and width of the field
+    are multiples of 16 px.
     """
     height, width = (side // STRIDE for side in field.pixels.shape[:2])
     centre = np.zeros((height, width), np.float32)
