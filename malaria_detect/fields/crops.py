@@ -33,7 +33,7 @@ def cut_cell(pixels: np.ndarray, cell: FoundCell) -> Image.Image:
     >>> cut_cell(np.full((100, 100, 3), 200, np.uint8), square).size
     (42, 52)
     """
-    outline = cell.outline + _GROWTH * (cell.outline - np.float32(cell.centre))
+    outline = cell.outline + _GROWTH * (cell.outline - np.array(cell.centre, np.float32))
     height, width = pixels.shape[:2]
     left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int), 0)
     right, bottom = np.minimum(np.ceil(outline.max(axis=0)).astype(int), (width, height))

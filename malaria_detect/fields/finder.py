@@ -162,7 +162,7 @@ def load_finder(path: str | os.PathLike[str] | None = None) -> CellFinder:
 
 def _view(picture: Image.Image, scale: float) -> _View:
     """The picture at about a scale; the exact one is that of its longer side."""
-    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     scaled = (
         picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0) if size != picture.size else picture
     )

@@ -198,7 +198,7 @@ def _places(
         if len(places) == wanted:
             break
         if places and random.random() < clumping:
-            from_x, from_y = places[random.integers(len(places))]
+            from_x, from_y = places[int(random.integers(len(places)))]
             angle, away = random.uniform(0, 2 * np.pi), diameter * random.uniform(nearest, 1.1)
             x, y = from_x + away * np.cos(angle), from_y + away * np.sin(angle)
         else:
@@ -225,7 +225,7 @@ def _red_cell(
 ) -> _Part:
     """Add a cell cut out of a real field: turned, stretched and stained in the look of this one."""
     x, y, diameter = place
-    cut = cut_outs[random.integers(len(cut_outs))]
+    cut = cut_outs[int(random.integers(len(cut_outs)))]
     kind = random.random()
     radii = cut.radii / cut.radii.mean()
     if kind < 0.12:
@@ -252,7 +252,7 @@ def _red_cell(
     absorbance = absorbance + look.texture * (texture @ look.mixing)
     if random.random() < 0.05:
         # A cell filled by a large parasite.
-        grain = smooth_noise(random, *depth.shape, diameter * random.uniform(0.04, 0.15))
+        grain = smooth_noise(random, depth.shape, diameter * random.uniform(0.04, 0.15))
         absorbance += (np.clip(grain + 0.3, 0, 1) * random.uniform(0.3, 1.0))[..., None] * look.nucleus
     canvas.add(window, np.clip(absorbance, 0, None), cover, look.overlap)
     return part
@@ -331,7 +331,7 @@ def _white_cell(
         away = 0.1 * size if lobes == 1 else size * random.uniform(0.3, 0.55)
         distance = np.hypot(across[None] - away * np.cos(angle), down[:, None] - away * np.sin(angle))
         nucleus = np.maximum(nucleus, np.clip((lobe_size - distance) / max(1.0, 0.1 * lobe_size), 0, 1))
-    grain = smooth_noise(random, *depth.shape, max(1.5, size * random.uniform(0.05, 0.2)))
+    grain = smooth_noise(random, depth.shape, max(1.5, size * random.uniform(0.05, 0.2)))
     cytoplasm = random.uniform(0.05, 0.6) * look.nucleus * random.uniform(0.5, 1.2, 3)
     absorbance = (1 + random.uniform(0, 0.8) * grain)[..., None] * cytoplasm
     absorbance = absorbance + (nucleus * (1 + 0.25 * grain))[..., None] * look.nucleus * random.uniform(
@@ -352,7 +352,7 @@ def _small_thing(
     window = canvas.window(x, y, float(radii.max()) * 1.2 + 2)
     if window is not None:
         depth, cover = _depth(part, window, soft=max(1.0, size * random.uniform(0.1, 0.8)))
-        grain = smooth_noise(random, *depth.shape, max(1.5, size * 0.4))
+        grain = smooth_noise(random, depth.shape, max(1.5, size * 0.4))
         strength = np.clip(1 + random.uniform(0, 0.7) * grain, 0.1, None)[..., None]
         colour = look.nucleus if random.random() < 0.8 else np.full(3, random.uniform(0.5, 2))
         canvas.add(window, (strength * colour * random.uniform(0.3, 1.2)).astype(np.float32), cover, 1.0)
@@ -370,6 +370,7 @@ def _visible_cells(
             away = corners - rim[:2]
             distance = np.maximum(np.hypot(*away.T), 1e-6)
             corners = rim[:2] + away * np.minimum(1, rim[2] / distance)[:, None]
+            corners = np.clip(corners, 0, (width, height))
         whole, seen = _area(part.corners), _area(corners)
         if seen < 1:
             continue

@@ -56,7 +56,8 @@ def write_fields(
     A pixel of a mask has the number of its red cell, 1, 2, ..., and 0 outside of red cells. Where cells overlap, it is
     that of the upper one.
     """
-    rows = []
+    rows: list[list[object]] = []
+    red_cells = 0
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for seed in seeds:
@@ -70,6 +71,7 @@ def write_fields(
                 Image.fromarray(pixels).save(new, "PNG")
         counts = [sum(cell.kind == kind for cell in field.cells) for kind in KINDS]
         at_edge = sum(cell.kind == RED_CELL and cell.on_edge for cell in field.cells)
+        red_cells += counts[0]
         rows.append([name, seed, round(field.cell_diameter, 1), *counts, at_edge])
     write_rows(folder / "counts.csv", _COLUMNS, rows)
-    return Written(len(rows), sum(row[3] for row in rows))
+    return Written(len(rows), red_cells)

@@ -63,21 +63,22 @@ def drawn_look(random: np.random.Generator) -> Look:
     )
 
 
-def smooth_noise(random: np.random.Generator, height: int, width: int, cell: float) -> np.ndarray:
-    """Noise that varies over about `cell` px, float32, shape (height, width), about -1 to 1."""
-    rows, columns = (max(2, round(side / cell) + 2) for side in (height, width))
+def smooth_noise(random: np.random.Generator, shape: tuple[int, ...], grain: float) -> np.ndarray:
+    """Noise that varies over about `grain` px, float32, shape (height, width), about -1 to 1."""
+    height, width = shape
+    rows, columns = (max(2, round(side / grain) + 2) for side in shape)
     coarse = Image.fromarray(random.uniform(-1, 1, (rows, columns)).astype(np.float32))
     return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def light(random: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Relative brightness of blank smear, float32, shape (height, width, 1): uneven light, vignetting and dirt."""
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)  # type: ignore[misc]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     slope = random.normal(0, 0.06, 2)
     fall = random.uniform(0, 0.25) if random.random() < 0.5 else 0.0
     shade = 1 + slope[0] * x + slope[1] * y - fall * (x**2 + y**2) / 2
     if random.random() < 0.5:
-        shade += random.uniform(0.01, 0.06) * smooth_noise(random, height, width, random.uniform(8, 120))
+        shade += random.uniform(0.01, 0.06) * smooth_noise(random, (height, width), random.uniform(8, 120))
     return np.clip(shade, 0.3, 1.3)[..., None]
 
 

@@ -193,6 +193,7 @@ def train_finder(
             f"{history[-1].valid_loss:.4f}, {history[-1].seconds:.0f} s"
         )
     network = trained.average.module.eval()
+    assert isinstance(network, FinderNetwork)
     return TrainedFinder(network, tuple(history), validation, sha256_of(weights))
 
 
