@@ -24,7 +24,10 @@ def geojson(result: FieldResult) -> dict[str, Any]:
 def _feature(cell: AnalysedCell) -> dict[str, Any]:
     ring = [[float(x), float(y)] for x, y in cell.found.outline]
     name, properties = class_of(cell), properties_of(cell)
-    measurements = {"Area px^2": round(cell.found.area, 2), "Verified": float(cell.verified is not None)}
+    measurements: dict[str, Any] = {
+        "Area px^2": round(cell.found.area, 2),
+        "Verified": float(cell.verified is not None),
+    }
     if cell.prediction is not None:
         measurements["Probability parasitized"] = properties["probability_parasitized"]
     return {
