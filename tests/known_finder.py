@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from malaria_detect.fields.cell import FoundCell
+from malaria_detect.fields.finder_files import FinderMetadata
 from malaria_detect.fields.usable import FieldRefused
 from tests.drawn_fields import Drawn, drawn_field, red_or_white
 
@@ -21,7 +22,7 @@ class KnownFinder:
         From `drawn_field`.
     """
 
-    sha256 = "0" * 64
+    metadata = FinderMetadata(1, "known.pt", "0" * 64, 0, 0.5, 1.0, {}, [], "", "", {}, "2026-11-30", "", "")
 
     def __init__(self, *fields: tuple[np.ndarray, list[np.ndarray], list[str]]) -> None:
         self._known = {_digest(pixels): (outlines, kinds) for pixels, outlines, kinds in fields}

@@ -13,7 +13,13 @@ import malaria_detect
 from malaria_detect.app import wording
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata, OperatingPoint
 from malaria_detect.inference.prediction import Prediction, Record, Refusal
-from malaria_detect.metrics.formatting import format_interval, format_percent, format_probability
+from malaria_detect.metrics.formatting import (
+    format_count,
+    format_interval,
+    format_parasitemia,
+    format_percent,
+    format_probability,
+)
 
 
 def html_report(
@@ -49,31 +55,54 @@ def html_report(
     for name, answer in answers:
         if isinstance(answer, Prediction) and answer.operating_point != point.name:
             raise ValueError(f"{name!r} was decided at {answer.operating_point}, not at {point.name}.")
+    given = [answer for _, answer in answers]
+    known = [*labels] or [None] * len(given)
+    shown = zip(answers, pictures, known, strict=True)
+    return report_pieces(
+        "html_report.html.j2",
+        metadata,
+        point,
+        summary=wording.summary(given) or "No images were checked.",
+        caution=wording.caution(point),
+        slide=" ".join(wording.slide_sentences(given, point)),
+        cells=(_cell(*named, picture) | {"label": label} for named, picture, label in shown),
+    )
+
+
+def report_pieces(
+    template: str, metadata: ModelMetadata, point: OperatingPoint, **content: object
+) -> Iterator[str]:
+    """Pieces of the HTML file of a template that extends ``report_base.html.j2``, which says what the model is.
+
+    Parameters
+    ----------
+    template : str
+        File name.
+    metadata : ModelMetadata
+    point : OperatingPoint
+    **content : object
+        What only this template needs.
+    """
     pages = Environment(
         loader=PackageLoader("malaria_detect.app", ""), autoescape=True, undefined=StrictUndefined
     )
     pages.filters |= {
+        "count": format_count,
         "interval": partial(format_interval, write=format_percent),
+        "parasitemia": format_parasitemia,
         "percent": format_percent,
         "probability": format_probability,
         "sha256": _sha256,
     }
-    given = [answer for _, answer in answers]
-    known = [*labels] or [None] * len(given)
-    shown = zip(answers, pictures, known, strict=True)
-    cells = (_cell(*named, picture) | {"label": label} for named, picture, label in shown)
-    return pages.get_template("html_report.html.j2").generate(
+    return pages.get_template(template).generate(
         research_use=RESEARCH_USE,
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=malaria_detect.__version__,
         metadata=metadata,
         point=point,
         rule=wording.rule(point),
-        summary=wording.summary(given) or "No images were checked.",
-        caution=wording.caution(point),
         not_calibrated=wording.NOT_CALIBRATED,
-        slide=" ".join(wording.slide_sentences(given, point)),
-        cells=cells,
+        **content,
     )
 
 

@@ -79,8 +79,6 @@ def _field(options: argparse.Namespace) -> int:
         raise MalariaDetectError(
             f"{', '.join(options.paths)} has no images ({', '.join(FORMATS)}).", reason="no_images"
         )
-    if options.cell_diameter is not None and not 0 < options.cell_diameter < 1e5:
-        raise MalariaDetectError("--cell-diameter must be above 0 px.", reason="cell_diameter")
     (out / _SAVED).mkdir(parents=True, exist_ok=True)
     analyser = load_analyser(options.model, options.operating_point)
     options.after_interrupt = "Run the same command again to continue."
@@ -130,7 +128,7 @@ def _key(analyser: "FieldAnalyser", path: Path, cell_diameter: float | None) -> 
     except OSError:
         picture = ""  # it will be refused with the reason
     detector = analyser.detector
-    settings = [detector.metadata.sha256, analyser.finder.sha256, detector.point.name, cell_diameter]
+    settings = [detector.metadata.sha256, analyser.finder.metadata.sha256, detector.point.name, cell_diameter]
     return hashlib.sha256(json.dumps([__version__, picture, *settings]).encode()).hexdigest()
 
 

@@ -14,6 +14,8 @@ from malaria_detect.data.images import ImageRefused, ImageSource, read_field
 from malaria_detect.data.picture_files import path_text
 from malaria_detect.fields.cell import RED_CELL, FoundCell
 from malaria_detect.fields.crops import cut_cell
+from malaria_detect.fields.finder import load_finder
+from malaria_detect.fields.finder_files import FinderMetadata
 from malaria_detect.fields.result import AnalysedCell, FieldResult
 from malaria_detect.fields.slide import SlideResult
 from malaria_detect.fields.usable import FieldRefused
@@ -29,8 +31,8 @@ class Finder(Protocol):
     """Something that finds cells, such as :class:`malaria_detect.fields.finder.CellFinder`."""
 
     @property
-    def sha256(self) -> str:
-        """Hash of its weights."""
+    def metadata(self) -> FinderMetadata:
+        """What its weights are."""
 
     def find(self, pixels: np.ndarray, cell_diameter: float | None = None) -> list[FoundCell]:
         """Cells of a field, uint8 of shape (height, width, 3), in reading order; raises FieldRefused."""
@@ -163,8 +165,6 @@ def load_analyser(
     >>> analyser.detector.point.name
     'counting'
     """
-    from malaria_detect.fields.finder import load_finder
-
     detector = load_detector(path)
     return FieldAnalyser(detector.at(operating_point or default_point(detector.metadata)), load_finder())
 

@@ -2,16 +2,13 @@
 
 from PIL import Image, ImageDraw, ImageFont
 
-from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.fields.result import AnalysedCell, FieldResult
+from malaria_detect.fields.classes import COLOURS, class_of
+from malaria_detect.fields.result import FieldResult
 from malaria_detect.inference.metadata import RESEARCH_USE
-
-_COLOURS = {CLASSES[0]: (214, 28, 36), CLASSES[1]: (18, 92, 190)}
-_UNCERTAIN, _NOT_COUNTED = (235, 146, 0), (120, 120, 120)
 
 
 def annotated(picture: Image.Image, result: FieldResult) -> Image.Image:
-    """A copy of a field with outlines: parasitized red, uninfected blue, uncertain orange, not counted grey.
+    """A copy of a field with outlines in the colours of :mod:`malaria_detect.fields.classes`; uncertain ones are thick.
 
     Parameters
     ----------
@@ -25,16 +22,10 @@ def annotated(picture: Image.Image, result: FieldResult) -> Image.Image:
     width = max(1, round(max(result.cell_diameter, 20) / 30))
     for cell in result.cells:
         corners = [(float(x), float(y)) for x, y in cell.found.outline]
-        draw.line([*corners, corners[0]], _colour(cell), width)
+        draw.line([*corners, corners[0]], COLOURS[class_of(cell)], 3 * width if cell.uncertain else width)
     font = ImageFont.load_default(max(10, picture.width // 80))
     left, top, right, bottom = draw.textbbox((0, 0), RESEARCH_USE, font)
     y = picture.height - (bottom - top) - 8
     draw.rectangle((0, y, right - left + 8, picture.height), (0, 0, 0))
     draw.text((4 - left, y + 4 - top), RESEARCH_USE, (255, 255, 255), font)
     return drawn
-
-
-def _colour(cell: AnalysedCell) -> tuple[int, int, int]:
-    if not cell.counted or cell.decision is None:
-        return _NOT_COUNTED
-    return _UNCERTAIN if cell.uncertain else _COLOURS[cell.decision]

@@ -1,0 +1,100 @@
+"""The last step of training a cell finder: choose its threshold on validation patients and write its files."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from malaria_detect.core.versions import library_versions, today
+from malaria_detect.fields.cell import KINDS, RED_CELL
+from malaria_detect.fields.cut_outs import CutOut
+from malaria_detect.fields.finder_files import FinderMetadata, write_finder
+from malaria_detect.fields.network import DIAMETER, FinderNetwork, network_input, white_level
+from malaria_detect.fields.outlines import Stars, shared_areas, stars_of, without_duplicates
+from malaria_detect.fields.synthetic import FieldSettings, SyntheticField, synthetic_field
+from malaria_detect.inference.metadata import RESEARCH_USE
+from malaria_detect.training.finder import FinderSettings, TrainedFinder
+from malaria_detect.training.finder_targets import star
+
+_THRESHOLDS = np.arange(0.2, 0.71, 0.05)
+_FIELDS, _WIDTH, _HEIGHT = 24, 640, 480
+# An outline is that of a known cell if they share at least half of their union.
+_SAME = 0.5
+
+
+def export_finder(
+    path: Path, trained: TrainedFinder, settings: FinderSettings, fingerprint: str
+) -> FinderMetadata:
+    """Choose the threshold with the best F1 score on synthetic fields of validation patients, and write the files.
+
+    Parameters
+    ----------
+    path : path
+        File of the weights; the metadata are written beside it.
+    trained : TrainedFinder
+    settings : FinderSettings
+    fingerprint : str
+        Of the cells.
+    """
+    threshold, score = best_threshold(trained.network, trained.validation, settings.seed)
+    about = {
+        "threshold": threshold,
+        "threshold_f1": score,
+        "settings": asdict(settings) | {"held_out": list(settings.held_out)},
+        "history": [asdict(epoch) for epoch in trained.history],
+        "start": trained.start,
+        "data_fingerprint": fingerprint,
+        "versions": library_versions(),
+        "created": today(),
+        "licence": "Apache-2.0",
+        "intended_use": f"{RESEARCH_USE} Cells in photographs of stained thin smears.",
+    }
+    return write_finder(path, trained.network.state_dict(), about)
+
+
+def best_threshold(network: FinderNetwork, cut_outs: Sequence[CutOut], seed: int) -> tuple[float, float]:
+    """Threshold with the best F1 score for red cells of synthetic fields, and that score.
+
+    Cells that touch the edge are left out, as they are in counts.
+    """
+    counts = np.zeros((len(_THRESHOLDS), 3))
+    settings = FieldSettings(_WIDTH, _HEIGHT, DIAMETER)
+    for number in range(_FIELDS):
+        field = synthetic_field(cut_outs, seed + 1000 + number, settings)
+        with torch.inference_mode():
+            maps = network(network_input(field.pixels, white_level(field.pixels))[None])
+        candidates = stars_of(maps, float(_THRESHOLDS[0]))
+        for row, threshold in enumerate(_THRESHOLDS):
+            found = without_duplicates(candidates[candidates.scores >= threshold])
+            counts[row] += _counts(found[found.kinds == KINDS.index(RED_CELL)], field)
+    hit, found_cells, true_cells = counts.T
+    scores = 2 * hit / np.maximum(found_cells + true_cells, 1)
+    best = int(np.argmax(scores))
+    return round(float(_THRESHOLDS[best]), 3), round(float(scores[best]), 4)
+
+
+def _counts(found: Stars, field: SyntheticField) -> tuple[int, int, int]:
+    """Found cells that are known ones, found cells, and known cells; without those at the edge."""
+    red = [cell for cell in field.cells if cell.kind == RED_CELL]
+    shapes = [star(cell) for cell in red]
+    known = Stars(
+        np.array([(x, y) for x, y, _ in shapes]).reshape(-1, 2),
+        np.array([radii for *_, radii in shapes]).reshape(-1, found.radii.shape[1]),
+        np.ones(len(red)),
+        np.zeros(len(red), dtype=int),
+    )
+    shared = shared_areas(found, known)
+    rows, columns = linear_sum_assignment(-shared)
+    same = shared[rows, columns] >= _SAME
+    at_edge = np.array([cell.on_edge for cell in red], dtype=bool)
+    partner = np.full(len(found), -1)
+    partner[rows[same]] = columns[same]
+    reach = found.radii.max(axis=1) if len(found) else np.zeros(0)
+    x, y = found.centres.T
+    cut = (np.minimum(x, _WIDTH - x) < reach) | (np.minimum(y, _HEIGHT - y) < reach)
+    of_edge = np.where(partner >= 0, at_edge[partner] if len(red) else False, cut)
+    hits = int(((partner >= 0) & ~of_edge).sum())
+    return hits, int((~of_edge).sum()), int((~at_edge).sum())
