@@ -10,7 +10,7 @@ from malaria_detect.fields.usable import FieldRefused
 from tests.drawn_fields import Drawn, drawn_field, red_or_white
 
 # Few cells, because classifying takes a while.
-FEW = Drawn(cells=10, parasitized=2, on_edge=2, size=(320, 320))
+FEW = Drawn(cells=5, parasitized=2, on_edge=1, size=(320, 320))
 
 
 class KnownFinder:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,15 +82,16 @@ def _field(options: argparse.Namespace) -> int:
         )
     (out / _SAVED).mkdir(parents=True, exist_ok=True)
     analyser = load_analyser(options.model, options.operating_point)
+    # A wrong count is refused before long work.
+    slide_of = partial(analyser.slide, red_cells_per_microlitre=options.red_cells_per_microlitre)
+    slide_of(())
     options.after_interrupt = "Run the same command again to continue."
     slides: dict[str, list[FieldResult]] = {}
     base = Path(os.path.commonpath([os.path.realpath(path.parent) for path in paths]))
     for path, result in _analysed(analyser, paths, options):
         _write_exports(path, Path(os.path.realpath(path)).relative_to(base), result, options)
         slides.setdefault(path_text(path.parent), []).append(result)
-    results = [
-        analyser.slide(fields, name, options.red_cells_per_microlitre) for name, fields in slides.items()
-    ]
+    results = [slide_of(fields, name) for name, fields in slides.items()]
     _write_results(analyser, results, options)
     refused = sum(slide.refused for slide in results)
     print(

@@ -4,7 +4,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -50,6 +50,10 @@ class FieldAnalyser:
     def __init__(self, detector: Detector, finder: Finder) -> None:
         self.detector = detector
         self.finder = finder
+
+    def at(self, operating_point: str) -> Self:
+        """The same finder and classifier at another operating point."""
+        return type(self)(self.detector.at(operating_point), self.finder)
 
     def analyse_field(
         self, image: ImageSource, name: str | None = None, cell_diameter: float | None = None
