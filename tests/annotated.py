@@ -12,13 +12,14 @@ from PIL import Image
 from malaria_detect.fields.cell import RED_CELL, FoundCell
 from tests.drawn_fields import Drawn, drawn_field, red_or_white
 
+DRAWN = Drawn()
 # Tests share the pictures and must not change them.
 drawn = cache(drawn_field)
 _NLM_CLASSES = {"white cell": "White_Blood_Cell"}
 _BOX_CLASSES = {"white cell": "white blood cell", "Parasitized": "ring", "Uninfected": "red blood cell"}
 
 
-def found_cells(seed: int, what: Drawn = Drawn()) -> list[FoundCell]:
+def found_cells(seed: int, what: Drawn = DRAWN) -> list[FoundCell]:
     """The cells of a drawn field as a perfect finder gives them."""
     pixels, outlines, kinds = drawn(seed, what)
     size = np.array(pixels.shape[1::-1])
@@ -57,7 +58,7 @@ def write_nlm(root: Path, seeds: Sequence[int], points: bool = False) -> Path:
     return root
 
 
-def write_boxes(root: Path, seeds: Sequence[int], what: Drawn = Drawn(), **first: Any) -> Path:
+def write_boxes(root: Path, seeds: Sequence[int], what: Drawn = DRAWN, **first: Any) -> Path:
     """``annotations.json`` with boxes; `first` changes the entry of the first field."""
     entries = []
     for seed in seeds:
