@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from malaria_detect.core.errors import MalariaDetectError
     from malaria_detect.data.images import ImageRefused, read_image
+    from malaria_detect.fields.analyse import FieldAnalyser, load_analyser
+    from malaria_detect.fields.result import FieldResult
+    from malaria_detect.fields.slide import SlideResult
     from malaria_detect.inference.detector import Detector, load_detector
     from malaria_detect.inference.metadata import ModelMetadata
     from malaria_detect.inference.model_files import read_metadata
@@ -24,12 +27,16 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Detector",
+    "FieldAnalyser",
+    "FieldResult",
     "ImageRefused",
     "MalariaDetectError",
     "ModelMetadata",
     "Prediction",
     "Refusal",
+    "SlideResult",
     "__version__",
+    "load_analyser",
     "load_detector",
     "read_image",
     "read_metadata",
@@ -37,11 +44,15 @@ __all__ = [
 
 _MODULE_OF = {
     "Detector": "inference.detector",
+    "FieldAnalyser": "fields.analyse",
+    "FieldResult": "fields.result",
     "ImageRefused": "data.images",
     "MalariaDetectError": "core.errors",
     "ModelMetadata": "inference.metadata",
     "Prediction": "inference.prediction",
     "Refusal": "inference.prediction",
+    "SlideResult": "fields.slide",
+    "load_analyser": "fields.analyse",
     "load_detector": "inference.detector",
     "read_image": "data.images",
     "read_metadata": "inference.model_files",

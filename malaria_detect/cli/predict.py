@@ -13,6 +13,7 @@ from malaria_detect.cli.training_options import add_model
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.csv_io import growing_csv
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.data.picture_files import path_text
 from malaria_detect.metrics.formatting import (
     format_estimate,
     format_megabytes,
@@ -96,8 +97,7 @@ def _answers(
 
     answers = detector.predict_many(paths, progress=sys.stderr.isatty())
     for path, answer in zip(paths, answers, strict=True):
-        # A name that is not UTF-8 is written with escapes, so that the other rows are not lost.
-        record = Record.of(os.fsencode(path).decode(errors="backslashreplace"), answer)
+        record = Record.of(path_text(path), answer)
         yield record
         written.append((record, answer))
 

@@ -4,15 +4,57 @@ The limits of content lie between what must be refused and the NIH/NLM training 
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from malaria_detect.core.errors import MalariaDetectError
 
-MAX_BYTES = 5 * 1024 * 1024
-MAX_PIXELS = 25_000_000
-MAX_SIDE = 5_000  # px: an image is padded to a square, which may not exceed MAX_PIXELS
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """What a file may hold at most.
+
+    Attributes
+    ----------
+    subject : str
+        What it shows.
+    max_bytes, max_pixels : int
+    max_side : int
+        Px.
+    advice : str
+        What to do with a larger one.
+    upright : bool
+        Whether it is rotated according to the EXIF orientation.
+    """
+
+    subject: str
+    max_bytes: int
+    max_pixels: int
+    max_side: int
+    advice: str
+    upright: bool = True
+
+
+# A cell is padded to a square, which may not exceed the number of pixels.
+CELL = PictureLimits(
+    "one cell",
+    5 * 2**20,
+    25_000_000,
+    5_000,
+    "Crop the image to one cell, or use `malaria-detect field` if it shows a whole field.",
+)
+# Beyond these pixels, Pillow warns of decompression bombs.
+FIELD = PictureLimits(
+    "one field",
+    40 * 2**20,
+    89_000_000,
+    20_000,
+    "Save the photograph as JPEG, or at a lower resolution.",
+    upright=False,
+)
+MAX_BYTES, MAX_PIXELS, MAX_SIDE = CELL.max_bytes, CELL.max_pixels, CELL.max_side
 MIN_SIDE = 16  # px
 TRAINED_SIDES = (40, 394)  # px, shortest and longest side of the NIH/NLM cells
 
@@ -57,27 +99,28 @@ class ImageRefused(MalariaDetectError):  # noqa: N818 - a refusal is a proper an
     """
 
 
-def check_bytes(size: int) -> None:
-    """Refuse a file that is empty or larger than `MAX_BYTES`."""
+def check_bytes(size: int, limits: PictureLimits = CELL) -> None:
+    """Refuse a file that is empty or too large."""
     if size == 0:
         raise ImageRefused(
-            "The file is empty. Use a PNG, JPEG, TIFF, BMP, WebP or GIF image of one cell.", reason="empty"
+            f"The file is empty. Use a PNG, JPEG, TIFF, BMP, WebP or GIF image of {limits.subject}.",
+            reason="empty",
         )
-    if size > MAX_BYTES:
+    if size > limits.max_bytes:
         megabytes = math.ceil(10 * size / 2**20) / 10
-        raise too_large(f"The file is {megabytes} MB; the limit is {MAX_BYTES // 2**20} MB.")
+        raise too_large(f"The file is {megabytes} MB; the limit is {limits.max_bytes // 2**20} MB.", limits)
 
 
-def check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int, limits: PictureLimits = CELL) -> None:
     """Refuse an image with too many or too few pixels, before they are decoded."""
     size = f"The image is {width} x {height} px"
-    if width * height > MAX_PIXELS:
-        raise too_large(f"{size}; the limit is {MAX_PIXELS // 1_000_000} million pixels.")
-    if max(width, height) > MAX_SIDE:
-        raise too_large(f"{size}; the limit is {MAX_SIDE:,} px per side.")
+    if width * height > limits.max_pixels:
+        raise too_large(f"{size}; the limit is {limits.max_pixels // 1_000_000} million pixels.", limits)
+    if max(width, height) > limits.max_side:
+        raise too_large(f"{size}; the limit is {limits.max_side:,} px per side.", limits)
     if min(width, height) < MIN_SIDE:
         raise ImageRefused(
-            f"{size}; a cell needs at least {MIN_SIDE} px per side. Use a larger image.", reason="too_small"
+            f"{size}; it needs at least {MIN_SIDE} px per side. Use a larger image.", reason="too_small"
         )
 
 
@@ -204,9 +247,9 @@ def eight_bit(values: np.ndarray, top: int | None = None) -> np.ndarray:
     return scaled
 
 
-def too_large(sentence: str) -> ImageRefused:
+def too_large(sentence: str, limits: PictureLimits = CELL) -> ImageRefused:
     """A refusal because of size, for a sentence that says which."""
-    return ImageRefused(f"{sentence} Crop the image to one cell.", reason="too_large")
+    return ImageRefused(f"{sentence} {limits.advice}", reason="too_large")
 
 
 def too_dark() -> ImageRefused:

@@ -15,12 +15,15 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from malaria_detect.data.image_checks import (
+    CELL,
+    FIELD,
     MAX_BYTES,
     MAX_PIXELS,
     MAX_SIDE,
     MIN_SIDE,
     TRAINED_SIDES,
     ImageRefused,
+    PictureLimits,
     check_bytes,
     check_content,
     check_range,
@@ -43,6 +46,7 @@ __all__ = [
     "ImageRefused",
     "ImageSource",
     "as_png",
+    "read_field",
     "read_image",
     "size_warnings",
 ]
@@ -50,7 +54,6 @@ __all__ = [
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
-_USE = "Use a PNG, JPEG, TIFF, BMP, WebP or GIF image of one cell."
 
 # A progressive JPEG has about ten scans; 5 MB can hold 100,000, which take a quarter of an hour.
 _MAX_JPEG_SCANS = 200
@@ -96,21 +99,39 @@ def read_image(source: ImageSource) -> Image.Image:
     >>> read_image(ramp.astype(np.uint8)).getpixel((29, 19))
     (199, 199, 199)
     """
+    return _read(source, CELL)
+
+
+def read_field(source: ImageSource) -> Image.Image:
+    """Photograph of a field as 8-bit RGB.
+
+    As `read_image`, but a file may have 40 MB and 89 million pixels, and it is not rotated by its EXIF orientation:
+    coordinates then fit those of ImageJ and QuPath.
+
+    Examples
+    --------
+    >>> read_field(Image.radial_gradient("L").resize((5312, 2988))).size
+    (5312, 2988)
+    """
+    return _read(source, FIELD)
+
+
+def _read(source: ImageSource, limits: PictureLimits) -> Image.Image:
     if isinstance(source, ImageFile.ImageFile) and source.fp is None and source.tile:
         raise ImageRefused(
             "The image was closed before it was read. Open it again, or give its path.", reason="unreadable"
         )
     if isinstance(source, TiffImageFile):
-        return _read_opened_tiff(source)
+        return _read_opened_tiff(source, limits)
     if isinstance(source, Image.Image):
-        return _as_rgb(source)
+        return _as_rgb(source, limits)
     if isinstance(source, np.ndarray):
-        return _as_rgb(_image_of_array(source))
+        return _as_rgb(_image_of_array(source, limits), limits)
     if isinstance(source, bytes | bytearray | memoryview):
-        check_bytes(memoryview(source).nbytes)
-        return _read_bytes(bytes(source))
+        check_bytes(memoryview(source).nbytes, limits)
+        return _read_bytes(bytes(source), limits)
     if isinstance(source, str | os.PathLike):
-        return _read_bytes(_bytes_of_file(Path(os.fsdecode(source))))
+        return _read_bytes(_bytes_of_file(Path(os.fsdecode(source)), limits), limits)
     raise ImageRefused(
         f"A Python {type(source).__name__} is not an image. Use a path, bytes, a PIL image or a uint8 array.",
         reason="unsupported_type",
@@ -127,42 +148,42 @@ def as_png(image: Image.Image, side: int) -> bytes:
     return file.getvalue()
 
 
-def _bytes_of_file(path: Path) -> bytes:
+def _bytes_of_file(path: Path, limits: PictureLimits) -> bytes:
     # repr() keeps a name with line breaks in one line.
-    name = repr(str(path))
+    name, use = repr(str(path)), _use(limits)
     try:
         if path.is_dir():
-            raise ImageRefused(f"{name} is a folder. {_USE}", reason="no_file")
+            raise ImageRefused(f"{name} is a folder. {use}", reason="no_file")
         if not path.is_file():
-            raise ImageRefused(f"There is no file {name}. {_USE}", reason="no_file")
+            raise ImageRefused(f"There is no file {name}. {use}", reason="no_file")
         with path.open("rb") as file:
-            check_bytes(os.fstat(file.fileno()).st_size)
-            return file.read(MAX_BYTES)
+            check_bytes(os.fstat(file.fileno()).st_size, limits)
+            return file.read(limits.max_bytes)
     except OSError as error:
         raise ImageRefused(
-            f"{name} cannot be opened ({error.strerror}). {_USE}", reason="unreadable"
+            f"{name} cannot be opened ({error.strerror}). {use}", reason="unreadable"
         ) from error
 
 
-def _read_opened_tiff(image: TiffImageFile) -> Image.Image:
+def _read_opened_tiff(image: TiffImageFile, limits: PictureLimits) -> Image.Image:
     # Pillow has not decoded it yet: its file is read instead, from which Pillow gets some pixels wrong.
     if image.tile and image.fp is not None:
         image.fp.seek(0)
-        data = image.fp.read(MAX_BYTES + 1)
-        check_bytes(len(data))
-        return _read_bytes(data)
+        data = image.fp.read(limits.max_bytes + 1)
+        check_bytes(len(data), limits)
+        return _read_bytes(data, limits)
     if image.mode not in ("L", "RGB", "P") or max(image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))) > 8:
         raise ImageRefused(
             "Pillow decodes some TIFF files of this kind wrongly. Pass the path or the bytes of the file.",
             reason="unsupported_pixels",
         )
-    return _as_rgb(image)
+    return _as_rgb(image, limits)
 
 
-def _read_bytes(data: bytes) -> Image.Image:
+def _read_bytes(data: bytes, limits: PictureLimits) -> Image.Image:
     try:
         if data.startswith(SIGNATURES):
-            return _as_rgb(read_tiff(data))
+            return _as_rgb(read_tiff(data, limits), limits)
         # Image.open reads the header only.
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.format in ("JPEG", "MPO") and data.count(_JPEG_SCAN) > _MAX_JPEG_SCANS:
@@ -170,23 +191,25 @@ def _read_bytes(data: bytes) -> Image.Image:
                     f"The JPEG file has more than {_MAX_JPEG_SCANS} scans. Save it again as an ordinary JPEG.",
                     reason="damaged",
                 )
-            return _as_rgb(image)
+            return _as_rgb(image, limits)
     # The warning is only raised if the caller has made it an error.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise too_large(f"The image has more than {MAX_PIXELS // 1_000_000} million pixels.") from error
+        raise too_large(
+            f"The image has more than {limits.max_pixels // 1_000_000} million pixels.", limits
+        ) from error
     except UnidentifiedImageError as error:
-        raise ImageRefused(f"This is {_kind(data)}. {_USE}", reason="unknown_format") from error
+        raise ImageRefused(f"This is {_kind(data)}. {_use(limits)}", reason="unknown_format") from error
     except _DAMAGE as error:
         raise damaged() from error
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def _as_rgb(image: Image.Image, limits: PictureLimits) -> Image.Image:
     """RGB copy of an image, after all checks of its header and content."""
-    check_size(image.width, image.height)
+    check_size(image.width, image.height, limits)
     # The further images in the MPO of a phone are previews or depth maps.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise ImageRefused(
-            f"The {image.format} file has several pages or is animated. Save the cell as a single image.",
+            f"The {image.format} file has several pages or is animated. Save it as a single image.",
             reason="several_images",
         )
     if image.mode not in _MODES and not image.mode.startswith("I;16"):
@@ -198,7 +221,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         # Pillow keeps the upper bytes of 16-bit colours.
         deep = [tile for tile in getattr(image, "tile", ()) if str(tile.args).endswith(";16B")]
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        upright = ImageOps.exif_transpose(image) if limits.upright else image.copy()
         if deep and isinstance(upright.info.get("transparency"), tuple):
             # And both bytes of the one that is transparent.
             upright.info["transparency"] = tuple(value >> 8 for value in upright.info["transparency"])
@@ -228,7 +251,7 @@ def _eight_bit_grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled)
 
 
-def _image_of_array(array: np.ndarray) -> Image.Image:
+def _image_of_array(array: np.ndarray, limits: PictureLimits) -> Image.Image:
     fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if array.dtype != np.uint8 or not fits:
         raise ImageRefused(
@@ -236,8 +259,12 @@ def _image_of_array(array: np.ndarray) -> Image.Image:
             "Use uint8 of shape (height, width), (height, width, 3) or (height, width, 4).",
             reason="unsupported_pixels",
         )
-    check_size(array.shape[1], array.shape[0])
+    check_size(array.shape[1], array.shape[0], limits)
     return Image.fromarray(array)
+
+
+def _use(limits: PictureLimits) -> str:
+    return f"Use a PNG, JPEG, TIFF, BMP, WebP or GIF image of {limits.subject}."
 
 
 def _kind(data: bytes) -> str:

@@ -152,6 +152,11 @@ def refuse_empty(path: str | os.PathLike[str]) -> None:
         )
 
 
+def path_text(path: str | os.PathLike[str]) -> str:
+    """A path as text that can be written as UTF-8: what is not valid Unicode in it becomes escapes."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or written by the system.
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base as Tag
 
-from malaria_detect.data.image_checks import ImageRefused, check_size, eight_bit
+from malaria_detect.data.image_checks import CELL, ImageRefused, PictureLimits, check_size, eight_bit
 from malaria_detect.data.tiff_samples import DEFLATES, JPEG, LZW, NONE, PACK_BITS, ZSTD, read_samples
 from malaria_detect.data.tiff_tags import Directory, full_page
 
@@ -22,7 +22,7 @@ _RANGES = (255, 1023, 4095, 16383, 65535)
 _OVERLAY_SHARE = 0.05
 
 
-def read_tiff(data: bytes) -> Image.Image:
+def read_tiff(data: bytes, limits: PictureLimits = CELL) -> Image.Image:
     """Picture of a TIFF file: mode L, LA, RGB or RGBA, with its orientation in the EXIF data.
 
     Grey, RGB, palette, CMYK and (in JPEG compression) YCbCr, of 1 to 16 bits, in strips or tiles, interleaved or in
@@ -34,6 +34,7 @@ def read_tiff(data: bytes) -> Image.Image:
     ----------
     data : bytes
         The file, which starts with one of :data:`malaria_detect.data.tiff_tags.SIGNATURES`.
+    limits : PictureLimits
 
     Raises
     ------
@@ -43,14 +44,14 @@ def read_tiff(data: bytes) -> Image.Image:
         If the file is damaged.
     """
     page = full_page(data)
-    check_size(page.number(Tag.ImageWidth), page.number(Tag.ImageLength))
+    check_size(page.number(Tag.ImageWidth), page.number(Tag.ImageLength), limits)
     problem = _problem(page)
     if problem:
         raise ImageRefused(
             f"The pixels of this TIFF file are {problem}. Save it as RGB with 8 bits per channel.",
             reason="unsupported_pixels",
         )
-    image = _image(read_samples(data, page), page)
+    image = _image(read_samples(data, page, limits), page)
     image.getexif()[Tag.Orientation] = page.number(Tag.Orientation, 1)
     return image
 

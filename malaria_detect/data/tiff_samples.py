@@ -13,14 +13,14 @@ import numpy as np
 from PIL.ExifTags import Base as Tag
 from PIL.TiffImagePlugin import TiffImageFile
 
-from malaria_detect.data.image_checks import MAX_PIXELS, damaged, too_large
+from malaria_detect.data.image_checks import PictureLimits, damaged, too_large
 from malaria_detect.data.tiff_tags import Directory
 
 NONE, LZW, JPEG, PACK_BITS, ZSTD = 1, 5, 7, 32773, 50000
 DEFLATES = (8, 32946)
 
-# Bytes after decompression, tiles in full: four samples of 16 bits.
-_MAX_UNPACKED = 8 * MAX_PIXELS
+# Bytes of a pixel after decompression, tiles in full: four samples of 16 bits.
+_MAX_UNPACKED = 8
 _BLACK_IS_ZERO, _RGB, _CMYK, _YCBCR = 1, 2, 5, 6
 
 
@@ -40,7 +40,7 @@ class _Layout:
     block_height: int
 
     @classmethod
-    def of(cls, page: Directory) -> "_Layout":
+    def of(cls, page: Directory, limits: PictureLimits) -> "_Layout":
         width, height = page.number(Tag.ImageWidth), page.number(Tag.ImageLength)
         samples = page.number(Tag.SamplesPerPixel, 1)
         separate = page.number(Tag.PlanarConfiguration, 1) == 2
@@ -62,8 +62,9 @@ class _Layout:
         if min(layout.block_width, layout.block_height) < 1:
             raise damaged()
         pixels = layout.across * layout.block_width * layout.down * layout.block_height
-        if pixels * samples * -(-layout.bits // 8) > _MAX_UNPACKED:
-            raise too_large(f"The file unpacks to more than {_MAX_UNPACKED // 10**6} MB.")
+        most = _MAX_UNPACKED * limits.max_pixels
+        if pixels * samples * -(-layout.bits // 8) > most:
+            raise too_large(f"The file unpacks to more than {most // 10**6} MB.", limits)
         return layout
 
     @property
@@ -89,7 +90,7 @@ class _Layout:
         return list(zip(offsets[:number].tolist(), sizes[:number].tolist(), strict=True))
 
 
-def read_samples(data: bytes, page: Directory) -> np.ndarray:
+def read_samples(data: bytes, page: Directory, limits: PictureLimits) -> np.ndarray:
     """Values of a picture as stored, with any predictor undone: (height, width, samples), uint8 or uint16.
 
     Raises
@@ -99,7 +100,7 @@ def read_samples(data: bytes, page: Directory) -> np.ndarray:
     LookupError, ValueError, OSError, ArithmeticError, struct.error
         If the file is damaged.
     """
-    layout = _Layout.of(page)
+    layout = _Layout.of(page, limits)
     if any(not size or offset + size > len(data) for offset, size in layout.blocks):
         raise damaged()
     number = layout.across * layout.down

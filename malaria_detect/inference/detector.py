@@ -17,6 +17,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.core.errors import ArgumentError
+from malaria_detect.data.field_check import WHOLE_FIELD, shows_field
 from malaria_detect.data.image_checks import COLOURLESS, is_colourless, size_warnings
 from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
@@ -41,6 +42,7 @@ class _Padded:
     pixels: np.ndarray
     size: tuple[int, int]
     colourless: bool
+    shows_field: bool
 
 
 class Detector:
@@ -170,7 +172,7 @@ class Detector:
     def _padded(self, image: ImageSource) -> _Padded:
         picture = read_image(image)
         pixels = self.metadata.input_transform.pad(picture)
-        return _Padded(pixels, picture.size, is_colourless(picture))
+        return _Padded(pixels, picture.size, is_colourless(picture), shows_field(picture))
 
     def _padded_or_refusal(self, image: ImageSource) -> _Padded | Refusal:
         try:
@@ -198,7 +200,8 @@ class Detector:
             threshold=self.point.threshold,
             uncertain_below=self.metadata.uncertainty.below,
             image_size=padded.size,
-            warnings=size_warnings(*padded.size) + ((COLOURLESS,) if padded.colourless else ()),
+            warnings=((WHOLE_FIELD,) if padded.shows_field else size_warnings(*padded.size))
+            + ((COLOURLESS,) if padded.colourless else ()),
             colourless=padded.colourless,
         )
 

@@ -10,13 +10,15 @@ References
 ----------
 .. [1] J. C. Kleinman, Proportions with extraneous variance: single and independent samples, J. Am. Stat. Assoc. 68
    (1973) 46-54: the moments of the beta-binomial distribution.
+.. [2] E. L. Korn and B. I. Graubard, Confidence intervals for proportions with small expected number of positive
+   counts estimated from survey data, Surv. Methodol. 24 (1998) 193-201.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from malaria_detect.metrics._vectorized import ratio
 from malaria_detect.metrics.intervals import draw_groups, leave_one_out, widening
@@ -68,10 +70,26 @@ class NewPatients:
         drawn, random = draw_groups(len(patients), resamples, seed), np.random.default_rng([seed, 1])
         return cls(*(draw_rates(one.called, one.cells, drawn, random) for one in tried))
 
-    def share_upto(self, most: int, counted: int, parasitemia: float) -> float:
-        """Share of their slides with at most this many of the counted cells called parasitized."""
+    def reviewed(self, called: float, uncalled: float) -> "NewPatients":
+        """The rates if a person has corrected these shares (0 to 1) of the cells called parasitized, and of the others.
+
+        Review removes the mistakes among the cells called parasitized and finds the missed ones among the others.
+        """
+        return NewPatients(
+            self.sensitivity + uncalled * (1 - self.sensitivity), self.false_positive_rate * (1 - called)
+        )
+
+    def share_upto(self, most: float, counted: float, parasitemia: float) -> float:
+        """Share of their slides with at most this many of the counted cells called parasitized.
+
+        The numbers need not be whole: the binomial distribution is continued by the beta function, as in [2]_.
+        """
+        if most >= counted:
+            return 1.0
         apparent = parasitemia * self.sensitivity + (1 - parasitemia) * self.false_positive_rate
-        return float(scipy.stats.binom.cdf(most, counted, apparent).mean())
+        return (
+            float(scipy.special.betainc(counted - most, most + 1, 1 - apparent).mean()) if most > -1 else 0.0
+        )
 
 
 def draw_rates(hits: Integers, cells: Integers, drawn: Floats, random: np.random.Generator) -> Floats:

@@ -28,6 +28,8 @@ References
    110-114.
 .. [5] J. A. Hanley and A. Lippman-Hand, If nothing goes wrong, is everything all right? JAMA 249 (1983) 1743-1745.
 .. [6] P. Hall, On the removal of skewness by transformation, J. R. Stat. Soc. B 54 (1992) 221-228.
+.. [7] E. B. Wilson, Probable inference, the law of succession, and statistical inference, J. Am. Stat. Assoc. 22
+   (1927) 209-212.
 """
 
 import bisect
@@ -117,6 +119,15 @@ def interval_of_share(hits: Integers, cells: Integers, weights: Sequence[Floats]
     """
     resampled, without = (ratio(rows @ hits, rows @ cells) for rows in weights)
     return interval(float(hits.sum() / cells.sum()), resampled, without, int(np.count_nonzero(cells)))
+
+
+def wilson(share: Floats, cells: Floats) -> tuple[Floats, Floats]:
+    """Wilson's 95 % intervals of shares of independent cells [7]_; the numbers of cells need not be whole."""
+    z = -scipy.stats.norm.ppf(TAIL)
+    scale = 1 + z**2 / cells
+    middle = (share + z**2 / (2 * cells)) / scale
+    half = z / scale * np.sqrt(share * (1 - share) / cells + z**2 / (4 * cells**2))
+    return np.where(share == 0, 0.0, middle - half), np.where(share == 1, 1.0, middle + half)
 
 
 def plain_interval(

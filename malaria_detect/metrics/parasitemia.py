@@ -6,6 +6,9 @@ corrected prevalence [2]_, and the differences between patients (`malaria_detect
 rates of a patient are drawn independently: too few patients have many cells of both labels to estimate their
 correlation.
 
+Fields of one slide differ by more than chance: cells are counted as if they were fewer by the design effect [5]_, see
+`malaria_detect.metrics.between_field`.
+
 References
 ----------
 .. [1] W. J. Rogan and B. Gladen, Estimating prevalence from the results of a screening test, Am. J. Epidemiol. 107
@@ -15,11 +18,14 @@ References
 .. [3] L. A. Currie, Limits for qualitative detection and quantitative determination, Anal. Chem. 40 (1968) 586-593.
 .. [4] CLSI EP17, Evaluation of detection capability for clinical laboratory measurement procedures: limit of blank,
    limit of detection.
+.. [5] E. L. Korn and B. I. Graubard, Confidence intervals for proportions with small expected number of positive
+   counts estimated from survey data, Surv. Methodol. 24 (1998) 193-201: the exact interval with an effective number.
 """
 
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.metrics.between_patient import NewPatients, Tried
@@ -34,6 +40,24 @@ _STEPS = 2**17
 
 class ParasitemiaError(MalariaDetectError):
     """Counts or rates that allow no estimate; ``reason`` is ``bad_counts``, ``bad_rate`` or ``no_information``."""
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How the cells of a slide were counted.
+
+    Attributes
+    ----------
+    called_reviewed, uncalled_reviewed : float, in [0, 1]
+        Share of the cells called parasitized by the classifier, and of the others, that a person has reviewed. Their
+        labels are known; the cells that were not reviewed should resemble them.
+    design_effect : float, >= 1
+        From `malaria_detect.metrics.between_field.design_effect`.
+    """
+
+    called_reviewed: float = 0.0
+    uncalled_reviewed: float = 0.0
+    design_effect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +148,12 @@ def healthy_reading(patients: Sequence[PatientCounts], resamples: int = 2000, se
 
 
 def corrected_parasitemia(
-    called: int, counted: int, patients: Sequence[PatientCounts], resamples: int = 2000, seed: int = 0
+    called: int,
+    counted: int,
+    patients: Sequence[PatientCounts],
+    resamples: int = 2000,
+    seed: int = 0,
+    counting: Counting = Counting(),
 ) -> ParasitemiaEstimate:
     """Parasitemia of a slide from the number of its cells called parasitized.
 
@@ -136,11 +165,14 @@ def corrected_parasitemia(
     Parameters
     ----------
     called, counted : int
-        Cells called parasitized, and all cells that were classified, from one slide.
+        Cells called parasitized, and all cells that were classified, from one slide; of reviewed cells, a person's
+        call counts.
     patients : sequence of PatientCounts
         Held-out patients, with the calls at the same operating point.
     resamples, seed : int
         Number and seed of the bootstrap resamples of the patients.
+    counting : Counting
+        What a person has reviewed, which leaves less to correct, and the design effect of the fields.
 
     Raises
     ------
@@ -161,12 +193,14 @@ def corrected_parasitemia(
             f"{called} of {counted} cells cannot be called parasitized. Count at least one cell.",
             reason="bad_counts",
         )
-    estimate = rogan_gladen(called / counted, *_mean_rates(patients))
-    slides = NewPatients.like(patients, resamples, seed)
+    estimate = rogan_gladen(called / counted, *_mean_rates(patients, counting))
+    slides = _new_patients(tuple(patients), resamples, seed)
     if slides is None:
         return ParasitemiaEstimate(called, counted, estimate, float("nan"), float("nan"))
-    low = lowest_share(lambda share: slides.share_upto(called - 1, counted, share) < 1 - TAIL, _STEPS)
-    high = lowest_share(lambda share: slides.share_upto(called, counted, share) <= TAIL, _STEPS)
+    rates = slides.reviewed(counting.called_reviewed, counting.uncalled_reviewed)
+    hits, cells = called / counting.design_effect, counted / counting.design_effect
+    low = lowest_share(lambda share: rates.share_upto(hits - 1, cells, share) < 1 - TAIL, _STEPS)
+    high = lowest_share(lambda share: rates.share_upto(hits, cells, share) <= TAIL, _STEPS)
     return ParasitemiaEstimate(called, counted, estimate, min(low, estimate), max(high, estimate))
 
 
@@ -195,7 +229,7 @@ def limit_of_detection(
     if counted < 1:
         raise ParasitemiaError(f"Cannot count {counted} cells. Count at least one cell.", reason="bad_counts")
     _need_information(*_mean_rates(patients))
-    slides = NewPatients.like(patients, resamples, seed)
+    slides = _new_patients(tuple(patients), resamples, seed)
     if slides is None:
         return DetectionLimit(counted, float("nan"), float("nan"))
     blank = bisect.bisect_left(
@@ -209,9 +243,19 @@ def limit_of_detection(
     return DetectionLimit(counted, blank / counted, limit)
 
 
-def _mean_rates(patients: Sequence[PatientCounts]) -> tuple[float, float]:
-    """Sensitivity and specificity over all cells of all patients."""
-    return Tried.of(patients, True).rate, 1 - Tried.of(patients, False).rate
+# The draws take longer than everything that is computed from them, and a review of a slide needs them at each step.
+@lru_cache(maxsize=4)
+def _new_patients(patients: tuple[PatientCounts, ...], resamples: int, seed: int) -> NewPatients | None:
+    return NewPatients.like(patients, resamples, seed)
+
+
+def _mean_rates(patients: Sequence[PatientCounts], counting: Counting = Counting()) -> tuple[float, float]:
+    """Sensitivity and specificity over all cells of all patients, after a review."""
+    sensitivity, mistaken = Tried.of(patients, True).rate, Tried.of(patients, False).rate
+    return (
+        sensitivity + counting.uncalled_reviewed * (1 - sensitivity),
+        1 - mistaken * (1 - counting.called_reviewed),
+    )
 
 
 def _need_information(sensitivity: float, specificity: float) -> None:

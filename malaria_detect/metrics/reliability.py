@@ -10,11 +10,10 @@ References
 """
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike
 
 from malaria_detect.metrics._vectorized import ECE_BINS, equal_mass_bins, ratio
-from malaria_detect.metrics.intervals import TAIL
+from malaria_detect.metrics.intervals import wilson
 from malaria_detect.metrics.types import (
     Floats,
     Groups,
@@ -66,7 +65,7 @@ def reliability_bins(
     means = [float(np.sort(probabilities[bin_of == number]).mean()) for number in range(len(cells))]
     total, of_one_patient = cells.sum(axis=1), (cells**2).sum(axis=1) / cells.sum(axis=1)
     share = hits.sum(axis=1) / total
-    low, high = _wilson(share, total / (1 + (of_one_patient - 1) * _correlation(cells, hits)))
+    low, high = wilson(share, total / (1 + (of_one_patient - 1) * _correlation(cells, hits)))
     rows = zip(total.tolist(), means, share.tolist(), low.tolist(), high.tolist(), strict=True)
     return tuple(ReliabilityBin(*row) for row in rows)
 
@@ -85,12 +84,3 @@ def _correlation(cells: Integers, hits: Integers) -> Floats:
     own = ratio(together, pairs)
     overall = together[mixed].sum() / pairs[mixed].sum() if pairs[mixed].any() else 0.0
     return np.asarray(np.clip(np.fmax(own, overall), 0, 1))
-
-
-def _wilson(share: Floats, cells: Floats) -> tuple[Floats, Floats]:
-    """Wilson's 95 % intervals [2]_; the numbers of cells need not be whole."""
-    z = -scipy.stats.norm.ppf(TAIL)
-    scale = 1 + z**2 / cells
-    middle = (share + z**2 / (2 * cells)) / scale
-    half = z / scale * np.sqrt(share * (1 - share) / cells + z**2 / (4 * cells**2))
-    return np.where(share == 0, 0.0, middle - half), np.where(share == 1, 1.0, middle + half)

@@ -12,7 +12,7 @@ from malaria_detect.core.json_io import to_json
 from malaria_detect.designs.comparison import printed, score_name
 from malaria_detect.evaluation.cross_validation import EVALUATION
 from malaria_detect.inference.metadata import RESEARCH_USE
-from malaria_detect.metrics import formatting, share_within, worst_patients
+from malaria_detect.metrics import Estimate, formatting, share_within, worst_patients
 from malaria_detect.metrics.parasitemia import ParasitemiaError, corrected_parasitemia
 from malaria_detect.training.settings import recipe
 from tools.model_card import designs, facts
@@ -114,6 +114,7 @@ def _environment() -> Environment:
         signed=lambda difference: formatting.format_estimate(difference, formatting.format_signed),
         percent=formatting.format_percent,
         percent_whole=_whole_percent,
+        share_of=_share_of,
         share_with_interval=lambda share: formatting.format_estimate(share, _whole_percent),
         parasitemia=formatting.format_parasitemia,
         per_thousand=_per_thousand,
@@ -125,6 +126,12 @@ def _environment() -> Environment:
         figure=lambda name: f"![{FIGURES[name]}]({name.removeprefix('docs/')})",
     )
     return templates
+
+
+def _share_of(share: Estimate) -> str:
+    """A share with its interval and, for one of cells, its counts; a dash if there are none."""
+    counts = f", {share.hits:,} of {share.total:,}" if share.total else ""
+    return formatting.format_estimate(share, formatting.format_percent) + counts
 
 
 def _whole_percent(share: float) -> str:
@@ -154,6 +161,7 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "leakage": evaluation.leakage,
         "leakage_gap": leakage_gap(evaluation.leakage["accuracy"]),
         "published": published,
+        "fields": results.fields,
         "comparison": results.designs,
         "authors": designs.beside_authors(results.by_author),
         "about": designs,

@@ -14,6 +14,7 @@ from malaria_detect.designs.comparison import (
     read_comparison,
 )
 from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare_splits, read_run
+from malaria_detect.evaluation.field_scores import FIELDS, FieldBenchmark, read_field_benchmark
 from malaria_detect.evaluation.literature import PUBLISHED, Published, read_published
 from malaria_detect.inference.metadata import ModelMetadata
 
@@ -58,6 +59,8 @@ class Results:
         Results of other publications.
     designs, by_author : Comparison or None
         Comparisons of designs, with the project's split and with each author's own; None without a file.
+    fields : FieldBenchmark or None
+        Cells found on whole fields; None without a file.
     speed : dict of str to dict
         Benchmark reports that exist, by their name in :data:`SPEED`.
     """
@@ -68,6 +71,7 @@ class Results:
     published: Published
     designs: Comparison | None
     by_author: Comparison | None
+    fields: FieldBenchmark | None
     speed: dict[str, dict[str, Any]]
 
 
@@ -93,6 +97,7 @@ def read_results(root: Path) -> Results:
         published=read_published(reports / PUBLISHED),
         designs=_comparison(reports / COMPARISON_FILE),
         by_author=_comparison(reports / AUTHOR_COMPARISON_FILE),
+        fields=read_field_benchmark(fields) if (fields := reports / FIELDS).is_file() else None,
         speed={
             name: _benchmark(reports / file, command)
             for name, (file, command) in SPEED.items()
