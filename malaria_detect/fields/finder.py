@@ -103,12 +103,12 @@ class CellFinder:
         view, stars = self._search(picture, scales[0], white)
         best, diameter = _cover(stars, view)
         for scale in scales[1:]:
+            if best > _ENOUGH and diameter > _GOOD[0]:
+                break  # at the next scale its cells would be too large
             finer = self._search(picture, scale, white)
             cover, of_finer = _cover(finer[1], finer[0])
             if cover > best:
                 (view, stars), best, diameter = finer, cover, of_finer
-            elif best > _ENOUGH and cover < 0.7 * best:
-                break
         if best and not _GOOD[0] <= diameter <= _GOOD[1]:
             view, stars = self._search(picture, view.scale * DIAMETER / diameter, white)
         return view, stars
