@@ -46,7 +46,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "evaluate",
         help="cross-validate: predict every cell with a network that was not trained on it",
         description="Cross-validate a design: predict every cell with a network that was not trained on this cell or, "
-        "by default, on any cell of its patient. Write the predictions as CSV.",
+        "by default, on any cell of its patient. Write the predictions as CSV. With --parasitemia, train nothing, but "
+        "compare estimated with true parasitemia for every patient.",
+    )
+    evaluate.add_argument(
+        "--parasitemia",
+        action="store_true",
+        help="read the predictions (--output) of an earlier run on all of NLM's cells, derive each patient's true "
+        "parasitemia from the file names, and write parasitemia.json beside them",
     )
     evaluate.add_argument(
         "--split",
@@ -110,6 +117,8 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    if options.parasitemia:
+        return _evaluate_parasitemia(options)
     from malaria_detect.inference.network import import_fastai
 
     import_fastai()
@@ -133,4 +142,36 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(f"On corrected labels: {scores_in_words(found.corrected_scores, 'held-out')}; {FLATTERED}.")
     if found.run.patients_on_both_sides:
         print("Patients are in both parts of this split, so its scores are too high for a new patient.")
+    return 0
+
+
+def _evaluate_parasitemia(options: argparse.Namespace) -> int:
+    from malaria_detect.core.atomic import check_writable, write_text
+    from malaria_detect.core.json_io import to_json
+    from malaria_detect.evaluation.cross_validation import read_run
+    from malaria_detect.evaluation.patient_parasitemia import PARASITEMIA
+    from malaria_detect.evaluation.run_patient_parasitemia import evaluate_parasitemia
+    from malaria_detect.inference.metadata import RESEARCH_USE
+    from malaria_detect.inference.model_files import read_metadata
+    from malaria_detect.metrics.formatting import format_percent
+    from malaria_detect.training.recalibrate import logits_of, logits_path
+
+    predictions, model = Path(options.output or f"reports/crossval-{options.split}.csv"), Path(MODEL)
+    output = predictions.with_name(PARASITEMIA)
+    check_writable(output)
+    run = read_run(predictions)
+    shipped = None
+    if logits_path(model).is_file():
+        metadata = read_metadata(model)
+        shipped = metadata, logits_of(model, metadata)[1]
+    found = evaluate_parasitemia(*run, shipped)
+    write_text(output, to_json(found))
+    for point in found.cross_validation.points:
+        shares = (point.raw.within_quarter, point.corrected.within_quarter, point.coverage)
+        raw, corrected, covered = (format_percent(share.value, 0) for share in shares)
+        print(
+            f"{point.name}: within 25 % of the true parasitemia in {raw} of {shares[0].total} infected patients, after "
+            f"correction in {corrected}; {covered} of the 95 % intervals contain it"
+        )
+    print(f"{output} written. {RESEARCH_USE}")
     return 0
