@@ -33,7 +33,9 @@ def published(table: Path) -> dict[tuple[str, str], tuple[int, int, int, bool]]:
     with table.open(newline="", encoding="utf-8") as file:
         return {
             (patient_group(f"{row['patient']}_{row['field']}"), row["field"]): (
-                *(int(row[name]) for name in ("parasitized", "uninfected_in_dataset", "cells_total")),
+                int(row["parasitized"]),
+                int(row["uninfected_in_dataset"]),
+                int(row["cells_total"]),
                 row["exact"] == "yes",
             )
             for row in csv.DictReader(file)

@@ -29,7 +29,7 @@ def test_corrected_parasitemia_has_its_interval_and_healthy_patients_are_at_the_
     assert_allclose(points(axes, "infected"), shown[INFECTED])
     assert_allclose(points(axes, "healthy"), shown[~INFECTED])
     (lines,) = [one for one in axes.collections if one.get_label() == f"95{NO_BREAK}% interval"]
-    ends = np.array([path.vertices[:, 1] for path in lines.get_paths()])
+    ends = np.array([path.vertices for path in lines.get_paths()])[..., 1]
     assert_allclose(ends, np.maximum([POINT.columns["low"], POINT.columns["high"]], 0.001).T)
 
 

@@ -113,10 +113,10 @@ def made_up_patients(seed: int = 0, patients: int = 24, cells: int = 1000) -> He
     for patient in range(patients):
         group = f"C{100 + patient}P{60 + patient}ThinF"
         infected = round(cells * rng.uniform(0.002, 0.2)) if patient % 4 else 0
-        numbers = rng.choice(cells - infected, 70, replace=False) + 1
+        sampled = rng.choice(cells - infected, 70, replace=False) + 1
         if not infected:
-            numbers[0] = cells - 14  # its census is about `cells`
-        numbers = [*numbers.tolist(), *range(cells - infected + 1, cells + 1)]
+            sampled[0] = cells - 14  # its census is about `cells`
+        numbers = [*sampled.tolist(), *range(cells - infected + 1, cells + 1)]
         values = (
             np.where(np.arange(len(numbers)) < 70, -4, 4) + rng.normal(0, 1) + rng.logistic(size=len(numbers))
         )

@@ -1,0 +1,216 @@
+"""Find the cells of a field: scale it so that they have the size that the network knows, and read their outlines."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy import ndimage
+
+from malaria_detect.core.errors import ArgumentError
+from malaria_detect.fields.cell import KINDS, RED_CELL, FoundCell
+from malaria_detect.fields.finder_files import FinderMetadata, read_finder
+from malaria_detect.fields.network import DIAMETER, FinderNetwork, Maps, network_input, white_level
+from malaria_detect.fields.outlines import Stars, joined, separated, stars_of, without_duplicates
+from malaria_detect.fields.usable import check_cells, check_exposure, lit_area
+from malaria_detect.inference.precision import bfloat16_is_fast
+
+# Long sides in px at which a picture is searched for the size of its cells, one after the other.
+_LEVELS = (256, 512, 1024, 2048, 4096)
+# Diameters in px whose outlines are good enough to estimate the size, and to be the answer.
+_READABLE, _GOOD = (14.0, 64.0), (25.0, 40.0)
+# The network sees a large picture in tiles; what is nearer to a seam than the margin belongs to the next tile.
+_TILE, _MARGIN = 1536, 96
+# A cell touches the edge if its outline is nearer than this share of its diameter.
+_TOUCHING = 0.04
+_LARGEST_SCALE = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A picture at one scale."""
+
+    pixels: np.ndarray
+    scale: float
+
+
+class CellFinder:
+    """A trained network that finds cells, with its metadata; made by :func:`load_finder`.
+
+    Attributes
+    ----------
+    network : FinderNetwork
+    metadata : FinderMetadata
+    """
+
+    def __init__(self, network: FinderNetwork, metadata: FinderMetadata) -> None:
+        self.network, self.metadata = network, metadata
+        self.bfloat16 = bfloat16_is_fast(torch.device("cpu"))
+
+    def find(self, pixels: np.ndarray, cell_diameter: float | None = None) -> list[FoundCell]:
+        """Red cells, white cells and platelets of a field, in reading order.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray, uint8, shape (height, width, 3)
+            RGB, such as from :func:`malaria_detect.data.images.read_field`.
+        cell_diameter : float, optional
+            Usual diameter of a red cell in px, 4 to 2,000; by default it is estimated.
+
+        Returns
+        -------
+        list of FoundCell
+
+        Raises
+        ------
+        FieldRefused
+            If the picture is no usable field.
+        ArgumentError
+            If `pixels` or `cell_diameter` is something else.
+        """
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ArgumentError(
+                f"A field is a uint8 array of shape (height, width, 3); got {pixels.dtype} {pixels.shape}.",
+                reason="pixels",
+            )
+        if cell_diameter is not None and not 4 <= cell_diameter <= 2000:
+            raise ArgumentError(
+                f"The diameter of a red cell must be between 4 and 2,000 px; got {cell_diameter}.",
+                reason="cell_diameter",
+            )
+        picture = Image.fromarray(pixels)
+        small = _view(picture, min(1.0, 512 / max(picture.size)))
+        lit = lit_area(small.pixels)
+        check_exposure(small.pixels, lit)
+        white = white_level(small.pixels)
+        view, stars = self._at_best_scale(picture, white, cell_diameter)
+        stars = separated(stars)
+        red = stars[stars.kinds == KINDS.index(RED_CELL)]
+        check_cells(red, view.pixels)
+        return _found_cells(stars, view, picture.size)
+
+    def _at_best_scale(
+        self, picture: Image.Image, white: np.ndarray, cell_diameter: float | None
+    ) -> tuple[_View, Stars]:
+        """The outlines at the scale at which red cells have the diameter that the network knows."""
+        if cell_diameter is not None:
+            return self._search(picture, DIAMETER / cell_diameter, white)
+        best, best_cover = None, 0.0
+        for level in _LEVELS:
+            scale = level / max(picture.size)
+            if scale > _LARGEST_SCALE:
+                break
+            view, stars = self._search(picture, scale, white)
+            cover, diameter = _cover(stars, view)
+            if cover > best_cover:
+                best, best_cover = (view, stars, diameter), cover
+            elif best_cover > 0.02 and cover < 0.7 * best_cover:
+                break
+        if best is None:
+            return view, stars
+        view, stars, diameter = best
+        if not _GOOD[0] <= diameter <= _GOOD[1]:
+            view, stars = self._search(picture, view.scale * DIAMETER / diameter, white)
+        return view, stars
+
+    def _search(self, picture: Image.Image, scale: float, white: np.ndarray) -> tuple[_View, Stars]:
+        """The outlines in a picture at a scale, in px of the scaled picture."""
+        view = _view(picture, min(scale, _LARGEST_SCALE))
+        height, width = view.pixels.shape[:2]
+        parts = []
+        for top, bottom, own_top, own_bottom in _tiles(height):
+            for left, right, own_left, own_right in _tiles(width):
+                tile = network_input(view.pixels[top:bottom, left:right], white)
+                stars = stars_of(self._maps(tile), self.metadata.threshold).moved(1.0, left, top)
+                x, y = stars.centres.T
+                own = (x >= own_left) & (x < own_right) & (y >= own_top) & (y < own_bottom)
+                parts.append(stars[own])
+        return view, without_duplicates(joined(parts))
+
+    def _maps(self, tile: torch.Tensor) -> Maps:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            maps: Maps = self.network(tile[None].contiguous(memory_format=torch.channels_last))
+        return maps
+
+
+def load_finder(path: str | os.PathLike[str] | None = None) -> CellFinder:
+    """Open a cell finder, after checking its SHA-256 against its metadata; nothing is unpickled but tensors.
+
+    Parameters
+    ----------
+    path : path, optional
+        The weights, such as ``finder.pt``, with ``finder.json`` in the same folder; default: those of the package.
+
+    Raises
+    ------
+    MetadataError
+        If a file is missing, changed, or no cell finder.
+
+    Examples
+    --------
+    >>> finder = load_finder()
+    >>> 0 < finder.metadata.threshold < 1
+    True
+    """
+    metadata, weights = read_finder(path)
+    network = FinderNetwork()
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
+    return CellFinder(network.eval().to(memory_format=torch.channels_last), metadata)
+
+
+def _view(picture: Image.Image, scale: float) -> _View:
+    """The picture at about a scale; the exact one is that of its longer side."""
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    scaled = (
+        picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0) if size != picture.size else picture
+    )
+    return _View(np.asarray(scaled), max(size) / max(picture.size))
+
+
+def _tiles(length: int) -> Iterator[tuple[int, int, float, float]]:
+    """Start and end of each tile along one side, and of the part whose cells belong to it."""
+    start = 0
+    while True:
+        end = min(start + _TILE, length)
+        own_start = start + _MARGIN if start else -np.inf
+        own_end = end - _MARGIN if end < length else np.inf
+        yield start, end, own_start, own_end
+        if end == length:
+            return
+        start += _TILE - 2 * _MARGIN
+
+
+def _cover(stars: Stars, view: _View) -> tuple[float, float]:
+    """Share of the picture that red cells of a readable size cover, weighted by their scores; their median diameter."""
+    red = stars[stars.kinds == KINDS.index(RED_CELL)]
+    diameters = red.diameters
+    readable = red[(diameters > _READABLE[0]) & (diameters < _READABLE[1])]
+    if not len(readable):
+        return 0.0, 0.0
+    height, width = view.pixels.shape[:2]
+    cover = float((readable.areas * readable.scores).sum()) / (height * width)
+    return cover, float(np.median(readable.diameters))
+
+
+def _found_cells(stars: Stars, view: _View, size: tuple[int, int]) -> list[FoundCell]:
+    """The cells in px of the whole picture, in reading order."""
+    inside = ndimage.distance_transform_edt(np.pad(lit_area(view.pixels), 1))
+    corners = stars.corners
+    rows, columns = (
+        np.clip(corners[..., axis].astype(int) + 1, 0, inside.shape[1 - axis] - 1) for axis in (1, 0)
+    )
+    touching = inside[rows, columns].min(axis=1) < 1 + _TOUCHING * stars.diameters
+    step = float(np.median(stars.diameters))
+    order = np.lexsort([stars.centres[:, 0], np.floor(stars.centres[:, 1] / step)])
+    cells = []
+    for index in order:
+        outline = np.clip(corners[index] / view.scale, 0, size).astype(np.float32)
+        cell = FoundCell(
+            outline, float(stars.scores[index]), KINDS[stars.kinds[index]], bool(touching[index])
+        )
+        # Nothing is left of a cell whose outline is predicted outside of the frame.
+        if cell.area * view.scale**2 > 0.2 * stars.areas[index]:
+            cells.append(cell)
+    return cells
