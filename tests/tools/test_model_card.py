@@ -8,14 +8,17 @@ from pathlib import Path
 from shutil import copy
 from typing import Any
 
+import numpy as np
 import pytest
 
+from malaria_detect.data.census import field_census, patient_census
 from malaria_detect.data.field_truth import FieldSet
 from malaria_detect.designs.comparison import AUTHOR_COMPARISON_FILE, COMPARISON_FILE
 from malaria_detect.evaluation.cross_validation import EVALUATION, read_evaluation
 from malaria_detect.evaluation.field_scores import FIELDS, Called, FieldBenchmark, FieldScore, summarise
 from malaria_detect.evaluation.literature import PUBLISHED
-from malaria_detect.metrics import Estimate
+from malaria_detect.evaluation.patient_parasitemia import PARASITEMIA
+from malaria_detect.metrics import Estimate, choose_threshold
 from tools.model_card.__main__ import main
 from tools.model_card.facts import slide_readings
 from tools.model_card.pages import CARD, PAGES, README, build, render, with_table
@@ -77,6 +80,19 @@ def test_committed_summary_is_that_of_the_committed_cross_validations(committed:
         assert summary.leakage[name].value == pytest.approx(difference.value)
 
 
+def test_committed_parasitemia_is_that_of_the_committed_predictions(committed: Results) -> None:
+    assert committed.parasitemia is not None
+    study, cells = committed.parasitemia.cross_validation, committed.held_out
+    assert study.patients == tuple(
+        patient_census(field_census(zip(cells.labels, cells.files, strict=True))).values()
+    )
+    other = np.array(cells.folds) > 1
+    chosen_on = cells.cells(np.flatnonzero(other))
+    for point in study.points:
+        threshold = choose_threshold(chosen_on.parasitized, chosen_on.p, chosen_on.groups, point.name)
+        assert point.thresholds[0] == pytest.approx(threshold)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_linked_file_exists(name: str, built: dict[str, str]) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", built[name])
@@ -112,7 +128,8 @@ def test_a_changed_number_appears_on_the_pages_that_show_it(folder: Path) -> Non
 
 
 def test_a_section_without_result_file_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in (COMPARISON_FILE, AUTHOR_COMPARISON_FILE, FIELDS, *(file for file, _ in SPEED.values())):
+    results = (PARASITEMIA, COMPARISON_FILE, AUTHOR_COMPARISON_FILE, FIELDS)
+    for name in (*results, *(file for file, _ in SPEED.values())):
         (folder / "reports" / name).unlink(missing_ok=True)
     assert main(["--root", str(folder)]) == 0
     performance = (folder / PERFORMANCE).read_text(encoding="utf-8")
@@ -120,6 +137,7 @@ def test_a_section_without_result_file_is_left_out(folder: Path, capsys: pytest.
     assert "|" not in (folder / DESIGNS_PAGE).read_text(encoding="utf-8")
     assert not (folder / "docs/designs.svg").exists()
     assert "docs/designs.md" not in (folder / CARD).read_text(encoding="utf-8")
+    assert "true parasitemia of patients" not in (folder / CARD).read_text(encoding="utf-8")
     assert capsys.readouterr().out != ""
     assert main(["--root", str(folder)]) == 0  # a second run changes nothing
     assert capsys.readouterr().out == ""

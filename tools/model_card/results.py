@@ -16,6 +16,11 @@ from malaria_detect.designs.comparison import (
 from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare_splits, read_run
 from malaria_detect.evaluation.field_scores import FIELDS, FieldBenchmark, read_field_benchmark
 from malaria_detect.evaluation.literature import PUBLISHED, Published, read_published
+from malaria_detect.evaluation.patient_parasitemia import (
+    PARASITEMIA,
+    ParasitemiaEvaluation,
+    read_parasitemia,
+)
 from malaria_detect.inference.metadata import ModelMetadata
 
 EVALUATION = "evaluation.json"
@@ -55,6 +60,8 @@ class Results:
         Summary of the cross-validations, split by patient and at random.
     held_out : HeldOut
         Held-out predictions of the cross-validation by patient.
+    parasitemia : ParasitemiaEvaluation or None
+        Estimated and true parasitemia of every patient; None without a file.
     published : Published
         Results of other publications.
     designs, by_author : Comparison or None
@@ -68,6 +75,7 @@ class Results:
     metadata: ModelMetadata
     evaluation: Evaluation
     held_out: HeldOut
+    parasitemia: ParasitemiaEvaluation | None
     published: Published
     designs: Comparison | None
     by_author: Comparison | None
@@ -94,6 +102,7 @@ def read_results(root: Path) -> Results:
         metadata=read_metadata(root / "export.pkl"),
         evaluation=compare_splits(grouped, random),
         held_out=grouped[0],
+        parasitemia=_parasitemia(reports / PARASITEMIA),
         published=read_published(reports / PUBLISHED),
         designs=_comparison(reports / COMPARISON_FILE),
         by_author=_comparison(reports / AUTHOR_COMPARISON_FILE),
@@ -108,6 +117,10 @@ def read_results(root: Path) -> Results:
 
 def _comparison(path: Path) -> Comparison | None:
     return read_comparison(path) if path.is_file() else None
+
+
+def _parasitemia(path: Path) -> ParasitemiaEvaluation | None:
+    return read_parasitemia(path) if path.is_file() else None
 
 
 def _benchmark(path: Path, command: str) -> dict[str, Any]:
