@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from malaria_detect.inference.detector import Detector
 
 NO_SKIP_VARIABLE = "MALARIA_DETECT_NO_SKIP"
+FIELDS_VARIABLE = "MALARIA_DETECT_FIELDS"
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +40,14 @@ def real_cells() -> Path:
     if not os.environ.get(CELLS_VARIABLE):
         pytest.skip(f"needs real cells: set {CELLS_VARIABLE} to a folder in NLM's layout")
     return Path(os.environ[CELLS_VARIABLE])
+
+
+@pytest.fixture(scope="session")
+def real_fields() -> Path:
+    """The folder of real fields in MALARIA_DETECT_FIELDS; without it, tests that need them are skipped."""
+    if not os.environ.get(FIELDS_VARIABLE):
+        pytest.skip(f"needs real fields: set {FIELDS_VARIABLE} to a folder with fields_nlm, fields_iml, ...")
+    return Path(os.environ[FIELDS_VARIABLE])
 
 
 @pytest.fixture(scope="session")

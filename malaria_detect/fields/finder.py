@@ -23,8 +23,9 @@ _LEVELS = (256, 512, 1024, 2048, 4096)
 _READABLE, _GOOD = (14.0, 64.0), (25.0, 40.0)
 # The network sees a large picture in tiles; what is nearer to a seam than the margin belongs to the next tile.
 _TILE, _MARGIN = 1536, 96
-# A cell touches the edge if its outline is nearer than this share of its diameter.
-_TOUCHING = 0.04
+# In diameters of the cell: nearer to the frame it touches it, and nearer to the rim of the eyepiece, where light and
+# focus fall off, nobody can be sure that it is whole. NLM's counts agree best with a quarter.
+_TOUCHING, _RIM = 0.04, 0.25
 _LARGEST_SCALE = 2.0
 # Of a picture, covered by readable cells: the search for their size may end.
 _ENOUGH = 0.02
@@ -194,21 +195,28 @@ def _cover(stars: Stars, view: _View) -> tuple[float, float]:
 
 def _found_cells(stars: Stars, view: _View, size: tuple[int, int]) -> list[FoundCell]:
     """The cells in px of the whole picture, in reading order."""
-    inside = ndimage.distance_transform_edt(np.pad(lit_area(view.pixels), 1))
     corners = stars.corners
-    rows, columns = (
-        np.clip(corners[..., axis].astype(int) + 1, 0, inside.shape[1 - axis] - 1) for axis in (1, 0)
-    )
-    touching = inside[rows, columns].min(axis=1) < 1 + _TOUCHING * stars.diameters
+    at_edge = _near_edge(corners, view.pixels, stars.diameters)
     step = float(np.median(stars.diameters))
     order = np.lexsort([stars.centres[:, 0], np.floor(stars.centres[:, 1] / step)])
     cells = []
     for index in order:
         outline = np.clip(corners[index] / view.scale, 0, size).astype(np.float32)
-        cell = FoundCell(
-            outline, float(stars.scores[index]), KINDS[stars.kinds[index]], bool(touching[index])
-        )
+        cell = FoundCell(outline, float(stars.scores[index]), KINDS[stars.kinds[index]], bool(at_edge[index]))
         # Nothing is left of a cell whose outline is predicted outside of the frame.
         if cell.area * view.scale**2 > 0.2 * stars.areas[index]:
             cells.append(cell)
     return cells
+
+
+def _near_edge(corners: np.ndarray, pixels: np.ndarray, diameters: np.ndarray) -> np.ndarray:
+    """Whether outlines, shape (n, 32, 2), touch the frame of a picture or come near the rim of the eyepiece."""
+    height, width = pixels.shape[:2]
+    to_frame = np.minimum(corners, (width, height) - corners).min(axis=(1, 2))
+    near: np.ndarray = to_frame < _TOUCHING * diameters
+    lit = lit_area(pixels)
+    if not lit.all():
+        to_rim = ndimage.distance_transform_edt(lit)
+        places = np.clip(corners.astype(int), 0, (width - 1, height - 1))
+        near |= to_rim[places[..., 1], places[..., 0]].min(axis=1) < _RIM * diameters
+    return near
