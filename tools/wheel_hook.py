@@ -11,6 +11,7 @@ _SHIPPED = (
     "voila.json",
     "reports/compare.json",
     "reports/evaluation.json",
+    "reports/parasitemia.json",
     "reports/published.json",
 )
 

@@ -75,12 +75,25 @@ def share_within(patients: Sequence[PatientCounts], points: float = 0.05) -> Est
     .. [1] E. B. Wilson, Probable inference, the law of succession, and statistical inference, J. Am. Stat. Assoc. 22
        (1927) 209-212.
     """
-    if not patients:
-        raise MetricsError("The fraction of patients needs at least one patient.", reason="bad_counts")
     # One division of whole numbers: a difference of exactly five points must not fail because of rounding.
-    hits = sum(
-        abs(one.true_positive + one.false_positive - one.parasitized) / one.cells <= points
-        for one in patients
+    return share_of_patients(
+        [
+            abs(one.true_positive + one.false_positive - one.parasitized) / one.cells <= points
+            for one in patients
+        ]
     )
-    wilson = scipy.stats.binomtest(hits, len(patients)).proportion_ci(method="wilson")
-    return Estimate(hits / len(patients), float(wilson.low), float(wilson.high), hits, len(patients))
+
+
+def share_of_patients(hit: ArrayLike) -> Estimate:
+    """Fraction of patients that are True, with Wilson's interval; none at all raise MetricsError.
+
+    Examples
+    --------
+    >>> share_of_patients([True, True, False, True])
+    Estimate(value=0.75, low=0.30..., high=0.95..., hits=3, total=4)
+    """
+    hits, total = int(np.sum(hit)), np.size(hit)
+    if not total:
+        raise MetricsError("The fraction of patients needs at least one patient.", reason="bad_counts")
+    wilson = scipy.stats.binomtest(hits, total).proportion_ci(method="wilson")
+    return Estimate(hits / total, float(wilson.low), float(wilson.high), hits, total)

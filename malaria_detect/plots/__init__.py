@@ -10,6 +10,7 @@ References
 """
 
 from malaria_detect.plots.activations import activation_grid
+from malaria_detect.plots.agreement import bland_altman, detection_by_parasitemia, parasitemia_agreement
 from malaria_detect.plots.calibration import reliability_diagram
 from malaria_detect.plots.cell_statistics import (
     class_counts,
@@ -34,16 +35,19 @@ __all__ = [
     "accuracy_curves",
     "activation_grid",
     "as_img",
+    "bland_altman",
     "cell_grid",
     "class_counts",
     "class_images",
     "colour_histograms",
     "confusion_matrix",
     "design_comparison",
+    "detection_by_parasitemia",
     "detection_limits",
     "loss_curves",
     "lr_curve",
     "mean_images",
+    "parasitemia_agreement",
     "parasitemia_curves",
     "patient_colours",
     "patient_counts",

@@ -15,8 +15,11 @@ from PIL import Image
 from malaria_detect.cli import main, parser
 from malaria_detect.cli.training_options import design_and_settings, scores_in_words
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.json_io import to_json
 from malaria_detect.data.image_checks import COLOURLESS
 from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.evaluation.cross_validation import write_held_out
+from malaria_detect.evaluation.patient_parasitemia import read_parasitemia
 from malaria_detect.explain import Explanation
 from malaria_detect.explain.explainer import Finding
 from malaria_detect.inference.detector import Detector
@@ -24,10 +27,12 @@ from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.inference.model_files import metadata_path, read_metadata
 from malaria_detect.inference.prediction import Prediction
 from malaria_detect.metrics import score
+from malaria_detect.metrics.formatting import format_percent
 from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.settings import TrainSettings
 from tests.cli.conftest import Run
 from tests.drawn import draw_cell
+from tests.tools.records import made_up_patients, made_up_run
 
 
 @pytest.mark.parametrize(
@@ -54,6 +59,7 @@ from tests.drawn import draw_cell
         ("calibrate --model {empty}/export.pkl", "missing"),
         ("evaluate --cells {root} --output {empty}/no/table.csv", "not_writable"),
         ("evaluate --cells {root} --output {empty}/a.csv --folds 1", "bad_split"),
+        ("evaluate --parasitemia --output {empty}/no.csv", "unreadable"),
         ("labels --out {empty}/a.csv --predictions {empty}/no.csv", "unreadable"),
         ("cells check --cells {empty}", "no_cells"),
         ("cells fetch --to {empty}/new --url http://127.0.0.1:9/cell_images.zip", "network"),
@@ -128,6 +134,21 @@ def test_labels_are_ranked_into_a_table(run: Run, tmp_path: Path) -> None:
     assert (ran.status, ran.err) == (0, "")
     with out.open(encoding="utf-8-sig", newline="") as file:
         assert [row["file"] for row in csv.DictReader(file)] == ["b.png", "a.png"]
+
+
+def test_estimated_and_true_parasitemia_are_compared_without_training(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # without the shipped model
+    write_held_out(made_up_patients(patients=15), tmp_path / "folds.csv")
+    (tmp_path / "folds.json").write_text(to_json(made_up_run()), encoding="utf-8")
+    ran = run("evaluate", "--parasitemia", "--output", "folds.csv")
+    assert (ran.status, ran.err) == (0, "")
+    found = read_parasitemia(tmp_path / "parasitemia.json")
+    assert found.shipped is None
+    for line, point in zip(ran.out.splitlines(), found.cross_validation.points, strict=False):
+        assert line.startswith(point.name)
+        assert format_percent(point.coverage.value, 0) in line
 
 
 def test_calibrating_writes_the_metadata_again(run: Run, shipped_model: Path, tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from matplotlib.text import Text
 
 from malaria_detect import plots
 from malaria_detect.designs.comparison import DesignRow
+from malaria_detect.evaluation.patient_parasitemia import PointParasitemia
 from malaria_detect.inference.metadata import Epoch
 from malaria_detect.metrics import Estimate, PatientCounts, ReliabilityBin, Scores
 from malaria_detect.metrics.parasitemia import DetectionLimit
-from tests.tools.records import made_up_comparison, made_up_metadata
+from tests.tools.records import made_up_comparison, made_up_metadata, made_up_parasitemia
 
 CURVE = ((0.0, 0.0), (0.0, 0.8), (0.02, 0.96), (0.2, 1.0), (1.0, 1.0))
 # Sensitivity and specificity.
@@ -106,6 +107,11 @@ def some_class_images() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     return means, {"Parasitized": mean * 0.2, "Uninfected": mean * 0.1}
 
 
+def _of_patients(draw: Callable[[np.ndarray, PointParasitemia], Figure]) -> Figure:
+    study = made_up_parasitemia().cross_validation
+    return draw(study.true, study.point("counting"))
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "confusion_matrix": lambda: plots.confusion_matrix(some_scores()),
     "roc_curve": lambda: plots.roc_curve(some_scores(), CURVE),
@@ -121,6 +127,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "design_comparison": lambda: plots.design_comparison(some_designs()),
     "parasitemia_curves": lambda: plots.parasitemia_curves(POINTS),
     "detection_limits": lambda: plots.detection_limits(some_limits()),
+    "bland_altman": lambda: _of_patients(plots.bland_altman),
+    "parasitemia_agreement": lambda: _of_patients(plots.parasitemia_agreement),
+    "detection_by_parasitemia": lambda: _of_patients(lambda _, point: plots.detection_by_parasitemia(point)),
     "loss_curves": lambda: plots.loss_curves(some_history()),
     "accuracy_curves": lambda: plots.accuracy_curves(some_history()),
     "lr_curve": lambda: plots.lr_curve([1e-5, 1e-3, 1e-1, 1.0], [0.9, 0.6, 0.4, 9.0], 1.4e-3),

@@ -1,9 +1,16 @@
 """Metadata of a model and a comparison of designs, computed from drawn probabilities."""
 
+from functools import cache
+
 import numpy as np
+from scipy.special import expit
 
 from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.data.splits import GROUPED
 from malaria_detect.designs.comparison import Comparison, DesignRow, Trained
+from malaria_detect.evaluation.cross_validation import HeldOut, Run
+from malaria_detect.evaluation.patient_parasitemia import ParasitemiaEvaluation
+from malaria_detect.evaluation.run_patient_parasitemia import evaluate_parasitemia
 from malaria_detect.inference.calibrate import Logits, assess
 from malaria_detect.inference.metadata import SCHEMA_VERSION, Epoch, ModelMetadata, Side, StartWeights
 from malaria_detect.metrics import difference, scaled, score
@@ -94,6 +101,44 @@ def made_up_comparison() -> Comparison:
         DesignRow("vgg16-frozen", "A frozen trunk.", "", "", random, None, "Its weights were not at hand."),
     )
     return Comparison("grouped", "0" * 64, rows, "an abacus", {"torch": "2.14.1"}, "2026-01-31")
+
+
+def made_up_patients(seed: int = 0, patients: int = 24, cells: int = 1000) -> HeldOut:
+    """Out-of-fold predictions of patients who differ, with a census in the names; a quarter is healthy.
+
+    A patient has 70 predicted uninfected cells and all parasitized ones, up to a fifth of the cells.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for patient in range(patients):
+        group = f"C{100 + patient}P{60 + patient}ThinF"
+        infected = round(cells * rng.uniform(0.002, 0.2)) if patient % 4 else 0
+        sampled = rng.choice(cells - infected, 70, replace=False) + 1
+        if not infected:
+            sampled[0] = cells - 14  # its census is about `cells`
+        numbers = [*sampled.tolist(), *range(cells - infected + 1, cells + 1)]
+        values = (
+            np.where(np.arange(len(numbers)) < 70, -4, 4) + rng.normal(0, 1) + rng.logistic(size=len(numbers))
+        )
+        for number, value in zip(numbers, values.tolist(), strict=True):
+            label = CLASSES[int(number <= cells - infected)]
+            name = f"{group}_IMG_20150918_144104_cell_{number}.png"
+            rows.append(
+                (name, group, patient % 5 + 1, label, round(float(expit(np.clip(value, -13, 13))), 6), label)
+            )
+    return HeldOut(*zip(*rows, strict=True))
+
+
+def made_up_run(split: str = GROUPED) -> Run:
+    settings = {"sizes": [64, 96], "seed": 13, "valid": 0.2, "test": 0.0}
+    folds = 5 if split == GROUPED else 1
+    return Run(split, folds, settings, "fingerprint", START, (), {"python": "3.11"}, "2026-01-31")
+
+
+@cache
+def made_up_parasitemia() -> ParasitemiaEvaluation:
+    """Estimated and true parasitemia of `made_up_patients`."""
+    return evaluate_parasitemia(made_up_patients(), made_up_run(), resamples=20)
 
 
 def _side(cells: Logits) -> Side:

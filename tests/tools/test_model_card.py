@@ -8,12 +8,17 @@ from pathlib import Path
 from shutil import copy
 from typing import Any
 
+import numpy as np
 import pytest
 
+from malaria_detect.data.census import field_census, patient_census
+from malaria_detect.data.field_truth import FieldSet
 from malaria_detect.designs.comparison import AUTHOR_COMPARISON_FILE, COMPARISON_FILE
 from malaria_detect.evaluation.cross_validation import EVALUATION, read_evaluation
+from malaria_detect.evaluation.field_scores import FIELDS, Called, FieldBenchmark, FieldScore, summarise
 from malaria_detect.evaluation.literature import PUBLISHED
-from malaria_detect.metrics import Estimate
+from malaria_detect.evaluation.patient_parasitemia import PARASITEMIA
+from malaria_detect.metrics import Estimate, choose_threshold
 from tools.model_card.__main__ import main
 from tools.model_card.facts import slide_readings
 from tools.model_card.pages import CARD, PAGES, README, build, render, with_table
@@ -75,6 +80,19 @@ def test_committed_summary_is_that_of_the_committed_cross_validations(committed:
         assert summary.leakage[name].value == pytest.approx(difference.value)
 
 
+def test_committed_parasitemia_is_that_of_the_committed_predictions(committed: Results) -> None:
+    assert committed.parasitemia is not None
+    study, cells = committed.parasitemia.cross_validation, committed.held_out
+    assert study.patients == tuple(
+        patient_census(field_census(zip(cells.labels, cells.files, strict=True))).values()
+    )
+    other = np.array(cells.folds) > 1
+    chosen_on = cells.cells(np.flatnonzero(other))
+    for point in study.points:
+        threshold = choose_threshold(chosen_on.parasitized, chosen_on.p, chosen_on.groups, point.name)
+        assert point.thresholds[0] == pytest.approx(threshold)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_linked_file_exists(name: str, built: dict[str, str]) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", built[name])
@@ -110,7 +128,8 @@ def test_a_changed_number_appears_on_the_pages_that_show_it(folder: Path) -> Non
 
 
 def test_a_section_without_result_file_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in (COMPARISON_FILE, AUTHOR_COMPARISON_FILE, *(file for file, _ in SPEED.values())):
+    results = (PARASITEMIA, COMPARISON_FILE, AUTHOR_COMPARISON_FILE, FIELDS)
+    for name in (*results, *(file for file, _ in SPEED.values())):
         (folder / "reports" / name).unlink(missing_ok=True)
     assert main(["--root", str(folder)]) == 0
     performance = (folder / PERFORMANCE).read_text(encoding="utf-8")
@@ -118,6 +137,7 @@ def test_a_section_without_result_file_is_left_out(folder: Path, capsys: pytest.
     assert "|" not in (folder / DESIGNS_PAGE).read_text(encoding="utf-8")
     assert not (folder / "docs/designs.svg").exists()
     assert "docs/designs.md" not in (folder / CARD).read_text(encoding="utf-8")
+    assert "true parasitemia of patients" not in (folder / CARD).read_text(encoding="utf-8")
     assert capsys.readouterr().out != ""
     assert main(["--root", str(folder)]) == 0  # a second run changes nothing
     assert capsys.readouterr().out == ""
@@ -148,6 +168,32 @@ def test_a_benchmark_without_a_value_is_reported(committed: Results) -> None:
     readings = slide_readings(committed.metadata, committed.evaluation.grouped, (1000,))
     with pytest.raises(ReportError, match="make bench"):
         render(replace(committed, speed={"explain": {"cells": 3}}), readings, TABLE)
+
+
+def test_fields_have_their_scores_on_the_card_and_the_page(committed: Results) -> None:
+    field = FieldScore(
+        *("one.jpg", "one.jpg", 40, 4, 36, 39, 3, 35, ("17",), 38, 3, 2, 1, 0, 41, 4),
+        called={"balanced": Called(infected=3, uninfected=2, counted=5)},
+        cell_diameter=60.0,
+        seconds=0.5,
+    )
+    other = replace(field, name="two.jpg", group="two.jpg", missed=(), infected_matched=4)
+    scores = summarise(FieldSet("smears", (), exhaustive=True, counts_edge=False), [field, other])
+    benchmark = FieldBenchmark.of([scores], "malaria-detect evaluate --fields smears", "", "")
+    readings = slide_readings(committed.metadata, committed.evaluation.grouped, (1000,))
+    pages = render(replace(committed, fields=benchmark), readings, TABLE)
+    for name in (CARD, PERFORMANCE):
+        text = pages[name].replace("\N{NO-BREAK SPACE}", " ")
+        for part in (
+            "78 of 80",
+            "7 of 8",
+            "78 of 82",
+            "Infected cells of smears",
+            "one.jpg 17.",
+            "6 of 8",
+            "4 of 70",
+        ):
+            assert part in text
 
 
 @pytest.mark.parametrize(("low", "high", "larger"), [(0.002, 0.02, True), (-0.002, 0.02, False)])

@@ -6,6 +6,7 @@ from math import nan
 from matplotlib.figure import Figure
 
 from malaria_detect import plots
+from malaria_detect.evaluation.patient_parasitemia import COUNTING
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.metrics import Estimate, formatting
 from tools.model_card.facts import SlideReading
@@ -20,6 +21,9 @@ FIGURES = {
     "reports/leakage.svg": "Scores with a split by patient and with a random split, and their difference.",
     "reports/apparent-parasitemia.svg": "Share of cells called parasitized by true parasitemia and operating point.",
     "reports/detection-limits.svg": "Limits of blank and of detection by number of counted cells and operating point.",
+    "reports/parasitemia-agreement.svg": "Estimated and true parasitemia of every patient, with 95 % intervals.",
+    "reports/parasitemia-differences.svg": "Difference between estimated and true parasitemia (Bland-Altman plot).",
+    "reports/parasitemia-detection.svg": "Share of patients detected as infected by true parasitemia.",
     "reports/published.svg": "Accuracy of this model and of published ones, grouped by kind of split.",
     "docs/designs.svg": "Accuracy and ROC AUC of the designs, with published values.",
 }
@@ -49,6 +53,14 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
         ),
         "reports/published.svg": plots.score_comparison(_compared(results)),
     }
+    if results.parasitemia is not None:
+        study = results.parasitemia.cross_validation
+        point = study.point(COUNTING)
+        figures |= {
+            "reports/parasitemia-agreement.svg": plots.parasitemia_agreement(study.true, point),
+            "reports/parasitemia-differences.svg": plots.bland_altman(study.true, point),
+            "reports/parasitemia-detection.svg": plots.detection_by_parasitemia(point),
+        }
     if results.designs is not None and results.designs.trained:
         figures["docs/designs.svg"] = plots.design_comparison(results.designs.rows)
     return figures

@@ -12,7 +12,8 @@ from malaria_detect.core.json_io import to_json
 from malaria_detect.designs.comparison import printed, score_name
 from malaria_detect.evaluation.cross_validation import EVALUATION
 from malaria_detect.inference.metadata import RESEARCH_USE
-from malaria_detect.metrics import formatting, share_within, worst_patients
+from malaria_detect.metrics import Estimate, formatting, share_within, worst_patients
+from malaria_detect.metrics.agreement import Agreement
 from malaria_detect.metrics.parasitemia import ParasitemiaError, corrected_parasitemia
 from malaria_detect.training.settings import recipe
 from tools.model_card import designs, facts
@@ -112,8 +113,10 @@ def _environment() -> Environment:
         threshold=formatting.format_threshold,
         with_interval=formatting.format_estimate,
         signed=lambda difference: formatting.format_estimate(difference, formatting.format_signed),
+        agreed=_agreed,
         percent=formatting.format_percent,
         percent_whole=_whole_percent,
+        share_of=_share_of,
         share_with_interval=lambda share: formatting.format_estimate(share, _whole_percent),
         parasitemia=formatting.format_parasitemia,
         per_thousand=_per_thousand,
@@ -127,8 +130,24 @@ def _environment() -> Environment:
     return templates
 
 
+def _share_of(share: Estimate) -> str:
+    """A share with its interval and, for one of cells, its counts; a dash if there are none."""
+    counts = f", {share.hits:,} of {share.total:,}" if share.total else ""
+    return formatting.format_estimate(share, formatting.format_percent) + counts
+
+
 def _whole_percent(share: float) -> str:
     return formatting.format_percent(share, 0)
+
+
+def _agreed(found: Agreement) -> str:
+    """Four columns of a table: shares, median error, and difference in percentage points."""
+    bias, low, high = map(formatting.format_points, (found.bias, found.low, found.high))
+    quarter, half = (
+        formatting.format_estimate(share, _whole_percent)
+        for share in (found.within_quarter, found.within_half_point)
+    )
+    return f"{quarter} | {_whole_percent(found.median_error)} | {half} | {bias} ({low} to {high})"
 
 
 def _per_thousand(share: float) -> str:
@@ -153,7 +172,9 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "random": evaluation.random,
         "leakage": evaluation.leakage,
         "leakage_gap": leakage_gap(evaluation.leakage["accuracy"]),
+        "parasitemia": results.parasitemia,
         "published": published,
+        "fields": results.fields,
         "comparison": results.designs,
         "authors": designs.beside_authors(results.by_author),
         "about": designs,

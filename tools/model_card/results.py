@@ -14,7 +14,13 @@ from malaria_detect.designs.comparison import (
     read_comparison,
 )
 from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare_splits, read_run
+from malaria_detect.evaluation.field_scores import FIELDS, FieldBenchmark, read_field_benchmark
 from malaria_detect.evaluation.literature import PUBLISHED, Published, read_published
+from malaria_detect.evaluation.patient_parasitemia import (
+    PARASITEMIA,
+    ParasitemiaEvaluation,
+    read_parasitemia,
+)
 from malaria_detect.inference.metadata import ModelMetadata
 
 EVALUATION = "evaluation.json"
@@ -54,10 +60,14 @@ class Results:
         Summary of the cross-validations, split by patient and at random.
     held_out : HeldOut
         Held-out predictions of the cross-validation by patient.
+    parasitemia : ParasitemiaEvaluation or None
+        Estimated and true parasitemia of every patient; None without a file.
     published : Published
         Results of other publications.
     designs, by_author : Comparison or None
         Comparisons of designs, with the project's split and with each author's own; None without a file.
+    fields : FieldBenchmark or None
+        Cells found on whole fields; None without a file.
     speed : dict of str to dict
         Benchmark reports that exist, by their name in :data:`SPEED`.
     """
@@ -65,9 +75,11 @@ class Results:
     metadata: ModelMetadata
     evaluation: Evaluation
     held_out: HeldOut
+    parasitemia: ParasitemiaEvaluation | None
     published: Published
     designs: Comparison | None
     by_author: Comparison | None
+    fields: FieldBenchmark | None
     speed: dict[str, dict[str, Any]]
 
 
@@ -90,9 +102,11 @@ def read_results(root: Path) -> Results:
         metadata=read_metadata(root / "export.pkl"),
         evaluation=compare_splits(grouped, random),
         held_out=grouped[0],
+        parasitemia=_parasitemia(reports / PARASITEMIA),
         published=read_published(reports / PUBLISHED),
         designs=_comparison(reports / COMPARISON_FILE),
         by_author=_comparison(reports / AUTHOR_COMPARISON_FILE),
+        fields=read_field_benchmark(fields) if (fields := reports / FIELDS).is_file() else None,
         speed={
             name: _benchmark(reports / file, command)
             for name, (file, command) in SPEED.items()
@@ -103,6 +117,10 @@ def read_results(root: Path) -> Results:
 
 def _comparison(path: Path) -> Comparison | None:
     return read_comparison(path) if path.is_file() else None
+
+
+def _parasitemia(path: Path) -> ParasitemiaEvaluation | None:
+    return read_parasitemia(path) if path.is_file() else None
 
 
 def _benchmark(path: Path, command: str) -> dict[str, Any]:

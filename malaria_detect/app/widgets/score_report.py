@@ -8,6 +8,7 @@ from malaria_detect.app.widgets.base import Column, Text
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.score_texts import (
     accuracy_table,
+    counted_details,
     designs_details,
     first_figures,
     leakage_details,
@@ -16,6 +17,7 @@ from malaria_detect.app.widgets.score_texts import (
     training_details,
 )
 from malaria_detect.designs.comparison import COMPARISON_FILE
+from malaria_detect.evaluation.patient_parasitemia import PARASITEMIA
 from malaria_detect.inference.metadata import ModelMetadata
 
 
@@ -28,7 +30,7 @@ class ScoreReport(Column):
     choice : OperatingPointChoice, optional
         Shared with other widgets; by default the report has its own.
     evaluation : path
-        Summary of the cross-validation.
+        Summary of the cross-validation; the comparison of estimated and true parasitemia is in the same folder.
     comparison : path, optional
         Result of ``malaria-detect compare``; by default ``compare.json`` in the folder of `evaluation`.
     """
@@ -43,6 +45,7 @@ class ScoreReport(Column):
     ) -> None:
         self.choice = choice = choice or OperatingPointChoice(metadata)
         compared = Path(comparison or Path(evaluation).with_name(COMPARISON_FILE))
+        counted = Path(evaluation).with_name(PARASITEMIA)
         self.at_point = (
             Text(lambda: first_figures(metadata, choice.point), at_once=True),
             Text(lambda: accuracy_table(choice.point, evaluation), at_once=True),
@@ -51,6 +54,7 @@ class ScoreReport(Column):
         figures, accuracy, scores = self.at_point
         self.always = (
             Text(lambda: slide_details(metadata), title="Parasitemia: what it means for a slide"),
+            Text(lambda: counted_details(counted), title="Estimated and true parasitemia of patients"),
             Text(
                 lambda: leakage_details(evaluation),
                 title="Differences between patients, and patient-level leakage",

@@ -11,6 +11,7 @@ from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limi
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.designs.comparison import OURS, Comparison, printed, read_comparison
 from malaria_detect.evaluation.cross_validation import Evaluation, read_evaluation
+from malaria_detect.evaluation.patient_parasitemia import COUNTING, read_parasitemia
 from malaria_detect.inference.metadata import Epoch, ModelMetadata, OperatingPoint
 from malaria_detect.metrics import Scores, worst_patients
 from malaria_detect.metrics.formatting import (
@@ -121,6 +122,29 @@ def leakage_details(path: str | os.PathLike[str]) -> str:
         gap=leakage_gap(evaluation.leakage["accuracy"]),
         leakage=plots.patient_leakage(grouped.scores.estimates, random.scores.estimates, evaluation.leakage),
         flattered=FLATTERED,
+    )
+
+
+def counted_details(path: Path) -> str:
+    """Estimated and true parasitemia of patients, from ``reports/parasitemia.json``; a sentence if it is missing."""
+    problem = (
+        "No patient was compared with the true parasitemia yet. Run “malaria-detect evaluate --parasitemia”."
+    )
+    try:
+        found = read_parasitemia(path) if path.is_file() else None
+    except MalariaDetectError as error:
+        found, problem = None, str(error)
+    if found is None:
+        return render("problem.html", problem=problem)
+    study = found.cross_validation
+    point = study.point(COUNTING)
+    return render(
+        "counted.html",
+        study=study,
+        own_scores=found.own_scores,
+        agreement=plots.parasitemia_agreement(study.true, point),
+        differences=plots.bland_altman(study.true, point),
+        detection=plots.detection_by_parasitemia(point),
     )
 
 

@@ -14,6 +14,7 @@ from malaria_detect.app.widgets import ScoreReport, score_texts
 from malaria_detect.app.widgets.base import Text
 from malaria_detect.app.widgets.score_texts import (
     accuracy_table,
+    counted_details,
     designs_details,
     leakage_details,
     score_details,
@@ -22,6 +23,7 @@ from malaria_detect.app.widgets.score_texts import (
 )
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit
 from malaria_detect.core.json_io import to_json
+from malaria_detect.evaluation.patient_parasitemia import PARASITEMIA
 from malaria_detect.metrics import Estimate, Scores, worst_patients
 from malaria_detect.metrics.formatting import (
     format_estimate,
@@ -41,13 +43,14 @@ from tests.app.widgets.fakes import (
     rows_of,
     text_of,
 )
-from tests.tools.records import made_up_comparison
+from tests.tools.records import made_up_comparison, made_up_parasitemia
 
 JARGON = ("log-odds", "logit", "softmax", "learn.predict", "youden", "bootstrap", "positive", "negative")
 
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Path:
+    written(tmp_path / PARASITEMIA, made_up_parasitemia())
     return written(tmp_path / "evaluation.json", made_up_evaluation())
 
 
@@ -194,6 +197,18 @@ def test_missing_and_damaged_results_give_a_sentence_each(tmp_path: Path) -> Non
         assert sentences[0] in leakage_details(path)
         assert sentences[0] in accuracy_table(METADATA.point(), path)
         assert sentences[1] in designs_details(path, METADATA)
+        assert sentences[0] in counted_details(path)
+
+
+def test_every_operating_point_has_its_shares_of_patients(evaluation: Path) -> None:
+    html = counted_details(evaluation.with_name(PARASITEMIA))
+    points = made_up_parasitemia().cross_validation.points
+    for row, point in zip(rows_of(html), points, strict=True):
+        shares = (point.raw.within_quarter, point.corrected.within_quarter, point.coverage)
+        assert text_of(row).startswith(point.name.capitalize())
+        for share in shares:
+            assert f"({share.hits} of {share.total})" in row
+    assert "24 patients" in text_of(html)
 
 
 def test_every_design_has_scores_differences_cost_and_published_results(comparison: Path) -> None:
