@@ -65,13 +65,6 @@ function draw(card, picture, ask, lost) {
   return { item, tell, looked };
 }
 
-function download(content, type, name) {
-  const url = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
-  make("a", { href: url, download: name }).click();
-  // By then the browser has the content.
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
-}
-
 function render({ model, el, signal }) {
   const cards = new Map();
   let filter = "all";
@@ -145,8 +138,8 @@ function render({ model, el, signal }) {
     if (message.type === "csv" || message.type === "report") {
       settle();
       // Excel takes a file for UTF-8 only if it begins with this mark.
-      if (message.type === "csv") download("\ufeff" + message.text, "text/csv", message.name);
-      else download(buffers[0], "text/html", message.name);
+      if (message.type === "csv") download("\ufeff" + message.text, "text/csv;charset=utf-8", message.name);
+      else download(buffers[0], "text/html;charset=utf-8", message.name);
       return;
     }
     if (message.type === "clear") forget();

@@ -31,7 +31,10 @@ async function render({ model, el, host, signal }) {
       tabs[next].focus();
     });
   });
-  show(0);
+  const open = () => show(model.get("shown"));
+  open();
+  model.on("change:shown", open);
+  signal.addEventListener("abort", () => model.off("change:shown", open));
 
   el.replaceChildren(
     make("p", { class: "md-research" }, model.get("research_use")),
