@@ -14,6 +14,7 @@ from malaria_detect.app.widgets.check import CheckCells
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.score_report import ScoreReport
 from malaria_detect.app.widgets.slide import Analyser, AnalyseSlide
+from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.evaluation.cross_validation import EVALUATION
 from malaria_detect.evaluation.literature import PUBLISHED
@@ -21,6 +22,8 @@ from malaria_detect.fields.analyse import load_analyser
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.inference.model_files import default_model
+
+SLIDE_TAB = "Analyse a slide"
 
 
 class Page(Part):
@@ -38,10 +41,13 @@ class Page(Part):
     research_use = traitlets.Unicode(RESEARCH_USE).tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     views = traitlets.List(traitlets.Instance(Part)).tag(sync=True, to_json=as_references)
-    shown = traitlets.Int(0, help="Position of the tab to open.").tag(sync=True)
 
     def __init__(self, views: Mapping[str, Part], **kwargs: Any) -> None:
         super().__init__(names=list(views), views=list(views.values()), **kwargs)
+
+    def show_tab(self, name: str) -> None:
+        """Show another tab."""
+        self.send({"type": "show", "tab": self.names.index(name)})
 
 
 def build_dashboard(
@@ -73,21 +79,31 @@ def build_dashboard(
         detector = open_detector(model)
     except MalariaDetectError as error:
         return Page({"Problem": _problem("The model cannot be opened", error)})
+    choice = OperatingPointChoice(detector.metadata)
+    cells = CheckCells(detector, choice)
     slide: Part
     try:
         slide = AnalyseSlide(open_analyser(model), detector.metadata)
     except MalariaDetectError as error:
         slide = _problem("Fields cannot be analysed", error)
-    choice = OperatingPointChoice(detector.metadata)
     reports = model.parent / "reports"
-    return Page(
+    page = Page(
         {
-            "Check cells": CheckCells(detector, choice),
-            "Analyse a slide": slide,
+            "Check cells": cells,
+            SLIDE_TAB: slide,
             "How good is it": ScoreReport(detector.metadata, choice, reports / EVALUATION),
             "About": About(detector.metadata, reports / PUBLISHED),
         }
     )
+    if isinstance(slide, AnalyseSlide):
+        slide_view = slide
+
+        def analyse(file: UploadedFile) -> None:
+            slide_view.take(file)
+            page.show_tab(SLIDE_TAB)
+
+        cells.cards.take_field = analyse
+    return page
 
 
 def _problem(title: str, error: MalariaDetectError) -> Text:

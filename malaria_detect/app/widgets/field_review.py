@@ -134,7 +134,7 @@ class FieldReview(Part):
             case {"type": str(kind), "field": int(at)} if (
                 0 <= at < len(self.fields) and self.fields[at].picture
             ):
-                if kind == "open":
+                if kind == "show":
                     self.show(at)
                 else:
                     self._correct(at, content)
@@ -192,14 +192,15 @@ class FieldReview(Part):
         )
 
     def _file(self, kind: str) -> SlideFile:
-        shown = [(field.review.result, field.picture) for field in self.fields if field.picture]
-        results = [result for result, _ in shown]
         if kind != "report":
-            return slide_file(kind, results)
+            return slide_file(kind, [result for result in self.results if result.refusal is None])
         # Outlines have the coordinates of the photograph, which is no longer in memory.
-        pictures = (Image.open(io.BytesIO(picture)).resize(result.size) for result, picture in shown)
+        pictures = (
+            Image.open(io.BytesIO(field.picture)).resize(field.review.result.size) if field.picture else None
+            for field in self.fields
+        )
         summary = [slide_summary(self.slide), *slide_notes(self.slide)]
-        pieces = field_report(results, pictures, summary, self._metadata, self.point)
+        pieces = field_report(self.results, pictures, summary, self._metadata, self.point)
         report = "".join(pieces).encode("utf-8", "backslashreplace")
         return SlideFile("malaria_detect_slide.html", "text/html;charset=utf-8", report)
 
@@ -249,7 +250,7 @@ def decided_at(result: FieldResult, point: OperatingPoint) -> FieldResult:
 
 def shown_picture(image: Image.Image, cell_diameter: float) -> bytes:
     """A field as JPEG file for the browser, with cells of at most `SHOWN_DIAMETER` px."""
-    scale = min(1.0, SHOWN_DIAMETER / cell_diameter, MAX_SHOWN_SIDE / max(image.size))
+    scale = min(1.0, SHOWN_DIAMETER / max(1.0, cell_diameter), MAX_SHOWN_SIDE / max(image.size))
     width, height = (max(1, round(side * scale)) for side in image.size)
     file = io.BytesIO()
     image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0).save(file, "JPEG", quality=88)

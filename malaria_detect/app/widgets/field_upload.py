@@ -58,10 +58,18 @@ class FieldUpload(Part):
         """Number of files that have not arrived completely."""
         return len(self._offered)
 
+    @property
+    def _wanted(self) -> str | None:
+        """The browser's id of the file to receive now."""
+        if self._offered and (self._content or self._ready()):
+            return next(iter(self._offered))
+        return None
+
     def go_on(self) -> None:
         """Ask for the next part, or say that there is none to send now."""
-        file = next(iter(self._offered)) if self._offered and (self._content or self._ready()) else None
-        self.send({"type": "want", "file": file, "at": len(self._content), "left": list(self._offered)})
+        self.send(
+            {"type": "want", "file": self._wanted, "at": len(self._content), "left": list(self._offered)}
+        )
 
     def stop(self) -> None:
         """Forget the files that have not arrived completely."""
@@ -102,7 +110,7 @@ class FieldUpload(Part):
         self.send({"type": "refused", "message": refusal, "files": list(new)})
 
     def _take_part(self, file: str, at: int, part: memoryview) -> None:
-        if not self._offered or file != next(iter(self._offered)) or at != len(self._content):
+        if file != self._wanted or at != len(self._content):
             return
         name, size = self._offered[file]
         if len(part) > PART_BYTES or at + len(part) > size:

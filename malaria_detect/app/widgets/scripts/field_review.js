@@ -180,7 +180,7 @@ function render({ model, el, signal }) {
 
   function fillTable() {
     rows.replaceChildren(...fields.map((one, i) => [one, i]).filter(([one]) => !one.refusal).map(([one, i]) => {
-      const name = button(one.name, () => ask({ type: "open", field: i }), "md-small md-open");
+      const name = button(one.name, () => ask({ type: "show", field: i }), "md-small md-open");
       name.setAttribute("aria-pressed", String(i === field));
       return make("tr", {}, make("th", { scope: "row" }, name), ...one.values.map((value, at) => make("td", { "data-name": names[at + 1] }, value)));
     }));
@@ -205,7 +205,7 @@ function render({ model, el, signal }) {
     if (state.problem) trouble(state.problem);
     fillTable();
     const first = fields.findIndex((one) => !one.refusal);
-    if (field < 0 && first >= 0) ask({ type: "open", field: field = first });
+    if (field < 0 && first >= 0) ask({ type: "show", field: field = first });
   }
   function hear(message, buffers) {
     if (message.type === "state") show(message);

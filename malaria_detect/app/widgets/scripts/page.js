@@ -31,10 +31,10 @@ async function render({ model, el, host, signal }) {
       tabs[next].focus();
     });
   });
-  const open = () => show(model.get("shown"));
-  open();
-  model.on("change:shown", open);
-  signal.addEventListener("abort", () => model.off("change:shown", open));
+  show(0);
+  const hear = (message) => { if (message.type === "show") { show(message.tab); tabs[message.tab].focus(); } };
+  model.on("msg:custom", hear);
+  signal.addEventListener("abort", () => model.off("msg:custom", hear));
 
   el.replaceChildren(
     make("p", { class: "md-research" }, model.get("research_use")),
