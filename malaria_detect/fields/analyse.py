@@ -20,11 +20,8 @@ from malaria_detect.fields.result import AnalysedCell, FieldResult
 from malaria_detect.fields.slide import SlideResult
 from malaria_detect.fields.usable import FieldRefused
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.metadata import field_point
 from malaria_detect.inference.prediction import Prediction, Refusal
-
-# Most cells of a slide are uninfected, so the specificity decides what a low parasitemia reads.
-DEFAULT_POINT = "counting"
 
 
 class Finder(Protocol):
@@ -78,15 +75,14 @@ class FieldAnalyser:
         """
         began = time.perf_counter()
         size = (0, 0)
-        if name is None:
-            name = path_text(image) if isinstance(image, str | os.PathLike) else "field"
+        named = name_of(image) if name is None else name
         try:
             pixels = np.asarray(read_field(image))
             size = (pixels.shape[1], pixels.shape[0])
             found = self.finder.find(pixels, cell_diameter)
         except (ImageRefused, FieldRefused) as refused:
             refusal = Refusal(str(refused), refused.reason)
-            return FieldResult(name, size, seconds=time.perf_counter() - began, refusal=refusal)
+            return FieldResult(named, size, seconds=time.perf_counter() - began, refusal=refusal)
         crops = (cut_cell(pixels, cell) for cell in found if cell.kind == RED_CELL)
         answers = self.detector.predict_many(crops)
         cells = tuple(
@@ -95,7 +91,7 @@ class FieldAnalyser:
         )
         diameter = _diameter(cells)
         return FieldResult(
-            name, size, cells, diameter, time.perf_counter() - began, warnings=_warnings(cells, diameter)
+            named, size, cells, diameter, time.perf_counter() - began, warnings=_warnings(cells, diameter)
         )
 
     def analyse_fields(
@@ -170,13 +166,12 @@ def load_analyser(
     'counting'
     """
     detector = load_detector(path)
-    return FieldAnalyser(detector.at(operating_point or default_point(detector.metadata)), load_finder())
+    return FieldAnalyser(detector.at(operating_point or field_point(detector.metadata)), load_finder())
 
 
-def default_point(metadata: ModelMetadata) -> str:
-    """Operating point for fields: ``counting``, or the default one of a model without it."""
-    names = [point.name for point in metadata.operating_points]
-    return DEFAULT_POINT if DEFAULT_POINT in names else metadata.default_point
+def name_of(image: ImageSource) -> str:
+    """Name of a field that was given without one: its path, or ``field``."""
+    return path_text(image) if isinstance(image, str | os.PathLike) else "field"
 
 
 def _prediction(answer: Prediction | Refusal) -> Prediction | None:

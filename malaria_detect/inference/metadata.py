@@ -232,3 +232,12 @@ class ModelMetadata:
             f"{self.file_name} has no operating point {name!r}. Choose one of {known}.",
             reason="unknown_operating_point",
         )
+
+
+def field_point(metadata: ModelMetadata) -> str:
+    """Name of the operating point for whole fields: ``counting``, or the default one of a model without it.
+
+    Most cells of a slide are uninfected, so the specificity decides what a low parasitemia reads.
+    """
+    names = [point.name for point in metadata.operating_points]
+    return "counting" if "counting" in names else metadata.default_point

@@ -9,11 +9,12 @@ from PIL import Image
 
 import malaria_detect
 from malaria_detect.core.json_io import RecordError
-from malaria_detect.fields.analyse import FieldAnalyser, default_point
+from malaria_detect.fields.analyse import FieldAnalyser
 from malaria_detect.fields.cell import RED_CELL, WHITE_CELL
 from malaria_detect.fields.result import FieldResult
 from malaria_detect.fields.saved import from_plain, to_plain
 from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.metadata import field_point
 from tests.drawn_fields import drawn_field
 from tests.known_finder import FEW, KnownFinder
 from tests.refused import refused
@@ -78,7 +79,7 @@ def test_a_field_that_cannot_be_used_is_a_result_with_the_reason(
 
 
 def test_small_cells_are_warned_of_and_what_cannot_be_classified_is_not_counted(detector: Detector) -> None:
-    drawn = replace(FEW, diameter=16)
+    drawn = replace(FEW, diameter=12)
     found = FieldAnalyser(detector, KnownFinder.of(3, drawn=drawn)).analyse_field(drawn_field(3, drawn)[0])
     unknown = sum(cell.prediction is None for cell in found.cells if cell.counted)
     assert 0 < unknown <= drawn.cells
@@ -110,7 +111,7 @@ def test_results_survive_json(result: FieldResult) -> None:
 
 def test_fields_are_analysed_at_the_operating_point_for_counting(detector: Detector) -> None:
     metadata = detector.metadata
-    assert default_point(metadata) == "counting"
+    assert field_point(metadata) == "counting"
     others = tuple(point for point in metadata.operating_points if point.name != "counting")
-    assert default_point(replace(metadata, operating_points=others)) == metadata.default_point
+    assert field_point(replace(metadata, operating_points=others)) == metadata.default_point
     assert {"load_analyser", "FieldAnalyser", "SlideResult"} <= set(malaria_detect.__all__)

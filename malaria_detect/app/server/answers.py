@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import malaria_detect
+from malaria_detect.fields.records import FieldRecord, OutlinedCell, SlideRecord
 from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
 from malaria_detect.inference.prediction import Record
 
@@ -66,6 +67,30 @@ class Answer:
     def plain(self) -> dict[str, Any]:
         """The answer as an object for ``json.dumps``."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class FieldAnswer:
+    """Results for the photographs of a request, which are the fields of one slide.
+
+    Attributes
+    ----------
+    model, operating_point, request_id, research_use
+        As in `Answer`.
+    slide : SlideRecord
+    fields : tuple of FieldRecord
+        One per photograph, in the order of the request; ``image`` is the file name in the request.
+    cells : tuple of OutlinedCell
+        Red cells of all fields.
+    """
+
+    model: ModelName
+    operating_point: str
+    request_id: str
+    slide: SlideRecord
+    fields: tuple[FieldRecord, ...]
+    cells: tuple[OutlinedCell, ...]
+    research_use: str = RESEARCH_USE
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPFile
 from tornado.web import HTTPError, stream_request_body
 
 from malaria_detect.app.server.answers import Answer, Health, ModelName
@@ -20,8 +21,8 @@ from malaria_detect.app.server.problems import Problem
 from malaria_detect.app.server.reception import RETRY_SECONDS, Limits, Upload
 from malaria_detect.app.server.service import Predictor, Service, ServiceHandler
 from malaria_detect.app.server.telemetry import Telemetry, request_id
-from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.inference.prediction import Prediction, Record, Refusal
+from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata, field_point
+from malaria_detect.inference.prediction import Record, Refusal
 
 __all__ = ["Limits", "api_rules"]
 
@@ -39,8 +40,9 @@ class Predict(ServiceHandler):
         """Keep the arguments of the application's rule."""
         super().initialize(service, telemetry)
         self.pictures = 0
+        self.reception = service.reception
         self._upload: Upload | None = None
-        self._answering: asyncio.Task[list[Prediction | Refusal]] | None = None
+        self._answering: asyncio.Task[dict[str, Any]] | None = None
         self._body_is_read = False
         self._is_answered = False
         self._left = False
@@ -50,7 +52,7 @@ class Predict(ServiceHandler):
         connection = cast(HTTP1Connection, self.request.connection)
         # The body is measured while it arrives, so that a large one gets 413; tornado itself would answer 400.
         connection.set_max_body_size(sys.maxsize)
-        connection.set_body_timeout(self.service.limits.body_seconds)
+        connection.set_body_timeout(self.reception.limits.body_seconds)
         if self.request.method not in self.allowed():
             raise HTTPError(405)
         super().prepare()
@@ -59,7 +61,7 @@ class Predict(ServiceHandler):
         declared = self.request.headers.get("Content-Length", "")
         # Tornado rejects what is not a number when it reads the body; int() rejects thousands of digits.
         proper = declared.isdecimal() and len(declared) < 20
-        self._upload = Upload(self.service.reception, int(declared) if proper else 0)
+        self._upload = Upload(self.reception, int(declared) if proper else 0)
 
     def data_received(self, chunk: bytes) -> None:
         """Store a part of the body."""
@@ -75,14 +77,14 @@ class Predict(ServiceHandler):
         assert self._upload is not None
         self._body_is_read = True
         self._upload.arrived()
-        limits = self.service.limits
+        limits = self.reception.limits
         files = pictures_of(bytes(self._upload.body), self._boundary, limits.max_pictures)
         self._upload.body = bytearray()
         self.pictures = len(files)
         # A task, so that it can be cancelled when the client leaves.
-        self._answering = asyncio.create_task(self._results([file.body for file in files]))
+        self._answering = asyncio.create_task(self._within(limits.answer_seconds, files))
         try:
-            results = await self._answering
+            content = await self._answering
         except asyncio.CancelledError:
             if not self._left:
                 raise
@@ -99,11 +101,7 @@ class Predict(ServiceHandler):
         except WorkerLost as error:
             # Not 503, which makes programs try again: the same images may crash the next worker.
             raise Problem(500, str(error)) from error
-        self.telemetry.pictures.inc(len(results))
-        self.telemetry.refusals.inc(sum(isinstance(result, Refusal) for result in results))
-        model = ModelName.of(self.service.metadata)
-        records = tuple(Record.of(file.filename, result) for file, result in zip(files, results, strict=True))
-        self.answer(Answer(model, self._point, request_id(self.request), records).plain())
+        self.answer(content)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send the problem; close the connection if the rest of the body is not read."""
@@ -130,9 +128,22 @@ class Predict(ServiceHandler):
             self.set_status(_CLIENT_LEFT, "Client Left")
             self.application.log_request(self)
 
-    async def _results(self, pictures: list[bytes]) -> list[Prediction | Refusal]:
-        async with asyncio.timeout(self.service.limits.answer_seconds):
-            return await self.service.workers.predict(pictures, self._point)
+    async def _within(self, seconds: float, files: list[HTTPFile]) -> dict[str, Any]:
+        async with asyncio.timeout(seconds):
+            return await self.results(files)
+
+    async def results(self, files: list[HTTPFile]) -> dict[str, Any]:
+        """The answer for the files of a request."""
+        results = await self.service.workers.predict([file.body for file in files], self._point)
+        self.count(len(results), sum(isinstance(result, Refusal) for result in results))
+        records = tuple(Record.of(file.filename, result) for file, result in zip(files, results, strict=True))
+        model = ModelName.of(self.service.metadata)
+        return Answer(model, self._point, request_id(self.request), records).plain()
+
+    def count(self, pictures: int, refused: int) -> None:
+        """Add to the server's metrics."""
+        self.telemetry.pictures.inc(pictures)
+        self.telemetry.refusals.inc(refused)
 
     def _operating_point(self) -> str:
         unknown = set(self.request.query_arguments) - {POINT}
@@ -145,7 +156,41 @@ class Predict(ServiceHandler):
                 400,
                 f"The query may only contain {POINT}, once, with one of these values: {', '.join(names)}.",
             )
-        return chosen[0] if chosen else metadata.default_point
+        return chosen[0] if chosen else self.default_point
+
+    @property
+    def default_point(self) -> str:
+        """Operating point without a choice."""
+        return self.service.metadata.default_point
+
+
+@stream_request_body
+class Field(Predict):
+    """Analyses the photographs of a request as the fields of one slide."""
+
+    route = "/api/field"
+
+    def initialize(self, service: Service, telemetry: Telemetry) -> None:
+        """Keep the arguments of the application's rule."""
+        super().initialize(service, telemetry)
+        self.reception = service.field_reception
+
+    async def results(self, files: list[HTTPFile]) -> dict[str, Any]:
+        """The answer for the files of a request."""
+        fields = [(file.filename, file.body) for file in files]
+        content = await self.service.workers.analyse(fields, self._point)
+        self.count(len(fields), content["slide"]["refused"])
+        return content | {
+            "model": asdict(ModelName.of(self.service.metadata)),
+            "operating_point": self._point,
+            "request_id": request_id(self.request),
+            "research_use": RESEARCH_USE,
+        }
+
+    @property
+    def default_point(self) -> str:
+        """Operating point without a choice."""
+        return field_point(self.service.metadata)
 
 
 class HealthCheck(ServiceHandler):
@@ -237,5 +282,5 @@ def api_rules(
     """
     service = Service(base_url, workers, metadata, limits, token)
     shared = {"service": service, "telemetry": telemetry}
-    handlers = (Predict, HealthCheck, Model, OpenApi, Metrics)
+    handlers = (Predict, Field, HealthCheck, Model, OpenApi, Metrics)
     return [(re.escape(base_url.rstrip("/") + handler.route), handler, shared) for handler in handlers]

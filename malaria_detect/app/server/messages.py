@@ -17,7 +17,7 @@ Frames = list[bytes]
 # Environment variable of kernels: the address at which the server listens for them.
 WORKERS_VARIABLE = "MALARIA_DETECT_WORKERS"
 # Tasks of a worker.
-PREDICT, EXPLAIN = "predict", "explain"
+PREDICT, EXPLAIN, FIELD, SLIDE = "predict", "explain", "field", "slide"
 
 
 def framed(content: dict[str, Any], blobs: Sequence[bytes | memoryview] = ()) -> Frames:

@@ -8,13 +8,14 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 import malaria_detect
-from malaria_detect.app.server.answers import Answer, Health
+from malaria_detect.app.server.answers import Answer, FieldAnswer, Health
 from malaria_detect.app.server.multipart import FIELD, FORM
 from malaria_detect.app.server.problems import PROBLEM, ProblemDetails
 from malaria_detect.app.server.reception import Limits
 from malaria_detect.app.server.telemetry import REQUEST_ID
+from malaria_detect.data.image_checks import FIELD as FIELD_LIMITS
 from malaria_detect.data.images import FORMATS, MAX_BYTES
-from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata
+from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata, field_point
 
 POINT = "operating_point"
 Json = dict[str, Any]
@@ -28,6 +29,7 @@ _MEANINGS = {
     500: "The server failed on this request.",
     503: "The server is overloaded or not ready. Try again later.",
 }
+_UPLOADED = (400, 413, 415, 422, 500, 503)
 _ID_HEADER = {
     REQUEST_ID: {
         "description": "Id of the request, also in the server's log. A valid id sent by the client is kept.",
@@ -90,6 +92,7 @@ def document(interface: Interface) -> Json:
         "servers": [{"url": interface.base_url.rstrip("/") or "/"}],
         "paths": {
             "/api/predict": {"post": operations.predict()},
+            "/api/field": {"post": operations.field()},
             "/api/health": {
                 "get": operations.get(
                     "health", "Whether the server accepts images", _json("Health"), (503,), False
@@ -123,6 +126,7 @@ def schemas() -> Json:
     found: Json = {}
     for kind, generator in (
         (Answer, GenerateJsonSchema),
+        (FieldAnswer, GenerateJsonSchema),
         (Health, GenerateJsonSchema),
         (ProblemDetails, GenerateJsonSchema),
         (ModelMetadata, WithUndefined),
@@ -154,29 +158,45 @@ class _Operations:
     def predict(self) -> Json:
         """Description of the classification of images."""
         metadata, limits = self._interface.metadata, self._interface.limits
-        operation = self._operation(
-            "predict",
-            "Classify images of single cells",
-            _json("Answer"),
-            (400, 413, 415, 422, 500, 503),
-            True,
+        return self._upload(
+            self._operation("predict", "Classify images of single cells", _json("Answer"), _UPLOADED, True),
+            metadata.default_point,
+            limits,
+            f"At most {limits.max_pictures} files ({', '.join(FORMATS)}), each an image of one cell, and at most "
+            f"{limits.max_body_bytes:,} bytes in total. An image over {MAX_BYTES:,} bytes is refused; the others are "
+            "classified.",
         )
+
+    def field(self) -> Json:
+        """Description of the analysis of fields."""
+        limits = self._interface.limits.for_fields
+        return self._upload(
+            self._operation(
+                "field",
+                "Find, classify and count the cells of a slide",
+                _json("FieldAnswer"),
+                _UPLOADED,
+                True,
+            ),
+            field_point(self._interface.metadata),
+            limits,
+            f"At most {limits.max_pictures} files ({', '.join(FORMATS)}), photographs of fields of one slide, and at "
+            f"most {limits.max_body_bytes:,} bytes in total. A photograph over {FIELD_LIMITS.max_bytes:,} bytes is "
+            "refused; the others are analysed.",
+        )
+
+    def _upload(self, operation: Json, default_point: str, limits: Limits, description: str) -> Json:
+        points = [point.name for point in self._interface.metadata.operating_points]
         operation["parameters"] = [
             {
                 "name": POINT,
                 "in": "query",
                 "description": "Operating point of the decisions: a threshold chosen for a purpose.",
-                "schema": {
-                    "type": "string",
-                    "enum": [point.name for point in metadata.operating_points],
-                    "default": metadata.default_point,
-                },
+                "schema": {"type": "string", "enum": points, "default": default_point},
             }
         ]
         operation["requestBody"] = {
-            "description": f"At most {limits.max_pictures} files ({', '.join(FORMATS)}), each an image of one cell, "
-            f"and at most {limits.max_body_bytes:,} bytes in total. An image over {MAX_BYTES:,} bytes is refused; the "
-            "others are classified.",
+            "description": description,
             "required": True,
             "content": {
                 FORM: {

@@ -1,11 +1,13 @@
 """Limits of the HTTP API on uploads: how many arrive at once, and how much memory they take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from malaria_detect.app.server.problems import Problem
-from malaria_detect.data.images import MAX_BYTES
+from malaria_detect.data.image_checks import FIELD, MAX_BYTES
 
 RETRY_SECONDS = 2
+# Photographs of one slide.
+MAX_FIELDS = 40
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,19 @@ class Limits:
     body_seconds: float = 30
     answer_seconds: float = 30
     uploads: int = 8
+
+    @property
+    def for_fields(self) -> "Limits":
+        """Limits on photographs of whole fields, which are larger and take longer."""
+        return replace(
+            self,
+            max_pictures=MAX_FIELDS,
+            max_body_bytes=2 * FIELD.max_bytes,
+            max_held_bytes=4 * FIELD.max_bytes,
+            body_seconds=4 * self.body_seconds,
+            answer_seconds=10 * self.answer_seconds,
+            uploads=2,
+        )
 
 
 class Reception:
@@ -95,8 +110,8 @@ class Upload:
         if length > self._limits.max_body_bytes:
             raise Problem(
                 413,
-                f"The body is larger than {self._limits.max_body_bytes:,} bytes. Send fewer images per request, each "
-                "of a single cell.",
+                f"The body is larger than {self._limits.max_body_bytes:,} bytes. Send fewer or smaller images per "
+                "request.",
             )
         more = max(0, length - self._held)
         if self._reception.held_bytes + more > self._limits.max_held_bytes:

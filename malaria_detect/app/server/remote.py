@@ -11,6 +11,7 @@ import zmq
 
 from malaria_detect.app.server.messages import (
     EXPLAIN,
+    FIELD,
     PREDICT,
     WORKERS_VARIABLE,
     Frames,
@@ -19,9 +20,14 @@ from malaria_detect.app.server.messages import (
     unframed,
 )
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, as_png, read_image
+from malaria_detect.data.image_checks import FIELD as LIMITS
+from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, as_png, read_field, read_image
 from malaria_detect.explain import Explanation
+from malaria_detect.fields.analyse import FieldAnalyser, load_analyser, name_of
+from malaria_detect.fields.result import FieldResult
+from malaria_detect.fields.saved import from_plain
 from malaria_detect.inference.detector import Detector, load_detector
+from malaria_detect.inference.metadata import field_point
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 # s: longer than the server waits for a worker, including the jobs of other visitors before this one.
@@ -107,9 +113,11 @@ class RemoteDetector(Detector):
 
     def _ask(self, content: dict[str, Any], image: ImageSource) -> tuple[dict[str, Any], Frames]:
         if isinstance(image, bytes | bytearray | memoryview):
-            file = bytes(image)
-        else:
-            file = as_png(read_image(image), MAX_SIDE)
+            return self.ask(content, bytes(image))
+        return self.ask(content, as_png(read_image(image), MAX_SIDE))
+
+    def ask(self, content: dict[str, Any], file: bytes) -> tuple[dict[str, Any], Frames]:
+        """Send a question about a file to the server's workers; raises as :meth:`predict`."""
         question = framed(content | {"model": self.metadata.sha256}, [file])
         # A socket for each question, because a socket whose question was interrupted cannot be used again.
         socket: zmq.Socket[bytes]
@@ -129,6 +137,60 @@ class RemoteDetector(Detector):
             refused = answer["kind"] in ("ImageRefused", "WorkerLost")
             raise (ImageRefused if refused else MalariaDetectError)(answer["error"], answer["reason"])
         return answer, blobs
+
+
+class RemoteAnalyser(FieldAnalyser):
+    """An analyser whose fields are analysed by the workers of the server that started this kernel."""
+
+    detector: RemoteDetector
+
+    def __init__(self, detector: RemoteDetector, finder: None = None) -> None:
+        self.detector = detector
+
+    def at(self, operating_point: str) -> Self:
+        """An analyser that asks the same workers at another operating point."""
+        return type(self)(self.detector.at(operating_point))
+
+    def analyse_field(
+        self, image: ImageSource, name: str | None = None, cell_diameter: float | None = None
+    ) -> FieldResult:
+        """Analyse one field, as :meth:`malaria_detect.fields.analyse.FieldAnalyser.analyse_field` does.
+
+        Raises
+        ------
+        MalariaDetectError
+            If the server does not answer, or its model was replaced.
+        """
+        named = name_of(image) if name is None else name
+        question = {
+            "task": FIELD,
+            "operating_point": self.detector.point.name,
+            "name": named,
+            "cell_diameter": cell_diameter,
+        }
+        try:
+            if isinstance(image, bytes | bytearray | memoryview):
+                file = bytes(image)
+            else:
+                file = as_png(read_field(image), LIMITS.max_side)
+            content, _ = self.detector.ask(question, file)
+        except ImageRefused as refused:
+            return FieldResult(named, (0, 0), refusal=Refusal(str(refused), refused.reason))
+        return from_plain(content["field"])
+
+
+def open_analyser(model_path: str | os.PathLike[str] | None = None) -> FieldAnalyser:
+    """An analyser that works in the workers of the server that runs this kernel; elsewhere, one that works here.
+
+    Raises
+    ------
+    MetadataError
+        If a model cannot be opened.
+    """
+    detector = RemoteDetector.of_server(load_detector(model_path))
+    if detector is None:
+        return load_analyser(model_path)
+    return RemoteAnalyser(detector.at(field_point(detector.metadata)))
 
 
 def open_detector(model_path: str | os.PathLike[str] | None = None) -> Detector:

@@ -32,6 +32,9 @@ class Predictor(Protocol):
     ) -> list[Prediction | Refusal]:
         """Predictions for encoded files, in their order; raises Overloaded and WorkerLost."""
 
+    async def analyse(self, fields: Sequence[tuple[str, bytes]], operating_point: str) -> dict[str, Any]:
+        """Records of a slide from the names and files of its fields; raises as :meth:`predict`."""
+
     @property
     def alive(self) -> int:
         """Number of running workers."""
@@ -53,6 +56,7 @@ class Service:
         self.metadata = metadata
         self.limits = limits
         self.reception = Reception(limits)
+        self.field_reception = Reception(limits.for_fields)
         self._token = None if token is None else hashlib.sha256(token.encode("ascii")).digest()
         self._interface = Interface(base_url, metadata, limits, with_token=token is not None)
 

@@ -10,6 +10,8 @@ import torch
 
 from malaria_detect.app.server.messages import (
     EXPLAIN,
+    FIELD,
+    SLIDE,
     Frames,
     answered,
     failed,
@@ -21,8 +23,13 @@ from malaria_detect.app.server.messages import (
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import from_json
 from malaria_detect.explain import Explainer
+from malaria_detect.fields.analyse import FieldAnalyser
+from malaria_detect.fields.finder import CellFinder, load_finder
+from malaria_detect.fields.saved import from_plain, to_plain
+from malaria_detect.fields.slide import SlideResult
+from malaria_detect.fields.tables import field_record, outlined_cells, slide_record
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.metadata import MetadataError
+from malaria_detect.inference.metadata import MetadataError, OperatingPoint
 from malaria_detect.inference.prediction import Prediction
 
 
@@ -65,6 +72,7 @@ class Worker:
         self._sha256 = sha256
         self._detector: Detector | None = None
         self._explainer: Explainer | None = None
+        self._finder: CellFinder | None = None
 
     def answer(self, frames: Frames) -> Frames:
         """Answer one request; errors that a user can fix are answers as well."""
@@ -80,9 +88,19 @@ class Worker:
                 )
             if content["task"] == EXPLAIN:
                 return self._explained(self._detector, content["prediction"], pictures[0])
+            if content["task"] == FIELD:
+                return self._analysed(self._detector, content, pictures[0])
+            if content["task"] == SLIDE:
+                return _slide(self._detector.metadata.point(content["operating_point"]), content["fields"])
             return _predicted(self._detector, content["operating_point"], pictures)
         except MalariaDetectError as error:
             return failed(error)
+
+    def _analysed(self, detector: Detector, content: dict[str, Any], picture: bytes) -> Frames:
+        self._finder = self._finder or load_finder()
+        analyser = FieldAnalyser(detector.at(content["operating_point"]), self._finder)
+        result = analyser.analyse_field(picture, content["name"], content["cell_diameter"])
+        return framed({"field": to_plain(result)})
 
     def _explained(self, detector: Detector, prediction: dict[str, Any], picture: bytes) -> Frames:
         self._explainer = self._explainer or Explainer(detector)
@@ -98,3 +116,15 @@ def _predicted(detector: Detector, point: str | None, pictures: Frames) -> Frame
     if point is not None:
         detector = detector.at(point)
     return framed({"answers": [answered(answer) for answer in detector.predict_many(pictures)]})
+
+
+def _slide(point: OperatingPoint, fields: list[dict[str, Any]]) -> Frames:
+    """Records of a slide, its fields and cells."""
+    slide = SlideResult("slide", tuple(map(from_plain, fields)), point)
+    return framed(
+        {
+            "slide": asdict(slide_record(slide)),
+            "fields": [asdict(field_record(field)) for field in slide.fields],
+            "cells": [asdict(cell) for field in slide.fields for cell in outlined_cells(field)],
+        }
+    )

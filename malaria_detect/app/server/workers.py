@@ -10,13 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import zmq
 import zmq.asyncio
 
 from malaria_detect.app.server.errors import Overloaded, WorkerLost
 from malaria_detect.app.server.messages import (
+    FIELD,
     PREDICT,
+    SLIDE,
     Frames,
     answer_of,
     failed,
@@ -142,12 +145,37 @@ class Workers:
         MalariaDetectError
             If the model cannot be opened, or has no such operating point.
         """
-        question = {"task": PREDICT, "operating_point": operating_point, "model": self._sha256}
-        request = framed(question, pictures)
+        question = {"task": PREDICT, "operating_point": operating_point}
+        content = await self._asked(question, pictures, place)
+        return [answer_of(answer) for answer in content["answers"]]
+
+    async def analyse(self, fields: Sequence[tuple[str, bytes]], operating_point: str) -> dict[str, Any]:
+        """Analyse the fields of one slide, one job each; errors as for :meth:`predict`.
+
+        Parameters
+        ----------
+        fields : sequence of (str, bytes)
+            Names, and files as accepted by :func:`malaria_detect.data.images.read_field`.
+        operating_point : str
+
+        Returns
+        -------
+        dict
+            ``slide``, ``fields`` and ``cells``: the records of :mod:`malaria_detect.fields.records` as objects.
+        """
+        shared = {"operating_point": operating_point, "cell_diameter": None}
+        found = [
+            (await self._asked({"task": FIELD, "name": name, **shared}, [picture], INTERFACE))["field"]
+            for name, picture in fields
+        ]
+        return await self._asked({"task": SLIDE, "fields": found, **shared}, [], INTERFACE)
+
+    async def _asked(self, question: dict[str, Any], pictures: Sequence[bytes], place: int) -> dict[str, Any]:
+        request = framed(question | {"model": self._sha256}, pictures)
         content, _ = unframed(await self.ask(request, place))
         if "error" in content:
             raise MalariaDetectError(content["error"], content["reason"])
-        return [answer_of(answer) for answer in content["answers"]]
+        return content
 
     async def ask(self, frames: Frames, place: int) -> Frames:
         """Send a message to a worker and return its answer; raises Overloaded and WorkerLost as :meth:`predict`."""
