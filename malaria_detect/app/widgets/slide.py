@@ -15,10 +15,9 @@ from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.widgets.work_queue import WorkQueue
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import read_field
-from malaria_detect.fields.analyse import default_point
 from malaria_detect.fields.result import FieldResult
 from malaria_detect.fields.review import Review
-from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.metadata import ModelMetadata, field_point
 from malaria_detect.inference.prediction import Refusal
 
 # Files in the kernel that wait for their turn: the next one arrives while one is analysed.
@@ -56,7 +55,7 @@ class AnalyseSlide(Column):
         self._analyser = analyser
         self.queue = WorkQueue(self._analyse, self._tell, self.log)
         self.upload = FieldUpload(self.take, self._room, lambda: len(self.queue.waiting) < MAX_WAITING)
-        self.choice = OperatingPointChoice(metadata, chosen=default_point(metadata), about=POINT_OF_SLIDES)
+        self.choice = OperatingPointChoice(metadata, chosen=field_point(metadata), about=POINT_OF_SLIDES)
         self.review = FieldReview(metadata, self.choice.point, self._stop)
         super().__init__([self.upload, self.choice, self.review], **kwargs)
         self.choice.observe(lambda _: self.review.decide(self.choice.point), "chosen")

@@ -11,8 +11,9 @@ from malaria_detect.fields.coco import coco
 from malaria_detect.fields.geojson import geojson
 from malaria_detect.fields.imagej import write_rois
 from malaria_detect.fields.label_mask import write_label_mask
+from malaria_detect.fields.records import CellRecord
 from malaria_detect.fields.result import FieldResult
-from malaria_detect.fields.tables import CellRecord, cell_records
+from malaria_detect.fields.tables import cell_records
 
 # Texts of the buttons. Of the last three, each field gives a file; several are packed into one archive.
 DOWNLOADS = {
