@@ -10,17 +10,18 @@ import numpy as np
 from PIL import Image
 
 from malaria_detect.fields.cell import RED_CELL, FoundCell
-from tests.drawn_fields import drawn_field, red_or_white
+from tests.drawn_fields import Drawn, drawn_field, red_or_white
 
+DRAWN = Drawn()
 # Tests share the pictures and must not change them.
 drawn = cache(drawn_field)
 _NLM_CLASSES = {"white cell": "White_Blood_Cell"}
 _BOX_CLASSES = {"white cell": "white blood cell", "Parasitized": "ring", "Uninfected": "red blood cell"}
 
 
-def found_cells(seed: int) -> list[FoundCell]:
+def found_cells(seed: int, what: Drawn = DRAWN) -> list[FoundCell]:
     """The cells of a drawn field as a perfect finder gives them."""
-    pixels, outlines, kinds = drawn(seed)
+    pixels, outlines, kinds = drawn(seed, what)
     size = np.array(pixels.shape[1::-1])
     return [
         FoundCell(outline, 0.9, red_or_white(kind), bool(((outline <= 0) | (outline >= size)).any()))
@@ -57,15 +58,15 @@ def write_nlm(root: Path, seeds: Sequence[int], points: bool = False) -> Path:
     return root
 
 
-def write_boxes(root: Path, seeds: Sequence[int], **first: Any) -> Path:
+def write_boxes(root: Path, seeds: Sequence[int], what: Drawn = DRAWN, **first: Any) -> Path:
     """``annotations.json`` with boxes; `first` changes the entry of the first field."""
     entries = []
     for seed in seeds:
-        pixels, _, kinds = drawn(seed)
+        pixels, _, kinds = drawn(seed, what)
         Image.fromarray(pixels).save(root / f"{seed}.png")
         boxes = [
             {"type": _BOX_CLASSES[kind], **dict(zip("xywh", cell.box, strict=True))}
-            for cell, kind in zip(found_cells(seed), kinds, strict=True)
+            for cell, kind in zip(found_cells(seed, what), kinds, strict=True)
         ]
         entries.append({"image": f"{seed}.png", "boxes": boxes})
     entries[0] |= first

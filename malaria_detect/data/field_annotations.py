@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def read_field_sets(folder: str | os.PathLike[str]) -> tuple[FieldSet, ...]:
         the NIH/NLM data set, ``{image, patient_group, cells_total, cells_total_is, parasitized,
         known_cells: [{label, cell, x, y, w, h}]}``. The outline of a known cell is that of its image in
         :func:`malaria_detect.data.nlm_cells.find_cells`; without the image only its box is known.
-        Or images with a text file each: ``x y type`` for every centre of a red cell.
+        Or images with a text file each: ``x y type`` for each marked centre of a red cell.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def read_field_sets(folder: str | os.PathLike[str]) -> tuple[FieldSet, ...]:
         )
     if texts := [path for path in sorted(root.glob("*.txt")) if picture(root, path.stem)]:
         fields = tuple(map(_field_of_centres, texts))
-        return (FieldSet(root.absolute().name, fields, exhaustive=True, counts_edge=False),)
+        return (FieldSet(root.absolute().name, fields, exhaustive=False, counts_edge=False),)
     raise FieldAnnotationError(f"There are no annotated fields in {root}. {LAYOUTS}", "no_fields")
 
 
@@ -126,4 +127,5 @@ def _field_of_centres(path: Path) -> AnnotatedField:
             raise FieldAnnotationError(f"{place}: expected x y type; found {line[:60]!r}.", "bad_row")
         cells.append(AnnotatedCell(place, "centre", np.reshape(values[:2], (1, 2)), True, CLASSES[1]))
     image = existing(picture(path.parent, path.stem), path)
-    return annotated(image, image.name, image.name, cells)
+    # In many fields of Chula RBC-12 only the unusual cells are marked, so the number of marks is no count.
+    return replace(annotated(image, image.name, image.name, cells), red_cells=0, parasitized=0)

@@ -78,7 +78,8 @@ class AnnotatedField:
     size : tuple of int or None
         Width and height of the picture in px if the annotations name them.
     red_cells, parasitized : int
-        Red cells and parasitized ones of the whole field: from a census if there is one, or those annotated.
+        Red cells and parasitized ones of the whole field: from a census if there is one, or those annotated; 0 if
+        not known.
     """
 
     name: str

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from tqdm.auto import tqdm
 
-from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.field_annotations import read_field_sets
 from malaria_detect.data.field_truth import AnnotatedField, FieldAnnotationError, FieldSet
 from malaria_detect.data.images import read_field
 from malaria_detect.data.nlm_cells import CLASSES
@@ -16,6 +14,7 @@ from malaria_detect.evaluation.field_matching import FOUND, likeness, match
 from malaria_detect.evaluation.field_scores import Called, FieldScore, SetScore, summarise
 from malaria_detect.fields.cell import RED_CELL, FoundCell
 from malaria_detect.fields.crops import cut_cell
+from malaria_detect.fields.usable import FieldRefused
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.inference.prediction import Prediction
 
@@ -30,29 +29,27 @@ class Finder(Protocol):
     """What finds the cells of a field, such as :class:`malaria_detect.fields.finder.CellFinder`."""
 
     def find(self, pixels: np.ndarray, cell_diameter: float | None = None) -> Sequence[FoundCell]:
-        """Cells of a field (uint8, shape (height, width, 3)); a MalariaDetectError if it cannot be used."""
+        """Cells of a field (uint8, shape (height, width, 3)); raises FieldRefused."""
 
 
 def score_field_sets(
-    folders: Sequence[str],
+    sets: Sequence[FieldSet],
     finder: Finder,
     classify: Classify | None = None,
     points: Sequence[OperatingPoint] = (),
     progress: bool = False,
 ) -> tuple[SetScore, ...]:
-    """Scores of the laboratories in one or more folders.
+    """Scores of several laboratories.
 
     Parameters
     ----------
-    folders : sequence of str
-        Each as for :func:`malaria_detect.data.field_annotations.read_field_sets`; all are read before the first field
-        is analysed.
+    sets : sequence of FieldSet
+        From :func:`malaria_detect.data.field_annotations.read_field_sets`.
     finder, classify, points
         As for :func:`score_fields`.
     progress : bool
         Show a progress bar.
     """
-    sets = [one for folder in folders for one in read_field_sets(folder)]
     return tuple(
         summarise(
             one,
@@ -118,7 +115,7 @@ def score_fields(
         found: Sequence[FoundCell] = ()
         try:
             found = finder.find(pixels)
-        except MalariaDetectError as error:
+        except FieldRefused as error:
             refusal = error.reason
         seconds = perf_counter() - begin
         red = [cell for cell in found if cell.kind == RED_CELL]

@@ -26,6 +26,8 @@ _TILE, _MARGIN = 1536, 96
 # A cell touches the edge if its outline is nearer than this share of its diameter.
 _TOUCHING = 0.04
 _LARGEST_SCALE = 2.0
+# Of a picture, covered by readable cells: the search for their size may end.
+_ENOUGH = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,21 +99,17 @@ class CellFinder:
         """The outlines at the scale at which red cells have the diameter that the network knows."""
         if cell_diameter is not None:
             return self._search(picture, DIAMETER / cell_diameter, white)
-        best, best_cover = None, 0.0
-        for level in _LEVELS:
-            scale = level / max(picture.size)
-            if scale > _LARGEST_SCALE:
+        scales = sorted({min(level / max(picture.size), _LARGEST_SCALE) for level in _LEVELS})
+        view, stars = self._search(picture, scales[0], white)
+        best, diameter = _cover(stars, view)
+        for scale in scales[1:]:
+            finer = self._search(picture, scale, white)
+            cover, of_finer = _cover(finer[1], finer[0])
+            if cover > best:
+                (view, stars), best, diameter = finer, cover, of_finer
+            elif best > _ENOUGH and cover < 0.7 * best:
                 break
-            view, stars = self._search(picture, scale, white)
-            cover, diameter = _cover(stars, view)
-            if cover > best_cover:
-                best, best_cover = (view, stars, diameter), cover
-            elif best_cover > 0.02 and cover < 0.7 * best_cover:
-                break
-        if best is None:
-            return view, stars
-        view, stars, diameter = best
-        if not _GOOD[0] <= diameter <= _GOOD[1]:
+        if best and not _GOOD[0] <= diameter <= _GOOD[1]:
             view, stars = self._search(picture, view.scale * DIAMETER / diameter, white)
         return view, stars
 

@@ -3,7 +3,7 @@
 import math
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
 
 from malaria_detect.core.atomic import replaced
 from malaria_detect.data.nlm_cells import Cell
@@ -45,7 +44,8 @@ class FinderSettings:
         Highest learning rate of a one-cycle schedule.
     cells, valid_cells : int
         Cells of the training and the validation patients that are put together to fields.
-    valid_pictures : int
+    valid_pictures, valid_fields : int
+        Pictures for the losses of each epoch, and larger fields for the choice of the threshold.
     seed : int
         Of the fields and the order of the cells. The split by patient is that of ``malaria-detect train``.
     split_seed : int
@@ -61,6 +61,7 @@ class FinderSettings:
     cells: int = 4000
     valid_cells: int = 600
     valid_pictures: int = 64
+    valid_fields: int = 24
     seed: int = 0
     split_seed: int = 13
     held_out: tuple[str, ...] = ("C92P53ThinF",)
@@ -83,6 +84,9 @@ class FinderEpoch:
     valid_rays: float
     valid_kind: float
     seconds: float
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}: loss {self.train_loss:.4f}, validation {self.valid_loss:.4f}, {self.seconds:.0f} s"
 
 
 class _Pictures(Dataset[tuple[torch.Tensor, Targets]]):
@@ -146,7 +150,12 @@ class TrainedFinder:
 
 
 def train_finder(
-    cells: Sequence[Cell], weights: Path, settings: FinderSettings, work: Path, resume: bool = False
+    cells: Sequence[Cell],
+    weights: Path,
+    settings: FinderSettings,
+    work: Path,
+    resume: bool = False,
+    report: Callable[[FinderEpoch], None] = print,
 ) -> TrainedFinder:
     """Train a cell finder; a checkpoint is written after every epoch.
 
@@ -159,7 +168,9 @@ def train_finder(
     work : path
         Folder of the checkpoint.
     resume : bool
-        Go on from the checkpoint in `work`, if there is one.
+        Continue from the checkpoint in `work`, if there is one.
+    report : callable
+        Gets every epoch after its checkpoint was written.
 
     Raises
     ------
@@ -188,10 +199,7 @@ def train_finder(
         )
         with replaced(work / CHECKPOINT_FILE) as new, new.open("wb") as file:
             torch.save(trained.state(settings, history), file)
-        tqdm.write(
-            f"epoch {len(history)}/{settings.epochs}: loss {loss:.4f}, validation "
-            f"{history[-1].valid_loss:.4f}, {history[-1].seconds:.0f} s"
-        )
+        report(history[-1])
     network = trained.average.module.eval()
     assert isinstance(network, FinderNetwork)
     return TrainedFinder(network, tuple(history), validation, sha256_of(weights))

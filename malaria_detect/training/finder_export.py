@@ -1,6 +1,5 @@
 """The last step of training a cell finder: choose its threshold on validation patients and write its files."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,9 +9,8 @@ from scipy.optimize import linear_sum_assignment
 
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.fields.cell import KINDS, RED_CELL
-from malaria_detect.fields.cut_outs import CutOut
 from malaria_detect.fields.finder_files import FinderMetadata, write_finder
-from malaria_detect.fields.network import DIAMETER, FinderNetwork, network_input, white_level
+from malaria_detect.fields.network import DIAMETER, network_input, white_level
 from malaria_detect.fields.outlines import Stars, shared_areas, stars_of, without_duplicates
 from malaria_detect.fields.synthetic import FieldSettings, SyntheticField, synthetic_field
 from malaria_detect.inference.metadata import RESEARCH_USE
@@ -20,7 +18,7 @@ from malaria_detect.training.finder import FinderSettings, TrainedFinder
 from malaria_detect.training.finder_targets import star
 
 _THRESHOLDS = np.arange(0.2, 0.71, 0.05)
-_FIELDS, _WIDTH, _HEIGHT = 24, 640, 480
+_WIDTH, _HEIGHT = 640, 480
 # An outline is that of a known cell if they share at least half of their union.
 _SAME = 0.5
 
@@ -39,7 +37,7 @@ def export_finder(
     fingerprint : str
         Of the cells.
     """
-    threshold, score = best_threshold(trained.network, trained.validation, settings.seed)
+    threshold, score = best_threshold(trained, settings)
     about = {
         "threshold": threshold,
         "threshold_f1": score,
@@ -55,29 +53,27 @@ def export_finder(
     return write_finder(path, trained.network.state_dict(), about)
 
 
-def best_threshold(network: FinderNetwork, cut_outs: Sequence[CutOut], seed: int) -> tuple[float, float]:
+def best_threshold(trained: TrainedFinder, settings: FinderSettings) -> tuple[float, float]:
     """Threshold with the best F1 score for red cells of synthetic fields, and that score.
 
     Cells that touch the edge are left out, as they are in counts.
     """
     counts = np.zeros((len(_THRESHOLDS), 3))
-    settings = FieldSettings(_WIDTH, _HEIGHT, DIAMETER)
-    for number in range(_FIELDS):
-        field = synthetic_field(cut_outs, seed + 1000 + number, settings)
+    size = FieldSettings(_WIDTH, _HEIGHT, DIAMETER)
+    for number in range(settings.valid_fields):
+        field = synthetic_field(trained.validation, settings.seed + 1000 + number, size)
         with torch.inference_mode():
-            maps = network(network_input(field.pixels, white_level(field.pixels))[None])
-        candidates = stars_of(maps, float(_THRESHOLDS[0]))
-        for row, threshold in enumerate(_THRESHOLDS):
-            found = without_duplicates(candidates[candidates.scores >= threshold])
-            counts[row] += _counts(found[found.kinds == KINDS.index(RED_CELL)], field)
-    hit, found_cells, true_cells = counts.T
-    scores = 2 * hit / np.maximum(found_cells + true_cells, 1)
+            maps = trained.network(network_input(field.pixels, white_level(field.pixels))[None])
+        found = without_duplicates(stars_of(maps, float(_THRESHOLDS[0])))
+        counts += _counts(found[found.kinds == KINDS.index(RED_CELL)], field)
+    hits, found_cells, true_cells = counts.T
+    scores = 2 * hits / np.maximum(found_cells + true_cells, 1)
     best = int(np.argmax(scores))
     return round(float(_THRESHOLDS[best]), 3), round(float(scores[best]), 4)
 
 
-def _counts(found: Stars, field: SyntheticField) -> tuple[int, int, int]:
-    """Found cells that are known ones, found cells, and known cells; without those at the edge."""
+def _counts(found: Stars, field: SyntheticField) -> np.ndarray:
+    """Found cells that are known ones, found cells, and known cells, for each threshold; without those at the edge."""
     red = [cell for cell in field.cells if cell.kind == RED_CELL]
     shapes = [star(cell) for cell in red]
     known = Stars(
@@ -87,14 +83,17 @@ def _counts(found: Stars, field: SyntheticField) -> tuple[int, int, int]:
         np.zeros(len(red), dtype=int),
     )
     shared = shared_areas(found, known)
-    rows, columns = linear_sum_assignment(-shared)
-    same = shared[rows, columns] >= _SAME
     at_edge = np.array([cell.on_edge for cell in red], dtype=bool)
-    partner = np.full(len(found), -1)
-    partner[rows[same]] = columns[same]
-    reach = found.radii.max(axis=1) if len(found) else np.zeros(0)
+    reach = found.radii.max(axis=1, initial=0)
     x, y = found.centres.T
     cut = (np.minimum(x, _WIDTH - x) < reach) | (np.minimum(y, _HEIGHT - y) < reach)
-    of_edge = np.where(partner >= 0, at_edge[partner] if len(red) else False, cut)
-    hits = int(((partner >= 0) & ~of_edge).sum())
-    return hits, int((~of_edge).sum()), int((~at_edge).sum())
+    counts = np.zeros((len(_THRESHOLDS), 3))
+    for row, threshold in enumerate(_THRESHOLDS):
+        certain = found.scores >= threshold
+        rows, columns = linear_sum_assignment(-shared[certain])
+        same = shared[certain][rows, columns] >= _SAME
+        of_edge = cut[certain]
+        of_edge[rows[same]] = at_edge[columns[same]]
+        hits = int((~at_edge[columns[same]]).sum())
+        counts[row] = hits, int((~of_edge).sum()), int((~at_edge).sum())
+    return counts

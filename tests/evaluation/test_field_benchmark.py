@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
+from malaria_detect.data.field_annotations import read_field_sets
 from malaria_detect.data.field_truth import AnnotatedCell, FieldAnnotationError
 from malaria_detect.data.nlm_cells import CELLS_VARIABLE
 from malaria_detect.evaluation.field_benchmark import classified_by, score_field_sets
 from malaria_detect.evaluation.field_matching import likeness, match
 from malaria_detect.evaluation.field_scores import FieldBenchmark, SetScore, read_field_benchmark
 from malaria_detect.fields.cell import RED_CELL, FoundCell
+from malaria_detect.fields.usable import FieldRefused
 from malaria_detect.inference.detector import Detector
 from tests.annotated import drawn, found_cells, write_boxes, write_centres, write_known, write_nlm
 from tests.refused import refused
@@ -38,7 +39,7 @@ class Given:
 
 class Refusing:
     def find(self, pixels: np.ndarray, cell_diameter: float | None = None) -> list[FoundCell]:
-        raise MalariaDetectError("The field is out of focus.", "out_of_focus")
+        raise FieldRefused("The field is out of focus.", "out_of_focus")
 
 
 def square(left: float, top: float, side: float, kind: str = RED_CELL, on_edge: bool = False) -> FoundCell:
@@ -86,7 +87,7 @@ def test_centres_are_found_within_half_a_radius() -> None:
 
 
 def scores_of(folder: Path, finder: object, **rest: object) -> SetScore:
-    (score,) = score_field_sets([str(folder)], finder, **rest)  # type: ignore[arg-type]
+    (score,) = score_field_sets(read_field_sets(folder), finder, **rest)  # type: ignore[arg-type]
     return score
 
 
@@ -108,12 +109,12 @@ def test_a_perfect_finder_has_perfect_scores_in_every_format(
     for name, write in writers.items():
         (tmp_path / name).mkdir()
         write(tmp_path / name)
-    sets = score_field_sets([str(tmp_path / name) for name in writers], Given())
+    sets = score_field_sets([one for name in writers for one in read_field_sets(tmp_path / name)], Given())
     assert len(sets) == 5
     for name, score in zip(writers, sets, strict=True):
         assert score.estimates["recall"].value == 1, name
         assert {field.refusal for field in score.fields} == {""}
-        assert ("f1" in score.estimates) == (name not in ("boxes", "known"))
+        assert ("f1" in score.estimates) == (name in ("nlm", "points"))
     nlm, points, _, known, centres = map(hits, sets)
     assert nlm == {
         "recall": (68, 68),
@@ -122,13 +123,14 @@ def test_a_perfect_finder_has_perfect_scores_in_every_format(
         "precision": (68, 68),
         "f1": (136, 136),
     }
-    assert points["others_taken"] == (0, 0)
+    assert (points["others_taken"], points["f1"]) == ((0, 0), (136, 136))
     assert known["recall"] == (15, 15)
     assert (
         sets[3].estimates["count_error"].value == 0
     )  # the census has no cells on the edge, and none was counted
     assert sets[2].estimates["count_error"].value == 0  # boxes are on the edge too, and so are found cells
-    assert centres["f1"] == (136, 136)
+    assert centres["recall"] == (68, 68)
+    assert np.isnan(sets[4].estimates["count_error"].value)
 
 
 def test_missed_surplus_and_mistaken_cells_are_counted(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_imagej_reads_the_same_outlines(tmp_path: Path) -> None:
     assert isinstance(read, list)
     for roi, cell in zip(read, FIELD.cells, strict=True):
         np.testing.assert_array_equal(roi.coordinates(), cell.found.outline)
-        assert_same_outline(filled(roi.coordinates()), cell)
+        assert_same_outline(filled(np.asarray(roi.coordinates())), cell)
         # Below this version ImageJ ignores fractions of a pixel.
         assert roi.subpixelresolution
         assert roi.version >= 222
