@@ -1,6 +1,8 @@
 """Drawn fields of a thin smear with known outlines, for tests without real photographs and for the notebook."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -89,6 +91,13 @@ def drawn_field(seed: int, drawn: Drawn = Drawn()) -> tuple[np.ndarray, list[np.
             kinds.append(kind)
     noisy = ndimage.gaussian_filter(pixels, (0.6, 0.6, 0)) + rng.normal(0, 1.5, pixels.shape)
     return noisy.clip(0, 255).round().astype(np.uint8), outlines, kinds
+
+
+def draw_fields(folder: Path, seeds: Iterable[int], drawn: Drawn = Drawn()) -> None:
+    """Write drawn fields to a new folder as PNG files."""
+    folder.mkdir(parents=True)
+    for seed in seeds:
+        Image.fromarray(drawn_field(seed, drawn)[0]).save(folder / f"field {seed}.png")
 
 
 def red_or_white(kind: str) -> str:

@@ -1,6 +1,7 @@
 """What was found on one field: its cells with their answers, as predicted and as a person corrected them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.fields.cell import RED_CELL, FoundCell
@@ -88,25 +89,32 @@ class FieldResult:
     refusal: Refusal | None = None
     warnings: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def counted(self) -> tuple[AnalysedCell, ...]:
         """Cells that count: red, touching no edge, and with a decision."""
         return tuple(cell for cell in self.cells if cell.counted and cell.decision is not None)
 
-    @property
+    @cached_property
     def parasitized(self) -> int:
         """Number of counted cells with the decision ``Parasitized``."""
         return sum(cell.decision == CLASSES[0] for cell in self.counted)
 
-    @property
+    @cached_property
     def uncertain(self) -> int:
         """Number of counted cells that a person should look at."""
         return sum(cell.uncertain for cell in self.counted)
 
-    @property
+    @cached_property
     def verified(self) -> int:
         """Number of counted cells with a person's verdict."""
         return sum(cell.verified is not None for cell in self.counted)
+
+    @cached_property
+    def called(self) -> tuple[AnalysedCell, ...]:
+        """Counted cells that the model called parasitized, whatever a person says."""
+        return tuple(
+            cell for cell in self.counted if cell.prediction and cell.prediction.decision == CLASSES[0]
+        )
 
     @property
     def parasitemia(self) -> float:

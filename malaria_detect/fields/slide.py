@@ -8,7 +8,7 @@ import numpy as np
 
 from malaria_detect.core.errors import ArgumentError
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.fields.result import AnalysedCell, FieldResult
+from malaria_detect.fields.result import FieldResult
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.metrics.between_field import design_effect
 from malaria_detect.metrics.intervals import wilson
@@ -22,7 +22,6 @@ from malaria_detect.metrics.parasitemia import (
 from malaria_detect.metrics.types import Estimate, MetricsError
 
 _CDC_LOW = 0.01
-_NONE = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,6 @@ class SlideResult:
                 reason="red_cells_per_microlitre",
             )
 
-    @cached_property
-    def counted(self) -> tuple[AnalysedCell, ...]:
-        """Cells of all fields that count."""
-        return tuple(cell for field in self.fields for cell in field.counted)
-
     @property
     def refused(self) -> int:
         """Number of fields that cannot be used."""
@@ -89,7 +83,7 @@ class SlideResult:
     @property
     def cells(self) -> int:
         """Number of cells that count."""
-        return len(self.counted)
+        return sum(len(field.counted) for field in self.fields)
 
     @property
     def parasitized(self) -> int:
@@ -109,26 +103,22 @@ class SlideResult:
     @property
     def verified_parasitized(self) -> int:
         """Number of counted cells that a person called parasitized."""
-        return sum(cell.verified == CLASSES[0] for cell in self.counted)
+        return sum(
+            cell.verified == CLASSES[0] for field in self.fields if field.verified for cell in field.counted
+        )
 
     @cached_property
     def counting(self) -> Counting:
         """Shares of the cells that a person has reviewed, and the design effect of the fields."""
-        called = [cell for cell in self.counted if _called(cell)]
-        reviewed = sum(cell.verified is not None for cell in called)
-        others = self.cells - len(called)
-        shares = [
-            part / whole if whole else None
-            for part, whole in ((reviewed, len(called)), (self.verified - reviewed, others))
-        ]
-        # Of an empty kind nothing is known, and nothing is left to review.
-        first, second = (
-            shares[0] if shares[0] is not None else shares[1],
-            shares[1] if shares[1] is not None else shares[0],
-        )
+        called = sum(len(field.called) for field in self.fields)
+        reviewed = sum(cell.verified is not None for field in self.fields for cell in field.called)
+        others = self.cells - called
+        of_called = reviewed / called if called else None
+        of_others = (self.verified - reviewed) / others if others else None
+        # Of a kind without cells nothing is known and nothing is left to review.
         return Counting(
-            first or 0.0,
-            second or 0.0,
+            next((share for share in (of_called, of_others) if share is not None), 0.0),
+            next((share for share in (of_others, of_called) if share is not None), 0.0),
             design_effect(
                 [field.parasitized for field in self.fields], [len(field.counted) for field in self.fields]
             ),
@@ -140,11 +130,7 @@ class SlideResult:
 
         NaN without cells. The interval does not include mistakes of the model.
         """
-        if not self.cells:
-            return Estimate(math.nan, *_NONE, 0, 0)
-        share = self.parasitized / self.cells
-        low, high = wilson(np.float64(share), np.float64(self.cells / self.counting.design_effect))
-        return Estimate(share, float(low), float(high), self.parasitized, self.cells)
+        return share_of(self.parasitized, self.cells, self.counting.design_effect)
 
     @cached_property
     def corrected(self) -> Estimate | None:
@@ -177,8 +163,9 @@ class SlideResult:
         """Parasites per microlitre of blood, from `corrected`; None without a red-cell count."""
         if self.red_cells_per_microlitre is None or self.corrected is None:
             return None
-        ends = (self.corrected.value, self.corrected.low, self.corrected.high)
-        return Estimate(*(share * self.red_cells_per_microlitre for share in ends))
+        count = self.red_cells_per_microlitre
+        found = self.corrected
+        return Estimate(count * found.value, count * found.low, count * found.high)
 
     @property
     def guidelines(self) -> tuple[Guideline, ...]:
@@ -188,6 +175,15 @@ class SlideResult:
         return tuple(Guideline(name, cells, max(0, cells - self.cells)) for name, cells in asked)
 
 
-def _called(cell: AnalysedCell) -> bool:
-    """Whether the model called a cell parasitized."""
-    return cell.prediction is not None and cell.prediction.decision == CLASSES[0]
+def share_of(parasitized: int, cells: int, design_effect: float = 1.0) -> Estimate:
+    """Share of cells that are parasitized, with Wilson's 95 % interval; NaN without cells.
+
+    Examples
+    --------
+    >>> share_of(4, 200)
+    Estimate(value=0.02, low=0.007..., high=0.050..., hits=4, total=200)
+    """
+    if not cells:
+        return Estimate(math.nan, math.nan, math.nan, 0, 0)
+    low, high = wilson(np.asarray(parasitized / cells), np.asarray(cells / design_effect))
+    return Estimate(parasitized / cells, float(low), float(high), parasitized, cells)

@@ -12,9 +12,8 @@ from malaria_detect.core.csv_io import write_rows
 from malaria_detect.fields.cell import RED_CELL
 from malaria_detect.fields.records import CellRecord, FieldRecord, OutlinedCell, SlideRecord, Summary
 from malaria_detect.fields.result import FieldResult
-from malaria_detect.fields.slide import SlideResult
+from malaria_detect.fields.slide import SlideResult, share_of
 from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.metrics.intervals import wilson
 from malaria_detect.metrics.types import Estimate
 
 
@@ -32,7 +31,7 @@ def cell_records(result: FieldResult) -> Iterator[CellRecord]:
             on_edge=cell.found.on_edge,
             kind=RED_CELL,
             decision=cell.decision,
-            probability_parasitized=prediction and round(prediction.probability_parasitized, 6),
+            probability_parasitized=round(prediction.probability_parasitized, 6) if prediction else None,
             uncertain=cell.uncertain,
         )
 
@@ -47,21 +46,18 @@ def outlined_cells(result: FieldResult) -> Iterator[OutlinedCell]:
 
 def field_record(result: FieldResult) -> FieldRecord:
     """Record of a field."""
-    seconds = round(result.seconds, 3)
-    if result.refusal is not None:
-        return FieldRecord(result.name, *[None] * 6, seconds=seconds, refusal=result.refusal.message)
-    counted = len(result.counted)
-    low, high = (
-        wilson(np.float64(result.parasitemia), np.float64(counted)) if counted else (math.nan, math.nan)
-    )
+    usable = result.refusal is None
+    shares = _numbers(share_of(result.parasitized, len(result.counted)))
     return FieldRecord(
-        result.name,
-        counted,
-        result.parasitized,
-        result.uncertain,
-        *_numbers(Estimate(result.parasitemia, float(low), float(high))),
-        seconds=seconds,
-        refusal=None,
+        image=result.name,
+        cells=len(result.counted) if usable else None,
+        parasitized=result.parasitized if usable else None,
+        uncertain=result.uncertain if usable else None,
+        parasitemia=shares[0],
+        parasitemia_low=shares[1],
+        parasitemia_high=shares[2],
+        seconds=round(result.seconds, 3),
+        refusal=result.refusal.message if result.refusal else None,
     )
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from malaria_detect.fields.analyse import FieldAnalyser
 from malaria_detect.fields.cell import FoundCell
-from malaria_detect.fields.tables import CellRecord
+from malaria_detect.fields.records import CellRecord
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import RESEARCH_USE
 from tests.cli.conftest import Run
@@ -37,7 +37,7 @@ class Stopping(KnownFinder):
 @pytest.fixture
 def finder(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Stopping:
     """The finder that the command uses."""
-    finder = Stopping.of(*SEEDS)
+    finder = Stopping(*(drawn_field(seed, FEW) for seed in SEEDS))
 
     def load(path: str | None = None, operating_point: str | None = None) -> FieldAnalyser:
         return FieldAnalyser(detector.at(operating_point or "counting"), finder)

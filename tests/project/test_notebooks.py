@@ -1,4 +1,4 @@
-"""train.ipynb and explore.ipynb run from top to bottom. See test_setup for what notebooks may contain."""
+"""train.ipynb, explore.ipynb and fields.ipynb run from top to bottom. See test_setup for what notebooks may contain."""
 
 import ast
 from pathlib import Path
@@ -11,6 +11,7 @@ from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.evaluation.cross_validation import HeldOut, write_held_out
 from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.training.settings import TrainSettings
+from tests.drawn_fields import Drawn, draw_fields
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY: dict[str, object] = {
@@ -109,3 +110,30 @@ def test_explore_notebook_shows_every_figure(few_cells: Path, shipped_model: Pat
     assert_every_figure_is_drawn(notebook)
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert "60 cells of" in printed
+
+
+@pytest.mark.slow
+def test_fields_notebook_counts_the_cells_of_drawn_fields(shipped_model: Path, tmp_path: Path) -> None:
+    drawn = Drawn()
+    draw_fields(tmp_path / "fields", range(3), drawn)
+    notebook = nbformat.read(PROJECT / "notebooks" / "fields.ipynb", as_version=4)
+    set_parameters(
+        notebook,
+        {
+            "FIELDS": "fields",
+            "MODEL": str(shipped_model),
+            "OPERATING_POINT": "balanced",
+            "CELL_DIAMETER": drawn.diameter,
+            "RED_CELLS_PER_MICROLITRE": 4.5e6,
+        },
+    )
+    execute(notebook, tmp_path)
+    outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
+    assert [
+        any("image/png" in one.get("data", {}) for one in outputs[name]) for name in ("outlines", "first")
+    ] == [
+        True,
+        True,
+    ]
+    (record,) = (one["data"]["text/plain"] for one in outputs["slide"] if "data" in one)
+    assert f"cells={3 * drawn.cells}, parasitized={3 * drawn.parasitized}" in record

@@ -15,12 +15,13 @@ from nbconvert import MarkdownExporter
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.evaluation.cross_validation import HeldOut, write_held_out
 from tests.drawn import draw_cells
+from tests.drawn_fields import draw_fields
 
 PROJECT = Path(__file__).resolve().parents[2]
 TUTORIALS = PROJECT / "docs" / "tutorials"
 RUN_NOTE = """
 !!! note
-    This page was made from `{notebook}`, which ran on **drawn cells**, because the images of the NIH/NLM cells are not
+    This page was made from `{notebook}`, which ran on **drawn images**, because real ones are not
     redistributed. The numbers and figures show the output format, not the performance of the model.
 """
 NOT_RUN_NOTE = """
@@ -42,6 +43,8 @@ def main() -> None:
         explore = {"CELLS": str(cells), "PREDICTIONS": "held-out.csv", "MODEL": str(PROJECT / "export.pkl")}
         convert("notebooks/explore.ipynb", explore, folder)
         convert("train.ipynb", train, folder)
+        draw_fields(folder / "fields", range(3))
+        convert("notebooks/fields.ipynb", {"MODEL": explore["MODEL"]}, folder)
     convert("notebooks/labels.ipynb", {}, None)
 
 

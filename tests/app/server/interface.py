@@ -47,6 +47,9 @@ class Worker:
         detector = self.detector.at(operating_point) if operating_point else self.detector
         return await asyncio.to_thread(lambda: list(detector.predict_many(pictures)))
 
+    async def analyse(self, fields: Sequence[tuple[str, bytes]], operating_point: str) -> dict[str, Any]:
+        raise AssertionError("single cells need no analysis of fields")
+
 
 class Stuck(Worker):
     """Never answers, and signals when a job arrives and when it is dropped."""
