@@ -92,7 +92,8 @@ def check_cells(red: Stars, pixels: np.ndarray) -> None:
         )
     if len(red) < FEWEST_CELLS:
         raise FieldRefused(
-            f"Only {len(red)} red cells were found; at least {FEWEST_CELLS} are needed.", reason="too_few_cells"
+            f"Only {len(red)} red cells were found; at least {FEWEST_CELLS} are needed.",
+            reason="too_few_cells",
         )
     if sharpness < _LEAST_SHARPNESS:
         raise FieldRefused(
