@@ -121,10 +121,10 @@ def leave(page: Page) -> None:
     page.close()
 
 
-def upload(page: Page, *files: Path) -> None:
-    """Choose files in the dialogue of the button "Upload images"."""
+def upload(page: Page, *files: Path, button: str = "Upload images") -> None:
+    """Choose files in the dialogue of a button."""
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload images").click()
+        page.get_by_role("button", name=button).click()
     chooser.value.set_files(files)
 
 

@@ -10,6 +10,7 @@ import traitlets
 from malaria_detect.app.widgets.base import Part, script
 from malaria_detect.app.widgets.explanation import Shown
 from malaria_detect.app.widgets.results import Result, results_csv, results_report
+from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.wording import (
     VERDICTS,
     caution,
@@ -63,6 +64,8 @@ class CellCards(Part):
         self._metadata = metadata
         self._on_clear = clear
         self._explain = explain
+        # Gets the file of a card that shows a whole field; without it the cards have no button for that.
+        self.take_field: Callable[[UploadedFile], None] | None = None
         self._in_threads = in_threads
         self._explaining: set[asyncio.Task[None]] = set()
         self._first = 0
@@ -130,21 +133,29 @@ class CellCards(Part):
                 self.send({"type": "report", "name": REPORT_NAME}, buffers=[report])
             case "explain":
                 self._send_explanation(content.get("id"))
+            case "field":
+                result = self._shown(content.get("id"))
+                if result is not None and result.may_be_field and self.take_field is not None:
+                    self.take_field(UploadedFile(result.name, result.original))
             case "clear":
                 self.clear()
 
     def _send_explanation(self, number: object) -> None:
-        # The card may have been cleared since its button was pressed.
-        shown = range(self._first, self._first + len(self.results))
-        if self._explain is None or not isinstance(number, int) or number not in shown:
+        result = self._shown(number)
+        if self._explain is None or result is None or not isinstance(number, int):
             return
-        work = partial(self._explain, self.results[number - self._first])
+        work = partial(self._explain, result)
         if self._in_threads:
             task = asyncio.get_running_loop().create_task(self._explain_later(number, work))
             self._explaining.add(task)
             task.add_done_callback(self._explaining.discard)
         else:
             self._show_explanation(number, self.point, work())
+
+    def _shown(self, number: object) -> Result | None:
+        """The result with this number; None if its card was cleared since its button was pressed."""
+        shown = range(self._first, self._first + len(self.results))
+        return self.results[number - self._first] if isinstance(number, int) and number in shown else None
 
     async def _explain_later(self, number: int, work: Callable[[], Shown]) -> None:
         point = self.point
@@ -161,7 +172,9 @@ class CellCards(Part):
         self.send({"type": "card", **self._card(position)}, buffers=[picture] if picture else [])
 
     def _card(self, position: int) -> dict[str, Any]:
-        return {"id": self._first + position, **card(self.results[position], self.point)}
+        result = self.results[position]
+        field = result.may_be_field and self.take_field is not None
+        return {"id": self._first + position, "field": field, **card(result, self.point)}
 
 
 def card(result: Result, point: OperatingPoint) -> dict[str, Any]:

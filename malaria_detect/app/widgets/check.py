@@ -1,7 +1,6 @@
 """The tab "Check cells": upload, a sample to try, the operating point, and a card for each image."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.results import check
 from malaria_detect.app.widgets.samples import CellSamples, has_cells
 from malaria_detect.app.widgets.upload import MAX_IMAGES, CellUpload, UploadedFile
-from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.app.widgets.work_queue import WorkQueue
 from malaria_detect.data.images import MAX_BYTES
 from malaria_detect.inference.detector import Detector
 
@@ -45,15 +44,13 @@ class CheckCells(Column):
         self._detector = detector
         # A remote detector waits for a server, which must not block the kernel's event loop.
         self._in_threads = getattr(detector, "is_remote", False)
-        self._waiting: deque[UploadedFile] = deque()
-        self._done = 0
-        self._task: asyncio.Task[None] | None = None
+        self.queue = WorkQueue(self._check, self._tell, self.log)
         self.upload = CellUpload(self._receive)
         self.choice = choice or OperatingPointChoice(detector.metadata)
         self.cards = CellCards(
             detector.metadata,
             self.choice.point,
-            clear=self._stop,
+            clear=self.queue.stop,
             explain=ResultExplainer(explainer_of(detector)),
             in_threads=self._in_threads,
         )
@@ -66,9 +63,10 @@ class CheckCells(Column):
         self.choice.observe(lambda _: self.cards.decide(self.choice.point), "chosen")
 
     def _receive(self, files: Sequence[UploadedFile]) -> str | None:
-        if len(self._waiting) + len(files) > MAX_IMAGES:
+        waiting = self.queue.waiting
+        if len(waiting) + len(files) > MAX_IMAGES:
             return "The images before these are still being checked. Wait until they are done, then upload again."
-        new = [*self._waiting, *files]
+        new = [*waiting, *files]
         kept = self.cards.results
         size = sum(len(one.original) for one in kept) + sum(len(file.content) for file in new)
         if len(kept) + len(new) > MAX_KEPT or size > MAX_KEPT_BYTES:
@@ -76,51 +74,12 @@ class CheckCells(Column):
                 f"The page keeps at most {MAX_KEPT} images and {MAX_KEPT_BYTES >> 20} MB. Download your results, press "
                 "“Clear all”, and upload again."
             )
-        busy = bool(self._waiting)
-        if not busy:
-            self._done = 0
-        self._waiting.extend(files)
-        self._tell()
-        if busy:
-            return None
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            # In plain Python, outside a kernel.
-            try:
-                asyncio.run(self._work())
-            finally:
-                # After an error the other files are not checked; the next upload is.
-                self._waiting.clear()
-        else:
-            self._task = loop.create_task(self._work())
-            self._task.add_done_callback(self._ended)
+        self.queue.add(files)
         return None
 
-    async def _work(self) -> None:
-        while self._waiting:
-            # Lets the kernel send the cards so far and handle messages that arrived meanwhile.
-            await asyncio.sleep(0)
-            work = partial(check, self._detector, self._waiting[0], self.cards.point)
-            self.cards.add(await asyncio.to_thread(work) if self._in_threads else work())
-            self._waiting.popleft()
-            self._done += 1
-            self._tell()
+    async def _check(self, file: UploadedFile) -> None:
+        work = partial(check, self._detector, file, self.cards.point)
+        self.cards.add(await asyncio.to_thread(work) if self._in_threads else work())
 
-    def _stop(self) -> None:
-        self._waiting.clear()
-        self._done = 0
-        if self._task is not None:
-            self._task.cancel()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or task.exception() is None:
-            return
-        error = task.exception()
-        self.log.error("Checking images failed", exc_info=error)
-        self._waiting.clear()
-        why = str(error) if isinstance(error, MalariaDetectError) else "The cause is in the server's log."
-        self.cards.progress(0, 0, f"Not all images could be checked. {why}")
-
-    def _tell(self) -> None:
-        self.cards.progress(self._done, self._done + len(self._waiting))
+    def _tell(self, done: int, total: int, problem: str) -> None:
+        self.cards.progress(done, total, problem)

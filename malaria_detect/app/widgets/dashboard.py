@@ -1,4 +1,4 @@
-"""The page: three tabs about one model, or a message if the model cannot be opened."""
+"""The page: four tabs about one model, or a message if the model cannot be opened."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -13,12 +13,17 @@ from malaria_detect.app.widgets.base import Part, Text, as_references, script
 from malaria_detect.app.widgets.check import CheckCells
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
 from malaria_detect.app.widgets.score_report import ScoreReport
+from malaria_detect.app.widgets.slide import Analyser, AnalyseSlide
+from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.evaluation.cross_validation import EVALUATION
 from malaria_detect.evaluation.literature import PUBLISHED
+from malaria_detect.fields.analyse import load_analyser
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.inference.model_files import default_model
+
+SLIDE_TAB = "Analyse a slide"
 
 
 class Page(Part):
@@ -40,10 +45,15 @@ class Page(Part):
     def __init__(self, views: Mapping[str, Part], **kwargs: Any) -> None:
         super().__init__(names=list(views), views=list(views.values()), **kwargs)
 
+    def show_tab(self, name: str) -> None:
+        """Show another tab."""
+        self.send({"type": "show", "tab": self.names.index(name)})
+
 
 def build_dashboard(
     model_path: str | os.PathLike[str] | None = None,
     open_detector: Callable[[Path], Detector] = load_detector,
+    open_analyser: Callable[[Path], Analyser] = load_analyser,
 ) -> Page:
     """The page of a model, for a notebook or for Voila.
 
@@ -56,6 +66,8 @@ def build_dashboard(
     open_detector : callable
         Opens the model. :func:`malaria_detect.app.server.remote.open_detector` predicts in the worker processes of
         ``malaria-detect serve``.
+    open_analyser : callable
+        Opens the model for whole fields, in the same way.
 
     Returns
     -------
@@ -66,15 +78,34 @@ def build_dashboard(
     try:
         detector = open_detector(model)
     except MalariaDetectError as error:
-        problem = f"<h2>The model cannot be opened</h2><p>{escape(str(error))}</p>"
-        text = f"<div class='md-problem' role='alert'>{problem}</div>"
-        return Page({"Problem": Text(lambda: text, at_once=True)})
+        return Page({"Problem": _problem("The model cannot be opened", error)})
     choice = OperatingPointChoice(detector.metadata)
+    cells = CheckCells(detector, choice)
+    slide: Part
+    try:
+        slide = AnalyseSlide(open_analyser(model), detector.metadata)
+    except MalariaDetectError as error:
+        slide = _problem("Fields cannot be analysed", error)
     reports = model.parent / "reports"
-    return Page(
+    page = Page(
         {
-            "Check cells": CheckCells(detector, choice),
+            "Check cells": cells,
+            SLIDE_TAB: slide,
             "How good is it": ScoreReport(detector.metadata, choice, reports / EVALUATION),
             "About": About(detector.metadata, reports / PUBLISHED),
         }
     )
+    if isinstance(slide, AnalyseSlide):
+        slide_view = slide
+
+        def analyse(file: UploadedFile) -> None:
+            slide_view.take(file)
+            page.show_tab(SLIDE_TAB)
+
+        cells.cards.take_field = analyse
+    return page
+
+
+def _problem(title: str, error: MalariaDetectError) -> Text:
+    text = f"<div class='md-problem' role='alert'><h2>{title}</h2><p>{escape(str(error))}</p></div>"
+    return Text(lambda: text, at_once=True)

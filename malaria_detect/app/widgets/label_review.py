@@ -69,7 +69,7 @@ class LabelReview(Part):
     >>> review = LabelReview(mixed(candidates_from())[:300], find_cells().cells)  # doctest: +SKIP
     """
 
-    _esm = script("review.js")
+    _esm = script("grid.js", "review.js")
     # A text, because it combines two files.
     _css = "\n".join((STYLE / name).read_text(encoding="utf-8") for name in ("page.css", "review.css"))  # type: ignore[assignment]
     research_use = traitlets.Unicode(RESEARCH_USE).tag(sync=True)

@@ -32,13 +32,16 @@ class OperatingPointChoice(Part):
     _esm = script("points.js")
     points = traitlets.List(traitlets.Dict()).tag(sync=True)
     chosen = traitlets.Unicode().tag(sync=True)
+    about = traitlets.Unicode(
+        "A cell is called parasitized if its probability is at least the threshold. The error rates are those on test "
+        "patients."
+    ).tag(sync=True)
 
     def __init__(self, metadata: ModelMetadata, **kwargs: Any) -> None:
         self._points = {point.name: point for point in metadata.operating_points}
         super().__init__(
             points=[_shown(point) for point in metadata.operating_points],
-            chosen=metadata.default_point,
-            **kwargs,
+            **{"chosen": metadata.default_point} | kwargs,
         )
         self.on_msg(self._hear)
 

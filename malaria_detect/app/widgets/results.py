@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from malaria_detect.app.html_report import html_report
 from malaria_detect.app.results_table import write_csv
 from malaria_detect.app.widgets.upload import UploadedFile
+from malaria_detect.data.field_check import WHOLE_FIELD
 from malaria_detect.data.images import ImageRefused, as_png, read_image
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
@@ -30,7 +31,7 @@ class Result:
     label : str or None
         Published label, for cells from the cells folder.
     original : bytes
-        The file as uploaded, which explanations need; empty for a refused image.
+        The file as uploaded, which explanations need; empty for a refused image that cannot be a field.
     """
 
     name: str
@@ -44,6 +45,13 @@ class Result:
         """Whether the decision is uncertain."""
         return isinstance(self.answer, Prediction) and self.answer.uncertain
 
+    @property
+    def may_be_field(self) -> bool:
+        """Whether the image shows a whole field, or is too large for a cell."""
+        if isinstance(self.answer, Refusal):
+            return self.answer.reason == "too_large"
+        return WHOLE_FIELD in self.answer.warnings
+
     def at(self, point: OperatingPoint) -> "Result":
         """The same result at another operating point; the network does not run again."""
         return replace(self, answer=self.answer.at(point)) if isinstance(self.answer, Prediction) else self
@@ -54,7 +62,8 @@ def check(detector: Detector, file: UploadedFile, point: OperatingPoint) -> Resu
     try:
         prediction = detector.predict(file.content)
     except ImageRefused as refusal:
-        return Result(file.name, Refusal(str(refusal), refusal.reason), b"", file.label)
+        original = bytes(file.content) if refusal.reason == "too_large" else b""
+        return Result(file.name, Refusal(str(refusal), refusal.reason), b"", file.label, original)
     shown = as_png(read_image(file.content), SHOWN_SIDE)
     return Result(file.name, prediction.at(point), shown, file.label, bytes(file.content))
 

@@ -41,7 +41,7 @@ class CellUpload(Part):
     a.png b.png
     """
 
-    _esm = script("upload.js")
+    _esm = script("drop.js", "upload.js")
     max_images = traitlets.Int(MAX_IMAGES).tag(sync=True)
     max_bytes = traitlets.Int(MAX_BYTES).tag(sync=True)
     formats = traitlets.Unicode(", ".join(FORMATS).replace("WEBP", "WebP")).tag(sync=True)

@@ -30,8 +30,8 @@ def names(view: CheckCells) -> list[str]:
 
 async def all_done(view: CheckCells) -> None:
     """Let the view's own task end, and what depends on its end."""
-    assert view._task is not None
-    await asyncio.wait([view._task])
+    assert view.queue.task is not None
+    await asyncio.wait([view.queue.task])
     await asyncio.sleep(0)
 
 

@@ -2,20 +2,40 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
+import numpy as np
 import pytest
 
 import malaria_detect
 from malaria_detect.app.widgets import About, CheckCells, ScoreReport, build_dashboard
 from malaria_detect.app.widgets.about import about
+from malaria_detect.app.widgets.results import Result
+from malaria_detect.app.widgets.slide import AnalyseSlide
+from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.wording import NOT_CALIBRATED
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
+from malaria_detect.data.field_check import WHOLE_FIELD
 from malaria_detect.evaluation.literature import read_published
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE
 from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.metrics.formatting import format_percent
-from tests.app.widgets.fakes import EVIL, METADATA, Messages, plain, text_of
+from tests.app.widgets.fakes import (
+    EVIL,
+    METADATA,
+    KnownAnalyser,
+    Messages,
+    hear,
+    of_type,
+    plain,
+    png_of,
+    prediction,
+    red_png,
+    text_of,
+)
+from tests.drawn_fields import Drawn, drawn_field
 
 
 def test_about_has_data_limits_and_model() -> None:
@@ -58,8 +78,47 @@ def test_about_says_if_nothing_was_calibrated_and_escapes_the_metadata() -> None
     assert "<script" not in html
 
 
+def no_finder(_: Path) -> NoReturn:
+    raise MalariaDetectError("There is no <finder>. Install the package again.", reason="missing")
+
+
+def test_without_a_finder_single_cells_can_be_checked(detector: Detector, told: Messages) -> None:
+    page = build_dashboard("anywhere/export.pkl", lambda _: detector, no_finder)
+    check, slide, *_ = page.views
+    assert "There is no &lt;finder&gt;." in slide.html
+    assert isinstance(check, CheckCells)
+    check.upload.take(
+        [UploadedFile("a.png", red_png(255)), UploadedFile("field.jpg", png_of(drawn_field(0)[0]))]
+    )
+    assert [card["field"] for card in of_type(told, "card")] == [False, False]
+
+
+def test_a_field_among_the_cells_can_be_analysed_as_one(told: Messages, detector: Detector) -> None:
+    field = png_of(drawn_field(0)[0])
+    page = build_dashboard("anywhere/export.pkl", lambda _: detector, lambda _: KnownAnalyser(drawn=Drawn()))
+    check, slide, *_ = page.views
+    assert isinstance(check, CheckCells)
+    assert isinstance(slide, AnalyseSlide)
+    too_large = png_of(np.zeros((10, 5_001, 3), np.uint8))
+    check.upload.take(
+        [
+            UploadedFile("cell.png", red_png(255)),
+            UploadedFile("large.png", too_large),
+            UploadedFile("broken.png", b"broken"),
+        ]
+    )
+    check.cards.results.append(
+        Result("field.png", prediction(0.9, METADATA, warnings=(WHOLE_FIELD,)), b"", None, field)
+    )
+    assert [result.may_be_field for result in check.cards.results] == [False, True, False, True]
+    for card in (0, 2, 3, 9):
+        hear(check.cards, type="field", id=card)
+    assert [result.name for result in slide.review.results] == ["field.png"]
+    assert told[-1] == {"type": "show", "tab": 1}
+
+
 def test_all_tabs_share_one_operating_point(detector: Detector, told: Messages) -> None:
-    check, how_good, _ = build_dashboard("anywhere/export.pkl", lambda _: detector).views
+    check, _, how_good, _ = build_dashboard("anywhere/export.pkl", lambda _: detector, no_finder).views
     assert isinstance(check, CheckCells)
     assert isinstance(how_good, ScoreReport)
     assert check.choice is how_good.choice

@@ -30,7 +30,7 @@ function published(label) {
 }
 
 // One card. With the operating point its texts change; its picture stays, and what was unfolded stays unfolded.
-function draw(card, picture, ask, lost) {
+function draw(card, picture, ask, lost, analyse) {
   const verdict = make("p", { class: "md-verdict" });
   const bars = make("dl", { class: "md-bars" });
   const notes = make("ul", { class: "md-notes" });
@@ -39,6 +39,7 @@ function draw(card, picture, ask, lost) {
     make("details", { class: "md-details" }, make("summary", {}, "Details"), more));
   const [label, agree] = card.label ? published(card.label) : [null, () => {}];
   if (label) body.append(label);
+  if (card.field) body.append(button("Analyse as a field", analyse, "md-small"));
   const frame = make("div", { class: "md-picture" });
   if (picture) {
     const image = make("img", { src: picture, alt: `Image ${card.name}` });
@@ -63,13 +64,6 @@ function draw(card, picture, ask, lost) {
   }
   tell(card);
   return { item, tell, looked };
-}
-
-function download(content, type, name) {
-  const url = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
-  make("a", { href: url, download: name }).click();
-  // By then the browser has the content.
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
 function render({ model, el, signal }) {
@@ -145,14 +139,14 @@ function render({ model, el, signal }) {
     if (message.type === "csv" || message.type === "report") {
       settle();
       // Excel takes a file for UTF-8 only if it begins with this mark.
-      if (message.type === "csv") download("\ufeff" + message.text, "text/csv", message.name);
-      else download(buffers[0], "text/html", message.name);
+      if (message.type === "csv") download("\ufeff" + message.text, "text/csv;charset=utf-8", message.name);
+      else download(buffers[0], "text/html;charset=utf-8", message.name);
       return;
     }
     if (message.type === "clear") forget();
     if (message.type === "card" && !cards.has(message.id)) {
       const picture = buffers.length ? URL.createObjectURL(new Blob([buffers[0]], { type: "image/png" })) : "";
-      const card = draw(message, picture, model.get("explains") ? look(message.id) : null, () => trouble(ENDED));
+      const card = draw(message, picture, model.get("explains") ? look(message.id) : null, () => trouble(ENDED), () => ask({ type: "field", id: message.id }));
       cards.set(message.id, card);
       list.append(card.item);
     }

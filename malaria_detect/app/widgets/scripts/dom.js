@@ -42,3 +42,11 @@ async function place(host, reference, el, signal) {
     }
   }
 }
+
+// Lets the browser save a file.
+function download(content, type, name) {
+  const url = URL.createObjectURL(new Blob([content], { type }));
+  make("a", { href: url, download: name }).click();
+  // By then the browser has the content.
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}

@@ -32,6 +32,9 @@ async function render({ model, el, host, signal }) {
     });
   });
   show(0);
+  const hear = (message) => { if (message.type === "show") { show(message.tab); tabs[message.tab].focus(); } };
+  model.on("msg:custom", hear);
+  signal.addEventListener("abort", () => model.off("msg:custom", hear));
 
   el.replaceChildren(
     make("p", { class: "md-research" }, model.get("research_use")),

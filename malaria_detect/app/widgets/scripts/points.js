@@ -41,7 +41,7 @@ function render({ model, el, signal }) {
   el.replaceChildren(
     make("fieldset", {},
       make("legend", {}, "Operating point"),
-      make("p", { class: "md-points-what" }, "A cell is called parasitized if its probability is at least the threshold. The error rates are those on test patients."),
+      make("p", { class: "md-points-what" }, model.get("about")),
       make("div", { class: "md-points-row" }, ...model.get("points").map(option))),
     problem);
   show();

@@ -3,12 +3,7 @@
 const OPEN = [["a", "Agree", "agree"], ["d", "Disagree", "disagree"], ["u", "Unsure", "unsure"]];
 const BLIND = [["p", "Parasite", "Parasitized"], ["n", "No parasite", "Uninfected"], ["u", "Unsure", "unsure"]];
 
-function keys(pairs) {
-  return make("p", { class: "md-keys" }, ...pairs.flatMap(([key, meaning], i) => [i ? ", " : "Keys: ", make("kbd", {}, key), ` ${meaning}`]), ".");
-}
-
 function render({ model, el, signal }) {
-  const cards = new Map();
   let page = 0;
   let pages = 1;
   let wanted = null;  // where the focus goes after the next message
@@ -50,29 +45,18 @@ function render({ model, el, signal }) {
     wanted = "first";
     ask({ type: "page", page: to });
   }
-  function judge(position, answer, goOn) {
+  function judge(position, answer, goOn = true) {
     wanted = goOn ? position : null;
     ask({ type: "verdict", position, answer });
   }
+  const grid = cellGrid(list, { answers, judge, keys: { z: () => ask({ type: "undo" }) } });
   function explain() {
     check.checked = model.get("blind");
     question.replaceChildren(
       make("p", {}, model.get("blind")
         ? "What does each cell show? The published label, the patient and the model's probability stay hidden until you answer."
         : "Is the published label right? Models trained on other patients gave these labels a low probability."),
-      keys([...answers().map(([key, text]) => [key, text.toLowerCase()]), ["← →", "move"], ["z", "undo"]]));
-  }
-  function focus(card) {
-    for (const one of cards.values()) one.item.tabIndex = one === card ? 0 : -1;
-    card.item.focus();
-  }
-  // The next candidate on this page without an answer; after the last one, the button to the next page.
-  function goOnFrom(position) {
-    const order = [...cards.keys()];
-    const at = order.indexOf(position) + 1;
-    const next = [...order.slice(at), ...order.slice(0, at)].map((key) => cards.get(key)).find((card) => !card.item.dataset.verdict && !card.refused);
-    if (next) focus(next);
-    else (turns[1].on.disabled ? undo : turns[1].on).focus();
+      keyHelp([...answers().map(([key, text]) => [key, text.toLowerCase()]), ["← →", "move"], ["z", "undo"]]));
   }
   function fill(card, content) {
     card.item.dataset.verdict = content.verdict;
@@ -81,7 +65,7 @@ function render({ model, el, signal }) {
     card.facts.replaceChildren(content.facts.length
       ? make("dl", {}, ...content.facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]))
       : make("p", { class: "md-hidden-facts" }, "The label appears after your answer."));
-    for (const [answer, one] of card.buttons) one.setAttribute("aria-pressed", String(answer === content.verdict || answer === content.shows));
+    card.buttons.mark(content.verdict, content.shows);
   }
   function draw(content, picture) {
     const frame = make("div", { class: "md-picture" });
@@ -90,40 +74,18 @@ function render({ model, el, signal }) {
       image.addEventListener("load", () => URL.revokeObjectURL(picture));  // no longer needed
       frame.append(image);
     } else frame.append(make("p", { class: "md-refusal" }, content.refusal));
-    const buttons = answers().map(([, text, answer]) => [answer, button(text, () => judge(content.position, answer, false))]);
-    for (const [, one] of buttons) one.disabled = !picture;
+    const buttons = answerButtons(answers(), `Your answer to candidate ${content.position + 1}`, (answer) => judge(content.position, answer, false));
+    buttons.disable(!picture);
     const title = make("h3");
     const facts = make("div");
     const item = make("li", { class: "md-candidate", tabindex: "-1" }, frame,
       make("div", { class: "md-body" }, title, facts),
-      make("div", { class: "md-answers", role: "group", "aria-label": `Your answer to candidate ${content.position + 1}` }, ...buttons.map(([, one]) => one)));
-    const card = { item, title, facts, buttons, refused: !picture };
-    item.addEventListener("focusin", () => { for (const one of cards.values()) one.item.tabIndex = one === card ? 0 : -1; });
-    cards.set(content.position, card);
+      buttons.group);
+    const card = { item, title, facts, buttons, refused: !picture, open: () => !item.dataset.verdict };
+    grid.put(content.position, card);
     fill(card, content);
     return item;
   }
-  function move(position, key) {
-    const order = [...cards.keys()];
-    const tops = order.map((one) => cards.get(one).item.offsetTop);
-    const columns = tops.filter((top) => top === tops[0]).length;
-    const to = order.indexOf(position) + { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[key];
-    if (to >= 0 && to < order.length) focus(cards.get(order[to]));
-  }
-
-  list.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const [position, card] = [...cards].find(([, one]) => one.item.contains(event.target)) ?? [];
-    if (!card) return;
-    const key = event.key.toLowerCase();
-    const [, , answer] = answers().find(([own]) => own === key) ?? [];
-    if (answer && !event.repeat) { if (!card.refused) judge(position, answer, true); }
-    else if (key === "z" && !event.repeat) ask({ type: "undo" });
-    else if (event.key.startsWith("Arrow")) move(position, event.key);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
   check.addEventListener("change", () => {
     model.set("blind", check.checked);
     model.save_changes();
@@ -133,11 +95,11 @@ function render({ model, el, signal }) {
   model.on("msg:custom", (message, buffers) => {
     if (message.type === "page") {
       ({ page, pages } = message);
-      cards.clear();
+      grid.clear();
       const pictures = buffers.map((buffer) => URL.createObjectURL(new Blob([buffer], { type: "image/png" })));
       list.replaceChildren(...message.cards.map((content) => draw(content, content.refusal ? "" : pictures.shift())));
-      const first = cards.values().next().value;
-      first.item.tabIndex = 0;
+      const [first] = grid.cells.keys();
+      grid.mark(first);
       for (const { place, back, on } of turns) {
         place.textContent = `Page ${page + 1} of ${pages}`;
         back.disabled = page === 0;
@@ -145,14 +107,15 @@ function render({ model, el, signal }) {
       }
       if (wanted === "first") {
         list.scrollIntoView({ block: "nearest" });
-        focus(first);
+        grid.focus(first);
       }
       wanted = null;
       el.setAttribute("data-md-ready", "");
     }
-    if (message.type === "card" && cards.has(message.card.position)) {
-      fill(cards.get(message.card.position), message.card);
-      if (wanted === message.card.position && message.card.verdict) goOnFrom(wanted);
+    if (message.type === "card" && grid.cells.has(message.card.position)) {
+      fill(grid.cells.get(message.card.position), message.card);
+      // After the last one, the button to the next page.
+      if (wanted === message.card.position && message.card.verdict && !grid.goOnFrom(wanted)) (turns[1].on.disabled ? undo : turns[1].on).focus();
       wanted = null;
     }
     if (message.type === "state") {
