@@ -33,13 +33,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "by default, on any cell of its patient. Write the predictions as CSV. With --parasitemia or --fields, train "
         "nothing, but compare estimated with true parasitemia, or what is found on whole fields with annotations.",
     )
-    evaluate.add_argument(
+    instead = evaluate.add_mutually_exclusive_group()
+    instead.add_argument(
         "--parasitemia",
         action="store_true",
         help="read the predictions (--output) of an earlier run on all of NLM's cells, derive each patient's true "
         "parasitemia from the file names, and write parasitemia.json beside them",
     )
-    evaluate.add_argument(
+    instead.add_argument(
         "--fields",
         nargs="+",
         metavar="DIR",
@@ -170,7 +171,10 @@ def _evaluate_parasitemia(options: argparse.Namespace) -> int:
     from malaria_detect.metrics.formatting import format_percent
     from malaria_detect.training.recalibrate import logits_of, logits_path
 
-    predictions, model = Path(options.output or f"reports/crossval-{options.split}.csv"), Path(MODEL)
+    predictions, model = (
+        Path(options.output or f"reports/crossval-{options.split}.csv"),
+        Path(options.model or MODEL),
+    )
     output = predictions.with_name(PARASITEMIA)
     check_writable(output)
     run = read_run(predictions)

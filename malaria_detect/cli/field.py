@@ -130,8 +130,10 @@ def _key(analyser: "FieldAnalyser", path: Path, cell_diameter: float | None) -> 
     except OSError:
         picture = ""  # it will be refused with the reason
     detector = analyser.detector
-    settings = [detector.metadata.sha256, analyser.finder.metadata.sha256, detector.point.name, cell_diameter]
-    return hashlib.sha256(json.dumps([__version__, picture, *settings]).encode()).hexdigest()
+    # All metadata, because thresholds and calibration change without the weights.
+    models = [to_json(one) for one in (detector.metadata, analyser.finder.metadata)]
+    settings = [__version__, picture, *models, detector.point.name, cell_diameter]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 
 def _write_exports(path: Path, relative: Path, result: "FieldResult", options: argparse.Namespace) -> None:

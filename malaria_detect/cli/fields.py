@@ -84,10 +84,12 @@ def _add_synthesize(actions: "argparse._SubParsersAction[argparse.ArgumentParser
 
 def _synthesize(options: argparse.Namespace) -> int:
     from malaria_detect.data.nlm_cells import find_cells
-    from malaria_detect.fields.cut_outs import cut_outs_of
+    from malaria_detect.fields.cut_outs import SyntheticError, cut_outs_of
     from malaria_detect.fields.synthetic import FieldSettings
     from malaria_detect.fields.synthetic_files import parse_size, write_fields
 
+    if options.fields < 1:
+        raise SyntheticError(f"--fields must be 1 or more; got {options.fields}.", reason="setting")
     width, height = parse_size(options.size)
     settings = FieldSettings(width, height, options.cell_diameter, options.coverage, options.eyepiece)
     side = 64 if (options.cell_diameter or 0.1 * width) < 80 else 160

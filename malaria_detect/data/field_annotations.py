@@ -106,7 +106,7 @@ def _nlm_cell(place: str, line: str) -> AnnotatedCell:
     name, kind, _, shape, *numbers = texts if len(texts) > 4 else ("",) * 4
     corners, *values = _numbers(numbers, place) or [0.0]
     fits = corners >= 3 if shape == "Polygon" else shape == "Point" and corners == 1
-    if not fits or len(values) != 2 * corners:
+    if not fits or not corners.is_integer() or len(values) != 2 * corners:
         raise FieldAnnotationError(
             f"{place}: expected id,class,comment,Polygon,n,x1,y1,... or id,class,comment,Point,1,x,y; "
             f"found {line[:60]!r}.",

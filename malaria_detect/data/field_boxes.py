@@ -81,12 +81,10 @@ def read_boxes(root: Path) -> FieldSet:
 
 def _boxed_field(root: Path, field: _BoxedField) -> AnnotatedField:
     image = existing(root / field.image, field.image)
-    cells = [
-        AnnotatedCell(
-            str(number), "box", _corners(box), *classified(box.type, f"{field.image}, box {number}")
-        )
-        for number, box in enumerate(field.boxes, 1)
-    ]
+    cells = []
+    for number, box in enumerate(field.boxes, 1):
+        place = f"{field.image}, box {number}"
+        cells.append(AnnotatedCell(str(number), "box", _corners(box, place), *classified(box.type, place)))
     return annotated(image, field.image, field.image, cells)
 
 
@@ -95,14 +93,17 @@ def _known_field(root: Path, field: _KnownField, of_image: dict[str, Path]) -> A
     cells = []
     for cell in field.known_cells:
         file = of_image.get(f"{image.stem}_cell_{cell.cell}.png")
-        shape, points = ("box", _corners(cell)) if file is None else ("outline", _outline(file, cell))
+        place = f"{field.image}, cell {cell.cell}"
+        shape, points = ("box", _corners(cell, place)) if file is None else ("outline", _outline(file, cell))
         cells.append(AnnotatedCell(str(cell.cell), shape, points, *classified(cell.label, field.image)))
     return AnnotatedField(
         field.image, image, field.image, tuple(cells), None, field.cells_total, field.parasitized
     )
 
 
-def _corners(box: _Box | _KnownCell) -> np.ndarray:
+def _corners(box: _Box | _KnownCell, place: str) -> np.ndarray:
+    if not np.isfinite([box.x, box.y, box.w, box.h]).all() or min(box.w, box.h) <= 0:
+        raise FieldAnnotationError(f"{place} has no numbers, or no width or height above 0.", "bad_record")
     right, bottom = box.x + box.w, box.y + box.h
     return np.array([[box.x, box.y], [right, box.y], [right, bottom], [box.x, bottom]], np.float64)
 

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from malaria_detect.data.field_truth import AnnotatedField, FieldAnnotationError, FieldSet
-from malaria_detect.data.images import read_field
+from malaria_detect.data.images import ImageRefused, read_field
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.evaluation.field_matching import FOUND, likeness, match
 from malaria_detect.evaluation.field_scores import Called, FieldScore, SetScore, summarise
@@ -98,13 +98,15 @@ def score_fields(
 
     Raises
     ------
-    ImageRefused
-        If an image cannot be read.
     FieldAnnotationError
-        If an image has another size than its annotations say; ``reason`` is ``other_size``.
+        If an image cannot be read, with the ``reason`` of the ImageRefused, or has another size than its annotations
+        say; ``reason`` is ``other_size``.
     """
     for field in annotated.fields:
-        pixels = np.asarray(read_field(field.image))
+        try:
+            pixels = np.asarray(read_field(field.image))
+        except ImageRefused as error:
+            raise FieldAnnotationError(f"{field.image}: {error}", error.reason) from error
         size = pixels.shape[1], pixels.shape[0]
         if field.size not in (None, size):
             raise FieldAnnotationError(

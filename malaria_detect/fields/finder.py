@@ -195,17 +195,21 @@ def _cover(stars: Stars, view: _View) -> tuple[float, float]:
 
 def _found_cells(stars: Stars, view: _View, size: tuple[int, int]) -> list[FoundCell]:
     """The cells in px of the whole picture, in reading order."""
-    corners = stars.corners
-    at_edge = _near_edge(corners, view.pixels, stars.diameters)
+    height, width = view.pixels.shape[:2]
+    at_edge = _near_edge(stars.corners, view.pixels, stars.diameters)
+    visible = stars.within(width, height)
+    # The two sides of the view are rounded to whole pixels.
+    corners = visible.corners * (np.array(size) / (width, height))
     step = float(np.median(stars.diameters))
     order = np.lexsort([stars.centres[:, 0], np.floor(stars.centres[:, 1] / step)])
     cells = []
     for index in order:
-        outline = np.clip(corners[index] / view.scale, 0, size).astype(np.float32)
-        cell = FoundCell(outline, float(stars.scores[index]), KINDS[stars.kinds[index]], bool(at_edge[index]))
         # Nothing is left of a cell whose outline is predicted outside of the frame.
-        if cell.area * view.scale**2 > 0.2 * stars.areas[index]:
-            cells.append(cell)
+        if visible.areas[index] <= 0.2 * stars.areas[index]:
+            continue
+        outline = np.clip(corners[index], 0, size).astype(np.float32)
+        cell = FoundCell(outline, float(stars.scores[index]), KINDS[stars.kinds[index]], bool(at_edge[index]))
+        cells.append(cell)
     return cells
 
 

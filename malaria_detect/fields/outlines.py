@@ -68,6 +68,15 @@ class Stars:
         """The same outlines, scaled and then moved by (x, y) px."""
         return Stars(self.centres * scale + np.array([x, y]), self.radii * scale, self.scores, self.kinds)
 
+    def within(self, width: int, height: int) -> "Stars":
+        """The outlines cut along their rays at a frame; nothing is left of those whose centre is outside."""
+        centres = self.centres[:, None]
+        to_frame = np.where(_DIRECTIONS > 0, (width, height) - centres, centres)
+        farthest = (to_frame / np.maximum(np.abs(_DIRECTIONS), 1e-9)).min(axis=2)
+        outside = (farthest < 0).any(axis=1)
+        radii = np.where(outside[:, None], 0, np.minimum(self.radii, farthest))
+        return Stars(self.centres, radii, self.scores, self.kinds)
+
 
 def joined(parts: list[Stars]) -> Stars:
     """All outlines of several parts of a field."""

@@ -109,13 +109,6 @@ class FieldResult:
         """Number of counted cells with a person's verdict."""
         return sum(cell.verified is not None for cell in self.counted)
 
-    @cached_property
-    def called(self) -> tuple[AnalysedCell, ...]:
-        """Counted cells that the model called parasitized, whatever a person says."""
-        return tuple(
-            cell for cell in self.counted if cell.prediction and cell.prediction.decision == CLASSES[0]
-        )
-
     @property
     def parasitemia(self) -> float:
         """Apparent parasitemia: share of the counted cells that are parasitized, 0 to 1; NaN without cells."""

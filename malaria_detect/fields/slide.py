@@ -1,6 +1,7 @@
 """A slide: what its fields say together about parasitemia, with intervals and how many cells are missing."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from malaria_detect.core.errors import ArgumentError
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.fields.result import FieldResult
+from malaria_detect.fields.result import AnalysedCell, FieldResult
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.metrics.between_field import design_effect
 from malaria_detect.metrics.intervals import wilson
@@ -109,13 +110,10 @@ class SlideResult:
 
     @cached_property
     def counting(self) -> Counting:
-        """Shares of the cells that a person has reviewed, and the design effect of the fields."""
-        called = sum(len(field.called) for field in self.fields)
-        reviewed = sum(cell.verified is not None for field in self.fields for cell in field.called)
-        others = self.cells - called
-        of_called = reviewed / called if called else None
-        of_others = (self.verified - reviewed) / others if others else None
-        # Of a kind without cells nothing is known and nothing is left to review.
+        """Shares of the model's mistakes that a person has seen, and the design effect of the fields."""
+        cells = [cell for field in self.fields for cell in field.counted]
+        of_called, of_others = (_seen_mistakes(cells, label) for label in CLASSES)
+        # Without cells of one kind, nothing is known and nothing is left to review.
         return Counting(
             next((share for share in (of_called, of_others) if share is not None), 0.0),
             next((share for share in (of_others, of_called) if share is not None), 0.0),
@@ -152,8 +150,9 @@ class SlideResult:
     def limit(self) -> DetectionLimit | None:
         """Limit of detection of the model for the number of cells counted; None as for `corrected`."""
         try:
+            # Without cells, ParasitemiaError; the design effect leaves at least one.
             return limit_of_detection(
-                max(1, int(self.cells / self.counting.design_effect)), self.point.patients
+                int(self.cells / self.counting.design_effect + 1e-9), self.point.patients
             )
         except (ParasitemiaError, MetricsError):
             return None
@@ -169,10 +168,28 @@ class SlideResult:
 
     @property
     def guidelines(self) -> tuple[Guideline, ...]:
-        """How many more cells to count, for each guideline."""
-        low = not self.apparent.value >= _CDC_LOW
+        """How many more cells to count, for each guideline; CDC's number depends on the corrected parasitemia."""
+        low = not (self.corrected or self.apparent).value >= _CDC_LOW
         asked = (("CDC", 2000 if low else 500), ("BSH", 1000), ("WHO", 5000))
         return tuple(Guideline(name, cells, max(0, cells - self.cells)) for name, cells in asked)
+
+
+def _seen_mistakes(cells: Sequence[AnalysedCell], decision: str) -> float | None:
+    """Share of the mistakes expected among the cells with a decision of the model that a person has looked at.
+
+    People look at uncertain cells first, so the share of the cells would be too low: each counts with its probability
+    of being a mistake. None if no cell has this decision.
+    """
+    predicted = [
+        (1 - cell.prediction.probabilities[decision], cell.verified is not None)
+        for cell in cells
+        if cell.prediction and cell.prediction.decision == decision
+    ]
+    if not predicted:
+        return None
+    # Of cells that are all certain, the share of the cells.
+    mistakes, seen = np.array(predicted).T + [[1e-9], [0]]
+    return float(np.average(seen, weights=mistakes))
 
 
 def share_of(parasitized: int, cells: int, design_effect: float = 1.0) -> Estimate:

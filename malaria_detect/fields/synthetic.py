@@ -125,12 +125,13 @@ def synthetic_field(
     cut_outs : sequence of CutOut
         Red cells to put together, from :func:`malaria_detect.fields.cut_outs.read_cut_outs`.
     seed : int
+        0 or more.
     settings : FieldSettings, optional
 
     Raises
     ------
     SyntheticError
-        If there is no cell to put together.
+        If there is no cell to put together, or the seed is negative.
 
     Examples
     --------
@@ -143,6 +144,8 @@ def synthetic_field(
     """
     if not cut_outs:
         raise SyntheticError("A synthetic field needs at least one cell.", reason="no_cells")
+    if seed < 0:
+        raise SyntheticError(f"A seed must be 0 or more; got {seed}.", reason="setting")
     settings = settings or FieldSettings()
     random = np.random.default_rng(seed)
     height, width = settings.height, settings.width

@@ -49,8 +49,8 @@ class Counting:
     Attributes
     ----------
     called_reviewed, uncalled_reviewed : float, in [0, 1]
-        Share of the cells called parasitized by the classifier, and of the others, that a person has reviewed. Their
-        labels are known; the cells that were not reviewed should resemble them.
+        Share of the wrong calls among the cells called parasitized by the classifier, and among the others, that a
+        person has corrected: the share of these cells if the reviewed ones are a random sample.
     design_effect : float, >= 1
         From `malaria_detect.metrics.between_field.design_effect`.
     """

@@ -67,9 +67,16 @@ class FinderSettings:
     held_out: tuple[str, ...] = ("C92P53ThinF",)
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batches, self.batch_size, self.cells, self.valid_cells) < 1:
+        numbers = (self.epochs, self.batches, self.batch_size, self.cells, self.valid_cells)
+        if min(*numbers, self.valid_pictures, self.valid_fields) < 1:
             raise TrainingError(
-                "Epochs, batches, batch size and cells must be 1 or more.", reason="bad_setting"
+                "Epochs, batches, batch size, cells, pictures and fields must be 1 or more.",
+                reason="bad_setting",
+            )
+        if min(self.seed, self.split_seed) < 0 or self.side % 16 or not 0 < self.lr < math.inf:
+            raise TrainingError(
+                "Seeds must be 0 or more, the side a multiple of 16, and the learning rate above 0.",
+                reason="bad_setting",
             )
 
 

@@ -134,6 +134,11 @@ def test_an_image_of_a_known_cell_with_another_size_is_refused(
         ('[{"image": "1.png"}]', "bad_record"),
         ('[{"image": "1.png", "boxes": [{"type": "ring", "x": "a", "y": 1, "w": 1, "h": 1}]}]', "bad_record"),
         ('[{"image": "1.png", "boxes": [{"type": "cat", "x": 1, "y": 1, "w": 1, "h": 1}]}]', "unknown_class"),
+        (
+            '[{"image": "1.png", "boxes": [{"type": "ring", "x": null, "y": 1, "w": 1, "h": 1}]}]',
+            "bad_record",
+        ),
+        ('[{"image": "1.png", "boxes": [{"type": "ring", "x": 1, "y": 1, "w": 0, "h": 1}]}]', "bad_record"),
         ('[{"image": "1.png", "known_cells": []}]', "bad_record"),
     ],
 )

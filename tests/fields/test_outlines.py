@@ -32,6 +32,18 @@ def test_the_more_certain_of_two_outlines_of_a_cell_is_kept() -> None:
     assert sorted(kept.scores) == [0.4, 0.9]
 
 
+def test_outlines_are_cut_at_the_frame_along_their_rays() -> None:
+    stars = discs((5, 6, 10, 1), (50, 50, 10, 1), (-3, 50, 10, 1))
+    cut = stars.within(100, 100)
+    assert cut.corners[:2].min() >= -1e-9
+    assert np.allclose(cut.corners[1], stars.corners[1])
+    assert cut.areas[2] == 0
+    # Along the frame, no edge turns back.
+    step = np.diff(cut.corners[0], axis=0, append=cut.corners[0, :1])
+    turn = np.roll(step, -1, axis=0)
+    assert (step[:, 0] * turn[:, 1] - step[:, 1] * turn[:, 0] >= -1e-9).all()
+
+
 def test_touching_and_moderately_overlapping_cells_are_both_kept() -> None:
     assert len(without_duplicates(discs((50, 50, 20, 0.7), (90, 50, 20, 0.9), (76, 80, 20, 0.8)))) == 3
 

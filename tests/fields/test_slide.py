@@ -106,8 +106,27 @@ def test_what_a_person_adds_and_removes_changes_the_count() -> None:
     drawn = AnalysedCell(101, FOUND, None, PARASITIZED)
     slide = slide_of(replace(field, cells=(*field.cells, drawn)))
     assert (slide.cells, slide.parasitized, slide.verified, slide.verified_parasitized) == (100, 4, 1, 1)
-    assert slide.counting.called_reviewed == 0
-    assert slide.counting.uncalled_reviewed == pytest.approx(1 / 97)
+    # Neither says anything about the model's decisions on the other cells.
+    assert (slide.counting.called_reviewed, slide.counting.uncalled_reviewed) == (0, 0)
+
+
+def test_a_review_of_the_uncertain_cells_first_is_not_corrected_for_twice() -> None:
+    # Of the cells called parasitized, 20 are wrong half of the time, and 80 never.
+    sure = called(PARASITIZED)
+    unsure = replace(sure, probabilities={PARASITIZED: 0.5, UNINFECTED: 0.5})
+    cells = tuple(
+        AnalysedCell(n, FOUND, unsure if n <= 20 else sure if n <= 100 else called(UNINFECTED))
+        for n in range(1, 1001)
+    )
+    patients = tuple(PatientCounts(f"P{n}", 100, 900, 100, 9) for n in range(20))
+    slide = slide_of(replace(counted_field(0, 0), cells=cells), patients=patients)
+    verdicts = {n: PARASITIZED if n <= 10 else UNINFECTED for n in range(1, 21)}
+    after = slide_of(reviewed(slide.fields[0], verdicts), patients=patients)
+    assert corrected(slide).value == pytest.approx(0.09, abs=0.002)
+    assert corrected(after).value == pytest.approx(0.09, abs=0.001)
+    # Two of these twenty say what two of twenty say.
+    some = slide_of(reviewed(slide.fields[0], {1: PARASITIZED, 2: UNINFECTED}), patients=patients)
+    assert some.counting.called_reviewed == pytest.approx(0.1, abs=0.01)
 
 
 def test_reviewed_healthy_cells_without_a_call_need_no_correction() -> None:
@@ -127,7 +146,7 @@ def test_a_model_without_test_patients_gives_no_correction(patients: tuple[Patie
 def test_a_slide_without_cells_has_no_numbers() -> None:
     for slide in (slide_of(), slide_of(REFUSED)):
         assert math.isnan(slide.apparent.value)
-        assert slide.corrected is None
+        assert (slide.corrected, slide.limit) == (None, None)
         assert [guideline.missing for guideline in slide.guidelines] == [2000, 1000, 5000]
 
 
