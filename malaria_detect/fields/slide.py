@@ -126,7 +126,8 @@ class SlideResult:
     def apparent(self) -> Estimate:
         """Share of the counted cells that are parasitized, with Wilson's interval for the design effect of the fields.
 
-        NaN without cells. The interval does not include mistakes of the model.
+        NaN without cells. The interval does not include mistakes of the model, nor, for a single field, that other
+        fields differ.
         """
         return share_of(self.parasitized, self.cells, self.counting.design_effect)
 
@@ -180,16 +181,14 @@ def _seen_mistakes(cells: Sequence[AnalysedCell], decision: str) -> float | None
     People look at uncertain cells first, so the share of the cells would be too low: each counts with its probability
     of being a mistake. None if no cell has this decision.
     """
-    predicted = [
-        (1 - cell.prediction.probabilities[decision], cell.verified is not None)
+    mistaken = [
+        # With a least value, so that cells that are all certain count alike.
+        (max(1 - cell.prediction.probabilities[decision], 1e-9), cell.verified is not None)
         for cell in cells
         if cell.prediction and cell.prediction.decision == decision
     ]
-    if not predicted:
-        return None
-    # Of cells that are all certain, the share of the cells.
-    mistakes, seen = np.array(predicted).T + [[1e-9], [0]]
-    return float(np.average(seen, weights=mistakes))
+    expected = sum(probability for probability, _ in mistaken)
+    return sum(probability for probability, seen in mistaken if seen) / expected if mistaken else None
 
 
 def share_of(parasitized: int, cells: int, design_effect: float = 1.0) -> Estimate:

@@ -7,11 +7,17 @@ References
 """
 
 import numpy as np
+import scipy.stats
 from numpy.typing import ArrayLike
+
+from malaria_detect.metrics.intervals import TAIL
 
 
 def design_effect(parasitized: ArrayLike, cells: ArrayLike) -> float:
-    """How many times the number of parasitized cells varies more between fields than by chance [5]_; at least 1.
+    """How many times the number of parasitized cells varies more between fields than by chance [1]_; at least 1.
+
+    Few fields show too little of it: as in `malaria_detect.metrics.intervals`, what exceeds chance is widened by
+    Student's t for as many degrees of freedom as fields.
 
     Parameters
     ----------
@@ -21,13 +27,13 @@ def design_effect(parasitized: ArrayLike, cells: ArrayLike) -> float:
     Returns
     -------
     float
-        Pearson's chi-squared of the fields over its degrees of freedom; 1.0 for a single field, which says nothing
-        about differences between fields.
+        From Pearson's chi-squared of the fields over its degrees of freedom; 1.0 for a single field, which says
+        nothing about differences between fields.
 
     Examples
     --------
     >>> design_effect([4, 6, 5], [200, 200, 200]), round(design_effect([0, 12, 3], [200, 200, 200]), 1)
-    (1.0, 8.0)
+    (1.0, 25.6)
     """
     hits, counts = (np.asarray(one, np.float64) for one in (parasitized, cells))
     hits, counts = hits[counts > 0], counts[counts > 0]
@@ -35,4 +41,8 @@ def design_effect(parasitized: ArrayLike, cells: ArrayLike) -> float:
         return 1.0
     share = hits.sum() / counts.sum()
     chi_squared = ((hits - counts * share) ** 2 / (counts * share * (1 - share))).sum()
-    return max(1.0, float(chi_squared / (len(counts) - 1)))
+    fields = len(counts)
+    widening = (scipy.stats.t.ppf(TAIL, fields) / scipy.stats.norm.ppf(TAIL)) ** 2 * (1 + 1 / fields)
+    effect = 1 + max(0.0, chi_squared / (fields - 1) - 1) * widening
+    # The most that chi-squared can reach: all cells of a field alike.
+    return float(min(effect, counts.sum() / (fields - 1)))

@@ -78,6 +78,16 @@ def test_fields_that_differ_widen_both_intervals() -> None:
     assert unlike.limit.limit > alike.limit.limit
 
 
+def test_a_design_effect_leaves_no_less_than_one_cell() -> None:
+    assert design_effect([200, 0], [200, 200]) == 400
+    assert design_effect([1, 0], [1, 1]) == 2
+    assert design_effect([5, 0, 3], [5, 0, 9]) >= 1
+    one_sided = slide_of(counted_field(20, 20), counted_field(20, 0))
+    assert 0 <= one_sided.apparent.low < 0.1
+    assert 0.9 < one_sided.apparent.high <= 1
+    assert one_sided.limit is not None
+
+
 def test_verified_cells_are_known_without_the_models_mistakes() -> None:
     field = counted_field(200, 4)
     slide = slide_of(field)
