@@ -14,7 +14,7 @@ from malaria_detect.fields.cell import KINDS, RED_CELL, FoundCell
 from malaria_detect.fields.finder_files import FinderMetadata, read_finder
 from malaria_detect.fields.network import DIAMETER, FinderNetwork, Maps, network_input, white_level
 from malaria_detect.fields.outlines import Stars, joined, separated, stars_of, without_duplicates
-from malaria_detect.fields.usable import check_cells, check_exposure, lit_area
+from malaria_detect.fields.usable import FieldRefused, check_cells, check_exposure, lit_area
 from malaria_detect.inference.precision import bfloat16_is_fast
 
 # Long sides in px at which a picture is searched for the size of its cells, one after the other.
@@ -91,7 +91,15 @@ class CellFinder:
         view, stars = self._at_best_scale(picture, white, cell_diameter)
         stars = separated(stars)
         red = stars[stars.kinds == KINDS.index(RED_CELL)]
-        check_cells(red, view.pixels)
+        try:
+            check_cells(red, view.pixels)
+        except FieldRefused as refused:
+            if cell_diameter is None:
+                raise
+            raise FieldRefused(
+                f"{refused} If it is usable, {cell_diameter:g} px is not the diameter of its cells: leave it out.",
+                reason=refused.reason,
+            ) from refused
         return _found_cells(stars, view, picture.size)
 
     def _at_best_scale(

@@ -37,6 +37,16 @@ def test_several_laboratories_are_scored_into_one_file(
     )  # not known to the finder
 
 
+def test_a_damaged_image_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("malaria_detect.fields.finder.load_finder", lambda: KnownFinder.of(1))
+    write_boxes(tmp_path, [1], FEW)
+    (image,) = tmp_path.glob("*.png")
+    image.write_bytes(image.read_bytes()[:200])
+    ran = run("evaluate", "--fields", tmp_path, "--output", tmp_path / "out.json")
+    assert ran.status == 2
+    assert image.name in ran.err
+
+
 def test_a_folder_without_annotated_fields_is_an_error(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "fields.json"
     ran = run("evaluate", "--fields", tmp_path, "--output", out)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,16 @@ def test_another_setting_is_analysed_again(
     first = slides / "P1" / "field é.png"
     assert run("field", first, "--out", tmp_path / "out").status == 0
     assert run("field", first, "--out", tmp_path / "out", *change).status == 0
+    assert finder.looked_at == 2
+
+
+def test_the_same_weights_with_another_threshold_analyse_again(
+    run: Run, finder: Stopping, slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = slides / "P1" / "field é.png"
+    assert run("field", first, "--out", tmp_path / "out").status == 0
+    monkeypatch.setattr(finder, "metadata", replace(finder.metadata, threshold=0.6))
+    assert run("field", first, "--out", tmp_path / "out").status == 0
     assert finder.looked_at == 2
 
 

@@ -69,6 +69,16 @@ def test_impossible_settings_are_refused(setting: dict[str, float]) -> None:
         FieldSettings(**setting)  # type: ignore[arg-type]
 
 
+def test_a_negative_seed_and_no_fields_are_refused(
+    cut_outs: list[CutOut], sample_cells: Path, tmp_path: Path
+) -> None:
+    with refused(SyntheticError, "setting"):
+        synthetic_field(cut_outs, -1)
+    words = ["--out", str(tmp_path / "out"), "--cells", str(sample_cells), "--fields", "0"]
+    assert main(["fields", "synthesize", *words]) == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_no_cell_is_no_cut_out(tmp_path: Path) -> None:
     assert cut_out(np.zeros((50, 50, 3), np.uint8), 64) is None
     ring = np.hypot(*np.mgrid[-60:60, -60:60])

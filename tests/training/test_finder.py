@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,6 +57,15 @@ def test_a_checkpoint_of_other_settings_is_refused(sample_cells: Path, start: Pa
     train_finder(cells, start, one, tmp_path)
     with refused(TrainingError, "other_run"):
         train_finder(cells, start, SMALL, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"seed": -1}, {"lr": 0.0}, {"lr": float("nan")}, {"side": 250}, {"valid_fields": 0}],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with refused(TrainingError, "bad_setting"):
+        FinderSettings(**wrong)
 
 
 def test_weights_of_another_network_are_refused(sample_cells: Path, tmp_path: Path) -> None:
