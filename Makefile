@@ -38,9 +38,9 @@ compare: .venv/installed  ## train other designs on the same patients (ARGS="--h
 report: .venv/installed  ## write the README's table, MODEL_CARD.md and the figures from the result files
 	$(BIN)/python -m tools.model_card
 
-bench: .venv/installed  ## measure the speed of training, prediction, explanations and intervals
+bench: .venv/installed  ## measure the speed of training, prediction, explanations, intervals and fields
 	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap \
-	    && $(BIN)/python -m benchmarks.explain
+	    && $(BIN)/python -m benchmarks.explain && $(BIN)/python -m benchmarks.fields
 
 bench-serve: .venv/installed-test  ## measure the memory, start and response times of the page
 	$(BIN)/python -m benchmarks.serve $(ARGS)

@@ -1,4 +1,4 @@
-"""Classify images of single stained red blood cells as parasitized or uninfected.
+"""Find the red cells of malaria thin smears, classify them, and estimate the parasitemia.
 
 Names are loaded when they are first used, so that ``import malaria_detect`` costs no torch.
 

@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     """Parser of all subcommands; each sets ``run``, a function of the parsed options that returns the exit status."""
     commands_parser = argparse.ArgumentParser(
         prog="malaria-detect",
-        description="Classify images of single stained red blood cells as parasitized or uninfected. "
+        description="Find and classify the red cells of malaria thin smears, and estimate the parasitemia. "
         "For Research Use Only. Not for use in diagnostic procedures.",
         epilog="Use `malaria-detect COMMAND --help` for the options of a command.",
     )

@@ -8,7 +8,7 @@ from malaria_detect.fields.cell import FoundCell
 
 # The outline is moved outwards by this share of its distance from the centre. Chosen on known cells of NLM's fields:
 # `python -m benchmarks.crops` compares the answers for our cut-outs with those for NLM's.
-_GROWTH = 0.08
+MARGIN = 0.08
 
 
 def cut_cell(pixels: np.ndarray, cell: FoundCell) -> Image.Image:
@@ -33,7 +33,7 @@ def cut_cell(pixels: np.ndarray, cell: FoundCell) -> Image.Image:
     >>> cut_cell(np.full((100, 100, 3), 200, np.uint8), square).size
     (44, 54)
     """
-    outline = cell.outline + _GROWTH * (cell.outline - np.array(cell.centre, np.float32))
+    outline = cell.outline + MARGIN * (cell.outline - np.array(cell.centre, np.float32))
     height, width = pixels.shape[:2]
     left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int), 0)
     right, bottom = np.minimum(np.ceil(outline.max(axis=0)).astype(int), (width, height))

@@ -53,7 +53,7 @@ class FinderSettings:
         Patient groups that are not used, because whole fields of them are for testing.
     """
 
-    epochs: int = 40
+    epochs: int = 36
     batches: int = 100
     batch_size: int = 16
     side: int = 256

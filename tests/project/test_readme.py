@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from malaria_detect.cli import parser
 from tests.drawn import draw_cell
+from tests.drawn_fields import Drawn, drawn_field
 
 PROJECT = Path(__file__).resolve().parents[2]
 TEXT = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -24,10 +26,15 @@ def test_python_examples_run(
     for name in ("export.pkl", "export.json"):
         (tmp_path / name).symlink_to(PROJECT / name)
     draw_cell(np.random.default_rng(0), parasitized=True).save(tmp_path / "cell.png")
+    for number in (1, 2):
+        pixels, _, _ = drawn_field(number, Drawn(cells=20, on_edge=0))
+        Image.fromarray(pixels).save(tmp_path / f"field{number}.jpg", quality=95)
     monkeypatch.chdir(tmp_path)
-    (example,) = blocks("python")
-    exec(compile(example, "README.md", "exec"), {})
-    assert re.match(r"(Parasitized|Uninfected) [01]\.", capsys.readouterr().out)
+    for example in blocks("python"):
+        exec(compile(example, "README.md", "exec"), {})
+    of_slide, of_cell, _ = capsys.readouterr().out.splitlines()
+    assert of_slide.startswith("40 ")
+    assert re.match(r"(Parasitized|Uninfected) [01]\.", of_cell)
 
 
 def test_commands_are_understood() -> None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 import requests
+from PIL import Image
 
 from benchmarks.visitors import Visitor
 from tests.browser.served import served_page
+from tests.drawn_fields import Drawn, drawn_field
 from tests.waiting import SECONDS, until
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -91,6 +93,15 @@ def test_the_model_comes_with_the_package(installed: Environment, cell: Path, tm
     sha256 = json.loads((PROJECT / "export.json").read_text(encoding="utf-8"))["sha256"]
     assert found == [sha256, sha256, row[0]["decision"]]
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_cell_finder_comes_with_the_package(installed: Environment, tmp_path: Path) -> None:
+    pixels, _, _ = drawn_field(1, Drawn(cells=20, on_edge=0))
+    Image.fromarray(pixels).save(tmp_path / "field.png")
+    installed.run("malaria-detect", "field", "field.png", "--out", "out", cwd=tmp_path)
+    (slide,) = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["slides"]
+    assert slide["cells"] == 20
 
 
 @pytest.mark.slow

@@ -32,6 +32,8 @@ SPEED = {
     "explain": ("explain-speed.json", "make bench"),
     "bootstrap": ("bootstrap-speed.json", "make bench"),
     "serve": ("serve-speed.json", "make bench-serve"),
+    "fields": ("field-speed.json", "make bench"),
+    "crops": ("crops.json", "python -m benchmarks.crops FIELDS"),
     "image_kinds": ("image-kinds.json", "python -m benchmarks.image_kinds"),
     "input_transform": ("input-transform.json", "python -m benchmarks.input_transform"),
     "input_transform_fold": (
