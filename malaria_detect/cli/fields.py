@@ -105,8 +105,9 @@ def _train(options: argparse.Namespace) -> int:
     from malaria_detect.core.atomic import check_writable
     from malaria_detect.data.cell_check import check_cells
     from malaria_detect.data.nlm_cells import find_cells
-    from malaria_detect.training.finder import FinderSettings, train_finder
+    from malaria_detect.training.finder import train_finder
     from malaria_detect.training.finder_export import export_finder
+    from malaria_detect.training.finder_settings import FinderSettings
 
     given = {name: value for name in _TRAINING if (value := getattr(options, name)) is not None}
     settings = FinderSettings(**given)

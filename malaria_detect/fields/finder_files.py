@@ -34,9 +34,9 @@ class FinderMetadata:
     threshold_f1 : float
         F1 score at this threshold on the synthetic fields of validation patients on which it was chosen.
     settings : dict
-        How it was trained (:class:`malaria_detect.training.finder.FinderSettings`).
+        How it was trained (:class:`malaria_detect.training.finder_settings.FinderSettings`).
     history : list of dict
-        Losses of each epoch (:class:`malaria_detect.training.finder.FinderEpoch`).
+        Losses of each epoch (:class:`malaria_detect.training.finder_settings.FinderEpoch`).
     start : str
         SHA-256 of the pretrained weights.
     data_fingerprint : str

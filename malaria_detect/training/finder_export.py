@@ -14,7 +14,8 @@ from malaria_detect.fields.network import DIAMETER, network_input, white_level
 from malaria_detect.fields.outlines import Stars, shared_areas, stars_of, without_duplicates
 from malaria_detect.fields.synthetic import FieldSettings, SyntheticField, synthetic_field
 from malaria_detect.inference.metadata import RESEARCH_USE
-from malaria_detect.training.finder import FinderSettings, TrainedFinder
+from malaria_detect.training.finder import TrainedFinder
+from malaria_detect.training.finder_settings import FinderSettings
 from malaria_detect.training.finder_targets import star
 
 _THRESHOLDS = np.arange(0.2, 0.71, 0.05)

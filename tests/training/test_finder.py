@@ -9,8 +9,9 @@ from torchvision.models import resnet18
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.fields.finder import load_finder
 from malaria_detect.inference.metadata import MetadataError
-from malaria_detect.training.finder import CHECKPOINT_FILE, FinderEpoch, FinderSettings, train_finder
+from malaria_detect.training.finder import CHECKPOINT_FILE, train_finder
 from malaria_detect.training.finder_export import export_finder
+from malaria_detect.training.finder_settings import FinderEpoch, FinderSettings
 from malaria_detect.training.settings import TrainingError
 from tests.refused import refused
 
