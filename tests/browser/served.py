@@ -1,5 +1,6 @@
 """The page as visitors get it: the server on a free port, and a headless Chromium that opens it."""
 
+import base64
 import json
 import os
 import signal
@@ -126,6 +127,23 @@ def upload(page: Page, *files: Path, button: str = "Upload images") -> None:
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name=button).click()
     chooser.value.set_files(files)
+
+
+def drop(target: Locator, *files: Path) -> None:
+    """Drop files on an element, as a visitor does who drags them from a folder."""
+    content = [[file.name, base64.b64encode(file.read_bytes()).decode()] for file in files]
+    held = target.page.evaluate_handle(
+        """files => {
+          const held = new DataTransfer();
+          for (const [name, text] of files) {
+            held.items.add(new File([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))], name));
+          }
+          return held;
+        }""",
+        content,
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        target.dispatch_event(event, {"dataTransfer": held})
 
 
 def cards(page: Page) -> Locator:

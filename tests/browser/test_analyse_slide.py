@@ -14,11 +14,11 @@ from playwright.sync_api import Locator, Page, expect
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.fields.result import NOT_A_RED_CELL
 from malaria_detect.inference.metadata import RESEARCH_USE
-from tests.browser.served import upload
+from tests.browser.served import drop
 from tests.drawn_fields import Drawn, drawn_field
 
 PARASITIZED, UNINFECTED = CLASSES
-DRAWN = Drawn(white_cells=0)
+DRAWN = Drawn(cells=14, parasitized=2, on_edge=2, white_cells=0, size=(440, 360))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def view(page: Page, fields: list[Path]) -> Locator:
     page.get_by_role("tab", name="Analyse a slide").click()
     view = page.get_by_role("tabpanel", name="Analyse a slide")
     if not view.get_by_role("row").filter(has_text="field b").is_visible():
-        upload(page, *fields, button="Upload photographs")
+        drop(view.locator(".md-drop"), *fields)
     expect(view.get_by_role("row").filter(has_text="field b")).to_be_visible()
     expect(view.locator(".md-card.md-refused")).to_have_count(1)
     expect(view.locator(".md-thumb").first).to_be_visible()

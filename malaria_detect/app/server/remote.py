@@ -24,6 +24,7 @@ from malaria_detect.data.image_checks import FIELD as LIMITS
 from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, as_png, read_field, read_image
 from malaria_detect.explain import Explanation
 from malaria_detect.fields.analyse import FieldAnalyser, load_analyser, name_of
+from malaria_detect.fields.finder_files import read_finder
 from malaria_detect.fields.result import FieldResult
 from malaria_detect.fields.saved import from_plain
 from malaria_detect.inference.detector import Detector, load_detector
@@ -190,6 +191,7 @@ def open_analyser(model_path: str | os.PathLike[str] | None = None) -> FieldAnal
     detector = RemoteDetector.of_server(load_detector(model_path))
     if detector is None:
         return load_analyser(model_path)
+    read_finder()  # otherwise every field of a visitor would be refused because of a missing finder
     return RemoteAnalyser(detector.at(field_point(detector.metadata)))
 
 

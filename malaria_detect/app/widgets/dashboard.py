@@ -37,7 +37,7 @@ class Page(Part):
 
     _esm = script("page.js")
     title = traitlets.Unicode("Malaria cell classifier").tag(sync=True)
-    subtitle = traitlets.Unicode("Single red blood cells from Giemsa-stained thin smears").tag(sync=True)
+    subtitle = traitlets.Unicode("Red blood cells in Giemsa-stained thin smears").tag(sync=True)
     research_use = traitlets.Unicode(RESEARCH_USE).tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     views = traitlets.List(traitlets.Instance(Part)).tag(sync=True, to_json=as_references)

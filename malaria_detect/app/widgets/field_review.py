@@ -8,12 +8,11 @@ from typing import Any
 import traitlets
 from PIL import Image
 
-from malaria_detect.app.field_report import field_report
+from malaria_detect.app.field_report import field_report, look_at_first
 from malaria_detect.app.slide_wording import slide_notes, slide_summary
 from malaria_detect.app.widgets.base import STYLE, Part, script
 from malaria_detect.app.widgets.slide_downloads import DOWNLOADS, SlideFile, slide_file
 from malaria_detect.app.wording import caution
-from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.fields.result import AnalysedCell, FieldResult
 from malaria_detect.fields.review import Review, ReviewError
 from malaria_detect.fields.slide import SlideResult
@@ -118,6 +117,7 @@ class FieldReview(Part):
         cells = [shown_cell(cell) for cell in result.cells]
         self.send(
             {"type": "field", "field": position, "name": result.name, "size": result.size, "cells": cells}
+            | {"first": [cell.number for cell in look_at_first(result)]}
             | {"diameter": result.cell_diameter, "undo": field.review.can_undo},
             buffers=[field.picture],
         )
@@ -128,7 +128,9 @@ class FieldReview(Part):
                 self._send_state()
             case {"type": "clear"}:
                 self.clear()
-            case {"type": "download", "kind": str(kind)} if kind in DOWNLOADS and self.slide.cells:
+            case {"type": "download", "kind": str(kind)} if kind in DOWNLOADS and any(
+                field.picture for field in self.fields
+            ):
                 file = self._file(kind)
                 self.send({"type": "file", "name": file.name, "media": file.media}, buffers=[file.content])
             case {"type": str(kind), "field": int(at)} if (
@@ -263,10 +265,8 @@ def shown_cell(cell: AnalysedCell) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``look`` is parasitized, uninfected, none (a red cell without a decision) or other (not a red cell). ``first``
-        is the place among the cells to look at: 0 uncertain, 1 parasitized, 2 the others.
+        ``look`` is parasitized, uninfected, none (a red cell without a decision) or other (not a red cell).
     """
-    first = 2 if cell.found.on_edge else 0 if cell.uncertain else 1 if cell.decision == CLASSES[0] else 2
     name = cell.decision or cell.verified or ("No verdict yet" if cell.is_red else cell.found.kind)
     parts = [name.lower()]
     if cell.verified or cell.prediction is not None:
@@ -286,7 +286,6 @@ def shown_cell(cell: AnalysedCell) -> dict[str, Any]:
         "verdict": cell.verified or "",
         "edge": cell.found.on_edge,
         "uncertain": cell.uncertain,
-        "first": first,
         "short": probability or name.lower(),
         "says": f"Cell {cell.number}: {', '.join(parts)}",
     }

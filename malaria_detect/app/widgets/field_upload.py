@@ -31,6 +31,8 @@ class FieldUpload(Part):
         Number of further files that the slide can take.
     ready : callable
         Whether the next file can be received now; call `go_on` when that changes.
+    changed : callable
+        Called when `offered` changes without a complete file.
     """
 
     _esm = script("drop.js", "field_upload.js")
@@ -44,10 +46,11 @@ class FieldUpload(Part):
         receive: Callable[[UploadedFile], None],
         room: Callable[[], int] = lambda: MAX_FIELDS,
         ready: Callable[[], bool] = lambda: True,
+        changed: Callable[[], None] = lambda: None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._receive, self._room, self._ready = receive, room, ready
+        self._receive, self._room, self._ready, self._changed = receive, room, ready, changed
         # Name and size by the browser's id, in the order of upload.
         self._offered: dict[str, tuple[str, int]] = {}
         self._content = bytearray()
@@ -87,6 +90,7 @@ class FieldUpload(Part):
                 if file == next(iter(self._offered)):
                     self._content.clear()
                 del self._offered[file]
+                self._changed()
         if content.get("type") in ("offer", "part", "skip", "hello"):
             self.go_on()
 
@@ -106,6 +110,7 @@ class FieldUpload(Part):
             )
         else:
             self._offered |= new
+            self._changed()
             return
         self.send({"type": "refused", "message": refusal, "files": list(new)})
 

@@ -54,14 +54,21 @@ class AnalyseSlide(Column):
     def __init__(self, analyser: Analyser, metadata: ModelMetadata, **kwargs: Any) -> None:
         self._analyser = analyser
         self.queue = WorkQueue(self._analyse, self._tell, self.log)
-        self.upload = FieldUpload(self.take, self._room, lambda: len(self.queue.waiting) < MAX_WAITING)
+        self.upload = FieldUpload(
+            self.take, self._room, lambda: len(self.queue.waiting) < MAX_WAITING, self._report
+        )
         self.choice = OperatingPointChoice(metadata, chosen=field_point(metadata), about=POINT_OF_SLIDES)
         self.review = FieldReview(metadata, self.choice.point, self._stop)
         super().__init__([self.upload, self.choice, self.review], **kwargs)
         self.choice.observe(lambda _: self.review.decide(self.choice.point), "chosen")
 
     def take(self, file: UploadedFile) -> None:
-        """Analyse one more photograph."""
+        """Analyse one more photograph, if the slide has room for it."""
+        if self._room() <= self.upload.offered:
+            self._report(
+                f"A slide can have at most {MAX_FIELDS} fields. Press “Clear all” to start another slide."
+            )
+            return
         taken = {result.name for result in self.review.results} | {one.name for one in self.queue.waiting}
         path = PurePath(file.name)
         names = (file.name, *(f"{path.stem}_{number}{path.suffix}" for number in range(2, MAX_FIELDS + 2)))
@@ -78,9 +85,14 @@ class AnalyseSlide(Column):
         self.queue.stop()
         self.upload.stop()
 
-    def _tell(self, done: int, total: int, problem: str) -> None:
-        self.review.progress(done, total + self.upload.offered, problem)
+    def _tell(self, _done: int, _total: int, problem: str) -> None:
+        self._report(problem)
         self.upload.go_on()
+
+    def _report(self, problem: str = "") -> None:
+        """Progress of the slide, not of an upload: the queue may run empty while files are still on their way."""
+        done = len(self.review.fields)
+        self.review.progress(done, done + len(self.queue.waiting) + self.upload.offered, problem)
 
 
 def _analysed(analyser: Analyser, file: UploadedFile) -> ShownField:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import malaria_detect
+from malaria_detect.app.server.messages import WORKERS_VARIABLE
+from malaria_detect.app.server.remote import open_analyser
 from malaria_detect.app.widgets import About, CheckCells, ScoreReport, build_dashboard
 from malaria_detect.app.widgets.about import about
 from malaria_detect.app.widgets.results import Result
@@ -18,8 +20,9 @@ from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.field_check import WHOLE_FIELD
 from malaria_detect.evaluation.literature import read_published
+from malaria_detect.fields import finder_files
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE
+from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, MetadataError
 from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.metrics.formatting import format_percent
 from tests.app.widgets.fakes import (
@@ -36,6 +39,7 @@ from tests.app.widgets.fakes import (
     text_of,
 )
 from tests.drawn_fields import Drawn, drawn_field
+from tests.refused import refused
 
 
 def test_about_has_data_limits_and_model() -> None:
@@ -91,6 +95,15 @@ def test_without_a_finder_single_cells_can_be_checked(detector: Detector, told: 
         [UploadedFile("a.png", red_png(255)), UploadedFile("field.jpg", png_of(drawn_field(0)[0]))]
     )
     assert [card["field"] for card in of_type(told, "card")] == [False, False]
+
+
+def test_a_kernel_of_the_server_notices_a_missing_finder_before_the_first_field(
+    shipped_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WORKERS_VARIABLE, "ipc://nowhere")
+    monkeypatch.setattr(finder_files, "_SHIPPED", tmp_path / "finder.pt")
+    with refused(MetadataError, "missing", naming=tmp_path):
+        open_analyser(shipped_model)
 
 
 def test_a_field_among_the_cells_can_be_analysed_as_one(told: Messages, detector: Detector) -> None:

@@ -80,7 +80,7 @@ def test_each_field_is_shown_as_soon_as_it_is_analysed(slide: AnalyseSlide, told
     assert [row["name"] for row in rows] == ["secret a.png", "secret b.png", "broken.png"]
     assert [bool(row["refusal"]) for row in rows] == [False, False, True]
     assert [row["values"][:4] for row in rows[:2]] == [["5", "2", "1", "0"]] * 2
-    assert (states[-1]["done"], states[-1]["total"], states[-1]["problem"]) == (1, 1, "")
+    assert (states[-1]["done"], states[-1]["total"], states[-1]["problem"]) == (3, 3, "")
     assert counts(slide) == (10, 4, 2, 0, 0)
     assert [int(number) for number in re.findall(r"\d+", states[-1]["sentence"])][:3] == [4, 10, 40]
 
@@ -106,11 +106,35 @@ def test_a_field_is_sent_with_its_picture_and_cells_and_never_saved(
     assert [cell["look"] for cell in cells.values()] == [
         *("uninfected", "other", "parasitized", "parasitized", "uninfected", "uninfected", "uninfected")
     ]
-    assert [cell["first"] for cell in cells.values()] == [2, 2, 1, 1, 0, 2, 2]
+    assert message["first"] == [UNCERTAIN, 3, 4]  # 3 and 4 are parasitized
     assert (cells[EDGE]["edge"], cells[WHITE]["edge"]) == (True, False)
     assert len(cells[HEALTHY]["outline"]) == 2 * len(drawn_field(0, FEW)[1][HEALTHY - 1])
     for widget in (slide, slide.upload, slide.review):
         assert "secret" not in saved(widget)
+
+
+def test_progress_is_that_of_the_slide_and_ends_when_the_last_file_cannot_be_read(
+    view: AnalyseSlide, photographs: list[bytes], told: Messages
+) -> None:
+    def progress() -> tuple[int, int]:
+        return last(told, "state")["done"], last(told, "state")["total"]
+
+    hear(view.upload, type="offer", files=[{"id": one, "name": f"{one}.png", "size": 9} for one in "ab"])
+    assert progress() == (0, 2)
+    view.take(UploadedFile("c.png", photographs[0]))
+    assert progress() == (1, 3)
+    for one in "ab":
+        hear(view.upload, type="skip", file=one)
+    assert progress() == (1, 1)
+
+
+def test_a_full_slide_takes_no_field_of_the_other_tab(
+    view: AnalyseSlide, photographs: list[bytes], told: Messages
+) -> None:
+    for number in range(MAX_FIELDS + 1):
+        view.take(UploadedFile(f"{number}.png", b"no picture"))
+    assert len(view.review.fields) == MAX_FIELDS
+    assert last(told, "state")["problem"]
 
 
 def test_a_large_photograph_is_shown_smaller() -> None:

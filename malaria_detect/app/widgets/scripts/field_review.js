@@ -25,14 +25,18 @@ function render({ model, el, signal }) {
   const names = model.get("columns");
   const table = make("table", { class: "md-table", "aria-label": "Fields" }, make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, name)))), rows);
   const refused = make("ul", { class: "md-cards" });
-  const files = Object.entries(model.get("downloads")).map(([kind, name]) => button(name, () => ask({ type: "download", kind }), "md-small"));
+  const files = make("div", { class: "md-actions", role: "group", "aria-label": "Download" }, make("span", { class: "md-note" }, "Download:"),
+    ...Object.entries(model.get("downloads")).map(([kind, name]) => button(name, () => { wait(true); ask({ type: "download", kind }); }, "md-small")));
   const results = make("div", { class: "md-results", hidden: "" },
     caution,
     make("section", { class: "md-slide" }, make("h3", {}, "What it means for the slide"), notes),
-    make("div", { class: "md-actions", role: "group", "aria-label": "Download" }, ...files, button("Clear all", () => ask({ type: "clear" }), "md-small")),
+    files,
     table);
 
+  const clear = make("div", { class: "md-actions", hidden: "" }, button("Clear all", () => ask({ type: "clear" }), "md-small"));
+
   const title = make("h3");
+  const turns = [["Previous field", -1], ["Next field", 1]].map(([text, step]) => [step, button(text, () => ask({ type: "show", field: beside(step) }), "md-small")]);
   const says = make("p", { class: "md-says", "aria-live": "polite" });
   const verdicts = answerButtons(VERDICTS, "Your verdict on the selected cell", (answer) => { if (grid.current !== null) judge(grid.current, answer); });
   const split = button("Split", () => draw("split"));
@@ -50,7 +54,7 @@ function render({ model, el, signal }) {
   });
   const list = make("div", { class: "md-strip" });
   const work = make("section", { class: "md-work", hidden: "", "aria-label": "Review of a field" },
-    make("div", { class: "md-review-bar" }, title,
+    make("div", { class: "md-review-bar" }, make("div", { class: "md-actions md-which" }, title, ...turns.map(([, one]) => one)),
       make("div", { class: "md-actions" }, button("−", () => viewer.zoom(1 / 1.5), "md-small"), button("+", () => viewer.zoom(1.5), "md-small"),
         button("Whole field", () => viewer.fit(), "md-small"), make("label", { class: "md-blind" }, shown, "Outlines"))),
     make("div", { class: "md-desk" },
@@ -62,7 +66,7 @@ function render({ model, el, signal }) {
       ["+ − 0", "zoom"], ["Shift ← →", "pan"], ["o", "outlines"], ["Esc", "stop drawing"]]));
   const empty = make("p", { class: "md-empty", tabindex: "-1" }, "No fields yet. Each field appears here as soon as it is analysed.");
   el.classList.add("malaria-detect", "md-results-part");
-  el.replaceChildren(make("h2", { class: "md-hidden" }, "Results"), sentence, working, problem, work, results, refused, empty,
+  el.replaceChildren(make("h2", { class: "md-hidden" }, "Results"), sentence, working, problem, work, results, refused, clear, empty,
     make("p", { class: "md-note" }, model.get("research_use")));
   keepKeys(el, signal);
 
@@ -71,11 +75,16 @@ function render({ model, el, signal }) {
     answers: () => VERDICTS,
     judge,
     keys: { s: () => draw("split"), a: () => draw("add"), z: () => correct({ type: "undo" }), escape: () => draw(""), o: toggle,
-      "+": () => viewer.zoom(1.5), "-": () => viewer.zoom(1 / 1.5), 0: () => viewer.fit() },
+      "+": () => viewer.zoom(1.5), "=": () => viewer.zoom(1.5), "-": () => viewer.zoom(1 / 1.5), 0: () => viewer.fit() },
     chosen(id) {
       viewer.choose(id);
       if (id !== null) viewer.centre(id, 8 * diameter);
       tell(id);
+    },
+    // The strip scrolls, not the page: on a phone, the field would move out of sight.
+    reveal(item) {
+      const [top, bottom] = [item.offsetTop - 8, item.offsetTop + item.offsetHeight + 8 - list.clientHeight];
+      list.scrollTop = Math.max(bottom, Math.min(top, list.scrollTop));
     },
   });
   work.addEventListener("keydown", (event) => {
@@ -95,6 +104,12 @@ function render({ model, el, signal }) {
     if (!send(model, message)) trouble(ENDED);
   }
   const correct = (message) => ask({ field, ...message });
+  // With many large fields, a file takes seconds.
+  function wait(on) {
+    files.setAttribute("aria-busy", String(on));
+    files.firstChild.textContent = on ? "Writing …" : "Download:";
+    for (const one of files.querySelectorAll("button")) one.disabled = on;
+  }
   function judge(cell, verdict) {
     correct({ type: "judge", cell, verdict });
     // Not when somebody changes a verdict: they look at this cell.
@@ -148,37 +163,44 @@ function render({ model, el, signal }) {
     fill(cell);
   }
   // Most urgent first. The order stays while the field is shown, so that no cell jumps away from the eye.
-  function fillList(all) {
+  function fillList(all, first) {
     grid.clear();
     cells.clear();
     list.replaceChildren();
-    for (const [name, group] of [["Look at these first", all.filter((one) => one.first < 2).sort((a, b) => a.first - b.first)],
-      ["Other cells", all.filter((one) => one.first === 2)]]) {
+    for (const [name, group] of [["Look at these first", first.map((id) => all.find((one) => one.id === id))],
+      ["Other cells", all.filter((one) => !first.includes(one.id))]]) {
       const place = make("ol", { "aria-label": name });
       list.append(make("h4", {}, `${name} (${group.length})`), place);
       for (const cell of group) put(cell, place);
     }
-    const [first] = grid.cells.keys();
-    if (first !== undefined) grid.cells.get(first).item.tabIndex = 0;
+    const [top] = grid.cells.keys();
+    if (top !== undefined) grid.cells.get(top).item.tabIndex = 0;
+    list.scrollTop = 0;
   }
   async function open(message, buffer) {
-    field = message.field;
-    diameter = message.diameter;
     const old = picture.src;
     picture.src = URL.createObjectURL(new Blob([buffer], { type: "image/jpeg" }));
     if (old) URL.revokeObjectURL(old);
     try { await picture.decode(); } catch { return; }  // another field was opened meanwhile
+    // Not before: until now, a key is about the field that is still seen.
+    field = message.field;
+    diameter = message.diameter;
     title.textContent = message.name;
     viewer.show(picture.src, ...message.size);
     work.hidden = false;
-    fillList(message.cells);
+    fillList(message.cells, message.first);
     undo.disabled = !message.undo;
     draw("");
     fillTable();
     el.dataset.field = field;
   }
 
+  // The next field in a direction that was not refused, or undefined.
+  function beside(step) {
+    for (let at = field + step; at >= 0 && at < fields.length; at += step) if (!fields[at].refusal) return at;
+  }
   function fillTable() {
+    for (const [step, one] of turns) one.disabled = beside(step) === undefined;
     rows.replaceChildren(...fields.map((one, i) => [one, i]).filter(([one]) => !one.refusal).map(([one, i]) => {
       const name = button(one.name, () => ask({ type: "show", field: i }), "md-small md-open");
       name.setAttribute("aria-pressed", String(i === field));
@@ -200,7 +222,8 @@ function render({ model, el, signal }) {
     caution.hidden = !state.caution;
     notes.replaceChildren(...state.notes.map((note) => make("li", {}, note)));
     results.hidden = !fields.some((one) => !one.refusal);
-    empty.hidden = fields.length > 0 || !working.hidden;
+    clear.hidden = !fields.length && working.hidden;
+    empty.hidden = !clear.hidden;
     clearTimeout(silent);
     if (state.problem) trouble(state.problem);
     fillTable();
@@ -211,7 +234,10 @@ function render({ model, el, signal }) {
     if (message.type === "state") show(message);
     if (message.type === "field") open(message, buffers[0]);
     if (message.type === "problem") trouble(message.message);
-    if (message.type === "file") download(buffers[0], message.media, message.name);
+    if (message.type === "file") {
+      wait(false);
+      download(buffers[0], message.media, message.name);
+    }
     if (message.type === "clear") {
       field = -1;
       work.hidden = true;

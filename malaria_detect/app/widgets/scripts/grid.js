@@ -16,8 +16,8 @@ function answerButtons(answers, label, judge) {
 }
 
 // root: where keys are heard. answers(): [key, text, answer]. judge(id, answer). keys: functions of further keys. chosen(id): the
-// current cell is another one.
-function cellGrid(root, { answers, judge, keys = {}, chosen = () => {} }) {
+// current cell is another one. reveal(item), optional: scrolls to a cell instead of the browser.
+function cellGrid(root, { answers, judge, keys = {}, chosen = () => {}, reveal }) {
   const cells = new Map();  // id: { item, refused, open() }, in their order
   let current = null;
 
@@ -32,7 +32,8 @@ function cellGrid(root, { answers, judge, keys = {}, chosen = () => {} }) {
   }
   function focus(id) {
     mark(id);
-    cells.get(id).item.focus();
+    cells.get(id).item.focus({ preventScroll: Boolean(reveal) });
+    reveal?.(cells.get(id).item);
   }
   function put(id, cell) {
     cell.item.addEventListener("focusin", () => mark(id));
