@@ -8,7 +8,7 @@ from skimage.filters import threshold_otsu
 from malaria_detect.data.image_checks import TRAINED_SIDES
 
 WHOLE_FIELD = (
-    "This image shows a whole field, not one cell, so the result means nothing. Analyse it as a field: with "
+    "This image shows a whole field, not one cell. Analyse it as a field: with "
     "`malaria-detect field`, or on the page with “Analyse a slide”."
 )
 

@@ -42,7 +42,6 @@ class _Padded:
     pixels: np.ndarray
     size: tuple[int, int]
     colourless: bool
-    shows_field: bool
 
 
 class Detector:
@@ -171,8 +170,10 @@ class Detector:
 
     def _padded(self, image: ImageSource) -> _Padded:
         picture = read_image(image)
+        if shows_field(picture):
+            raise ImageRefused(WHOLE_FIELD, reason="whole_field")
         pixels = self.metadata.input_transform.pad(picture)
-        return _Padded(pixels, picture.size, is_colourless(picture), shows_field(picture))
+        return _Padded(pixels, picture.size, is_colourless(picture))
 
     def _padded_or_refusal(self, image: ImageSource) -> _Padded | Refusal:
         try:
@@ -200,8 +201,7 @@ class Detector:
             threshold=self.point.threshold,
             uncertain_below=self.metadata.uncertainty.below,
             image_size=padded.size,
-            warnings=((WHOLE_FIELD,) if padded.shows_field else size_warnings(*padded.size))
-            + ((COLOURLESS,) if padded.colourless else ()),
+            warnings=size_warnings(*padded.size) + ((COLOURLESS,) if padded.colourless else ()),
             colourless=padded.colourless,
         )
 

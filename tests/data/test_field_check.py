@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from malaria_detect.data.field_check import WHOLE_FIELD, shows_field
+from malaria_detect.data.field_check import shows_field
 from malaria_detect.data.images import ImageRefused, read_field, read_image
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.inference.detector import Detector
@@ -31,10 +31,11 @@ def test_single_cells_are_no_fields_even_if_they_are_enlarged(sample_cells: Path
     assert not any(map(shows_field, enlarged))
 
 
-def test_a_field_that_is_classified_as_a_cell_is_warned_of(detector: Detector) -> None:
-    assert detector.predict(drawn_field(2)[0]).warnings == (WHOLE_FIELD,)
+def test_a_field_is_not_classified_as_a_cell(detector: Detector) -> None:
+    with refused(ImageRefused, "whole_field", naming="malaria-detect field"):
+        detector.predict(drawn_field(2)[0])
     # No larger than a single cell, it may be one.
-    assert WHOLE_FIELD not in detector.predict(drawn_field(2, FEW)[0]).warnings
+    assert detector.predict(drawn_field(2, FEW)[0]).decision
 
 
 def test_a_photograph_too_large_for_a_cell_is_read_as_a_field(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ WORKER = "malaria_detect.app.server.worker:run_worker"
 PAGE, INTERFACE = 0, 1
 # Size of one frame of a kernel's question: an image, possibly decoded and saved as PNG.
 MAX_MESSAGE_BYTES = 128 * 2**20
-# s: a worker that needs longer for a job is replaced.
-JOB_SECONDS = 60.0
+# s: a worker that needs longer for a job is replaced. A large field can take a minute on a slow, busy machine.
+JOB_SECONDS = 180.0
 # s: least time between two starts of a worker.
 LEAST_SECONDS = 1
 

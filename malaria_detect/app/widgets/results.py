@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from malaria_detect.app.html_report import html_report
 from malaria_detect.app.results_table import write_csv
 from malaria_detect.app.widgets.upload import UploadedFile
-from malaria_detect.data.field_check import WHOLE_FIELD
 from malaria_detect.data.images import ImageRefused, as_png, read_image
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
@@ -15,6 +14,8 @@ from malaria_detect.inference.prediction import Prediction, Record, Refusal
 
 # px; a card is about 240 px wide, on screens with up to two physical pixels for one.
 SHOWN_SIDE = 480
+# Reasons for which an image of a field is refused as one of a cell.
+_OF_FIELDS = ("too_large", "whole_field")
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,7 @@ class Result:
     @property
     def may_be_field(self) -> bool:
         """Whether the image shows a whole field, or is too large for a cell."""
-        if isinstance(self.answer, Refusal):
-            return self.answer.reason == "too_large"
-        return WHOLE_FIELD in self.answer.warnings
+        return isinstance(self.answer, Refusal) and self.answer.reason in _OF_FIELDS
 
     def at(self, point: OperatingPoint) -> "Result":
         """The same result at another operating point; the network does not run again."""
@@ -62,7 +61,7 @@ def check(detector: Detector, file: UploadedFile, point: OperatingPoint) -> Resu
     try:
         prediction = detector.predict(file.content)
     except ImageRefused as refusal:
-        original = bytes(file.content) if refusal.reason == "too_large" else b""
+        original = bytes(file.content) if refusal.reason in _OF_FIELDS else b""
         return Result(file.name, Refusal(str(refusal), refusal.reason), b"", file.label, original)
     shown = as_png(read_image(file.content), SHOWN_SIDE)
     return Result(file.name, prediction.at(point), shown, file.label, bytes(file.content))

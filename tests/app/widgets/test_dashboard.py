@@ -12,13 +12,11 @@ from malaria_detect.app.server.messages import WORKERS_VARIABLE
 from malaria_detect.app.server.remote import open_analyser
 from malaria_detect.app.widgets import About, CheckCells, ScoreReport, build_dashboard
 from malaria_detect.app.widgets.about import about
-from malaria_detect.app.widgets.results import Result
 from malaria_detect.app.widgets.slide import AnalyseSlide
 from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
-from malaria_detect.data.field_check import WHOLE_FIELD
 from malaria_detect.evaluation.literature import read_published
 from malaria_detect.fields import finder_files
 from malaria_detect.inference.detector import Detector
@@ -34,7 +32,6 @@ from tests.app.widgets.fakes import (
     of_type,
     plain,
     png_of,
-    prediction,
     red_png,
     text_of,
 )
@@ -118,10 +115,8 @@ def test_a_field_among_the_cells_can_be_analysed_as_one(told: Messages, detector
             UploadedFile("cell.png", red_png(255)),
             UploadedFile("large.png", too_large),
             UploadedFile("broken.png", b"broken"),
+            UploadedFile("field.png", field),
         ]
-    )
-    check.cards.results.append(
-        Result("field.png", prediction(0.9, METADATA, warnings=(WHOLE_FIELD,)), b"", None, field)
     )
     assert [result.may_be_field for result in check.cards.results] == [False, True, False, True]
     for card in (0, 2, 3, 9):
