@@ -80,7 +80,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _evaluate_fields(options: argparse.Namespace) -> int:
-    from malaria_detect.core.atomic import replaced
+    from malaria_detect.core.atomic import check_writable, write_text
     from malaria_detect.core.json_io import to_json
     from malaria_detect.data.field_annotations import read_field_sets
     from malaria_detect.evaluation.field_benchmark import classified_by, score_field_sets
@@ -90,16 +90,14 @@ def _evaluate_fields(options: argparse.Namespace) -> int:
     from malaria_detect.inference.metadata import RESEARCH_USE
 
     output = Path(options.output or FIELD_SCORES)
+    check_writable(output)
     command = f"malaria-detect evaluate --fields {' '.join(Path(one).name for one in options.fields)}"
     annotated = [one for folder in options.fields for one in read_field_sets(folder)]
-    with replaced(output) as new:
-        finder, detector = load_finder(), load_detector(options.model)
-        points = detector.metadata.operating_points
-        sets = score_field_sets(
-            annotated, finder, classified_by(detector), points, progress=sys.stderr.isatty()
-        )
-        benchmark = FieldBenchmark.of(sets, command, finder.metadata.sha256, detector.metadata.sha256)
-        new.write_text(to_json(benchmark), encoding="utf-8")
+    finder, detector = load_finder(), load_detector(options.model)
+    points = detector.metadata.operating_points
+    sets = score_field_sets(annotated, finder, classified_by(detector), points, progress=sys.stderr.isatty())
+    benchmark = FieldBenchmark.of(sets, command, finder.metadata.sha256, detector.metadata.sha256)
+    write_text(output, to_json(benchmark))
     for one in sets:
         print(_in_words(one))
     print(f"{output} written. {RESEARCH_USE}")
