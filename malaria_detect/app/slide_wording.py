@@ -40,7 +40,7 @@ def slide_notes(slide: SlideResult) -> list[str]:
         )
     if slide.limit is not None and slide.limit.limit == slide.limit.limit:
         notes.append(
-            f"With {format_count(slide.cells, 'cell')}, the lowest parasitemia that the model distinguishes from zero "
+            f"With {format_count(slide.cells, 'cell')}, the lowest parasitemia distinguishable from zero "
             f"on 95 % of slides is {format_parasitemia(slide.limit.limit)}."
         )
     missing = [f"{one.name} {one.cells:,} ({one.missing:,} more)" for one in slide.guidelines if one.missing]

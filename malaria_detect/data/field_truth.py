@@ -53,7 +53,7 @@ class AnnotatedCell:
     red : bool
         Whether it is a red cell.
     label : str or None
-        ``Parasitized`` or ``Uninfected``; None if it is no red cell or not known.
+        ``Parasitized`` or ``Uninfected``; None if it is not a red cell or not known.
     """
 
     name: str
@@ -121,7 +121,7 @@ def picture(folder: Path, stem: str) -> Path | None:
 def existing(path: Path | None, wanted: object) -> Path:
     """The path of an image; a FieldAnnotationError if there is no such file."""
     if path is None or not path.is_file():
-        raise FieldAnnotationError(f"There is no image for {wanted}. {LAYOUTS}", "no_image")
+        raise FieldAnnotationError(f"The image for {wanted} is missing. {LAYOUTS}", "no_image")
     return path
 
 

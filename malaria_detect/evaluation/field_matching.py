@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from malaria_detect.data.field_truth import AnnotatedCell
 from malaria_detect.fields.cell import RED_CELL, FoundCell
 
-# An annotated cell is found from this intersection over union on, or from half a cell radius between the centres.
+# Least intersection over union of a pair; for centres, it means a distance of half a cell radius.
 FOUND = 0.5
 
 

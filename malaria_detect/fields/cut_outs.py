@@ -99,7 +99,7 @@ def _radii(mask: np.ndarray, centre_x: float, centre_y: float, reach: float) -> 
 
 
 def read_cut_outs(paths: Sequence[Path], side: int = 64) -> list[CutOut]:
-    """Parts from image files of cells on black; those that are no usable shape are left out.
+    """Parts from image files of cells on black; images without a usable cell are left out.
 
     Raises
     ------

@@ -24,7 +24,7 @@ class CellRecord:
     kind : str
         ``red cell``.
     decision : str or None
-        Class of the cell, by a person's verdict or else by the model; None if it could not be classified.
+        The verdict of a person, otherwise the model's decision; None if it could not be classified.
     probability_parasitized : float or None
         By the model, 0 to 1.
     uncertain : bool
@@ -100,7 +100,7 @@ class SlideRecord:
     design_effect : float
         Variance between the fields over that of chance.
     limit_of_detection : float or None
-        Lowest parasitemia that the model distinguishes from zero with so many cells.
+        Lowest parasitemia distinguishable from zero with this number of cells.
     parasites_per_microlitre, parasites_per_microlitre_low, parasites_per_microlitre_high : float or None
         Of blood; None without a red-cell count.
     cdc_missing, bsh_missing, who_missing : int

@@ -22,7 +22,7 @@ class AnalysedCell:
         1, 2, ... in its field; it stays the same if other cells are added, split or removed.
     found : FoundCell
     prediction : Prediction or None
-        None if the cell was not classified: it is no red cell, or a person has drawn it.
+        None if the cell was not classified: it is not a red cell, or a person has drawn it.
     verified : str or None
         A person's verdict, one of `VERDICTS`; None before a review.
     """
@@ -34,7 +34,7 @@ class AnalysedCell:
 
     @property
     def is_red(self) -> bool:
-        """Whether it is a red cell, by a person's verdict or else by the finder."""
+        """Whether it is a red cell: a person's verdict if there is one, otherwise the finder's kind."""
         if self.verified is not None:
             return self.verified in CLASSES
         return self.found.kind == RED_CELL
@@ -46,7 +46,7 @@ class AnalysedCell:
 
     @property
     def decision(self) -> str | None:
-        """``Parasitized`` or ``Uninfected``, by a person's verdict or else by the model; None if it is no red cell."""
+        """The verdict of a person, otherwise the model's decision; None if it is not a red cell."""
         if not self.is_red:
             return None
         return self.verified or (self.prediction.decision if self.prediction else None)

@@ -43,7 +43,7 @@ def parse_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)x(\d+)", text.strip())
     if found is None:
         raise SyntheticError(
-            f"{text!r} is no size. Write it as WIDTHxHEIGHT, such as 960x720.", reason="setting"
+            f"{text!r} is not a size. Write it as WIDTHxHEIGHT, such as 960x720.", reason="setting"
         )
     return int(found[1]), int(found[2])
 

@@ -202,7 +202,7 @@ def _started(
         trained.network.encoder.load_state_dict({name: start[name].float() for name in names})
     except (OSError, pickle.UnpicklingError, RuntimeError, LookupError, AttributeError, TypeError) as error:
         raise TrainingError(
-            f"{weights} is no state dict of torchvision's resnet18 with conv1 to layer3.",
+            f"{weights} is not a state dict of torchvision's resnet18 with conv1 to layer3.",
             reason="bad_weights",
         ) from error
     trained.average.module.load_state_dict(trained.network.state_dict())
