@@ -26,7 +26,7 @@ from malaria_detect.fields.cut_outs import cut_outs_of
 from malaria_detect.fields.synthetic import FieldSettings, synthetic_field
 
 # As NLM's fields: a round view of about 2,950 px with cells of about 135 px.
-DRAWN = FieldSettings(5312, 2988, 135.0, coverage=0.35, eyepiece=True)
+DRAWN = FieldSettings(5312, 2988, 135.0, coverage=0.26, eyepiece=True)
 
 
 def field_pixels(options: argparse.Namespace) -> np.ndarray:
@@ -34,7 +34,6 @@ def field_pixels(options: argparse.Namespace) -> np.ndarray:
     if options.field:
         return np.asarray(read_field(options.field))
     cut_outs = cut_outs_of(find_cells(options.cells).cells, seed=0, side=160, most=100)
-    # The first seed whose stain gives a field that is accepted.
     return synthetic_field(cut_outs, 1, DRAWN).pixels
 
 
