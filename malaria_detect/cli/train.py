@@ -1,6 +1,7 @@
 """``malaria-detect train`` and ``calibrate``."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from malaria_detect.cli.training_options import (
@@ -23,6 +24,26 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.add_argument("--output", default=MODEL, help="the model to write (default: %(default)s)")
     train.add_argument("--sizes", help="image sizes in px and epochs, such as 96x7,160x3,224x2")
     add_settings(train, work="runs/train")
+    train.add_argument(
+        "--looks",
+        choices=("own", "random"),
+        help="random: each time a cell is shown, it has another stain, background and camera, as in other laboratories "
+        "(default, except for designs with a frozen trunk); own: as in its image",
+    )
+    train.add_argument(
+        "--believed",
+        metavar="FILE",
+        help="learn the mean of label and cross-validated probability; from reports/crossval-grouped.csv, which "
+        "`malaria-detect evaluate` writes",
+    )
+    train.add_argument(
+        "--borrow",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="also train on uninfected cells in annotated fields of healthy people from other laboratories; needs "
+        "random looks",
+    )
     train.set_defaults(
         run=_train,
         default_sizes=None,
@@ -44,15 +65,22 @@ def _train(options: argparse.Namespace) -> int:
 
     import_fastai()
     from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED
+    from malaria_detect.evaluation.cross_validation import read_held_out
     from malaria_detect.inference.metadata import RESEARCH_USE
+    from malaria_detect.training.borrowed import borrowed_cells
     from malaria_detect.training.export import check_output, train
-    from malaria_detect.training.run import run_by_patient
+    from malaria_detect.training.run import believing, run_by_patient
 
     design, settings = design_and_settings(options)
-    output = Path(options.output)
+    settings = replace(settings, looks=options.looks or ("own" if design.frozen else "random"))
+    output, work = Path(options.output), Path(options.work)
     check_output(output)
     data = read_labelled_cells(options)
-    run = run_by_patient(design, settings, data, Path(options.work), resume=options.resume)
+    if options.believed:
+        held_out = read_held_out(options.believed)
+        data = believing(data, dict(zip(held_out.files, held_out.probability, strict=True)))
+    borrowed = borrowed_cells([Path(folder) for folder in options.borrow], work)
+    run = run_by_patient(design, settings, data, work, resume=options.resume, borrowed=borrowed)
     metadata = train(run, output)
     print(f"{output} written: {scores_in_words(metadata.point().test, 'test')}. {RESEARCH_USE}")
     if not metadata.calibrated:

@@ -21,20 +21,21 @@ from malaria_detect.data.preprocessing import preprocess
 from malaria_detect.inference.input import INPUT_SIZE, MEAN, RESIZE, STD
 
 
-def cell_augmentations(size: int = INPUT_SIZE) -> list[Any]:
+def cell_augmentations(size: int = INPUT_SIZE, *, turned: bool = True) -> list[Any]:
     """fastai's ``aug_transforms`` for cells under a microscope.
 
     Cells are flipped and rotated by any angle, because they have no upper side. They are not warped, and zoomed only a
     little, so that their edge stays in the image; outside of the image is black. Brightness and contrast change by up
-    to 20 %, as between lamps and cameras. `size` is the side of the images in px.
+    to 20 %, as between lamps and cameras. `size` is the side of the images in px. Cells that random looks have already
+    `turned` and zoomed are only flipped.
     """
     transforms: list[Any] = aug_transforms(
         size=size,
         do_flip=True,
         flip_vert=True,
-        max_rotate=180.0,
-        min_zoom=0.9,
-        max_zoom=1.1,
+        max_rotate=180.0 if turned else 0.0,
+        min_zoom=0.9 if turned else 1.0,
+        max_zoom=1.1 if turned else 1.0,
         max_warp=0.0,
         max_lighting=0.2,
         p_affine=0.9,

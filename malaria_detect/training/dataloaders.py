@@ -1,6 +1,6 @@
 """fastai DataLoaders over cached images and features: no cell is decoded twice at the same size."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from fastai.vision.all import (
     DataLoader,
     DataLoaders,
     IntToFloatTensor,
+    ItemTransform,
     Normalize,
     Pipeline,
     TensorCategory,
@@ -19,8 +20,10 @@ from fastai.vision.all import (
 )
 from tqdm.auto import tqdm
 
-from malaria_detect.data.nlm_cells import CLASSES, Cell
+from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.training.datablock import cell_augmentations
 from malaria_detect.training.image_cache import cache_inputs, cache_padded
+from malaria_detect.training.randomized_cells import randomized
 from malaria_detect.training.run import TrainingRun
 
 # From positions of cells to the inputs of a batch.
@@ -53,17 +56,19 @@ class CellLoaders:
             self.discard()  # only one size is in use at a time
             self.size, self.arrays = size, (self._training_images(size), self._validation_images(size))
         train, valid = self.arrays
-        design = self.run.design
-        transforms = [
-            IntToFloatTensor(),
-            *setup_aug_tfms(design.augmentations(size)),
-            Normalize.from_stats(design.mean, design.std, cuda=False),
-        ]
+        run, design = self.run, self.run.design
+        targets = torch.from_numpy(run.targets())
+        transforms = [IntToFloatTensor(), *setup_aug_tfms(design.augmentations(size))]
+        if run.settings.looks == "random":
+            is_borrowed = torch.arange(len(targets)) >= len(targets) - len(run.borrowed)
+            targets = torch.cat([targets, is_borrowed[:, None]], 1)
+            transforms = [_RandomLooks(size), *setup_aug_tfms(cell_augmentations(size, turned=False))]
         return _loaders(
-            self.run,
+            run,
+            targets,
             lambda batch: TensorImage(torch.from_numpy(train[batch]).permute(0, 3, 1, 2)),
             lambda batch: torch.from_numpy(valid[batch]).float().permute(0, 3, 1, 2),
-            Pipeline(transforms, split_idx=0),
+            Pipeline([*transforms, Normalize.from_stats(design.mean, design.std, cuda=False)], split_idx=0),
         )
 
     def discard(self) -> None:
@@ -73,7 +78,7 @@ class CellLoaders:
                 file.unlink()
 
     def _training_images(self, size: int) -> np.ndarray:
-        side, paths = cached_side(size), [cell.path for cell in self.run.learnt()[0]]
+        side, paths = cached_side(size), [cell.path for cell in self.run.shown()]
         with self._bar(len(paths), f"cells at {side} px") as bar:
             file = self._file(f"train-{side}")
             return cache_padded(paths, side, file, bar.update, self.run.settings.preprocess)
@@ -100,24 +105,44 @@ class FeatureLoaders:
 
     def at(self, _size: int) -> DataLoaders:
         """New DataLoaders: features have no image size."""
-        return _loaders(self.run, self.train.__getitem__, self.valid.__getitem__, Pipeline())
+        targets = torch.from_numpy(self.run.targets())
+        return _loaders(self.run, targets, self.train.__getitem__, self.valid.__getitem__, Pipeline())
 
     def discard(self) -> None:
         """Do nothing: other runs use the features too."""
 
 
-def _loaders(run: TrainingRun, train: Inputs, valid: Inputs, augment: Pipeline) -> DataLoaders:
+class _RandomLooks(ItemTransform):
+    """Batches of padded cells and what is learnt for them, at random looks.
+
+    Targets are the probabilities of both classes and whether the cell is borrowed, shape (N, 3).
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def encodes(self, batch: list) -> tuple:  # type: ignore[type-arg]  # fastai looks the annotation up
+        cells, targets = (part.as_subclass(torch.Tensor) for part in batch)
+        images, shares = randomized(cells, targets[:, 0], targets[:, 2] > 0, self.size)
+        return TensorImage(images), TensorCategory(torch.stack([shares, 1 - shares], 1))
+
+
+def _loaders(
+    run: TrainingRun, targets: torch.Tensor, train: Inputs, valid: Inputs, augment: Pipeline
+) -> DataLoaders:
     step = run.settings.batch_size
+    labels = torch.tensor([CLASSES.index(cell.label) for cell in run.held_out()])
     return DataLoaders(
-        _loader(train, run.learnt()[0], step, augment),
-        _loader(valid, run.held_out(), step),
+        _loader(train, targets, step, augment),
+        _loader(valid, labels, step),
         device=default_device(),
     )
 
 
-def _loader(inputs: Inputs, cells: Sequence[Cell], step: int, augment: Pipeline | None = None) -> DataLoader:
+def _loader(inputs: Inputs, targets: torch.Tensor, step: int, augment: Pipeline | None = None) -> DataLoader:
     """A fastai DataLoader that takes a whole batch at once; shuffled if `augment` is given (training)."""
-    training, answers = augment is not None, torch.tensor([CLASSES.index(cell.label) for cell in cells])
+    training = augment is not None
 
     def create_batches(samples: Iterator[int]) -> Iterator[tuple[torch.Tensor, TensorCategory]]:
         chosen = list(samples)
@@ -126,10 +151,10 @@ def _loader(inputs: Inputs, cells: Sequence[Cell], step: int, augment: Pipeline 
             end -= 1  # batch norm cannot learn from a single cell
         for begin in range(0, end, step):
             batch = chosen[begin : min(begin + step, end)]
-            yield inputs(batch), TensorCategory(answers[batch])
+            yield inputs(batch), TensorCategory(targets[batch])
 
     return DataLoader(
-        range(len(answers)),
+        range(len(targets)),
         bs=step,
         shuffle=training,
         create_batches=create_batches,

@@ -12,7 +12,6 @@ from fastai.vision.all import (
     Adam,
     CrossEntropyLossFlat,
     DataLoaders,
-    LabelSmoothingCrossEntropyFlat,
     Learner,
     RocAucBinary,
     accuracy,
@@ -66,7 +65,7 @@ def training_parts(settings: TrainSettings) -> dict[str, Any]:
     :data:`malaria_detect.inference.metadata.EPOCH_SCORES`.
     """
     return {
-        "loss_func": LabelSmoothingCrossEntropyFlat(eps=settings.label_smoothing),
+        "loss_func": class_loss(settings),
         "opt_func": _OPTIMISERS[settings.optimiser],
         "wd": settings.weight_decay,
         "metrics": [
@@ -81,17 +80,23 @@ def training_parts(settings: TrainSettings) -> dict[str, Any]:
     }
 
 
-def balanced_loss(settings: TrainSettings, labels: Sequence[str]) -> CrossEntropyLossFlat:
-    """Cross-entropy with label smoothing in which both classes of the training labels count the same.
+def class_loss(settings: TrainSettings, labels: Sequence[str] = ()) -> CrossEntropyLossFlat:
+    """Cross-entropy with label smoothing, of classes or of their probabilities.
+
+    `labels`, those of the training cells, are needed if the settings balance the classes, which then count the same.
 
     Examples
     --------
-    >>> balanced_loss(TrainSettings(), ["Parasitized", *["Uninfected"] * 3]).func.weight
+    >>> settings = TrainSettings(class_weights="balanced")
+    >>> class_loss(settings, ["Parasitized", *["Uninfected"] * 3]).func.weight
     tensor([2.0000, 0.6667])
     """
-    balanced = compute_class_weight("balanced", classes=np.array(CLASSES), y=np.array(labels))
-    weights = torch.tensor(balanced, dtype=torch.float32)
-    return CrossEntropyLossFlat(weight=weights, label_smoothing=settings.label_smoothing)
+    weights = None
+    if labels and settings.class_weights == "balanced":
+        balanced = compute_class_weight("balanced", classes=np.array(CLASSES), y=np.array(labels))
+        weights = torch.tensor(balanced, dtype=torch.float32)
+    # Not flattened: targets may be probabilities, shape (N, 2).
+    return CrossEntropyLossFlat(flatten=False, weight=weights, label_smoothing=settings.label_smoothing)
 
 
 def plain_learner(dls: DataLoaders, network: nn.Module, settings: TrainSettings) -> Learner:

@@ -199,7 +199,7 @@ def _freeze(learner: Learner, phase: Phase, state: dict[str, Any] | None) -> Non
 
 
 def _bar(run: TrainingRun, done: int) -> tqdm:
-    cells = len(run.learnt()[0])
+    cells = len(run.shown())
     pixels = [cells * size * size for size in run.settings.epochs]
     return tqdm(
         total=sum(pixels),

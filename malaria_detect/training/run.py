@@ -1,11 +1,14 @@
 """What a training run is made of: labelled cells, a split, a design and its settings."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastai.vision.all import Learner
+from numpy.typing import NDArray
 
 from malaria_detect.data.cell_check import check_cells
 from malaria_detect.data.corrections import Corrections, corrected_labels
@@ -13,7 +16,7 @@ from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder
 from malaria_detect.data.splits import Split, given_split, grouped_split
 from malaria_detect.inference.input import RESIZE, InputTransform
 from malaria_detect.inference.metadata import CORRECTED
-from malaria_detect.training.design import Design, balanced_loss
+from malaria_detect.training.design import Design, class_loss
 from malaria_detect.training.settings import TrainingError, TrainSettings, recorded
 
 BY_PATIENT = "grouped by patient"
@@ -29,7 +32,9 @@ class LabelledCells:
     corrected : tuple of str or None
         Label to learn for each cell; None if an expert was unsure, so that the cell is not trained on.
     fingerprint : str
-        Identifies the cells and the corrections, see :func:`malaria_detect.data.cell_check.check_cells`.
+        Identifies the cells and what is learnt of them, see :func:`malaria_detect.data.cell_check.check_cells`.
+    believed : tuple of float, optional
+        Probability that each cell is parasitized, 0 to 1, to be learnt instead of its label.
     ignored, identical, colourless : tuple of str
         Sentences about files that were left out, about identical images, and about images without colour.
     """
@@ -40,6 +45,7 @@ class LabelledCells:
     ignored: tuple[str, ...] = ()
     identical: tuple[str, ...] = ()
     colourless: tuple[str, ...] = ()
+    believed: tuple[float, ...] | None = None
 
 
 def labelled_cells(folder: CellFolder, corrections: Corrections | None = None) -> LabelledCells:
@@ -59,6 +65,37 @@ def labelled_cells(folder: CellFolder, corrections: Corrections | None = None) -
     return LabelledCells(folder.cells, labels, fingerprint, *sentences)
 
 
+def believing(data: LabelledCells, probabilities: Mapping[str, float]) -> LabelledCells:
+    """The cells, to be learnt as the mean of their label and of what cross-validation says.
+
+    Experts doubt about 5 % of the published labels. A network that was not trained on a cell gives a second opinion
+    (soft bootstrapping, Reed et al. 2014, arXiv 1412.6596).
+
+    Parameters
+    ----------
+    data : LabelledCells
+    probabilities : dict of str to float
+        Probability of parasitized, 0 to 1, by the name of the cell, from networks that were not trained on its patient.
+
+    Raises
+    ------
+    TrainingError
+        If a cell has none; ``reason`` is ``other_cells``.
+    """
+    if lacking := [cell.name for cell in data.cells if cell.name not in probabilities]:
+        raise TrainingError(
+            f"{len(lacking)} cells have no cross-validated probability, among them {lacking[0]}. Use the predictions "
+            "that `malaria-detect evaluate` wrote for these cells.",
+            "other_cells",
+        )
+    labels = [float(label == CLASSES[0]) for label in data.corrected]
+    believed = tuple(
+        (label + probabilities[cell.name]) / 2 for label, cell in zip(labels, data.cells, strict=True)
+    )
+    digest = hashlib.sha256(" ".join(f"{share:.4f}" for share in believed).encode()).hexdigest()
+    return replace(data, believed=believed, fingerprint=f"{data.fingerprint} believed {digest[:16]}")
+
+
 @dataclass(frozen=True)
 class TrainingRun:
     """A training run, as :func:`malaria_detect.training.fit.fit` carries it out.
@@ -70,6 +107,9 @@ class TrainingRun:
     work : Path
         Folder for the checkpoint and, during training, for the image cache: 19,000 cells take up to 5 GB. Features of
         frozen trunks are stored in ``features`` in the parent folder, so that other runs can use them.
+    borrowed : tuple of Cell
+        Uninfected cells of other laboratories to train on, see :mod:`malaria_detect.training.borrowed`; they need
+        random looks.
     resume : bool
         Continue from the checkpoint in `work`; without a checkpoint, start from the beginning.
     how : str
@@ -84,6 +124,7 @@ class TrainingRun:
     resume: bool = False
     progress: bool = True
     how: str = BY_PATIENT
+    borrowed: tuple[Cell, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -94,6 +135,8 @@ class TrainingRun:
     def identity(self) -> dict[str, Any]:
         """Settings, cells and split: a checkpoint is only resumed by a run in which all are the same."""
         cells = self.data.fingerprint if self.how == BY_PATIENT else f"{self.data.fingerprint} {self.how}"
+        if self.borrowed:
+            cells += f" and {len(self.borrowed)} of other laboratories"
         return {"settings": recorded(self.settings), "cells": cells}
 
     def input_transform(self, size: int | None = None) -> InputTransform:
@@ -109,11 +152,26 @@ class TrainingRun:
         cells = [replace(self.cells[i], label=self.data.corrected[i] or "") for i in positions]
         return cells, positions
 
+    def shown(self) -> list[Cell]:
+        """Training cells with the labels to learn, and borrowed ones."""
+        return [*self.learnt()[0], *self.borrowed]
+
+    def targets(self) -> NDArray[np.float32]:
+        """What is learnt for each cell of :meth:`shown`: probability of each class, shape (cells, 2)."""
+        cells, positions = self.learnt()
+        believed = self.data.believed
+        shares = (
+            [float(cell.label == CLASSES[0]) for cell in cells]
+            if believed is None
+            else [believed[index] for index in positions]
+        )
+        parasitized = np.array(shares + [0.0] * len(self.borrowed), dtype=np.float32)
+        return np.stack([parasitized, 1 - parasitized], axis=1)
+
     def weighted(self, learner: Learner) -> Learner:
         """The learner, with a loss that weighs the classes if the settings say so."""
-        if self.settings.class_weights == "balanced":
-            learner.loss_func = balanced_loss(self.settings, [cell.label for cell in self.learnt()[0]])
-            learner.loss_func.to(learner.dls.device)
+        learner.loss_func = class_loss(self.settings, [cell.label for cell in self.learnt()[0]])
+        learner.loss_func.to(learner.dls.device)
         return learner
 
     def held_out(self) -> list[Cell]:
@@ -137,6 +195,18 @@ class TrainingRun:
                         "patients, another --seed, or a split of your own.",
                         "class_missing",
                     )
+        random_looks = self.settings.looks == "random"
+        if random_looks and self.design.frozen:
+            raise TrainingError(
+                f"{self.design.name} has a frozen trunk, whose features are computed once; it needs looks=own.",
+                "looks",
+            )
+        if self.borrowed and not random_looks:
+            raise TrainingError(
+                "Uninfected cells of other laboratories need looks=random; without it, the network would learn that "
+                "their stain means uninfected.",
+                "looks",
+            )
         design, sizes = self.design, dict.fromkeys(self.settings.epochs)
         if not design.any_size and set(sizes) != {design.input_size}:
             raise TrainingError(

@@ -32,6 +32,7 @@ _CHOICES = {
     "schedule": ("one-cycle", "constant"),
     "keep": ("last", "best"),
     "class_weights": ("none", "balanced"),
+    "looks": ("own", "random"),
 }
 
 
@@ -95,6 +96,9 @@ class TrainSettings:
         Validation cells are weighted in the loss only; temperature and thresholds are chosen without weights.
     preprocess : tuple of str
         Names of the preprocessings, see :mod:`malaria_detect.data.preprocessing`.
+    looks : str
+        ``own``: training cells look as in their images, apart from the design's augmentations. ``random``: as other
+        laboratories would show them, see :mod:`malaria_detect.training.randomized_cells`.
 
     Raises
     ------
@@ -126,6 +130,7 @@ class TrainSettings:
     keep: str = "last"
     class_weights: str = "none"
     preprocess: tuple[str, ...] = ()
+    looks: str = "own"
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -172,9 +177,10 @@ def recorded(settings: TrainSettings) -> dict[str, Any]:
     fields = {
         key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()
     }
-    # Left out if none, so that checkpoints and results from before there were any still match.
-    if settings.class_weights == "none":
-        del fields["class_weights"]
+    # Left out if not used, so that checkpoints and results from before there were any still match.
+    for name, unused in (("class_weights", "none"), ("looks", "own")):
+        if fields[name] == unused:
+            del fields[name]
     return {**fields, "weights": name}
 
 

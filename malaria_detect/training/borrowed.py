@@ -1,0 +1,74 @@
+"""Uninfected cells of other laboratories, cut out of photographs of healthy smears, to train on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from malaria_detect.data.field_annotations import read_field_sets
+from malaria_detect.data.images import read_field
+from malaria_detect.data.nlm_cells import CLASSES, Cell
+from malaria_detect.fields.cell import RED_CELL
+from malaria_detect.fields.crops import cut_cell
+from malaria_detect.fields.finder import load_finder
+from malaria_detect.training.settings import TrainingError
+
+# Of the fields of a laboratory in the order of their names, each third is kept for choosing and scoring.
+_KEPT = 3
+
+
+def borrowed_fields(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the fields of a laboratory that are trained on; each third is held out.
+
+    Examples
+    --------
+    >>> borrowed_fields(["d.png", "b.png", "a.png", "c.png"])
+    ('b.png', 'c.png')
+    """
+    return tuple(name for number, name in enumerate(sorted(names)) if number % _KEPT)
+
+
+def borrowed_cells(folders: Sequence[Path], work: Path, progress: bool = True) -> tuple[Cell, ...]:
+    """Uninfected red cells that the cell finder sees in fields of healthy people.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Annotated fields of a laboratory each, see
+        :func:`malaria_detect.data.field_annotations.read_field_sets`; no cell may be annotated as parasitized. The
+        fields of :func:`borrowed_fields` are used.
+    work : Path
+        Folder to which the cells are written, as PNG on black.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    tuple of Cell
+        Their patient group is the laboratory.
+
+    Raises
+    ------
+    TrainingError
+        If a laboratory has a parasitized cell; ``reason`` is ``parasitized``.
+    FieldAnnotationError, ImageRefused, malaria_detect.fields.usable.FieldRefused
+    """
+    finder, cells = load_finder(), []
+    for one in [one for folder in folders for one in read_field_sets(folder)]:
+        if any(cell.label == CLASSES[0] for field in one.fields for cell in field.cells):
+            raise TrainingError(
+                f"{one.name} has parasitized cells; only fields of healthy people can be borrowed from.",
+                "parasitized",
+            )
+        of = {field.name: field for field in one.fields}
+        folder = work / "borrowed" / one.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in tqdm(borrowed_fields(list(of)), desc=f"cells of {one.name}", disable=not progress):
+            pixels = np.asarray(read_field(of[name].image))
+            found = [cell for cell in finder.find(pixels) if cell.kind == RED_CELL and not cell.on_edge]
+            for number, cell in enumerate(found):
+                path = folder / f"{Path(name).stem}_{number}.png"
+                cut_cell(pixels, cell).save(path)
+                cells.append(Cell(path, CLASSES[1], one.name))
+    return tuple(cells)
