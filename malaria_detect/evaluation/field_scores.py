@@ -175,14 +175,14 @@ def summarise(annotated: FieldSet, fields: Sequence[FieldScore]) -> SetScore:
         calls = [field.called.get(point, Called(0, 0, 0)) for field in fields]
         hits = {name: _column(calls, name) for name in ("infected", "uninfected", "counted")}
         of = {"infected": "infected", "uninfected": "uninfected_matched", "counted": "counted"}
-        called[point] = {name: _share(groups, hits[name], total[of[name]]) for name in hits}
+        called[point] = {name: share_by_group(groups, hits[name], total[of[name]]) for name in hits}
     return SetScore(
         name=annotated.name,
         annotation=", ".join(sorted({cell.shape for field in annotated.fields for cell in field.cells})),
         exhaustive=annotated.exhaustive,
         counts_edge=annotated.counts_edge,
         refused=dict(Counter(field.refusal for field in fields if field.refusal)),
-        estimates={name: _share(groups, *pair) for name, pair in shares.items()}
+        estimates={name: share_by_group(groups, *pair) for name, pair in shares.items()}
         | {
             "count_error": _mean([field.group for field in used], np.abs(error)),
             "count_bias": _mean([field.group for field in used], error),
@@ -215,7 +215,8 @@ def _by_group(groups: Sequence[str], *columns: np.ndarray) -> tuple[list[np.ndar
     return sums, [draw_groups(len(names), _RESAMPLES, _SEED), leave_one_out(len(names))]
 
 
-def _share(groups: Sequence[str], hits: Integers, total: Integers) -> Estimate:
+def share_by_group(groups: Sequence[str], hits: Integers, total: Integers) -> Estimate:
+    """Share of hits in a total, with a 95 % interval over patients or fields; all arguments have the same length."""
     if not total.sum():
         return Estimate(_NAN, _NAN, _NAN, 0, 0)
     (right, cells), weights = _by_group(groups, hits, total)

@@ -1,6 +1,6 @@
 """What the metadata file ``export.json`` says about a model: its input, training, operating points and scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from malaria_detect.core.errors import MalariaDetectError
@@ -150,6 +150,8 @@ class ModelMetadata:
         ROC curve and, before calibration, expected calibration error on test patients.
     reliability_raw, reliability : tuple of ReliabilityBin
         On test patients, before and after calibration.
+    borrowed : dict of str to tuple of str
+        Names of the fields of other laboratories whose uninfected cells were trained on, by laboratory.
     corrected_test : Scores or None
         At the default operating point on test patients with corrected labels; None if no label was corrected.
     """
@@ -188,6 +190,7 @@ class ModelMetadata:
     licence: str
     intended_use: str
     preprocess: tuple[str, ...] = ()
+    borrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check values that no model can have."""

@@ -46,7 +46,7 @@ def borrowed_cells(folders: Sequence[Path], work: Path, progress: bool = True) -
     Returns
     -------
     tuple of Cell
-        Their patient group is the laboratory.
+        Their patient group is the laboratory; their name begins with that of the field and a slash.
 
     Raises
     ------
@@ -70,5 +70,14 @@ def borrowed_cells(folders: Sequence[Path], work: Path, progress: bool = True) -
             for number, cell in enumerate(found):
                 path = folder / f"{Path(name).stem}_{number}.png"
                 cut_cell(pixels, cell).save(path)
-                cells.append(Cell(path, CLASSES[1], one.name))
+                cells.append(Cell(path, CLASSES[1], one.name, name=f"{name}/{number}"))
     return tuple(cells)
+
+
+def fields_of(borrowed: Sequence[Cell]) -> dict[str, tuple[str, ...]]:
+    """Names of the fields that borrowed cells come from, by laboratory."""
+    laboratories = sorted({cell.group for cell in borrowed})
+    return {
+        one: tuple(sorted({cell.name.rpartition("/")[0] for cell in borrowed if cell.group == one}))
+        for one in laboratories
+    }

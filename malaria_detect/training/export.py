@@ -20,6 +20,7 @@ from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.metadata import RESEARCH_USE, SCHEMA_VERSION, ModelMetadata, Side
 from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.inference.network import open_learner
+from malaria_detect.training.borrowed import fields_of
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import training_parts
 from malaria_detect.training.fit import Fitted, fit
@@ -160,6 +161,7 @@ def _described(run: TrainingRun) -> dict[str, Any]:
         "licence": "Apache-2.0",
         "intended_use": _INTENDED_USE,
         "preprocess": run.settings.preprocess,
+        "borrowed": fields_of(run.borrowed),
     }
 
 

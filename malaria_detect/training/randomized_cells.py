@@ -4,8 +4,8 @@ A network that is trained on the images of one laboratory learns its colours and
 If every image has a look of its own, drawn at random and far beyond what is realistic, only the parasites are left to
 learn (domain randomization [1]_). Cells are changed as absorbance, which adds up as stains do (Beer-Lambert).
 
-Uninfected cells of other laboratories may be among the cells. What distinguishes a cell of NLM from even staining, its
-parasites above all, is transplanted to half of them, so that neither camera nor stain predicts the class.
+Uninfected cells of other laboratories may be among the cells. Half of them get parasites of NLM's cells, so that
+neither camera nor stain predicts the class, see :mod:`malaria_detect.training.transplants`.
 
 References
 ----------
@@ -19,8 +19,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from malaria_detect.training.absorbance import Absorbance
 from malaria_detect.training.random_draws import around, between, chance, factor, wide
 from malaria_detect.training.randomized_camera import photographed
+from malaria_detect.training.transplants import transplanted
 
 # How a cell is shown: on black by its exact outline, on black with a margin of smear, as a box cut out of the field, or
 # as a piece of the field; and how often.
@@ -29,58 +31,7 @@ _SHOWN = (0.4, 0.2, 0.22, 0.18)
 # Share of cells that keep the stain of their laboratory, most of them on black as NLM publishes them.
 _OWN_STAIN, _OWN_CUT = 0.3, 0.7
 _BORROWED_OWN_STAIN = 0.65
-# Share of the borrowed cells that get the parasites of another cell, or what else is on it.
-_TRANSPLANTED = 0.5
-# Absorbance below it is noise.
-_VISIBLE = 0.03
 _NEIGHBOURS = 3
-
-
-@dataclass(frozen=True, eq=False)
-class Absorbance:
-    """What cells absorb.
-
-    Attributes
-    ----------
-    total : torch.Tensor, float32, shape (N, 3, side, side)
-        Absorbance relative to the brightest part of the cell; 0 outside.
-    even : torch.Tensor, float32, shape (N, 3, 1, 1)
-        Its median in the cell; the difference to it is parasites, pallor and stain deposits.
-    cover : torch.Tensor, float32, shape (N, 1, side, side)
-        1 in the cell, 0 outside.
-    light : torch.Tensor, float32, shape (N, 3, 1, 1)
-        Colour of the brightest part, 0 to 1.
-    """
-
-    total: torch.Tensor
-    even: torch.Tensor
-    cover: torch.Tensor
-    light: torch.Tensor
-
-    @property
-    def uneven(self) -> torch.Tensor:
-        """Difference from even staining, shape (N, 3, side, side)."""
-        return (self.total - self.even) * self.cover
-
-    @classmethod
-    def of(cls, cells: torch.Tensor) -> "Absorbance":
-        """Absorbance of cells on black, uint8, shape (N, 3, side, side)."""
-        pixels = cells.float()
-        cover = (pixels.amax(1, keepdim=True) > 10).float()
-        # The outermost pixel is half black.
-        cover = -functional.max_pool2d(-cover, 3, 1, 1)
-        step = max(1, pixels.shape[2] // 48)
-        few, inside = (part[:, :, ::step, ::step].flatten(2) for part in (pixels, cover))
-        colours = few.masked_fill(inside == 0, math.nan)
-        light, middle = (
-            colours.nanquantile(share, dim=2).nan_to_num(255).clamp_min(least)[..., None, None]
-            for share, least in ((0.97, 40), (0.5, 20))
-        )
-        return cls(_absorbed(pixels, light) * cover, _absorbed(middle, light), cover, light / 255)
-
-
-def _absorbed(pixels: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
-    return -torch.log((pixels / light).clamp(0.02, 1.0))
 
 
 def randomized(
@@ -115,7 +66,7 @@ def randomized(
     (torch.Size([4, 3, 48, 48]), [0.0, 0.0, 1.0, 1.0])
     """
     parts = Absorbance.of(cells)
-    parts, shares = _transplanted(parts, shares, borrowed)
+    parts, shares = transplanted(parts, shares, borrowed)
     number = len(cells)
     own = chance(number, torch.where(borrowed, _BORROWED_OWN_STAIN, _OWN_STAIN))
     shown = torch.multinomial(torch.tensor(_SHOWN), number, replacement=True)
@@ -137,24 +88,6 @@ def randomized(
     picture = background[..., None, None] * _light(number, size) * torch.exp(-absorbance)
     kept = _kept(shown, place, parts.cover, cover)
     return photographed(picture, kept, own), shares
-
-
-def _transplanted(
-    parts: Absorbance, shares: torch.Tensor, borrowed: torch.Tensor
-) -> tuple[Absorbance, torch.Tensor]:
-    """Borrowed cells with the unevenness of other cells, and their labels; half of the donors are parasitized."""
-    takers = torch.nonzero(borrowed & chance(len(shares), _TRANSPLANTED))[:, 0]
-    donors, infected = (torch.nonzero(~borrowed & (shares > least))[:, 0] for least in (-1.0, 0.9))
-    if not len(takers) or not len(infected):
-        return parts, shares
-    chosen = donors[torch.randint(len(donors), (len(takers),))]
-    half = len(takers) // 2
-    chosen[:half] = infected[torch.randint(len(infected), (half,))]
-    added = (parts.uneven[chosen] - _VISIBLE).clamp_min(0) * parts.cover[takers]
-    total, shares = parts.total.clone(), shares.clone()
-    total[takers] += added * between(0.8, 1.3, len(takers), 1, 1, 1)
-    shares[takers] = shares[chosen]
-    return Absorbance(total, parts.even, parts.cover, parts.light), shares
 
 
 @dataclass(frozen=True, eq=False)
