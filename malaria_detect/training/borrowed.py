@@ -16,6 +16,8 @@ from malaria_detect.training.settings import TrainingError
 
 # Of the fields of a laboratory in the order of their names, each third is kept for choosing and scoring.
 _KEPT = 3
+# Cells of a field, drawn at random: crowded fields show much the same cells.
+_MOST_CELLS = 25
 
 
 def borrowed_fields(names: Sequence[str]) -> tuple[str, ...]:
@@ -67,9 +69,9 @@ def borrowed_cells(folders: Sequence[Path], work: Path, progress: bool = True) -
         for name in tqdm(borrowed_fields(list(of)), desc=f"cells of {one.name}", disable=not progress):
             pixels = np.asarray(read_field(of[name].image))
             found = [cell for cell in finder.find(pixels) if cell.kind == RED_CELL and not cell.on_edge]
-            for number, cell in enumerate(found):
+            for number in np.random.default_rng(0).permutation(len(found))[:_MOST_CELLS].tolist():
                 path = folder / f"{Path(name).stem}_{number}.png"
-                cut_cell(pixels, cell).save(path)
+                cut_cell(pixels, found[number]).save(path)
                 cells.append(Cell(path, CLASSES[1], one.name, name=f"{name}/{number}"))
     return tuple(cells)
 

@@ -37,7 +37,7 @@ def photographed(picture: torch.Tensor, kept: torch.Tensor, own: torch.Tensor) -
     images = torch.cat([_coloured(picture, wide(~own | chance(number, 0.3)).float()), kept], 1)
     for group in torch.randperm(number).split(max(4, number // _GROUPS)):
         images[group] = _taken(images[group])
-    return images[:, :3].clamp(0, 1) * images[:, 3:]
+    return (images[:, :3] * images[:, 3:]).clamp(0, 1)
 
 
 def _coloured(picture: torch.Tensor, changed: torch.Tensor) -> torch.Tensor:

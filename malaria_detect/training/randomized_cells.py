@@ -29,7 +29,7 @@ from malaria_detect.training.transplants import transplanted
 EXACT, LOOSE, BOX, FIELD = range(4)
 _SHOWN = (0.4, 0.2, 0.22, 0.18)
 # Share of cells that keep the stain of their laboratory, most of them on black as NLM publishes them.
-_OWN_STAIN, _OWN_CUT = 0.3, 0.7
+_OWN_STAIN, _OWN_CUT = 0.4, 0.7
 _BORROWED_OWN_STAIN = 0.65
 _NEIGHBOURS = 3
 

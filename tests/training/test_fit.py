@@ -98,6 +98,7 @@ def run_of(cells: Path, work: Path, resume: bool = False) -> TrainingRun:
         batch_size=16,
         weights="none",
         base_lr=LEARNING_RATE,
+        looks="random",
     )
     data = labelled_cells(find_cells(cells))
     return run_by_patient(DESIGN, settings, data, work, resume=resume, progress=False)
