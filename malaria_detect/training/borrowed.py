@@ -18,6 +18,8 @@ from malaria_detect.training.settings import TrainingError
 _KEPT = 3
 # Cells of a field, drawn at random: crowded fields show much the same cells.
 _MOST_CELLS = 25
+# Of a cell in px: smaller ones are fragments, or too coarse to learn from.
+_LEAST_SIDE = 24
 
 
 def borrowed_fields(names: Sequence[str]) -> tuple[str, ...]:
@@ -68,7 +70,11 @@ def borrowed_cells(folders: Sequence[Path], work: Path, progress: bool = True) -
         folder.mkdir(parents=True, exist_ok=True)
         for name in tqdm(borrowed_fields(list(of)), desc=f"cells of {one.name}", disable=not progress):
             pixels = np.asarray(read_field(of[name].image))
-            found = [cell for cell in finder.find(pixels) if cell.kind == RED_CELL and not cell.on_edge]
+            found = [
+                cell
+                for cell in finder.find(pixels)
+                if cell.kind == RED_CELL and not cell.on_edge and min(cell.box[2:]) >= _LEAST_SIDE
+            ]
             for number in np.random.default_rng(0).permutation(len(found))[:_MOST_CELLS].tolist():
                 path = folder / f"{Path(name).stem}_{number}.png"
                 cut_cell(pixels, found[number]).save(path)
