@@ -152,6 +152,8 @@ class ModelMetadata:
         On test patients, before and after calibration.
     corrected_test : Scores or None
         At the default operating point on test patients with corrected labels; None if no label was corrected.
+    references_sha256 : str or None
+        SHA-256 of the :mod:`references <malaria_detect.inference.references>`; None for a model without them.
     """
 
     schema_version: int
@@ -188,6 +190,7 @@ class ModelMetadata:
     licence: str
     intended_use: str
     preprocess: tuple[str, ...] = ()
+    references_sha256: str | None = None
 
     def __post_init__(self) -> None:
         """Check values that no model can have."""

@@ -9,6 +9,7 @@ import warnings
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -130,6 +131,37 @@ def mixed_log_odds(network: nn.Module, pictures: torch.Tensor, exact: tuple[floa
         chosen = pictures[again].contiguous(memory_format=torch.channels_last)
         odds[again] = torch.tensor(log_odds(network, chosen))
     return odds.tolist()
+
+
+def features_and_log_odds(
+    network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False
+) -> tuple[np.ndarray | None, list[float]]:
+    """Pooled features and log-odds of pictures, from one pass through the network.
+
+    Parameters
+    ----------
+    network, pictures, bfloat16
+        As for :func:`log_odds`.
+
+    Returns
+    -------
+    features : numpy.ndarray or None
+        float32, (N, 1024): what the head gets from the trunk, fastai's ``AdaptiveConcatPool2d`` flattened. None for a
+        network that is not a trunk followed by such a head.
+    odds : list of float
+        As from :func:`log_odds`.
+    """
+    from fastai.layers import AdaptiveConcatPool2d, Flatten
+
+    pooling = [AdaptiveConcatPool2d, Flatten]
+    body = list(network.children()) if isinstance(network, nn.Sequential) else []
+    if len(body) != 2 or [type(part) for part in body[1].children()][:2] != pooling:
+        return None, log_odds(network, pictures, bfloat16)
+    trunk, head = body
+    with torch.inference_mode():
+        with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            features = head[:2](trunk(pictures))
+        return features.float().cpu().numpy(), log_odds(head[2:], features, bfloat16)
 
 
 def log_odds_tensor(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False) -> torch.Tensor:
