@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from malaria_detect.inference.foreign import KnownCells, Screen, normalised
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import read_metadata
 
@@ -30,6 +31,8 @@ class References:
         Name of the cell's file, and its patient group.
     part : tuple of str
         ``training`` or ``validation``.
+    screen : Screen or None
+        What is refused as foreign, and what comes from another site.
     """
 
     features: NDArray[np.float32]
@@ -37,6 +40,14 @@ class References:
     files: tuple[str, ...]
     groups: tuple[str, ...]
     part: tuple[str, ...]
+    screen: Screen | None = None
+
+    @property
+    def known(self) -> KnownCells | None:
+        """The training cells, with which pictures are compared; None without a screen."""
+        if self.screen is None:
+            return None
+        return KnownCells(normalised(self.features[np.array(self.part) == TRAINING]), self.screen)
 
 
 def references_path(model_path: str | os.PathLike[str]) -> Path:
@@ -51,6 +62,8 @@ def write_references(references: References, path: Path) -> None:
     """
     lowest = references.features.min(axis=0)
     span = np.maximum(references.features.max(axis=0) - lowest, np.finfo(np.float32).tiny)
+    screen = references.screen
+    limits = {} if screen is None else {name: np.float32(value) for name, value in vars(screen).items()}
     steps = np.rint(255 * np.sqrt((references.features - lowest) / span)).astype(np.uint8)
     with path.open("wb") as file:
         np.savez_compressed(
@@ -62,6 +75,7 @@ def write_references(references: References, path: Path) -> None:
             files=np.array(references.files),
             groups=np.array(references.groups),
             part=np.array(references.part),
+            **limits,
         )
 
 
@@ -110,10 +124,14 @@ def read_references(
     try:
         with np.load(io.BytesIO(data)) as stored:
             place = stored["steps"].astype(np.float32) / 255
+            screen = None
+            if "weights" in stored:
+                screen = Screen(stored["weights"], float(stored["offset"]), float(stored["distance"]))
             return References(
                 features=stored["lowest"] + stored["span"] * place**2,
                 parasitized=stored["parasitized"],
                 **{name: tuple(stored[name].tolist()) for name in ("files", "groups", "part")},
+                screen=screen,
             )
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise MetadataError(

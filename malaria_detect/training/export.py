@@ -26,9 +26,10 @@ from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import training_parts
 from malaria_detect.training.fit import Fitted, fit
 from malaria_detect.training.half_pickle import export_learner
-from malaria_detect.training.held_out import held_out_logits, references_of
+from malaria_detect.training.held_out import held_out_logits
 from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.run import TrainingRun
+from malaria_detect.training.screen import references_of
 from malaria_detect.training.settings import DivergedError, TrainingError, recorded
 
 _INTENDED_USE = f"{RESEARCH_USE} Single red blood cells cut out of Giemsa-stained thin smears, P. falciparum."
@@ -87,7 +88,7 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
         _write_logits(network, run, logits_file)
         references_sha256 = None
         cells = run.learnt()[0], run.held_out()
-        if references := references_of(network, run.input_transform(), *cells, run.progress):
+        if references := references_of(network, run.input_transform(), cells, progress=run.progress):
             references_file = optional.enter_context(replaced(references_path(output)))
             write_references(references, references_file)
             references_sha256 = sha256_of(references_file)

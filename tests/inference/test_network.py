@@ -73,10 +73,10 @@ def test_only_answers_near_the_thresholds_are_computed_again() -> None:
     odds = torch.tensor([-4.0, -2.0, 0.0, 2.0, 4.0])
     pictures = odds[:, None, None, None].expand(-1, 3, 2, 2)
     error = MARGIN / 4
-    mixed = mixed_log_odds(network, pictures, (-2.0, 0.25))
+    mixed = mixed_log_odds(network, pictures, log_odds(network, pictures, True), (-2.0, 0.25))
     assert mixed == pytest.approx([-4 + error, -2, 0, 2 + error, 4 + error])
     assert network.counts == {True: 5, False: 2}
-    mixed_log_odds(network, pictures[3:], (-2.0, 0.25))
+    mixed_log_odds(network, pictures[3:], log_odds(network, pictures[3:], True), (-2.0, 0.25))
     assert network.counts == {True: 7, False: 2}
 
 
@@ -86,7 +86,7 @@ def test_an_overflow_in_bfloat16_is_computed_again() -> None:
             answer = super().forward(pictures)
             return answer * torch.nan if torch.is_autocast_enabled("cpu") else answer
 
-    assert mixed_log_odds(Overflowing(), torch.full((1, 3, 2, 2), 3.0), (0.0, 1.0)) == [3.0]
+    assert mixed_log_odds(Overflowing(), torch.full((1, 3, 2, 2), 3.0), [np.nan], (0.0, 1.0)) == [3.0]
 
 
 def test_folded_norms_change_nothing() -> None:
