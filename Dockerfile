@@ -26,7 +26,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 # The model has a layer of its own, which changed code does not invalidate.
-COPY export.pkl export.json ./
+COPY export.* ./
 COPY LICENSE dashboard.ipynb voila.json ./
 COPY reports/*.json reports/
 COPY malaria_detect malaria_detect

@@ -1,12 +1,11 @@
 """Hatch build hook: a wheel gets the model and the page, which a checkout has at its top level."""
 
+from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _SHIPPED = (
-    "export.pkl",
-    "export.json",
     "dashboard.ipynb",
     "voila.json",
     "reports/compare.json",
@@ -22,4 +21,6 @@ class ShippedFiles(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Add the files to a wheel; an editable installation uses those of the checkout."""
         if version == "standard":
-            build_data["force_include"] |= {name: f"malaria_detect/shipped/{name}" for name in _SHIPPED}
+            model = [file.name for file in Path(self.root).glob("export.*")]
+            shipped = {name: f"malaria_detect/shipped/{name}" for name in (*model, *_SHIPPED)}
+            build_data["force_include"] |= shipped

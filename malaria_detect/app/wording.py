@@ -132,7 +132,7 @@ def notes(answer: Prediction) -> list[str]:
             f"Called {answer.decision.lower()} at the operating point “{answer.operating_point}”, although "
             f"{other.lower()} is more probable. Look at this cell yourself.",
         )
-    elif answer.uncertain and not answer.colourless:
+    elif answer.uncertain and not answer.poor_quality:
         found.insert(
             0,
             f"The model is less than {format_percent(answer.uncertain_below)} sure. Look at this cell yourself.",

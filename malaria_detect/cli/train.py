@@ -4,6 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from malaria_detect.cli.cells import CELLS_HELP
 from malaria_detect.cli.training_options import (
     add_settings,
     design_and_settings,
@@ -54,8 +55,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "calibrate",
         help="choose temperature and operating points again, from the logits that train wrote",
         description="Choose the temperature and the operating points of a model again and write them to its metadata. "
-        "The logits that `malaria-detect train` wrote are used, so the cells are not needed.",
+        "The logits that `malaria-detect train` wrote are used, so the cells are not needed. With --cells, write the "
+        "model's reference cells again, and fit anew what it refuses as foreign.",
     )
+    calibrate.add_argument("--cells", help=f"write the references again: {CELLS_HELP}")
+    for name, what in (("red-cells", "red cells of other laboratories"), ("foreign", "what is no red cell")):
+        calibrate.add_argument(
+            f"--{name}", nargs="+", default=[], metavar="DIR", help=f"with --cells: folders with {what}"
+        )
     calibrate.add_argument("--model", default=MODEL, help="exported learner (default: %(default)s)")
     calibrate.set_defaults(run=_calibrate)
 
@@ -95,6 +102,16 @@ def _calibrate(options: argparse.Namespace) -> int:
     from malaria_detect.metrics.formatting import format_threshold
     from malaria_detect.training.recalibrate import recalibrate
 
+    if options.cells:
+        from malaria_detect.data.nlm_cells import find_cells
+        from malaria_detect.inference.references import references_path
+        from malaria_detect.training.screen import FurtherPictures, renew_references
+
+        further = FurtherPictures(
+            *(tuple(map(Path, given)) for given in (options.red_cells, options.foreign))
+        )
+        renew_references(Path(options.model), find_cells(options.cells).cells, further)
+        print(f"{references_path(options.model)} written.")
     metadata = recalibrate(Path(options.model))
     thresholds = ", ".join(
         f"{point.name} {format_threshold(point.threshold)}" for point in metadata.operating_points

@@ -152,7 +152,7 @@ def check_content(image: Image.Image) -> None:
     spread = np.count_nonzero((below > below[:, -1:] * 0.1) & (below < below[:, -1:] * 0.9), axis=1)
     if spread.max() >= _PLAIN_SPREAD:
         return
-    image, lit = _lit(image)
+    image, lit = lit_part(image)
     areas = _areas(image, lit)
     spread = np.percentile(areas, 99, axis=0) - np.percentile(areas, 1, axis=0)
     if spread.max() < _MIN_SPREAD and np.count_nonzero(np.diff(np.asarray(lit))) < _PATTERN * lit.height:
@@ -186,7 +186,7 @@ def is_colourless(image: Image.Image) -> bool:
     >>> [is_colourless(Image.merge("RGB", [ramp, ramp, blue])) for blue in (ramp, ramp.rotate(90))]
     [True, False]
     """
-    areas = _areas(*_lit(image))
+    areas = _areas(*lit_part(image))
     if np.percentile(areas.max(axis=1) - areas.min(axis=1), 95) < _MIN_COLOUR:
         return True
     # What is left of red - green and blue - green after a straight line over brightness.
@@ -266,7 +266,7 @@ def damaged() -> ImageRefused:
     return ImageRefused("The image is damaged or incomplete. Copy or save it again.", reason="damaged")
 
 
-def _lit(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+def lit_part(image: Image.Image) -> tuple[Image.Image, Image.Image]:
     """The part of an RGB image that is not black around it, and its pixels that are not black (mode L, 0 or 255)."""
     lit = image.convert("L").point([0] * (_BLACK + 1) + [255] * (255 - _BLACK))
     box = lit.getbbox()

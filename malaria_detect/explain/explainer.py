@@ -90,7 +90,9 @@ class Explainer:
     Examples
     --------
     >>> from malaria_detect import load_detector
-    >>> explainer = Explainer(load_detector("export.pkl"))
+    >>> detector = load_detector("export.pkl")
+    >>> detector.known = None  # with it, a gradient is refused as foreign
+    >>> explainer = Explainer(detector)
     >>> explainer.explain(Image.linear_gradient("L")).heat.shape
     (256, 256)
     """
@@ -188,7 +190,9 @@ def explain(detector: Detector, image: ImageSource, prediction: Prediction | Non
     Examples
     --------
     >>> from malaria_detect import load_detector
-    >>> explain(load_detector("export.pkl"), Image.linear_gradient("L")).finding
+    >>> detector = load_detector("export.pkl")
+    >>> detector.known = None  # with it, a gradient is refused as foreign
+    >>> explain(detector, Image.linear_gradient("L")).finding
     'not_parasitized'
     """
     return Explainer(detector).explain(image, prediction)

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 import numpy as np
 from tqdm.auto import tqdm
 
-from malaria_detect.data.image_checks import TRAINED_SIDES
+from malaria_detect.data.image_checks import COLOURLESS, TRAINED_SIDES
 from malaria_detect.data.images import ImageRefused, ImageSource, read_field
 from malaria_detect.data.picture_files import path_text
 from malaria_detect.fields.cell import RED_CELL, FoundCell
@@ -22,6 +22,13 @@ from malaria_detect.fields.usable import FieldRefused
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import field_point
 from malaria_detect.inference.prediction import Prediction, Refusal
+
+UNKNOWN_SITE_FIELD = (
+    "The cells look unlike those that the model knows, so the counts are less reliable. Teach it your laboratory with "
+    "a few cells: `malaria-detect adapt`, or on the page with “Teach it your lab”."
+)
+# Of the cells of a field. Of the model's own site, one cell in a hundred looks unlike the others.
+_OTHER_SITE_SHARE = 0.25
 
 
 class Finder(Protocol):
@@ -193,12 +200,16 @@ def _warnings(cells: Sequence[AnalysedCell], diameter: float) -> tuple[str, ...]
             "higher magnification or resolution."
         )
     counted = [cell for cell in cells if cell.counted]
-    if any(cell.prediction and cell.prediction.colourless for cell in counted):
+    known = [cell.prediction for cell in counted if cell.prediction]
+    if any(COLOURLESS in answer.warnings for answer in known):
         sentences.append(
             "Some cells have hardly any colour, and the model misses most parasites in grey images."
         )
-    if unknown := sum(cell.prediction is None for cell in counted):
+    if sum(answer.site_warning for answer in known) > _OTHER_SITE_SHARE * len(known):
+        sentences.append(UNKNOWN_SITE_FIELD)
+    if unknown := len(counted) - len(known):
         sentences.append(
-            f"{unknown:,} of {len(counted):,} cells could not be classified and are not counted."
+            f"{unknown:,} of the {len(counted):,} cells that were found do not look like single red cells, or could "
+            "not be read. They are not counted unless you review them."
         )
     return tuple(sentences)

@@ -1,32 +1,47 @@
 """Load a model and classify images: ``load_detector().predict("cell.png")``."""
 
-import io
 import itertools
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from scipy.special import logit
 from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.core.errors import ArgumentError
 from malaria_detect.data.field_check import WHOLE_FIELD, shows_field
-from malaria_detect.data.image_checks import COLOURLESS, is_colourless, size_warnings
+from malaria_detect.data.image_checks import TRAINED_SIDES, size_warnings
 from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.data.quality import quality_problems
+from malaria_detect.inference.arguments import check_many
+from malaria_detect.inference.foreign import (
+    FOREIGN,
+    NOT_A_CELL,
+    ORDINARY,
+    OTHER_SITE,
+    UNKNOWN_SITE,
+    KnownCells,
+)
 from malaria_detect.inference.input import run_threaded
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import read_model
-from malaria_detect.inference.network import import_fastai, log_odds, mixed_log_odds, open_learner, prepared
+from malaria_detect.inference.model_files import default_model, read_model
+from malaria_detect.inference.network import (
+    import_fastai,
+    log_odds,
+    mixed_log_odds,
+    open_learner,
+    prepared,
+    seen_by,
+)
 from malaria_detect.inference.precision import bfloat16_is_fast
 from malaria_detect.inference.prediction import Prediction, Refusal, decide
+from malaria_detect.inference.references import read_references
 from malaria_detect.metrics import scaled
 
 # Larger batches are hardly faster, and each image takes 10 MB while the network runs.
@@ -41,7 +56,7 @@ class _Padded:
 
     pixels: np.ndarray
     size: tuple[int, int]
-    colourless: bool
+    problems: tuple[str, ...]
 
 
 class Detector:
@@ -53,16 +68,23 @@ class Detector:
         From :func:`malaria_detect.inference.network.prepared`.
     metadata : ModelMetadata
     point : OperatingPoint
+    known : KnownCells or None
+        What a picture is compared with; None for a model without references, which refuses nothing as foreign.
     bfloat16 : bool
         Whether bfloat16 is used: if the processor has it and the rounding of this design was measured.
     """
 
     def __init__(
-        self, network: nn.Module, metadata: ModelMetadata, operating_point: str | None = None
+        self,
+        network: nn.Module,
+        metadata: ModelMetadata,
+        operating_point: str | None = None,
+        known: KnownCells | None = None,
     ) -> None:
         self.metadata = metadata
         self.point = metadata.point(operating_point)
         self.network = network
+        self.known = known
         self.bfloat16 = metadata.architecture in _BFLOAT16_DESIGNS and bfloat16_is_fast(torch.device("cpu"))
 
     def at(self, operating_point: str) -> "Detector":
@@ -80,7 +102,7 @@ class Detector:
                 f"An operating point is named by a word such as 'counting'; got {operating_point!r}.",
                 reason="operating_point",
             )
-        return Detector(self.network, self.metadata, operating_point)
+        return Detector(self.network, self.metadata, operating_point, self.known)
 
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one image.
@@ -103,12 +125,16 @@ class Detector:
         --------
         >>> from PIL import Image
         >>> grey = Image.linear_gradient("L").resize((120, 130))
-        >>> prediction = load_detector().predict(grey)
+        >>> detector = load_detector()
+        >>> detector.known = None  # with it, a gradient is refused as foreign
+        >>> prediction = detector.predict(grey)
         >>> prediction.image_size, prediction.uncertain
         ((120, 130), True)
         """
-        padded = self._padded(image)
-        return self._prediction(padded, self._log_odds([padded.pixels])[0])
+        (answer,) = self._classified([self._padded(image)])
+        if isinstance(answer, Refusal):
+            raise ImageRefused(answer.message, answer.reason)
+        return answer
 
     def predict_many(
         self, images: Iterable[ImageSource], batch_size: int = BATCH, progress: bool = False
@@ -136,16 +162,7 @@ class Detector:
             At once, if `images` is a single image, a path, a dictionary or nothing to iterate over, or `batch_size` is
             not a whole number of 1 or more.
         """
-        if _is_single(images):
-            raise ArgumentError(
-                f"predict_many needs a list of images, or another iterable; got one {type(images).__name__}. For a "
-                "single image, use predict.",
-                reason="images",
-            )
-        if not _is_count(batch_size):
-            raise ArgumentError(
-                f"batch_size must be a whole number of 1 or more; got {batch_size!r}.", reason="batch_size"
-            )
+        check_many(images, batch_size)
         return self._answers(images, int(batch_size), progress)
 
     def _answers(
@@ -156,14 +173,19 @@ class Detector:
         with tqdm(total=total, unit="cell", disable=not progress) as bar:
             while batch := list(itertools.islice(source, batch_size)):
                 found = run_threaded(self._padded_or_refusal, batch)
-                odds = iter(self._log_odds([one.pixels for one in found if isinstance(one, _Padded)]))
+                answers = iter(self._classified([one for one in found if isinstance(one, _Padded)]))
                 for one in found:
-                    yield one if isinstance(one, Refusal) else self._prediction(one, next(odds))
+                    yield one if isinstance(one, Refusal) else next(answers)
                 bar.update(len(batch))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As bytes: multiprocessing would send tensors through shared memory, and containers have little.
-        return _restored, (type(self), pickle.dumps(self.network), self.metadata, self.point.name)
+        return _restored, (
+            type(self),
+            pickle.dumps((self.network, self.known)),
+            self.metadata,
+            self.point.name,
+        )
 
     def __copy__(self) -> "Detector":
         return self.at(self.point.name)
@@ -173,7 +195,7 @@ class Detector:
         if shows_field(picture):
             raise ImageRefused(WHOLE_FIELD, reason="whole_field")
         pixels = self.metadata.input_transform.pad(picture)
-        return _Padded(pixels, picture.size, is_colourless(picture))
+        return _Padded(pixels, picture.size, quality_problems(picture))
 
     def _padded_or_refusal(self, image: ImageSource) -> _Padded | Refusal:
         try:
@@ -181,18 +203,25 @@ class Detector:
         except ImageRefused as refusal:
             return Refusal(str(refusal), refusal.reason)
 
-    def _log_odds(self, padded: Sequence[np.ndarray]) -> list[float]:
+    def _classified(self, padded: Sequence[_Padded]) -> list[Prediction | Refusal]:
         if not padded:
             return []
-        pictures = self.metadata.input_transform.tensor(padded)
+        pictures = self.metadata.input_transform.tensor([one.pixels for one in padded])
+        seen = seen_by(self.network, pictures, self.bfloat16)
+        odds = seen.odds if seen else log_odds(self.network, pictures, self.bfloat16)
         if self.bfloat16:
-            return mixed_log_odds(self.network, pictures, _decision_range(self.metadata))
-        return log_odds(self.network, pictures)
+            odds = mixed_log_odds(self.network, pictures, odds, _decision_range(self.metadata))
+        outcomes = self.known.outcomes(seen) if seen and self.known else [ORDINARY] * len(padded)
+        return [
+            Refusal(NOT_A_CELL, FOREIGN) if outcome == FOREIGN else self._prediction(one, value, outcome)
+            for one, value, outcome in zip(padded, odds, outcomes, strict=True)
+        ]
 
-    def _prediction(self, padded: _Padded, odds: float) -> Prediction:
+    def _prediction(self, padded: _Padded, odds: float, outcome: str) -> Prediction:
         calibrated, raw = (
             float(scaled(odds, temperature)) for temperature in (self.metadata.temperature, 1.0)
         )
+        elsewhere = outcome == OTHER_SITE
         return Prediction(
             decision=decide(calibrated, self.point),
             probabilities={CLASSES[0]: calibrated, CLASSES[1]: 1 - calibrated},
@@ -201,8 +230,9 @@ class Detector:
             threshold=self.point.threshold,
             uncertain_below=self.metadata.uncertainty.below,
             image_size=padded.size,
-            warnings=size_warnings(*padded.size) + ((COLOURLESS,) if padded.colourless else ()),
-            colourless=padded.colourless,
+            warnings=(*size_warnings(*padded.size), *padded.problems, *([UNKNOWN_SITE] if elsewhere else [])),
+            poor_quality=bool(padded.problems) or min(padded.size) < TRAINED_SIDES[0],
+            site_warning=elsewhere,
         )
 
 
@@ -242,41 +272,26 @@ def load_detector(path: str | os.PathLike[str] | None = None, operating_point: s
             f"{metadata.file_name} distinguishes {' and '.join(metadata.classes)}; expected {' and '.join(CLASSES)}.",
             reason="other_classes",
         )
-    network = _OPENED.get(metadata.sha256)
-    if network is None:
+    key = metadata.sha256, metadata.references_sha256
+    if key not in _OPENED:
+        references = read_references(default_model() if path is None else path, metadata)
+        known = None if references is None else references.known
         network = prepared(open_learner(data).model)
         _OPENED.clear()
-        _OPENED[metadata.sha256] = network
-    return Detector(network, metadata, operating_point)
+        _OPENED[key] = network, known
+    network, known = _OPENED[key]
+    return Detector(network, metadata, operating_point, known)
 
 
-# The last network by the SHA-256 of its file; processes forked from one that has opened it share it.
-_OPENED: dict[str, nn.Module] = {}
+# The last network and its known cells by the SHA-256 of their files; processes forked from one that has opened them
+# share them.
+_OPENED: dict[tuple[str, str | None], tuple[nn.Module, KnownCells | None]] = {}
 
 
-def _restored(
-    kind: type[Detector], network: bytes, metadata: ModelMetadata, operating_point: str
-) -> Detector:
+def _restored(kind: type[Detector], parts: bytes, metadata: ModelMetadata, operating_point: str) -> Detector:
     import_fastai()
-    return kind(pickle.loads(network), metadata, operating_point)
-
-
-def _is_count(number: object) -> bool:
-    return not isinstance(number, bool) and isinstance(number, Integral) and int(number) >= 1
-
-
-def _is_single(images: object) -> bool:
-    """Whether something is one image, or nothing that gives images one after the other."""
-    if isinstance(images, np.ndarray):
-        # Only a stack, (N, height, width, 3), cannot be taken for one image.
-        return images.ndim == 0 or (images.dtype.kind not in "OUS" and images.ndim < 4)
-    if isinstance(images, str | os.PathLike | Image.Image | Mapping | io.IOBase | torch.Tensor):
-        return True
-    try:
-        memoryview(images)  # type: ignore[arg-type]
-    except TypeError:
-        return not isinstance(images, Iterable)
-    return True
+    network, known = pickle.loads(parts)
+    return kind(network, metadata, operating_point, known)
 
 
 def _decision_range(metadata: ModelMetadata) -> tuple[float, float]:

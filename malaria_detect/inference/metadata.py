@@ -154,6 +154,8 @@ class ModelMetadata:
         Names of the fields of other laboratories whose uninfected cells were trained on, by laboratory.
     corrected_test : Scores or None
         At the default operating point on test patients with corrected labels; None if no label was corrected.
+    references_sha256 : str or None
+        SHA-256 of the :mod:`references <malaria_detect.inference.references>`; None for a model without them.
     """
 
     schema_version: int
@@ -191,6 +193,7 @@ class ModelMetadata:
     intended_use: str
     preprocess: tuple[str, ...] = ()
     borrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    references_sha256: str | None = None
 
     def __post_init__(self) -> None:
         """Check values that no model can have."""

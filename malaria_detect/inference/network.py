@@ -6,9 +6,12 @@ import itertools
 import os
 import pickle
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -112,24 +115,82 @@ def log_odds(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False)
         return log_odds_tensor(network, pictures, bfloat16).tolist()
 
 
-def mixed_log_odds(network: nn.Module, pictures: torch.Tensor, exact: tuple[float, float]) -> list[float]:
-    """Log-odds computed in bfloat16, and again in float32 where rounding could change a decision.
+def mixed_log_odds(
+    network: nn.Module, pictures: torch.Tensor, rounded: Sequence[float], exact: tuple[float, float]
+) -> list[float]:
+    """Log-odds computed in bfloat16, but in float32 where rounding could change a decision.
 
     Parameters
     ----------
     network, pictures
         As for :func:`log_odds`.
+    rounded : sequence of float
+        What :func:`log_odds` returns in bfloat16.
     exact : tuple of float
         Lowest and highest log-odds at which a decision changes. Answers between them, or closer to one than `MARGIN`,
         are computed again; outside, the probability is so close to 0 or 1 that rounding hardly changes it.
     """
-    odds = torch.tensor(log_odds(network, pictures, bfloat16=True))
+    odds = torch.tensor(rounded)
     # NaN fails both comparisons and is computed again, too.
     again = ~((odds <= exact[0] - MARGIN) | (odds >= exact[1] + MARGIN))
     if again.any():
         chosen = pictures[again].contiguous(memory_format=torch.channels_last)
         odds[again] = torch.tensor(log_odds(network, chosen))
     return odds.tolist()
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What one pass of a network gives for N pictures.
+
+    Attributes
+    ----------
+    features : numpy.ndarray
+        float32, (N, 1024): what the head gets from the trunk, fastai's ``AdaptiveConcatPool2d`` flattened.
+    layers : numpy.ndarray
+        float32, (N, 1920) for a resnet34: variances and means of each channel of the trunk's four stages.
+    odds : list of float
+        As from :func:`log_odds`.
+    """
+
+    features: np.ndarray
+    layers: np.ndarray
+    odds: list[float]
+
+
+def seen_by(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False) -> Seen | None:
+    """Features and log-odds of pictures, from one pass; parameters as for :func:`log_odds`.
+
+    None for a network that is not a trunk followed by fastai's head.
+    """
+    from fastai.layers import AdaptiveConcatPool2d, Flatten
+
+    trunk, head, *rest = *network.children(), None, None
+    if (
+        rest != [None, None]
+        or not isinstance(trunk, nn.Sequential)
+        or not any(isinstance(stage, nn.Sequential) for stage in trunk)
+        or [type(part) for part in head.children()][:2] != [AdaptiveConcatPool2d, Flatten]
+    ):
+        return None
+    layers, x = [], pictures
+    with torch.inference_mode():
+        with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            for part in trunk:
+                x = part(x)
+                if isinstance(part, nn.Sequential):
+                    layers += torch.var_mean(x.float(), dim=(2, 3))
+            features = head[:2](x)
+        odds = log_odds(head[2:], features, bfloat16)
+        return Seen(features.float().cpu().numpy(), torch.cat(layers, dim=1).cpu().numpy(), odds)
+
+
+def features_and_log_odds(
+    network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False
+) -> tuple[np.ndarray | None, list[float]]:
+    """Pooled features, float32, (N, 1024), and log-odds; for any network, of which some have no such features."""
+    seen = seen_by(network, pictures, bfloat16)
+    return (seen.features, seen.odds) if seen else (None, log_odds(network, pictures, bfloat16))
 
 
 def log_odds_tensor(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False) -> torch.Tensor:

@@ -28,9 +28,12 @@ class Prediction:
         Width and height of the image in px.
     warnings : tuple of str
         Reasons why the answer may be less reliable than usual, as sentences.
-    colourless : bool
-        Whether the image has practically no colour. The answer is then uncertain whatever its probability, because the
-        model misses most parasites in grey images.
+    poor_quality : bool
+        Whether the image is grey, blurred, overexposed or small. The answer is then uncertain whatever its probability;
+        the warnings say why.
+    site_warning : bool
+        Whether the cell looks unlike the cells that the model knows, as those of another laboratory may; see
+        :mod:`malaria_detect.inference.foreign`.
     """
 
     decision: str
@@ -41,7 +44,8 @@ class Prediction:
     uncertain_below: float
     image_size: tuple[int, int]
     warnings: tuple[str, ...] = ()
-    colourless: bool = False
+    poor_quality: bool = False
+    site_warning: bool = False
 
     @property
     def probability_parasitized(self) -> float:
@@ -50,11 +54,11 @@ class Prediction:
 
     @property
     def uncertain(self) -> bool:
-        """Whether a person should review the cell: it is colourless, or the decision has a low probability.
+        """Whether a person should review the cell: the image is poor, or the decision has a low probability.
 
         The probability is low below ``uncertain_below``.
         """
-        return self.colourless or self.probabilities[self.decision] < self.uncertain_below
+        return self.poor_quality or self.probabilities[self.decision] < self.uncertain_below
 
     def at(self, point: OperatingPoint) -> "Prediction":
         """The same answer, decided at another operating point of the same model.
@@ -64,6 +68,7 @@ class Prediction:
         >>> from malaria_detect import load_detector
         >>> from PIL import Image
         >>> detector = load_detector("export.pkl")
+        >>> detector.known = None  # with it, a gradient is refused as foreign
         >>> prediction = detector.predict(Image.linear_gradient("L"))
         >>> prediction.at(detector.metadata.point("screening")).operating_point
         'screening'
@@ -116,6 +121,10 @@ class Record:
         Reasons why the answer may be less reliable than usual.
     error : str or None
         Why the image was refused.
+    refusal : str or None
+        The code of this reason, such as ``foreign`` or ``too_large``.
+    site_warning : bool or None
+        Whether the cell looks unlike the cells that the model knows; None for a refused image.
     """
 
     path: str
@@ -129,6 +138,8 @@ class Record:
     height: int | None = None
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    refusal: str | None = None
+    site_warning: bool | None = None
 
     @classmethod
     def of(cls, path: str, answer: Prediction | Refusal) -> "Record":
@@ -140,7 +151,7 @@ class Record:
         'The file is empty.'
         """
         if isinstance(answer, Refusal):
-            return cls(path, error=answer.message)
+            return cls(path, error=answer.message, refusal=answer.reason)
         width, height = answer.image_size
         return cls(
             path=path,
@@ -153,6 +164,7 @@ class Record:
             width=width,
             height=height,
             warnings=answer.warnings,
+            site_warning=answer.site_warning,
         )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +21,7 @@ from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.metadata import RESEARCH_USE, SCHEMA_VERSION, ModelMetadata, Side
 from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.inference.network import open_learner
+from malaria_detect.inference.references import references_path, write_references
 from malaria_detect.training.borrowed import fields_of
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import training_parts
@@ -28,16 +30,18 @@ from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.held_out import held_out_logits
 from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.run import TrainingRun
+from malaria_detect.training.screen import references_of
 from malaria_detect.training.settings import DivergedError, TrainingError, recorded
 
 _INTENDED_USE = f"{RESEARCH_USE} Single red blood cells cut out of Giemsa-stained thin smears, P. falciparum."
 
 
 def train(run: TrainingRun, output: Path) -> ModelMetadata:
-    """Train a network and write the model, its metadata and its logits on all held-out cells.
+    """Train a network and write the model, its metadata, its references and its logits on all held-out cells.
 
-    `output` is the exported learner, usually ``export.pkl``. Metadata and logits are written to
-    :func:`malaria_detect.inference.model_files.metadata_path` and
+    `output` is the exported learner, usually ``export.pkl``. The other files are written to
+    :func:`malaria_detect.inference.model_files.metadata_path`,
+    :func:`malaria_detect.inference.references.references_path` and
     :func:`malaria_detect.training.recalibrate.logits_path`.
 
     Raises
@@ -60,12 +64,13 @@ def check_output(output: Path) -> None:
         raise TrainingError(f"The name of a model ends in .pkl; got {output}.", "output")
     logits = logits_path(output)
     # The folder of the logits is created when they are written.
-    for file in (output, metadata_path(output), logits if logits.parent.exists() else logits.parent):
+    files = output, metadata_path(output), references_path(output)
+    for file in (*files, logits if logits.parent.exists() else logits.parent):
         check_writable(file)
 
 
 def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
-    """Write a trained network, its metadata and its logits; the arguments stay as they are.
+    """Write a trained network, its metadata, references and logits; the arguments stay as they are.
 
     What is scored is the file itself, with its weights rounded to float16. The files are replaced together, when all
     are complete. Errors are those of :func:`check_output`; a network that returns NaN raises DivergedError.
@@ -77,9 +82,17 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
         replaced(metadata_path(output)) as metadata_file,
         replaced(output) as model_file,
         replaced(logits_path(output)) as logits_file,
+        ExitStack() as optional,
     ):
         _write_learner(fitted, run, model_file)
-        _write_logits(open_learner(model_file.read_bytes()).model, run, logits_file)
+        network = open_learner(model_file.read_bytes()).model
+        _write_logits(network, run, logits_file)
+        references_sha256 = None
+        cells = run.learnt()[0], run.held_out()
+        if references := references_of(network, run.input_transform(), cells, progress=run.progress):
+            references_file = optional.enter_context(replaced(references_path(output)))
+            write_references(references, references_file)
+            references_sha256 = sha256_of(references_file)
         metadata = ModelMetadata(
             schema_version=SCHEMA_VERSION,
             file_name=output.name,
@@ -88,6 +101,7 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
             weights=fitted.start,
             history=fitted.history,
             logits_sha256=sha256_of(logits_file),
+            references_sha256=references_sha256,
             **vars(assess(*read_logits(logits_file))),
             **_described(run),
         )

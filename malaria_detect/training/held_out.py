@@ -1,8 +1,11 @@
-"""Scores of cells that a network was not trained on, prepared as at prediction."""
+"""What a network gives for pictures that are prepared as at prediction, such as cells of held-out patients."""
 
 import copy
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
+import torch
+from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -27,10 +30,13 @@ def held_out_logits(
     are not calibrated; they are NaN or infinite if training diverged.
     """
     ready = prepared(copy.deepcopy(network).cpu())
-    values: list[float] = []
-    with tqdm(total=len(cells), desc=text, unit="cell", disable=not progress) as bar:
-        for begin in range(0, len(cells), _BATCH):
-            batch = cells[begin : begin + _BATCH]
-            values += log_odds(ready, transform([read_image(cell.path) for cell in batch]))
-            bar.update(len(batch))
-    return values
+    shown = tqdm(cells, text, unit="cell", disable=not progress)
+    batches = batches_of((read_image(cell.path) for cell in shown), transform)
+    return [value for batch in batches for value in log_odds(ready, batch)]
+
+
+def batches_of(pictures: Iterable[Image.Image], transform: InputTransform) -> Iterator[torch.Tensor]:
+    """Input of a network for RGB pictures, 64 at a time."""
+    waiting = iter(pictures)
+    while batch := list(itertools.islice(waiting, _BATCH)):
+        yield transform(batch)

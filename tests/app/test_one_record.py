@@ -32,6 +32,8 @@ KEYS = [
     "height",
     "warnings",
     "error",
+    "refusal",
+    "site_warning",
 ]
 
 
@@ -97,5 +99,5 @@ def test_python_csv_json_http_and_page_give_the_same_record(
 
 
 def test_a_refused_image_has_an_error_and_nothing_else() -> None:
-    record = dataclasses.asdict(Record.of("a.png", Refusal("The file is empty.")))
-    assert {name for name, value in record.items() if value} == {"path", "error"}
+    record = dataclasses.asdict(Record.of("a.png", Refusal("The file is empty.", "empty")))
+    assert {name for name, value in record.items() if value} == {"path", "error", "refusal"}

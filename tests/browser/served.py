@@ -23,7 +23,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(sys.executable).with_name("malaria-detect")
 READY_MILLISECONDS = 1000 * SECONDS
 # What the server reads of its folder.
-FILES = ("dashboard.ipynb", "export.pkl", "export.json", "voila.json")
+FILES = ("dashboard.ipynb", *(file.name for file in PROJECT.glob("export.*")), "voila.json")
 
 
 @dataclass(frozen=True)

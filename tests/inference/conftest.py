@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from malaria_detect.inference.model_files import metadata_path
-
 
 @pytest.fixture
 def pair(shipped_model: Path, tmp_path: Path) -> Path:
-    """A copy of the shipped model and its metadata."""
-    for path in (shipped_model, metadata_path(shipped_model)):
+    """A copy of the files of the shipped model."""
+    for path in shipped_model.parent.glob(f"{shipped_model.stem}.*"):
         shutil.copy(path, tmp_path)
     return tmp_path / shipped_model.name

@@ -180,9 +180,9 @@ def test_a_cell_without_colour_is_answered_with_a_warning_and_never_certain(
     ):
         assert isinstance(colour, Prediction)
         assert isinstance(grey, Prediction)
-        assert not colour.colourless
+        assert not colour.poor_quality
         assert not colour.warnings
-        assert grey.colourless
+        assert grey.poor_quality
         assert grey.warnings == (COLOURLESS,)
         for point in detector.metadata.operating_points:
             assert grey.at(point).uncertain

@@ -18,7 +18,14 @@ from malaria_detect.designs.frozen import Trunks
 from malaria_detect.designs.keras_cnn import sheared
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.input import INPUT_SIZE, RESIZE, InputTransform, run_threaded
-from malaria_detect.inference.network import MARGIN, log_odds, mixed_log_odds, open_learner, prepared
+from malaria_detect.inference.network import (
+    MARGIN,
+    features_and_log_odds,
+    log_odds,
+    mixed_log_odds,
+    open_learner,
+    prepared,
+)
 from malaria_detect.training.datablock import Preprocess
 
 PROJECT = Path(__file__).parents[2]
@@ -66,10 +73,10 @@ def test_only_answers_near_the_thresholds_are_computed_again() -> None:
     odds = torch.tensor([-4.0, -2.0, 0.0, 2.0, 4.0])
     pictures = odds[:, None, None, None].expand(-1, 3, 2, 2)
     error = MARGIN / 4
-    mixed = mixed_log_odds(network, pictures, (-2.0, 0.25))
+    mixed = mixed_log_odds(network, pictures, log_odds(network, pictures, True), (-2.0, 0.25))
     assert mixed == pytest.approx([-4 + error, -2, 0, 2 + error, 4 + error])
     assert network.counts == {True: 5, False: 2}
-    mixed_log_odds(network, pictures[3:], (-2.0, 0.25))
+    mixed_log_odds(network, pictures[3:], log_odds(network, pictures[3:], True), (-2.0, 0.25))
     assert network.counts == {True: 7, False: 2}
 
 
@@ -79,7 +86,7 @@ def test_an_overflow_in_bfloat16_is_computed_again() -> None:
             answer = super().forward(pictures)
             return answer * torch.nan if torch.is_autocast_enabled("cpu") else answer
 
-    assert mixed_log_odds(Overflowing(), torch.full((1, 3, 2, 2), 3.0), (0.0, 1.0)) == [3.0]
+    assert mixed_log_odds(Overflowing(), torch.full((1, 3, 2, 2), 3.0), [np.nan], (0.0, 1.0)) == [3.0]
 
 
 def test_folded_norms_change_nothing() -> None:
@@ -154,3 +161,22 @@ def test_an_image_has_the_same_input_alone_and_among_others() -> None:
     assert whole.is_contiguous(memory_format=torch.channels_last)
     for one, tensor in zip(padded, whole, strict=True):
         assert torch.equal(InputTransform().tensor([one])[0], tensor)
+
+
+def test_features_come_with_the_same_log_odds_from_one_pass(detector: Detector) -> None:
+    pictures = torch.rand(2, 3, 64, 64)
+    passes = []
+    hook = detector.network[0][0].register_forward_hook(lambda *_: passes.append(1))
+    features, odds = features_and_log_odds(detector.network, pictures)
+    hook.remove()
+    assert len(passes) == 1
+    assert features is not None
+    assert (features.shape, features.dtype) == ((2, 1024), np.float32)
+    assert odds == pytest.approx(log_odds(detector.network, pictures), abs=1e-5)
+
+
+def test_a_network_without_a_trunk_and_a_head_has_log_odds_and_no_features() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    features, odds = features_and_log_odds(network, torch.ones(1, 3, 2, 2))
+    assert features is None
+    assert odds == log_odds(network, torch.ones(1, 3, 2, 2))

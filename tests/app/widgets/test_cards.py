@@ -48,7 +48,7 @@ def test_doubt_and_warnings_are_notes_on_the_card() -> None:
 
 def test_a_cell_without_colour_is_for_review_however_probable_its_class_is() -> None:
     certain = prediction(0.01, METADATA, warnings=("No colour.",))
-    content = card(Result("grey.png", replace(certain, colourless=True), b""), POINT)
+    content = card(Result("grey.png", replace(certain, poor_quality=True), b""), POINT)
     assert content["uncertain"]
     assert content["notes"] == ["No colour."]
 

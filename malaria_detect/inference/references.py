@@ -1,0 +1,139 @@
+"""Cells that a model knows, as the network sees them: ``export.npz``, the third file of a model."""
+
+import hashlib
+import io
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from malaria_detect.inference.foreign import KnownCells, Screen, normalised
+from malaria_detect.inference.metadata import MetadataError, ModelMetadata
+from malaria_detect.inference.model_files import read_metadata
+
+TRAINING, VALIDATION = "training", "validation"
+
+
+@dataclass(frozen=True)
+class References:
+    """Cells of a model's own training and validation patients; all columns have the same length.
+
+    Attributes
+    ----------
+    features : numpy.ndarray
+        float32, (N, 1024): pooled features, see :func:`malaria_detect.inference.network.features_and_log_odds`.
+    parasitized : numpy.ndarray
+        bool, (N,): published labels.
+    files, groups : tuple of str
+        Name of the cell's file, and its patient group.
+    part : tuple of str
+        ``training`` or ``validation``.
+    screen : Screen or None
+        What is refused as foreign, and what comes from another site.
+    """
+
+    features: NDArray[np.float32]
+    parasitized: NDArray[np.bool_]
+    files: tuple[str, ...]
+    groups: tuple[str, ...]
+    part: tuple[str, ...]
+    screen: Screen | None = None
+
+    @property
+    def known(self) -> KnownCells | None:
+        """The training cells, with which pictures are compared; None without a screen."""
+        if self.screen is None:
+            return None
+        return KnownCells(normalised(self.features[np.array(self.part) == TRAINING]), self.screen)
+
+
+def references_path(model_path: str | os.PathLike[str]) -> Path:
+    """Path of a model's references: next to the model, with the suffix ``.npz``."""
+    return Path(model_path).with_suffix(".npz")
+
+
+def write_references(references: References, path: Path) -> None:
+    """Write references, each feature as the square root of its place between its least and greatest value.
+
+    Pooled activations are mostly small with a few large ones, so the root spends the 256 steps where the cells are.
+    """
+    lowest = references.features.min(axis=0)
+    span = np.maximum(references.features.max(axis=0) - lowest, np.finfo(np.float32).tiny)
+    screen = references.screen
+    limits = {} if screen is None else {name: np.float32(value) for name, value in vars(screen).items()}
+    steps = np.rint(255 * np.sqrt((references.features - lowest) / span)).astype(np.uint8)
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file,
+            steps=steps,
+            lowest=lowest,
+            span=span,
+            parasitized=references.parasitized,
+            files=np.array(references.files),
+            groups=np.array(references.groups),
+            part=np.array(references.part),
+            **limits,
+        )
+
+
+def read_references(
+    model_path: str | os.PathLike[str], metadata: ModelMetadata | None = None
+) -> References | None:
+    """References of a model, after checking that they belong to it; None for a model without them.
+
+    Parameters
+    ----------
+    model_path : path
+        The exported learner.
+    metadata : ModelMetadata, optional
+        Its metadata; without it, they are read and checked.
+
+    Raises
+    ------
+    MetadataError
+        With the ``reason`` ``missing``, ``unreadable``, ``wrong_sha256`` or ``invalid``, or those of
+        :func:`malaria_detect.inference.model_files.read_metadata`.
+
+    Examples
+    --------
+    >>> references = read_references("export.pkl")
+    >>> references is None or references.features.dtype == np.float32
+    True
+    """
+    expected = (metadata or read_metadata(model_path)).references_sha256
+    if expected is None:
+        return None
+    path = references_path(model_path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MetadataError(
+            f"{path} is missing. It belongs to {Path(model_path).name}: copy it from the same release.",
+            "missing",
+        ) from error
+    except OSError as error:
+        raise MetadataError(f"{path} cannot be read ({error.strerror}).", "unreadable") from error
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise MetadataError(
+            f"{path} does not belong to {Path(model_path).name}. Use the files of one release.",
+            "wrong_sha256",
+        )
+    try:
+        with np.load(io.BytesIO(data)) as stored:
+            place = stored["steps"].astype(np.float32) / 255
+            screen = None
+            if "weights" in stored:
+                screen = Screen(stored["weights"], float(stored["offset"]), float(stored["distance"]))
+            return References(
+                features=stored["lowest"] + stored["span"] * place**2,
+                parasitized=stored["parasitized"],
+                **{name: tuple(stored[name].tolist()) for name in ("files", "groups", "part")},
+                screen=screen,
+            )
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise MetadataError(
+            f"{path} does not hold references ({error}). Use the files of one release.", "invalid"
+        ) from error

@@ -1,0 +1,193 @@
+"""The references of a model, and what it refuses as foreign: fitted to its own cells and to pictures made for it."""
+
+import copy
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from tqdm.auto import tqdm
+
+from malaria_detect.core.atomic import replaced
+from malaria_detect.core.json_io import to_json
+from malaria_detect.data.images import ImageRefused, read_image
+from malaria_detect.data.nlm_cells import CLASSES, Cell
+from malaria_detect.data.picture_files import find_pictures
+from malaria_detect.fields.cell import RED_CELL
+from malaria_detect.fields.cut_outs import cut_outs_of
+from malaria_detect.inference.foreign import Screen, distances, normalised
+from malaria_detect.inference.input import InputTransform
+from malaria_detect.inference.metadata import MetadataError, ModelMetadata
+from malaria_detect.inference.model_files import metadata_path, read_model, sha256_of
+from malaria_detect.inference.network import Seen, open_learner, prepared, seen_by
+from malaria_detect.inference.references import (
+    TRAINING,
+    VALIDATION,
+    References,
+    references_path,
+    write_references,
+)
+from malaria_detect.training.held_out import batches_of
+from malaria_detect.training.made_pictures import FAR, NEAR, made_picture
+
+# References of each part: more make neither foreign images nor a new site clearer, only the file larger.
+_REFERENCES = 1500
+# Made pictures of each kind, and of red cells, for so many training cells among the references.
+_CELLS_PER_PICTURE, _CELLS_PER_RED_CELL = 15, 3
+# Of the model's own validation cells, and of red cells of other sites, at most these shares are refused as foreign.
+_HOME_REFUSED, _ELSEWHERE_REFUSED = 0.005, 0.02
+# Of the model's own validation cells, this share is taken for cells of another site.
+_HOME_WARNED = 0.01
+# Small, because there are fewer pictures than features.
+_REGULARISATION = 1e-3
+
+
+@dataclass(frozen=True)
+class FurtherPictures:
+    """Pictures that are fitted beside those that the software makes: folders of red cells, and of other things."""
+
+    red_cells: tuple[Path, ...] = ()
+    foreign: tuple[Path, ...] = ()
+
+
+def references_of(
+    network: nn.Module,
+    transform: InputTransform,
+    parts: tuple[Sequence[Cell], Sequence[Cell]],
+    further: FurtherPictures | None = None,
+    progress: bool = True,
+) -> References | None:
+    """References with a screen, always the same for the same cells; the network stays as it is.
+
+    `parts` are the training and the validation cells, of which some are chosen at random. None for a network in which
+    :func:`malaria_detect.inference.network.seen_by` sees no features.
+    """
+    draw, further = random.Random(0), further or FurtherPictures()
+    cells = [draw.sample(part, min(len(part), _REFERENCES)) for part in parts]
+    number, ready = len(cells[0]), prepared(copy.deepcopy(network).cpu())
+    training, validation, red, foreign = (
+        _seen(ready, transform, tqdm(pictures, text, unit="picture", disable=not progress))
+        for pictures, text in (
+            (map(_picture_of, cells[0]), "training cells"),
+            (map(_picture_of, cells[1]), "validation cells"),
+            (_red_cells(parts[0], number, further.red_cells), "red cells of other stains"),
+            (_foreign(parts[0], number, further.foreign), "foreign pictures"),
+        )
+    )
+    if not (training and validation and red and foreign):
+        return None
+    chosen = [*cells[0], *cells[1]]
+    return References(
+        features=np.concatenate([training.features, validation.features]),
+        parasitized=np.array([cell.label == CLASSES[0] for cell in chosen]),
+        files=tuple(cell.name for cell in chosen),
+        groups=tuple(cell.group for cell in chosen),
+        part=(TRAINING,) * len(cells[0]) + (VALIDATION,) * len(cells[1]),
+        screen=fit_screen(training, validation, red, foreign),
+    )
+
+
+def renew_references(
+    model_path: Path, cells: Sequence[Cell], further: FurtherPictures | None = None, progress: bool = True
+) -> ModelMetadata:
+    """Write the references of an existing model again, from cells of the patients of its own split.
+
+    Raises
+    ------
+    MetadataError
+        If the model cannot be opened; with the reason ``no_references`` if it has no pooled features, or if there are
+        no cells of its training or of its validation patients.
+    """
+    metadata, data = read_model(model_path)
+    parts = tuple(
+        [cell for cell in cells if cell.group in set(side.groups)]
+        for side in (metadata.train, metadata.valid)
+    )
+    network = open_learner(data).model
+    references = (
+        references_of(network, metadata.input_transform, (parts[0], parts[1]), further, progress)
+        if all(parts)
+        else None
+    )
+    if references is None:
+        raise MetadataError(
+            f"{model_path} can have no references: they need cells of its training and validation patients, and a "
+            "network with pooled features, such as resnet34.",
+            reason="no_references",
+        )
+    with replaced(metadata_path(model_path)) as described, replaced(references_path(model_path)) as file:
+        write_references(references, file)
+        metadata = replace(metadata, references_sha256=sha256_of(file))
+        described.write_text(to_json(metadata), encoding="utf-8")
+    return metadata
+
+
+def fit_screen(training: Seen, validation: Seen, red: Seen, foreign: Seen) -> Screen:
+    """Fit a screen to cells and to pictures of other things.
+
+    Parameters
+    ----------
+    training, validation : Seen
+        The model's own cells: training cells are fitted, validation cells choose the limits.
+    red : Seen
+        Red cells of other stains and cameras. Every second one is fitted, the others choose the limit.
+    foreign : Seen
+        Pictures that are to be refused.
+    """
+    home, held_out, elsewhere, outside = (np.sqrt(one.layers) for one in (training, validation, red, foreign))
+    fitted = np.concatenate([home, elsewhere[::2], outside])
+    scaler = StandardScaler().fit(fitted)
+    regression = LogisticRegression(C=_REGULARISATION, class_weight="balanced", max_iter=1000)
+    regression.fit(scaler.transform(fitted), np.arange(len(fitted)) >= len(fitted) - len(outside))
+    weights = (regression.coef_[0] / scaler.scale_).astype(np.float32)
+    limit = max(
+        np.quantile(held_out @ weights, 1 - _HOME_REFUSED),
+        np.quantile(elsewhere[1::2] @ weights, 1 - _ELSEWHERE_REFUSED),
+    )
+    away = distances(normalised(validation.features), normalised(training.features))
+    return Screen(weights, -float(limit), float(np.quantile(away, 1 - _HOME_WARNED)))
+
+
+def _seen(network: nn.Module, transform: InputTransform, pictures: Iterable[Image.Image]) -> Seen | None:
+    batches = [seen_by(network, batch) for batch in batches_of(pictures, transform)]
+    found = [one for one in batches if one]
+    if not found:
+        return None
+    return Seen(
+        np.concatenate([one.features for one in found]),
+        np.concatenate([one.layers for one in found]),
+        [odds for one in found for odds in one.odds],
+    )
+
+
+def _picture_of(cell: Cell) -> Image.Image:
+    return read_image(cell.path)
+
+
+def _red_cells(cells: Sequence[Cell], number: int, folders: Sequence[Path]) -> Iterator[Image.Image]:
+    draw, cut_outs = np.random.default_rng(1), cut_outs_of(cells, seed=1)
+    for _ in range(max(4, number // _CELLS_PER_RED_CELL)):
+        yield made_picture(RED_CELL, draw, cut_outs)
+    yield from _pictures_in(folders)
+
+
+def _foreign(cells: Sequence[Cell], number: int, folders: Sequence[Path]) -> Iterator[Image.Image]:
+    draw, cut_outs = np.random.default_rng(2), cut_outs_of(cells, seed=2)
+    for kind in (*NEAR, *FAR):
+        for _ in range(max(2, number // _CELLS_PER_PICTURE)):
+            yield made_picture(kind, draw, cut_outs)
+    yield from _pictures_in(folders)
+
+
+def _pictures_in(folders: Sequence[Path]) -> Iterator[Image.Image]:
+    """Pictures of folders; what is refused anyway need not be learnt."""
+    for path in find_pictures(folders).paths if folders else ():
+        try:
+            yield read_image(path)
+        except ImageRefused:
+            continue

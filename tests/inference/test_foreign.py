@@ -1,0 +1,81 @@
+"""What becomes of a picture that is foreign, or of another site, whatever the shipped weights take for such."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from malaria_detect.data.images import ImageRefused
+from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.foreign import FOREIGN, ORDINARY, OTHER_SITE, KnownCells, Screen, normalised
+from malaria_detect.inference.network import Seen
+from malaria_detect.inference.prediction import Prediction, Record, Refusal
+from tests.drawn import draw_cell
+from tests.refused import refused
+
+LAYERS = 1920  # of a resnet34
+NOTHING = Screen(np.zeros(LAYERS, np.float32), offset=-1.0, distance=2.0)
+
+
+def checking(detector: Detector, screen: Screen) -> Detector:
+    """The shipped network with a screen of its own."""
+    known = KnownCells(normalised(np.ones((20, 1024), np.float32)), screen)
+    return Detector(detector.network, detector.metadata, known=known)
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Image.Image]:
+    return [draw_cell(np.random.default_rng(seed), parasitized=bool(seed % 2)) for seed in range(3)]
+
+
+def test_the_outcome_follows_from_the_layers_and_from_the_distance_to_known_cells() -> None:
+    features = np.eye(40, dtype=np.float32)
+    known = KnownCells(normalised(np.ones((20, 40), np.float32)), Screen(np.ones(2, np.float32), -3.0, 0.5))
+    seen = Seen(
+        features=np.stack([np.ones(40, np.float32), features[0], np.ones(40, np.float32)]),
+        layers=np.array([[1, 1], [1, 1], [4, 4]], np.float32),
+        odds=[0.0] * 3,
+    )
+    assert known.outcomes(seen) == [ORDINARY, OTHER_SITE, FOREIGN]
+
+
+def test_a_foreign_picture_is_refused_with_its_code(detector: Detector, cells: list[Image.Image]) -> None:
+    strict = checking(detector, replace(NOTHING, offset=1.0))
+    with refused(ImageRefused, "foreign"):
+        strict.predict(cells[0])
+    for answer in strict.predict_many(cells, batch_size=2):
+        assert isinstance(answer, Refusal)
+        record = Record.of("photograph.png", answer)
+        assert (record.refusal, record.decision, record.site_warning) == ("foreign", None, None)
+
+
+def test_a_cell_of_another_site_is_answered_with_one_warning(
+    detector: Detector, cells: list[Image.Image]
+) -> None:
+    plain, warned = (
+        checking(detector, screen).predict(cells[0]) for screen in (NOTHING, replace(NOTHING, distance=-1.0))
+    )
+    assert (plain.site_warning, warned.site_warning) == (False, True)
+    assert len(warned.warnings) == len(plain.warnings) + 1
+    assert warned.probabilities == plain.probabilities
+    assert warned.uncertain == plain.uncertain
+    assert Record.of("cell.png", warned).site_warning
+
+
+def test_a_model_without_references_refuses_nothing_as_foreign(
+    detector: Detector, cells: list[Image.Image]
+) -> None:
+    answers = Detector(detector.network, detector.metadata).predict_many(cells)
+    assert not any(isinstance(answer, Refusal) or answer.site_warning for answer in answers)
+
+
+def test_copies_and_other_operating_points_refuse_the_same(
+    detector: Detector, cells: list[Image.Image]
+) -> None:
+    strict = checking(detector, replace(NOTHING, offset=1.0))
+    for same in (strict.at("screening"), pickle.loads(pickle.dumps(strict))):
+        (answer,) = same.predict_many(cells[:1])
+        assert not isinstance(answer, Prediction)
+        assert answer.reason == "foreign"
