@@ -31,7 +31,7 @@ def held_out_logits(
     The network returns two logits, (N, 2): Parasitized, Uninfected. `text` is shown with the progress bar. The log-odds
     are not calibrated; they are NaN or infinite if training diverged.
     """
-    return _scored(network, transform, cells, text, progress)[1]
+    return scored(network, transform, cells, text, progress)[1]
 
 
 def references_of(
@@ -52,7 +52,7 @@ def references_of(
         for part, cells in ((TRAINING, training), (VALIDATION, validation))
         for cell in draw.sample(cells, min(len(cells), _REFERENCES))
     ]
-    features, _ = _scored(network, transform, [cell for _, cell in chosen], "reference cells", progress)
+    features, _ = scored(network, transform, [cell for _, cell in chosen], "reference cells", progress)
     if features is None:
         return None
     return References(
@@ -64,9 +64,10 @@ def references_of(
     )
 
 
-def _scored(
+def scored(
     network: nn.Module, transform: InputTransform, cells: Sequence[Cell], text: str, progress: bool
 ) -> tuple[np.ndarray | None, list[float]]:
+    """Pooled features and log-odds of cells, see :func:`malaria_detect.inference.network.features_and_log_odds`."""
     ready = prepared(copy.deepcopy(network).cpu())
     features: list[np.ndarray] = []
     values: list[float] = []
