@@ -17,6 +17,7 @@ from malaria_detect.metrics.formatting import (
     format_percent,
     format_points,
     format_probability,
+    format_signed,
     format_threshold_percent,
 )
 from malaria_detect.metrics.parasitemia import (
@@ -30,6 +31,7 @@ from malaria_detect.metrics.parasitemia import (
 
 if TYPE_CHECKING:
     from malaria_detect.explain import Explanation  # imports torch
+    from malaria_detect.inference.judge import Judgement  # imports torch
 
 VERDICTS = {"Parasitized": "Looks parasitized", "Uninfected": "No parasite found by the model"}
 # The smallest number of cells that a guideline asks for on a thin smear (CDC).
@@ -250,3 +252,27 @@ def explanation_sentence(explanation: "Explanation") -> str:
         "random parts. This also happens if a cell has several parasites.",
     }
     return f"No reliable explanation was found: {reasons[found]}"
+
+
+def judgement_lines(judgement: "Judgement") -> list[str]:
+    """What an adaptation gains in the laboratory and loses at home, one line each."""
+    scores, gains = (judgement.parent, judgement.adapted), judgement.gain
+    lines = [
+        f"Cross-validated on {format_count(scores[0].cells, 'cell')} ({scores[0].parasitized} parasitized) of "
+        f"{scores[0].patients} patients or fields, at the operating point balanced; 95 % intervals in brackets:"
+    ]
+    for name, title in (
+        ("roc_auc", "ROC AUC"),
+        ("sensitivity", "sensitivity"),
+        ("specificity", "specificity"),
+    ):
+        before, after = (format_estimate(one.estimates[name]) for one in scores)
+        lines.append(
+            f"{title}: {before} before, {after} after: {format_estimate(gains[name], format_signed)}"
+        )
+    change = judgement.home_adapted - judgement.home_parent
+    lines.append(
+        f"ROC AUC on validation patients of the parent: {judgement.home_parent:.4f} before, "
+        f"{judgement.home_adapted:.4f} after: {format_signed(change, 4)}"
+    )
+    return lines

@@ -10,7 +10,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from malaria_detect.cli import cells, compare, evaluate, explain, field, fields, labels, predict, serve, train
+from malaria_detect.cli import (
+    adapt,
+    cells,
+    compare,
+    evaluate,
+    explain,
+    field,
+    fields,
+    labels,
+    predict,
+    serve,
+    train,
+)
 from malaria_detect.core.errors import MalariaDetectError
 
 
@@ -87,6 +99,6 @@ def parser() -> argparse.ArgumentParser:
     )
     commands_parser.set_defaults(after_interrupt="")
     commands = commands_parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (predict, field, explain, serve, train, evaluate, compare, labels, cells, fields):
+    for module in (predict, field, explain, serve, adapt, train, evaluate, compare, labels, cells, fields):
         module.add_commands(commands)
     return commands_parser

@@ -157,6 +157,8 @@ def _info(options: argparse.Namespace) -> int:
     print(f"  SHA-256          {metadata.sha256} ({format_megabytes(metadata.size_bytes)})")
     print(f"  input            padded to {metadata.resize} px, scaled to {metadata.input_size} px")
     print(f"  initial weights  {metadata.weights}")
+    if metadata.parent:
+        print(f"  adapted          {metadata.parent}")
     print(f"  cells            {metadata.split}, seed {metadata.seed}")
     if metadata.preprocess:
         print(f"  preprocessing    {', '.join(metadata.preprocess)}")

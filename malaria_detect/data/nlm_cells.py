@@ -7,6 +7,7 @@ folders, if there are several; the first folder inside the class folder; or what
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -136,7 +137,7 @@ def patient_group(name: str) -> str:
     )
 
 
-def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
+def find_cells(root: str | os.PathLike[str] | None = None, patients: bool = True) -> CellFolder:
     """Cells in a folder or a CSV file; their images are not opened.
 
     Parameters
@@ -146,6 +147,9 @@ def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
         folder that is one of these; or a CSV file.
         Default: what the environment variable ``MALARIA_DETECT_CELLS`` names, or
         :func:`default_folder`.
+    patients : bool
+        Whether images without a patient are left out. Otherwise their field counts as their patient, if their name
+        tells it as ``FIELD__12.png`` or ``FIELD_cell_12.png`` do, and each of the others is a patient of its own.
 
     Raises
     ------
@@ -162,7 +166,7 @@ def find_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
         return _all_named(start, *_listed(start))
     folder, found = _cell_folder(start)
     if {label for label, _ in found} == set(CLASSES):
-        return _all_named(folder, *_in_folders(folder, found))
+        return _all_named(folder, *_in_folders(folder, found, patients))
     names = first_of([repr(path.name) for path in _folders(folder)]) or "none"
     raise CellsError(
         f"No cells in {folder}: it must contain a folder for each class. Folders found: {names}; accepted names: "
@@ -216,7 +220,9 @@ def _cell_folder(start: Path) -> tuple[Path, list[tuple[str, Path]]]:
     return folder, []
 
 
-def _in_folders(root: Path, folders: Sequence[tuple[str, Path]]) -> tuple[list[Cell], list[str]]:
+def _in_folders(
+    root: Path, folders: Sequence[tuple[str, Path]], need_patients: bool
+) -> tuple[list[Cell], list[str]]:
     cells: list[Cell] = []
     without: list[str] = []
     contradictory: list[str] = []
@@ -232,6 +238,9 @@ def _in_folders(root: Path, folders: Sequence[tuple[str, Path]]) -> tuple[list[C
             inner = [name for name in inside.parts[:-1] if _label_of(name) != label]
             around = [folder.parent.name] if folder.parent != root else []
             group = next(iter(around + inner), "") or _patient_in_name(path.name)
+            if not need_patients:
+                field = re.fullmatch(r"(.+?)_(?:_|cell_)\d+", path.stem)
+                group = group or (field[1] if field else place)
             if any(map(_label_of, inner)):
                 contradictory.append(place)
             elif group:

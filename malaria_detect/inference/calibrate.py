@@ -129,7 +129,7 @@ def assess(validation: Logits, test: Logits) -> Assessment:
     chosen_on, probability = validation.probability(temperature), test.probability(temperature)
     points = []
     for name in OPERATING_RULES:
-        threshold, rule = _threshold(validation, chosen_on, name)
+        threshold, rule = threshold_for(validation, chosen_on, name)
         points.append(
             OperatingPoint(
                 name=name,
@@ -157,7 +157,8 @@ def assess(validation: Logits, test: Logits) -> Assessment:
     )
 
 
-def _threshold(validation: Logits, probability: NDArray[np.float64], name: str) -> tuple[float, str]:
+def threshold_for(validation: Logits, probability: NDArray[np.float64], name: str) -> tuple[float, str]:
+    """Threshold of an operating point, and its rule in words; 0.5 if no threshold keeps the rule."""
     rule = OPERATING_RULES[name]
     try:
         return choose_threshold(validation.parasitized, probability, validation.groups, name), rule

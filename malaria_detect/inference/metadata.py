@@ -127,6 +127,37 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The model from which a model was adapted to a laboratory, and the laboratory's cells.
+
+    Attributes
+    ----------
+    file_name, sha256 : str
+        Of the parent.
+    parasitized, uninfected, groups : int
+        Labelled cells of the laboratory, and the patients or fields that they come from.
+    roc_auc, home_roc_auc : tuple of float
+        Before and after, on the laboratory's cells (cross-validated) and on validation patients of the parent.
+    """
+
+    file_name: str
+    sha256: str
+    parasitized: int
+    uninfected: int
+    groups: int
+    roc_auc: tuple[float, float]
+    home_roc_auc: tuple[float, float]
+
+    def __str__(self) -> str:
+        """Description for readers."""
+        cells = self.parasitized + self.uninfected
+        return (
+            f"to a laboratory with {cells} cells ({self.parasitized} parasitized) from {self.file_name} "
+            f"{self.sha256[:6]}…"
+        )
+
+
+@dataclass(frozen=True)
 class ModelMetadata:
     """Content of ``export.json``.
 
@@ -156,6 +187,9 @@ class ModelMetadata:
         At the default operating point on test patients with corrected labels; None if no label was corrected.
     references_sha256 : str or None
         SHA-256 of the :mod:`references <malaria_detect.inference.references>`; None for a model without them.
+    parent : Parent or None
+        For a model that was adapted to a laboratory: ``test`` and all scores on test patients are then those of the
+        laboratory's cells, cross-validated.
     """
 
     schema_version: int
@@ -194,6 +228,7 @@ class ModelMetadata:
     preprocess: tuple[str, ...] = ()
     borrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     references_sha256: str | None = None
+    parent: Parent | None = None
 
     def __post_init__(self) -> None:
         """Check values that no model can have."""

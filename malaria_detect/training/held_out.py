@@ -4,7 +4,9 @@ import copy
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
@@ -12,7 +14,7 @@ from tqdm.auto import tqdm
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.inference.input import InputTransform
-from malaria_detect.inference.network import log_odds, prepared
+from malaria_detect.inference.network import features_and_log_odds, log_odds, prepared
 
 _BATCH = 64
 
@@ -40,3 +42,13 @@ def batches_of(pictures: Iterable[Image.Image], transform: InputTransform) -> It
     waiting = iter(pictures)
     while batch := list(itertools.islice(waiting, _BATCH)):
         yield transform(batch)
+
+
+def pooled_features(
+    network: nn.Module, transform: InputTransform, pictures: Iterable[Image.Image]
+) -> NDArray[np.float32] | None:
+    """Pooled features of RGB pictures, (N, 1024); None for a network that has none, which stays as it is."""
+    ready = prepared(copy.deepcopy(network).cpu())
+    seen = [features_and_log_odds(ready, batch)[0] for batch in batches_of(pictures, transform)]
+    found = [features for features in seen if features is not None]
+    return np.concatenate(found) if found else None

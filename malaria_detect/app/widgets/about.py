@@ -45,6 +45,7 @@ def about(metadata: ModelMetadata, published: str | os.PathLike[str] = "reports/
         "Network": f"{metadata.architecture}, {metadata.input_size} px",
         "Started from": str(metadata.weights),
         "Trained": f"{metadata.created}, {recipe(metadata.history, metadata.settings)}",
+        **({"Adapted": str(metadata.parent)} if metadata.parent else {}),
         "Labels": f"as {metadata.labels_learnt}",
         "Temperature": f"{metadata.temperature:.3f}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),

@@ -1,0 +1,260 @@
+"""Adapt a model to a laboratory from a few labelled cells.
+
+Only the last layer changes. Its new weights are the most probable ones given the cells: a logistic regression with the
+parent's log-odds as offset and a normal prior on the change, so that few cells change little. Cells of the parent's own
+training patients, from its references, take part in every fit (rehearsal [1]_), so that their answers stay.
+
+References
+----------
+.. [1] Guillon et al. 2025, arXiv 2507.23648: rehearsal beats regularisation when a site is added.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.inference.calibrate import Logits
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.references import TRAINING, VALIDATION, References
+
+LEAST_CELLS = 10  # of each class
+# Chosen on laboratories drawn from NLM's validation cells, see docs/methods.md.
+_PENALTY = 30.0
+_REHEARSAL = 1.0  # weight of all rehearsed cells; that of the laboratory's cells is 1
+# Validation cells of each class that the laboratory's cells are weighed against in the choice of thresholds.
+_PRIOR_CELLS = 100
+
+
+class AdaptError(MalariaDetectError):
+    """Cells or a model with which no adaptation is possible, or an adaptation that is not worth writing.
+
+    ``reason`` is ``too_few`` (cells of a class), ``no_references`` or ``other_design`` (of the parent),
+    ``not_better``, ``home_loss`` or ``output``.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class SiteCells:
+    """Labelled cells of a laboratory; all columns have the same length.
+
+    Attributes
+    ----------
+    features : numpy.ndarray
+        float32, (N, 1024), from :func:`malaria_detect.inference.network.features_and_log_odds` of the parent.
+    parasitized : numpy.ndarray
+        bool, (N,).
+    files, groups : tuple of str
+        Name of each cell, and its patient or field; cells of one group are never on both sides of a fold.
+    """
+
+    features: NDArray[np.float32]
+    parasitized: NDArray[np.bool_]
+    files: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def __getitem__(self, chosen: NDArray[np.intp]) -> "SiteCells":
+        """The cells at some positions."""
+        files, groups = (tuple(column[i] for i in chosen) for column in (self.files, self.groups))
+        return SiteCells(self.features[chosen], self.parasitized[chosen], files, groups)
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What is added to a network's log-odds of ``Parasitized``: ``hidden @ weights + bias``.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray
+        float64, (512,), for the inputs of the last layer.
+    bias : float
+    """
+
+    weights: NDArray[np.float64]
+    bias: float
+
+
+class Adaptation:
+    """A model that can be adapted to laboratories.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The parent's, such as :attr:`malaria_detect.inference.detector.Detector.network`.
+    metadata : ModelMetadata
+    references : References or None
+        From :func:`malaria_detect.inference.references.read_references`.
+
+    Raises
+    ------
+    AdaptError
+        ``other_design`` if the network does not end as fastai's ``vision_learner``; ``no_references``.
+    """
+
+    def __init__(self, network: nn.Module, metadata: ModelMetadata, references: References | None) -> None:
+        if references is None:
+            raise AdaptError(
+                f"{metadata.file_name} has no references (cells of its own training and validation patients). Use a "
+                "model of a release, or train one with `malaria-detect train`.",
+                "no_references",
+            )
+        layers = last_layers(network)
+        self._hidden, self._last = layers[:-1], layers[-1]
+        self.metadata, self.references = metadata, references
+        self.home = _part(references, VALIDATION)
+        training = _part(references, TRAINING)
+        rehearsed = self.hidden(training.features)
+        self._rehearsed = rehearsed, training.parasitized
+        self._mean, self._spread = rehearsed.mean(axis=0), rehearsed.std(axis=0)
+        # A unit that is hardly ever active must not be blown up.
+        self._spread = np.maximum(self._spread, 0.1 * self._spread.mean())
+
+    def hidden(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Inputs of the last layer for pooled features, (N, 512)."""
+        with torch.inference_mode():
+            return self._hidden(torch.from_numpy(np.ascontiguousarray(features))).double().numpy()
+
+    def log_odds(self, features: NDArray[np.float32], change: Change | None = None) -> NDArray[np.float64]:
+        """Log-odds of ``Parasitized``, not calibrated, by the parent or by the network with a change, (N,)."""
+        hidden = self.hidden(features)
+        return self._parent_odds(hidden) + (hidden @ change.weights + change.bias if change else 0.0)
+
+    def fit(self, cells: SiteCells) -> Change:
+        """The change that is most probable after these cells.
+
+        Both classes have the same weight, however many cells of them there are.
+        """
+        temperature = self.metadata.temperature
+        local = self.hidden(cells.features)
+        both = ((local, cells.parasitized, 1.0), (*self._rehearsed, _REHEARSAL))
+        hidden = np.concatenate([part for part, _, _ in both])
+        labels = np.concatenate([labels for _, labels, _ in both])
+        weights = np.concatenate([_balanced(labels, share * len(local)) for _, labels, share in both])
+        standard = np.column_stack([(hidden - self._mean) / self._spread, np.ones(len(hidden))])
+        penalty = np.full(standard.shape[1], _PENALTY)
+        penalty[-1] = 0.01
+        slopes = _fit(standard, labels, weights, self._parent_odds(hidden) / temperature, penalty)
+        change = temperature * slopes[:-1] / self._spread
+        return Change(change, float(temperature * slopes[-1] - change @ self._mean))
+
+    def home_auc(self, change: Change | None = None) -> float:
+        """ROC AUC on validation patients of the parent."""
+        return float(roc_auc_score(self.home.parasitized, self.log_odds(self.home.features, change)))
+
+    def chosen_on(self, cells: SiteCells, odds: NDArray[np.float64], change: Change) -> Logits:
+        """Cells on which temperature and operating points are chosen.
+
+        Parameters
+        ----------
+        cells : SiteCells
+        odds : numpy.ndarray
+            Their log-odds by models that were fitted without them.
+        change : Change
+
+        Returns
+        -------
+        Logits
+            The laboratory's cells, and of each class 100 validation cells of the parent, evenly spaced by their
+            log-odds: with few cells, the operating points stay near those that suit the parent's patients.
+        """
+        home = self.log_odds(self.home.features, change)
+        chosen = np.concatenate([_evenly(home, self.home.parasitized == kind) for kind in (True, False)])
+        kept = self.home[chosen]
+        labels = np.concatenate([kept.parasitized, cells.parasitized])
+        names = tuple(np.where(labels, *CLASSES).tolist())
+        return Logits(
+            files=(*kept.files, *cells.files),
+            groups=(*kept.groups, *cells.groups),
+            labels=names,
+            corrected=names,
+            values=(*home[chosen].tolist(), *odds.tolist()),
+        )
+
+    def _parent_odds(self, hidden: NDArray[np.float64]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            logits = self._last(torch.from_numpy(hidden).float()).double().numpy()
+        odds: NDArray[np.float64] = logits[:, 0] - logits[:, 1]
+        return odds
+
+
+def check_enough(parasitized: NDArray[np.bool_]) -> None:
+    """Refuse labelled cells of which a class has fewer than ten.
+
+    Raises
+    ------
+    AdaptError
+        ``too_few``; the message says how many more are needed.
+    """
+    counts = dict(zip(CLASSES, (int(parasitized.sum()), int((~parasitized).sum())), strict=True))
+    missing = [
+        f"{LEAST_CELLS - cells} more {label} cell{'' if LEAST_CELLS - cells == 1 else 's'}"
+        for label, cells in counts.items()
+        if cells < LEAST_CELLS
+    ]
+    if missing:
+        raise AdaptError(
+            f"There are {' and '.join(f'{cells} {label}' for label, cells in counts.items())} cells; adapting needs at "
+            f"least {LEAST_CELLS} of each class. Label {' and '.join(missing)}.",
+            "too_few",
+        )
+
+
+def last_layers(network: nn.Module) -> nn.Sequential:
+    """The layers that a network's pooled features pass, the last one of two log-probabilities included.
+
+    Raises
+    ------
+    AdaptError
+        ``other_design`` if the network does not end as fastai's ``vision_learner``.
+    """
+    head = list(network.children())[-1] if isinstance(network, nn.Sequential) else None
+    layers = head[2:] if isinstance(head, nn.Sequential) else nn.Sequential()
+    if not layers or not isinstance(layers[-1], nn.Linear) or layers[-1].out_features != len(CLASSES):
+        raise AdaptError(
+            "Only models of the design resnet34 can be adapted; this one ends in other layers.",
+            "other_design",
+        )
+    return layers.eval()
+
+
+def _part(references: References, part: str) -> SiteCells:
+    every = SiteCells(references.features, references.parasitized, references.files, references.groups)
+    return every[np.flatnonzero(np.array(references.part) == part)]
+
+
+def _fit(
+    features: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    penalty: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Slopes of a logistic regression with an offset, a weight for each cell and a penalty for each slope."""
+
+    def loss(slopes: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        odds = offset + features @ slopes
+        value = weights @ (np.logaddexp(0, odds) - labels * odds) + penalty @ slopes**2 / 2
+        return float(value), features.T @ (weights * (expit(odds) - labels)) + penalty * slopes
+
+    slopes: NDArray[np.float64] = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B").x
+    return slopes
+
+
+def _balanced(labels: NDArray[np.bool_], total: float) -> NDArray[np.float64]:
+    """Weights of cells, the same for both classes together."""
+    counts = np.where(labels, labels.sum(), (~labels).sum())
+    return total / 2 / counts
+
+
+def _evenly(odds: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Positions of some of the chosen cells, evenly spaced in the order of their log-odds."""
+    positions = np.flatnonzero(chosen)
+    ordered = positions[np.argsort(odds[positions])]
+    return ordered[np.linspace(0, len(ordered) - 1, min(_PRIOR_CELLS, len(ordered))).round().astype(int)]

@@ -1,0 +1,196 @@
+"""From an adaptation to the files of a model: an ordinary exported learner with another last layer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from malaria_detect.core.atomic import replaced
+from malaria_detect.core.json_io import to_json
+from malaria_detect.core.versions import library_versions, today
+from malaria_detect.data.field_check import shows_field
+from malaria_detect.data.images import read_image
+from malaria_detect.data.nlm_cells import CLASSES, Cell
+from malaria_detect.inference.adapt import (
+    Adaptation,
+    AdaptError,
+    Change,
+    SiteCells,
+    check_enough,
+    last_layers,
+)
+from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
+from malaria_detect.inference.judge import Judgement
+from malaria_detect.inference.metadata import ModelMetadata, Parent, Side
+from malaria_detect.inference.model_files import metadata_path, read_model, sha256_of
+from malaria_detect.inference.network import open_learner
+from malaria_detect.inference.references import TRAINING, References, references_path, write_references
+from malaria_detect.training.export import check_output
+from malaria_detect.training.half_pickle import export_learner
+from malaria_detect.training.held_out import pooled_features
+from malaria_detect.training.recalibrate import logits_path
+from malaria_detect.training.run import LabelledCells
+
+
+def usable_cells(data: LabelledCells) -> tuple[list[Cell], tuple[str, ...]]:
+    """Cells with the labels to learn, and sentences about what is left out.
+
+    Left out are cells with the verdict unsure, copies of other cells, and photographs of whole fields.
+    """
+    cells: dict[str, Cell] = {}
+    unsure, copies, fields = 0, 0, []
+    for cell, label in zip(data.cells, data.corrected, strict=True):
+        if label is None:
+            unsure += 1
+        elif cell.pixels in cells:
+            copies += 1
+        elif shows_field(read_image(cell.path)):
+            fields.append(cell.place)
+        else:
+            cells[cell.pixels] = replace(cell, label=label)
+    counts = {"with the verdict unsure": unsure, "copies of other cells": copies}
+    sentences = [f"{number} {what}." for what, number in counts.items() if number]
+    sentences += [f"{place} shows a whole field." for place in fields]
+    return list(cells.values()), tuple(sentences)
+
+
+def site_cells(
+    adaptation: Adaptation, network: nn.Module, cells: Sequence[Cell], progress: bool = True
+) -> SiteCells:
+    """Labelled cells of a laboratory as the parent's network sees them; the network stays as it is.
+
+    Raises
+    ------
+    AdaptError
+        ``too_few`` if a class has fewer than ten cells.
+    """
+    parasitized = np.array([cell.label == CLASSES[0] for cell in cells], dtype=bool)
+    check_enough(parasitized)
+    shown = tqdm(cells, "cells", unit="cell", disable=not progress)
+    pictures = (read_image(cell.path) for cell in shown)
+    features = pooled_features(network, adaptation.metadata.input_transform, pictures)
+    assert features is not None  # Adaptation has checked the design
+    names, groups = (tuple(getattr(cell, name) for cell in cells) for name in ("name", "group"))
+    return SiteCells(features, parasitized, names, groups)
+
+
+def write_adapted(
+    model_path: Path, adaptation: Adaptation, cells: SiteCells, judgement: Judgement, output: Path
+) -> ModelMetadata:
+    """Write a model that is adapted to a laboratory: its learner, metadata, references and logits.
+
+    The metadata names the parent. Temperature and operating points are chosen on the laboratory's cells and some
+    validation cells of the parent; what stands there for test patients is scored on the laboratory's cells, by models
+    that were fitted without their patient or field. The laboratory's cells become references, too. The files are
+    replaced together, when all are complete.
+
+    Parameters
+    ----------
+    model_path : Path
+        The parent, of which `adaptation` was made.
+    adaptation : Adaptation
+    cells : SiteCells
+    judgement : Judgement
+        Of these cells; whether it is good enough is for the caller to :meth:`check
+        <malaria_detect.inference.judge.Judgement.check>`.
+    output : Path
+        Usually ``mylab.pkl``.
+
+    Raises
+    ------
+    MalariaDetectError
+        If the parent has changed or a file cannot be written; ``output`` if it is the parent's.
+    """
+    check_new_model(model_path, output)
+    metadata, data = read_model(model_path)
+    learner = open_learner(data)
+    layers = last_layers(learner.model)
+    learner.model[-1][-1] = _changed(layers[-1], judgement.change)
+    logits_path(output).parent.mkdir(exist_ok=True)
+    with (
+        replaced(metadata_path(output)) as metadata_file,
+        replaced(output) as model_file,
+        replaced(references_path(output)) as references_file,
+        replaced(logits_path(output)) as logits_file,
+    ):
+        export_learner(learner, model_file, opened=True)
+        write_references(_with(adaptation.references, cells), references_file)
+        chosen_on = adaptation.chosen_on(cells, judgement.log_odds, judgement.change)
+        write_logits(chosen_on, _logits(cells, judgement), logits_file)
+        renewed = replace(
+            metadata,
+            file_name=output.name,
+            sha256=sha256_of(model_file),
+            size_bytes=model_file.stat().st_size,
+            valid=_side(chosen_on),
+            test=_side(_logits(cells, judgement)),
+            logits_sha256=sha256_of(logits_file),
+            references_sha256=sha256_of(references_file),
+            parent=_parent(metadata, cells, judgement),
+            versions=library_versions(),
+            created=today(),
+            **vars(assess(*read_logits(logits_file))),
+        )
+        metadata_file.write_text(to_json(renewed), encoding="utf-8")
+    return renewed
+
+
+def check_new_model(model_path: Path, output: Path) -> None:
+    """Check that the files of an adapted model can be written and are not its parent's.
+
+    Raises
+    ------
+    AdaptError, TrainingError, malaria_detect.core.atomic.WriteError
+    """
+    check_output(output)
+    if output.resolve() == model_path.resolve():
+        raise AdaptError(f"{output} is the model to adapt. Give the adapted one another name.", "output")
+
+
+def _changed(last: nn.Linear, change: Change) -> nn.Linear:
+    """The last layer with a change: half of it for Parasitized, and against Uninfected."""
+    new = nn.Linear(last.in_features, last.out_features)
+    halves = torch.tensor([[0.5], [-0.5]])
+    with torch.no_grad():
+        new.weight.copy_(last.weight + halves * torch.from_numpy(change.weights).float())
+        new.bias.copy_(halves[:, 0] * change.bias + (0 if last.bias is None else last.bias))
+    return new
+
+
+def _with(references: References, cells: SiteCells) -> References:
+    return References(
+        features=np.concatenate([references.features, cells.features]),
+        parasitized=np.concatenate([references.parasitized, cells.parasitized]),
+        files=(*references.files, *cells.files),
+        groups=(*references.groups, *cells.groups),
+        part=(*references.part, *[TRAINING] * len(cells.files)),
+    )
+
+
+def _logits(cells: SiteCells, judgement: Judgement) -> Logits:
+    labels = tuple(np.where(cells.parasitized, *CLASSES).tolist())
+    return Logits(cells.files, cells.groups, labels, labels, tuple(judgement.log_odds.tolist()))
+
+
+def _side(logits: Logits) -> Side:
+    parasitized = int(logits.parasitized.sum())
+    cells = len(logits.files)
+    return Side(cells, parasitized, cells - parasitized, tuple(sorted(set(logits.groups))))
+
+
+def _parent(metadata: ModelMetadata, cells: SiteCells, judgement: Judgement) -> Parent:
+    parasitized = int(cells.parasitized.sum())
+    before, after = (scores.estimates["roc_auc"].value for scores in (judgement.parent, judgement.adapted))
+    return Parent(
+        file_name=metadata.file_name,
+        sha256=metadata.sha256,
+        parasitized=parasitized,
+        uninfected=len(cells.files) - parasitized,
+        groups=len(set(cells.groups)),
+        roc_auc=(before, after),
+        home_roc_auc=(judgement.home_parent, judgement.home_adapted),
+    )

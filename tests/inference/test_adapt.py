@@ -1,0 +1,138 @@
+"""Adapting to a laboratory: what few cells change, what stays at home, and what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import logit
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from malaria_detect.evaluation.site_adaptation import gain_curve
+from malaria_detect.inference.adapt import Adaptation, AdaptError, Change, SiteCells
+from malaria_detect.inference.judge import Judgement, judge
+from tests.inference.known_sites import AWAY, FEATURES, HOME, adaptation, cells_of
+from tests.refused import refused
+
+
+@pytest.fixture(scope="module")
+def parent() -> Adaptation:
+    return adaptation()
+
+
+@pytest.fixture(scope="module")
+def judged(parent: Adaptation) -> Judgement:
+    return judge(parent, cells_of(AWAY, (20, 60), seed=1))
+
+
+def auc(parent: Adaptation, cells: SiteCells, change: Change | None = None) -> float:
+    return float(roc_auc_score(cells.parasitized, parent.log_odds(cells.features, change)))
+
+
+def test_cells_of_a_laboratory_improve_the_answers_there_and_keep_those_at_home(parent: Adaptation) -> None:
+    unseen = cells_of(AWAY, (500, 500), seed=2)
+    scores = [
+        auc(parent, unseen, parent.fit(cells_of(AWAY, (number, 3 * number), seed=1)))
+        for number in (10, 50, 200)
+    ]
+    assert auc(parent, unseen) < scores[0] < scores[1] < scores[2] + 0.001
+    change = parent.fit(cells_of(AWAY, (200, 600), seed=1))
+    assert parent.home_auc() - parent.home_auc(change) < 0.002
+
+
+def test_cells_that_the_parent_expects_change_little(parent: Adaptation) -> None:
+    usual, strange = (parent.fit(cells_of(shift, (50, 50), seed=3)) for shift in (HOME, AWAY))
+    assert np.abs(usual.weights).max() < 0.3 * np.abs(strange.weights).max()
+
+
+def test_the_share_of_parasitized_cells_among_the_labelled_ones_does_not_move_the_answers(
+    parent: Adaptation,
+) -> None:
+    unseen = cells_of(AWAY, (500, 500), seed=2)
+    means = [
+        parent.log_odds(unseen.features, parent.fit(cells_of(AWAY, numbers, seed=1))).mean()
+        for numbers in ((100, 100), (100, 800), (800, 100))
+    ]
+    assert np.ptp(means) < 0.5
+
+
+def test_a_judgement_agrees_with_cells_that_nobody_has_seen(parent: Adaptation, judged: Judgement) -> None:
+    unseen = cells_of(AWAY, (2000, 2000), seed=2)
+    for scores, change in ((judged.parent, None), (judged.adapted, judged.change)):
+        estimate = scores.estimates["roc_auc"]
+        assert estimate.low < auc(parent, unseen, change) < max(estimate.high, 0.999)
+    assert judged.gain["roc_auc"].value == pytest.approx(
+        judged.adapted.estimates["roc_auc"].value - judged.parent.estimates["roc_auc"].value
+    )
+    judged.check()
+
+
+def test_a_model_that_is_not_better_is_refused(parent: Adaptation) -> None:
+    cells = cells_of(AWAY, (60, 60), seed=1)
+    threshold = logit(parent.metadata.point("balanced").threshold)
+    known = replace(cells, parasitized=parent.log_odds(cells.features) >= threshold)
+    with refused(AdaptError, "not_better"):
+        judge(parent, known).check()
+
+
+def test_a_model_that_loses_at_home_is_refused(judged: Judgement) -> None:
+    with refused(AdaptError, "home_loss"):
+        replace(judged, home_adapted=judged.home_parent - 0.003).check()
+
+
+def test_cells_are_held_out_one_by_one_if_all_are_of_one_patient(parent: Adaptation) -> None:
+    cells = cells_of(AWAY, (12, 20), fields=1, seed=1)
+    assert judge(parent, cells).adapted.patients == 32
+
+
+def test_a_field_is_never_on_both_sides_of_a_fold(parent: Adaptation) -> None:
+    cells = cells_of(AWAY, (40, 40), seed=1)
+    # Copies of every cell in its field would betray the answers of cells in other folds.
+    random = np.random.default_rng(0)
+    mixed = replace(
+        cells,
+        features=random.normal(size=(80, FEATURES)).astype(np.float32),
+        parasitized=np.arange(80) % 8 < 4,
+        groups=tuple(f"field {n % 8}" for n in range(80)),
+    )
+    copied = replace(mixed, features=mixed.features[np.arange(80) % 8])
+    assert judge(parent, copied).adapted.estimates["roc_auc"].value < 0.8
+
+
+@pytest.mark.parametrize(
+    ("numbers", "more"), [((9, 60), "1 more Parasitized"), ((20, 0), "10 more Uninfected")]
+)
+def test_too_few_cells_say_how_many_more_are_needed(
+    parent: Adaptation, numbers: tuple[int, int], more: str
+) -> None:
+    with refused(AdaptError, "too_few", naming=more):
+        judge(parent, cells_of(AWAY, numbers))
+
+
+def test_a_model_without_references_or_of_another_design_is_refused(parent: Adaptation) -> None:
+    network = nn.Sequential(nn.Identity(), nn.Sequential(nn.Identity(), nn.Identity(), nn.Linear(8, 2)))
+    with refused(AdaptError, "no_references"):
+        Adaptation(network, parent.metadata, None)
+    with refused(AdaptError, "other_design"):
+        Adaptation(nn.Linear(8, 2), parent.metadata, parent.references)
+
+
+def test_operating_points_are_weighed_between_home_and_laboratory(
+    parent: Adaptation, judged: Judgement
+) -> None:
+    cells = cells_of(AWAY, (20, 60), seed=1)
+    chosen_on = parent.chosen_on(cells, judged.log_odds, judged.change)
+    assert len(chosen_on.files) == 200 + 80
+    assert chosen_on.parasitized.sum() == 120
+    home = np.sort(parent.log_odds(parent.home.features, judged.change))
+    assert {home[0], home[-1]} <= set(chosen_on.values)
+
+
+def test_the_gain_curve_rises_with_the_number_of_cells(parent: Adaptation) -> None:
+    cells = cells_of(AWAY, (150, 600), fields=40, seed=1)
+    gains = gain_curve(parent, cells, numbers=((10, 30), (50, 150), (150, 600)), draws=4)
+    # With all cells drawn none is left to check.
+    assert [(one.parasitized, one.uninfected) for one in gains] == [(0, 0), (10, 30), (50, 150)]
+    assert gains[0].roc_auc.mean < gains[1].roc_auc.mean < gains[2].roc_auc.mean
+    assert gains[0].home.mean == 0
+    assert all(one.home.mean > -0.002 for one in gains)
