@@ -6,7 +6,7 @@ from pathlib import Path
 
 from malaria_detect.core.errors import MalariaDetectError
 
-LABORATORY_SCORES = "reports/laboratories.json"
+LABORATORY_SCORES, FOREIGN_SCORES = "reports/laboratories.json", "reports/foreign.json"
 
 
 def evaluate_laboratories(options: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def evaluate_foreign(options: argparse.Namespace) -> int:
     from malaria_detect.core.atomic import check_writable, write_text
     from malaria_detect.core.json_io import to_json
     from malaria_detect.data.nlm_cells import find_cells
-    from malaria_detect.evaluation.foreign_scores import FOREIGN_SCORES, score_foreign
+    from malaria_detect.evaluation.foreign_scores import score_foreign
     from malaria_detect.fields.cut_outs import cut_outs_of
     from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
