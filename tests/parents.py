@@ -39,5 +39,6 @@ def write_parent(shipped: Path, model: Path) -> None:
         part=(TRAINING, VALIDATION) * (CELLS // 2),
     )
     write_references(references, references_path(model))
-    metadata = replace(read_metadata(shipped), references_sha256=sha256_of(references_path(model)))
+    digest = sha256_of(references_path(model))
+    metadata = replace(read_metadata(shipped), file_name=model.name, references_sha256=digest)
     metadata_path(model).write_text(to_json(metadata), encoding="utf-8")
