@@ -18,7 +18,7 @@ from malaria_detect.inference.references import (
     write_references,
 )
 
-CELLS = 400
+CELLS = 480
 
 
 def write_parent(shipped: Path, model: Path) -> None:
