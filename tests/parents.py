@@ -29,7 +29,8 @@ def write_parent(shipped: Path, model: Path) -> None:
     random = np.random.default_rng(0)
     features = random.exponential(size=(CELLS, 1024)).astype(np.float32)
     with torch.inference_mode():
-        logits = last_layers(open_learner(shipped.read_bytes()).model)(torch.from_numpy(features)).numpy()
+        hidden, last = last_layers(open_learner(shipped.read_bytes()).model)
+        logits = last(hidden(torch.from_numpy(features))).numpy()
     odds = logits[:, 0] - logits[:, 1]
     references = References(
         features=features,

@@ -106,8 +106,7 @@ class Adaptation:
                 "model of a release, or train one with `malaria-detect train`.",
                 "no_references",
             )
-        layers = last_layers(network)
-        self._hidden, self._last = layers[:-1], layers[-1]
+        self._hidden, self._last = last_layers(network)
         self.metadata, self.references = metadata, references
         self.home = _part(references, VALIDATION)
         training = _part(references, TRAINING)
@@ -209,8 +208,8 @@ def check_enough(parasitized: NDArray[np.bool_]) -> None:
         )
 
 
-def last_layers(network: nn.Module) -> nn.Sequential:
-    """The layers that a network's pooled features pass, the last one of two log-probabilities included.
+def last_layers(network: nn.Module) -> tuple[nn.Sequential, nn.Linear]:
+    """The layers that a network's pooled features pass, and the last one, which gives two logits.
 
     Raises
     ------
@@ -219,12 +218,13 @@ def last_layers(network: nn.Module) -> nn.Sequential:
     """
     head = list(network.children())[-1] if isinstance(network, nn.Sequential) else None
     layers = head[2:] if isinstance(head, nn.Sequential) else nn.Sequential()
-    if not layers or not isinstance(layers[-1], nn.Linear) or layers[-1].out_features != len(CLASSES):
+    last = layers[-1] if layers else None
+    if not isinstance(last, nn.Linear) or last.out_features != len(CLASSES):
         raise AdaptError(
             "Only models of the design resnet34 can be adapted; this one ends in other layers.",
             "other_design",
         )
-    return layers.eval()
+    return layers[:-1].eval(), last
 
 
 def _part(references: References, part: str) -> SiteCells:
