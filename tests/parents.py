@@ -18,7 +18,7 @@ from malaria_detect.inference.references import (
     write_references,
 )
 
-CELLS = 400
+CELLS = 480
 
 
 def write_parent(shipped: Path, model: Path) -> None:
@@ -29,7 +29,8 @@ def write_parent(shipped: Path, model: Path) -> None:
     random = np.random.default_rng(0)
     features = random.exponential(size=(CELLS, 1024)).astype(np.float32)
     with torch.inference_mode():
-        logits = last_layers(open_learner(shipped.read_bytes()).model)(torch.from_numpy(features)).numpy()
+        hidden, last = last_layers(open_learner(shipped.read_bytes()).model)
+        logits = last(hidden(torch.from_numpy(features))).numpy()
     odds = logits[:, 0] - logits[:, 1]
     references = References(
         features=features,
@@ -39,5 +40,6 @@ def write_parent(shipped: Path, model: Path) -> None:
         part=(TRAINING, VALIDATION) * (CELLS // 2),
     )
     write_references(references, references_path(model))
-    metadata = replace(read_metadata(shipped), references_sha256=sha256_of(references_path(model)))
+    digest = sha256_of(references_path(model))
+    metadata = replace(read_metadata(shipped), file_name=model.name, references_sha256=digest)
     metadata_path(model).write_text(to_json(metadata), encoding="utf-8")

@@ -153,7 +153,7 @@ class Parent:
         cells = self.parasitized + self.uninfected
         return (
             f"to a laboratory with {cells} cells ({self.parasitized} parasitized) from {self.file_name} "
-            f"{self.sha256[:6]}…"
+            f"{self.sha256[:6]}…; the test cells are those of the laboratory, cross-validated"
         )
 
 

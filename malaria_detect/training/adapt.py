@@ -108,8 +108,8 @@ def write_adapted(
     check_new_model(model_path, output)
     metadata, data = read_model(model_path)
     learner = open_learner(data)
-    layers = last_layers(learner.model)
-    learner.model[-1][-1] = _changed(layers[-1], judgement.change)
+    _, last = last_layers(learner.model)
+    learner.model[-1][-1] = _changed(last, judgement.change)
     logits_path(output).parent.mkdir(exist_ok=True)
     with (
         replaced(metadata_path(output)) as metadata_file,
