@@ -108,12 +108,10 @@ def renew_references(
         [cell for cell in cells if cell.group in set(side.groups)]
         for side in (metadata.train, metadata.valid)
     )
-    network = open_learner(data).model
-    references = (
-        references_of(network, metadata.input_transform, (parts[0], parts[1]), further, progress)
-        if all(parts)
-        else None
-    )
+    references = None
+    if all(parts):
+        network, transform = open_learner(data).model, metadata.input_transform
+        references = references_of(network, transform, (parts[0], parts[1]), further, progress)
     if references is None:
         raise MetadataError(
             f"{model_path} can have no references: they need cells of its training and validation patients, and a "
