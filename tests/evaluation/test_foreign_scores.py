@@ -35,5 +35,6 @@ def test_folders_are_kinds_and_kinds_have_groups(detector: Detector, folders: li
     assert [group.name for group in scores.groups] == [RED, NEAR_GROUP, FAR_GROUP]
     assert scores.kinds[2].reasons == {"blank": 1}
     for kind in scores.kinds:
-        assert kind.refused.hits + kind.site_warned.hits + kind.ordinary.hits == kind.refused.total
+        shares = kind.refused.value, kind.site_warned.value, kind.ordinary.value
+        assert sum(shares) == pytest.approx(1)
         assert kind.refused.low <= kind.refused.value <= kind.refused.high
