@@ -19,16 +19,19 @@ _Random = np.random.Generator
 _CutOuts = Sequence[CutOut]
 # In scikit-image's wheel, so that none is downloaded.
 _PHOTOGRAPHS = (
-    "astronaut",
-    "camera",
-    "chelsea",
-    "coffee",
-    "rocket",
-    "grass",
-    "gravel",
-    "brick",
-    "moon",
-    "coins",
+    *(
+        "astronaut",
+        "brick",
+        "camera",
+        "chelsea",
+        "clock",
+        "coffee",
+        "coins",
+        "grass",
+        "gravel",
+        "hubble_deep_field",
+    ),
+    *("immunohistochemistry", "moon", "page", "retina", "rocket"),
 )
 _LETTERS = list("abcdefghijklmnopqrstuvwxyz   0123456789")
 
@@ -167,7 +170,8 @@ def _photograph(random: _Random) -> Image.Image:
     left, top = (int(random.integers(room + 1)) for room in (image.width - width, image.height - height))
     image = image.crop((left, top, left + width, top + height))
     image.thumbnail((390, 390))
-    return image
+    # Other colours, because fifteen photographs have few.
+    return Image.fromarray(np.asarray(image)[..., random.permutation(3)])
 
 
 NEAR: dict[str, Callable[[_Random, _CutOuts], Image.Image]] = {
