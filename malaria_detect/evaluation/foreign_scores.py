@@ -117,5 +117,7 @@ def _outcomes(detector: Detector, pictures: Iterable[Path | Image.Image]) -> Ite
 def _score(name: str, group: str, outcomes: Sequence[str]) -> ForeignScore:
     reasons = Counter(outcomes)
     site, ordinary = reasons.pop("site", 0), reasons.pop("", 0)
-    shares = (share_of(number, len(outcomes)) for number in (reasons.total(), site, ordinary))
-    return ForeignScore(name, group, *shares, dict(reasons))
+    refused, site_warned, rest = (
+        share_of(number, len(outcomes)) for number in (reasons.total(), site, ordinary)
+    )
+    return ForeignScore(name, group, refused, site_warned, rest, dict(reasons))
