@@ -15,7 +15,7 @@ from torchvision.models import resnet34
 from malaria_detect.inference.network import open_learner
 
 
-def trunk_of(model: nn.Module) -> dict[str, torch.Tensor]:
+def trunk_of(model: nn.Sequential) -> dict[str, torch.Tensor]:
     """Tensors of a fastai resnet34 without its head, float32, with torchvision's names."""
     network = resnet34()
     nn.Sequential(*list(network.children())[:-2]).load_state_dict(model[0].float().state_dict())

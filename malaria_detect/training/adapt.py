@@ -73,7 +73,6 @@ def site_cells(
     shown = tqdm(cells, "cells", unit="cell", disable=not progress)
     pictures = (read_image(cell.path) for cell in shown)
     features = pooled_features(network, adaptation.metadata.input_transform, pictures)
-    assert features is not None  # Adaptation has checked the design
     names, groups = (tuple(getattr(cell, name) for cell in cells) for name in ("name", "group"))
     return SiteCells(features, parasitized, names, groups)
 
