@@ -178,9 +178,9 @@ def recorded(settings: TrainSettings) -> dict[str, Any]:
         key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()
     }
     # Left out if not used, so that checkpoints and results from before there were any still match.
-    for name, unused in (("class_weights", "none"), ("looks", "own")):
-        if fields[name] == unused:
-            del fields[name]
+    for field, unused in (("class_weights", "none"), ("looks", "own")):
+        if fields[field] == unused:
+            del fields[field]
     return {**fields, "weights": name}
 
 
