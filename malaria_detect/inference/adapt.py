@@ -100,11 +100,7 @@ class Adaptation:
 
     def __init__(self, network: nn.Module, metadata: ModelMetadata, references: References | None) -> None:
         if references is None:
-            raise AdaptError(
-                f"{metadata.file_name} has no references (cells of its own training and validation patients). Use a "
-                "model of a release, or train one with `malaria-detect train`.",
-                "no_references",
-            )
+            raise _no_references(metadata)
         layers = last_layers(network)
         self._hidden, self._last = layers[:-1], layers[-1]
         self.metadata, self.references = metadata, references
@@ -206,6 +202,19 @@ def check_enough(parasitized: NDArray[np.bool_]) -> None:
         )
 
 
+def check_adaptable(network: nn.Module, metadata: ModelMetadata) -> None:
+    """Refuse a model that cannot be adapted; its references are not read.
+
+    Raises
+    ------
+    AdaptError
+        ``no_references`` or ``other_design``.
+    """
+    if metadata.references_sha256 is None:
+        raise _no_references(metadata)
+    last_layers(network)
+
+
 def last_layers(network: nn.Module) -> nn.Sequential:
     """The layers that a network's pooled features pass, the last one of two log-probabilities included.
 
@@ -222,6 +231,14 @@ def last_layers(network: nn.Module) -> nn.Sequential:
             "other_design",
         )
     return layers.eval()
+
+
+def _no_references(metadata: ModelMetadata) -> AdaptError:
+    return AdaptError(
+        f"{metadata.file_name} has no references (cells of its own training and validation patients). Use a model of a "
+        "release, or train one with `malaria-detect train`.",
+        "no_references",
+    )
 
 
 def _part(references: References, part: str) -> SiteCells:

@@ -81,14 +81,19 @@ def test_about_says_if_nothing_was_calibrated_and_escapes_the_metadata() -> None
     assert "<script" not in html
 
 
+def no_teacher(_: Path) -> NoReturn:
+    raise MalariaDetectError("This model has no <references>.", "no_references")
+
+
 def no_finder(_: Path) -> NoReturn:
     raise MalariaDetectError("There is no <finder>. Install the package again.", reason="missing")
 
 
 def test_without_a_finder_single_cells_can_be_checked(detector: Detector, told: Messages) -> None:
-    page = build_dashboard("anywhere/export.pkl", lambda _: detector, no_finder)
-    check, slide, *_ = page.views
+    page = build_dashboard("anywhere/export.pkl", lambda _: detector, no_finder, no_teacher)
+    check, slide, teach, *_ = page.views
     assert "There is no &lt;finder&gt;." in slide.html
+    assert "no &lt;references&gt;" in teach.html
     assert isinstance(check, CheckCells)
     check.upload.take(
         [UploadedFile("a.png", red_png(255)), UploadedFile("field.jpg", png_of(drawn_field(0)[0]))]
@@ -107,7 +112,9 @@ def test_a_kernel_of_the_server_notices_a_missing_finder_before_the_first_field(
 
 def test_a_field_among_the_cells_can_be_analysed_as_one(told: Messages, detector: Detector) -> None:
     field = png_of(drawn_field(0)[0])
-    page = build_dashboard("anywhere/export.pkl", lambda _: detector, lambda _: KnownAnalyser(drawn=Drawn()))
+    page = build_dashboard(
+        "anywhere/export.pkl", lambda _: detector, lambda _: KnownAnalyser(drawn=Drawn()), no_teacher
+    )
     check, slide, *_ = page.views
     assert isinstance(check, CheckCells)
     assert isinstance(slide, AnalyseSlide)
@@ -128,7 +135,9 @@ def test_a_field_among_the_cells_can_be_analysed_as_one(told: Messages, detector
 
 
 def test_all_tabs_share_one_operating_point(detector: Detector, told: Messages) -> None:
-    check, _, how_good, _ = build_dashboard("anywhere/export.pkl", lambda _: detector, no_finder).views
+    check, _, _, how_good, _ = build_dashboard(
+        "anywhere/export.pkl", lambda _: detector, no_finder, no_teacher
+    ).views
     assert isinstance(check, CheckCells)
     assert isinstance(how_good, ScoreReport)
     assert check.choice is how_good.choice
