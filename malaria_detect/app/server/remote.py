@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import zmq
+from numpy.typing import NDArray
 
 from malaria_detect.app.server.messages import (
     EXPLAIN,
@@ -175,8 +176,13 @@ def adapted_of(blobs: Sequence[bytes]) -> Adapted:
     return Adapted(
         from_json(ModelMetadata, json.loads(metadata)),
         change_of(change),
-        np.frombuffer(features, np.float32).reshape(-1, 1024),
+        features_of(features),
     )
+
+
+def features_of(blob: bytes) -> NDArray[np.float32]:
+    """Pooled features in a blob: float32, (N, 1024), and writable, as torch expects of arrays."""
+    return np.frombuffer(bytearray(blob), np.float32).reshape(-1, 1024)
 
 
 def change_of(blob: bytes) -> Change:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from malaria_detect.app.server.messages import FEATURES, JUDGE, PACK, Frames, framed
-from malaria_detect.app.server.remote import RemoteDetector, adapted_blobs, adapted_of, change_of
+from malaria_detect.app.server.remote import RemoteDetector, adapted_blobs, adapted_of, change_of, features_of
 from malaria_detect.core.json_io import from_json, to_json
 from malaria_detect.inference.adapt import SiteCells
 from malaria_detect.inference.adapted import Adapted
@@ -38,7 +38,7 @@ class RemoteTeacher(Teacher):
 
     def features(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
         """Pooled features, as :meth:`malaria_detect.training.teach.Teacher.features` gives them."""
-        return _features(self.parent.ask({"task": FEATURES}, pictures)[1][0])
+        return features_of(self.parent.ask({"task": FEATURES}, pictures)[1][0])
 
     def judge(self, cells: SiteCells) -> tuple[Judgement, Adapted]:
         """What adapting gains and loses, and the adapted model; raises as `RemoteDetector.predict`."""
@@ -82,15 +82,11 @@ def answer_lesson(teacher: Teacher, content: dict[str, Any], blobs: Frames) -> F
         return framed({}, [teacher.features(blobs).tobytes()])
     parasitized = np.array(content["cells"]["parasitized"], dtype=bool)
     files, groups = (tuple(content["cells"][name]) for name in ("files", "groups"))
-    cells = SiteCells(_features(blobs[0]), parasitized, files, groups)
+    cells = SiteCells(features_of(blobs[0]), parasitized, files, groups)
     if content["task"] == PACK:
         return framed({}, [teacher.pack(cells, _judgement(content["figures"], blobs[1:]))])
     judgement, adapted = teacher.judge(cells)
     return framed({"figures": _figures(judgement)}, [*_blobs(judgement), *adapted_blobs(adapted)])
-
-
-def _features(blob: bytes) -> NDArray[np.float32]:
-    return np.frombuffer(blob, np.float32).reshape(-1, 1024)
 
 
 def _cells(cells: SiteCells) -> dict[str, Any]:
