@@ -19,7 +19,7 @@ from malaria_detect.inference.references import (
     write_references,
 )
 
-CELLS = 400
+CELLS = 480
 LAYERS = 1920  # channels of a resnet34's stages, twice
 
 
@@ -34,7 +34,8 @@ def write_parent(shipped: Path, model: Path) -> None:
     random = np.random.default_rng(0)
     features = random.exponential(size=(CELLS, 1024)).astype(np.float32)
     with torch.inference_mode():
-        logits = last_layers(open_learner(shipped.read_bytes()).model)(torch.from_numpy(features)).numpy()
+        hidden, last = last_layers(open_learner(shipped.read_bytes()).model)
+        logits = last(hidden(torch.from_numpy(features))).numpy()
     odds = logits[:, 0] - logits[:, 1]
     references = References(
         features=features,
@@ -45,5 +46,6 @@ def write_parent(shipped: Path, model: Path) -> None:
         screen=Screen(np.zeros(LAYERS, np.float32), -1.0, 1.0),
     )
     write_references(references, references_path(model))
-    metadata = replace(read_metadata(shipped), references_sha256=sha256_of(references_path(model)))
+    digest = sha256_of(references_path(model))
+    metadata = replace(read_metadata(shipped), file_name=model.name, references_sha256=digest)
     metadata_path(model).write_text(to_json(metadata), encoding="utf-8")

@@ -47,7 +47,8 @@ def _ring(random: np.random.Generator) -> np.ndarray:
 
 def _late_stage(random: np.random.Generator) -> np.ndarray:
     """Added absorbance of a large stippled parasite with brown pigment."""
-    body = _spot(*random.uniform(-0.15, 0.15, 2), 0.6)
+    x, y = random.uniform(-0.15, 0.15, 2)
+    body = _spot(x, y, 0.6)
     grains = ndimage.gaussian_filter(random.standard_normal((_SIDE, _SIDE)), 2.5) * 8
     pigment = ndimage.gaussian_filter(random.standard_normal((_SIDE, _SIDE)), 1.5) * 5 > 1.6
     absorbance = (body * np.clip(0.3 + 0.25 * grains, 0, 1))[..., None] * _PURPLE

@@ -47,12 +47,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _adapt(options: argparse.Namespace) -> int:
+    from malaria_detect.inference.network import import_fastai, open_learner
+
+    import_fastai()
     from malaria_detect.app.wording import judgement_lines
     from malaria_detect.inference.adapt import Adaptation, AdaptError
     from malaria_detect.inference.judge import judge
     from malaria_detect.inference.metadata import RESEARCH_USE
     from malaria_detect.inference.model_files import default_model, read_model
-    from malaria_detect.inference.network import open_learner
     from malaria_detect.inference.references import read_references
     from malaria_detect.training.adapt import check_new_model, site_cells, usable_cells, write_adapted
 

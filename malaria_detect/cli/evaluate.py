@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from malaria_detect.cli.elsewhere import LABORATORY_SCORES, evaluate_foreign, evaluate_laboratories
 from malaria_detect.cli.training_options import (
     add_model,
     add_settings,
@@ -12,7 +13,6 @@ from malaria_detect.cli.training_options import (
     read_labelled_cells,
     scores_in_words,
 )
-from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.shipped import MODEL
 from malaria_detect.data.picture_files import first_of
 
@@ -47,6 +47,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="DIR",
         help="folders with annotated fields: NLM's folders GT and Img, annotations.json, or text files of cell "
         f"centres; writes {FIELD_SCORES}, and of all other options only --model and --output apply",
+    )
+    instead.add_argument(
+        "--laboratories",
+        nargs="+",
+        metavar="DIR",
+        help="score the classifier on annotated cells of these fields, as it is and adapted to a few of the cells; "
+        f"writes {LABORATORY_SCORES} and, into the model's metadata, what to expect in each laboratory",
     )
     instead.add_argument(
         "--foreign",
@@ -84,8 +91,10 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _evaluate(options: argparse.Namespace) -> int:
     if options.fields:
         return _evaluate_fields(options)
+    if options.laboratories:
+        return evaluate_laboratories(options)
     if options.foreign is not None:
-        return _evaluate_foreign(options)
+        return evaluate_foreign(options)
     return _evaluate_parasitemia(options) if options.parasitemia else _cross_validate(options)
 
 
@@ -110,36 +119,6 @@ def _evaluate_fields(options: argparse.Namespace) -> int:
     write_text(output, to_json(benchmark))
     for one in sets:
         print(_in_words(one))
-    print(f"{output} written. {RESEARCH_USE}")
-    return 0
-
-
-def _evaluate_foreign(options: argparse.Namespace) -> int:
-    from malaria_detect.core.atomic import check_writable, write_text
-    from malaria_detect.core.json_io import to_json
-    from malaria_detect.data.nlm_cells import find_cells
-    from malaria_detect.evaluation.foreign_scores import FOREIGN_SCORES, score_foreign
-    from malaria_detect.fields.cut_outs import cut_outs_of
-    from malaria_detect.inference.detector import load_detector
-    from malaria_detect.inference.metadata import RESEARCH_USE
-    from malaria_detect.metrics.formatting import format_estimate, format_percent
-
-    output = Path(options.output or FOREIGN_SCORES)
-    check_writable(output)
-    folders = [Path(folder) for folder in options.foreign]
-    for folder in folders:
-        if not folder.is_dir():
-            raise MalariaDetectError(f"{folder} is not a folder. Name folders of images.", "no_folder")
-    command = " ".join(["malaria-detect evaluate --foreign", *(folder.name for folder in folders)])
-    cut_outs = cut_outs_of(find_cells(options.cells).cells, seed=3)
-    scores = score_foreign(load_detector(options.model), folders, cut_outs, command)
-    write_text(output, to_json(scores))
-    for score in (*scores.kinds, *scores.groups):
-        shares = (
-            f"{name} {format_estimate(getattr(score, name.replace(' ', '_')), format_percent)}"
-            for name in ("refused", "site warned")
-        )
-        print(f"{score.name} ({score.group}), {score.refused.total}: {', '.join(shares)}")
     print(f"{output} written. {RESEARCH_USE}")
     return 0
 

@@ -95,7 +95,7 @@ class ImageRefused(MalariaDetectError):  # noqa: N818 - a refusal is a proper an
     ``reason`` is ``no_file``, ``unreadable``, ``empty``, ``too_large`` (bytes, pixels or a side), ``too_small``,
     ``unknown_format``, ``damaged``, ``several_images``, ``unsupported_pixels``, ``unsupported_type``, ``blank`` (one
     colour, or fully transparent), ``too_dark`` (often a camera's 10, 12 or 14 bits stored in 16), ``whole_field`` (not
-    one cell) or, in a server, ``worker_lost``.
+    one cell), ``foreign`` (no red cell, see :mod:`malaria_detect.inference.foreign`) or, in a server, ``worker_lost``.
     """
 
 

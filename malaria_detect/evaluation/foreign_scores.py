@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
+from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.json_io import read_record
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.data.picture_files import pictures_in
 from malaria_detect.fields.cell import RED_CELL
@@ -19,7 +21,7 @@ from malaria_detect.inference.prediction import Refusal
 from malaria_detect.metrics import Estimate
 from malaria_detect.training.made_pictures import FAR, NEAR, made_picture
 
-FOREIGN_SCORES = "reports/foreign.json"
+FOREIGN = "foreign.json"
 RED, NEAR_GROUP, FAR_GROUP = GROUPS = ("red cells", "near", "far")
 
 
@@ -55,6 +57,13 @@ class ForeignScores:
     references_sha256: str | None
     kinds: tuple[ForeignScore, ...]
     groups: tuple[ForeignScore, ...]
+
+
+def read_foreign_scores(path: Path) -> ForeignScores:
+    """Scores that `malaria-detect evaluate --foreign` wrote; a MalariaDetectError if the file is damaged."""
+    return read_record(
+        ForeignScores, path, MalariaDetectError, "`malaria-detect evaluate --foreign` writes it."
+    )
 
 
 def score_foreign(
@@ -108,5 +117,7 @@ def _outcomes(detector: Detector, pictures: Iterable[Path | Image.Image]) -> Ite
 def _score(name: str, group: str, outcomes: Sequence[str]) -> ForeignScore:
     reasons = Counter(outcomes)
     site, ordinary = reasons.pop("site", 0), reasons.pop("", 0)
-    shares = (share_of(number, len(outcomes)) for number in (reasons.total(), site, ordinary))
-    return ForeignScore(name, group, *shares, dict(reasons))
+    refused, site_warned, rest = (
+        share_of(number, len(outcomes)) for number in (reasons.total(), site, ordinary)
+    )
+    return ForeignScore(name, group, refused, site_warned, rest, dict(reasons))

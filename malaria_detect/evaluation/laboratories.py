@@ -26,7 +26,9 @@ from malaria_detect.fields.cell import RED_CELL
 from malaria_detect.fields.crops import cut_cell
 from malaria_detect.fields.usable import FieldRefused
 from malaria_detect.inference.adapt import Adaptation, SiteCells
+from malaria_detect.inference.calibrate import DEFAULT_POINT
 from malaria_detect.metrics import Estimate, ReliabilityBin, Scores, reliability_bins, scaled, score
+from malaria_detect.metrics.formatting import format_percent
 
 LABORATORIES = "laboratories.json"
 OUTLINE, BOX = "outline", "box"
@@ -102,6 +104,23 @@ def read_laboratories(path: Path) -> Laboratories:
     return read_record(
         Laboratories, path, FieldAnnotationError, "`malaria-detect evaluate --laboratories` writes it."
     )
+
+
+def expectation(score: LaboratoryScore) -> str:
+    """What to expect of the model in a laboratory, as a sentence; shares are those at the default operating point."""
+    shares = score.called[DEFAULT_POINT]
+    words = [
+        f"{format_percent(shares[name].value)} of the {cells} {kind} cells are called {kind}"
+        for name, cells, kind in (
+            ("sensitivity", score.parasitized, "parasitized"),
+            ("specificity", score.uninfected, "uninfected"),
+        )
+        if name in shares
+    ]
+    learnt = (
+        "; uninfected cells of its other fields were trained on" if score.borrowed else "; never trained on"
+    )
+    return f"{score.name}: {' and '.join(words)} (cut out by {score.cut}, {score.fields} fields{learnt})."
 
 
 def score_laboratories(

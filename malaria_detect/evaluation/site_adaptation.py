@@ -79,7 +79,9 @@ def gain_curve(
     found: list[Gain] = []
     for parasitized, uninfected in numbers:
         drawn = [
-            one for draw in range(draws) if (one := _draw(cells, (parasitized, uninfected), draw)) is not None
+            one
+            for draw in range(draws)
+            if (one := draw_cells(cells, (parasitized, uninfected), draw)) is not None
         ]
         if len(drawn) < draws:
             continue
@@ -103,10 +105,13 @@ def specificity_at(labels: NDArray[np.bool_], odds: NDArray[np.float64]) -> floa
     return float(1 - false_positive_rate[sensitivity >= SENSITIVITY].min())
 
 
-def _draw(
+def draw_cells(
     cells: SiteCells, numbers: tuple[int, int], seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
-    """Positions of drawn cells, and of the cells in fields from which none was drawn."""
+    """Positions of drawn cells, parasitized and uninfected, and of the cells in fields from which none was drawn.
+
+    None if there are too few, or fewer than 20 parasitized cells remain. Another seed gives another draw.
+    """
     random = np.random.default_rng(seed)
     groups = np.array(cells.groups)
     chosen: list[NDArray[np.intp]] = []

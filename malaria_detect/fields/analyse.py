@@ -24,8 +24,8 @@ from malaria_detect.inference.metadata import field_point
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 UNKNOWN_SITE_FIELD = (
-    "The cells look unlike those that the model knows, so the counts are less reliable. Teach it your laboratory with "
-    "a few cells: `malaria-detect adapt`, or on the page with “Teach it your lab”."
+    "The cells look unlike those that the model knows, so the counts are less reliable. Teach it your lab: "
+    "`malaria-detect adapt`, or on the page."
 )
 # Of the cells of a field. Of the model's own site, one cell in a hundred looks unlike the others.
 _OTHER_SITE_SHARE = 0.25

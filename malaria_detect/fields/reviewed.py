@@ -31,7 +31,7 @@ def cut_reviewed(review: Path, folder: Path) -> None:
         If a photograph cannot be used.
     """
     for label in CLASSES:
-        (folder / label).mkdir()
+        (folder / label).mkdir(exist_ok=True)
     try:
         content = json.loads(review.read_text(encoding="utf-8"))
         verified = defaultdict(list)

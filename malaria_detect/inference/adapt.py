@@ -2,7 +2,8 @@
 
 Only the last layer changes. Its new weights are the most probable ones given the cells: a logistic regression with the
 parent's log-odds as offset and a normal prior on the change, so that few cells change little. Cells of the parent's own
-training patients, from its references, take part in every fit (rehearsal [1]_), so that their answers stay.
+training patients, from its references, take part in every fit with the parent's answers (rehearsal [1]_), so that these
+stay.
 
 References
 ----------
@@ -27,8 +28,8 @@ from malaria_detect.inference.references import TRAINING, VALIDATION, References
 
 LEAST_CELLS = 10  # of each class
 # Chosen on laboratories drawn from NLM's validation cells, see docs/methods.md.
-_PENALTY = 30.0
-_REHEARSAL = 1.0  # weight of all rehearsed cells; that of the laboratory's cells is 1
+_PENALTY, _BIAS_PENALTY = 3.0, 0.01
+_REHEARSAL = 5.0  # weight of all rehearsed cells; that of the laboratory's cells is 1
 # Validation cells of each class that the laboratory's cells are weighed against in the choice of thresholds.
 _PRIOR_CELLS = 100
 
@@ -101,8 +102,7 @@ class Adaptation:
     def __init__(self, network: nn.Module, metadata: ModelMetadata, references: References | None) -> None:
         if references is None:
             raise _no_references(metadata)
-        layers = last_layers(network)
-        self._hidden, self._last = layers[:-1], layers[-1]
+        self._hidden, self._last = last_layers(network)
         self.metadata, self.references = metadata, references
         self.home = _part(references, VALIDATION)
         training = _part(references, TRAINING)
@@ -128,15 +128,17 @@ class Adaptation:
         Both classes have the same weight, however many cells of them there are.
         """
         temperature = self.metadata.temperature
-        local = self.hidden(cells.features)
-        both = ((local, cells.parasitized, 1.0), (*self._rehearsed, _REHEARSAL))
-        hidden = np.concatenate([part for part, _, _ in both])
-        labels = np.concatenate([labels for _, labels, _ in both])
-        weights = np.concatenate([_balanced(labels, share * len(local)) for _, labels, share in both])
+        local, (home, home_labels) = self.hidden(cells.features), self._rehearsed
+        hidden = np.concatenate([local, home])
+        odds = self._parent_odds(hidden) / temperature
+        # What is rehearsed are the parent's own answers: labels that it has not learnt are no news.
+        answers = np.concatenate([cells.parasitized, expit(odds[len(local) :])])
+        weights = np.concatenate(
+            [_balanced(cells.parasitized, len(local)), _balanced(home_labels, _REHEARSAL * len(local))]
+        )
         standard = np.column_stack([(hidden - self._mean) / self._spread, np.ones(len(hidden))])
-        penalty = np.full(standard.shape[1], _PENALTY)
-        penalty[-1] = 0.01
-        slopes = _fit(standard, labels, weights, self._parent_odds(hidden) / temperature, penalty)
+        penalty = np.append(np.full(hidden.shape[1], _PENALTY), _BIAS_PENALTY)
+        slopes = _fit(standard, answers, weights, odds, penalty)
         change = temperature * slopes[:-1] / self._spread
         return Change(change, float(temperature * slopes[-1] - change @ self._mean))
 
@@ -215,8 +217,8 @@ def check_adaptable(network: nn.Module, metadata: ModelMetadata) -> None:
     last_layers(network)
 
 
-def last_layers(network: nn.Module) -> nn.Sequential:
-    """The layers that a network's pooled features pass, the last one of two log-probabilities included.
+def last_layers(network: nn.Module) -> tuple[nn.Sequential, nn.Linear]:
+    """The layers that a network's pooled features pass, and the last one, which gives two logits.
 
     Raises
     ------
@@ -225,12 +227,13 @@ def last_layers(network: nn.Module) -> nn.Sequential:
     """
     head = list(network.children())[-1] if isinstance(network, nn.Sequential) else None
     layers = head[2:] if isinstance(head, nn.Sequential) else nn.Sequential()
-    if not layers or not isinstance(layers[-1], nn.Linear) or layers[-1].out_features != len(CLASSES):
+    last = layers[-1] if layers else None
+    if not isinstance(last, nn.Linear) or last.out_features != len(CLASSES):
         raise AdaptError(
             "Only models of the design resnet34 can be adapted; this one ends in other layers.",
             "other_design",
         )
-    return layers.eval()
+    return layers[:-1].eval(), last
 
 
 def _no_references(metadata: ModelMetadata) -> AdaptError:
@@ -248,17 +251,17 @@ def _part(references: References, part: str) -> SiteCells:
 
 def _fit(
     features: NDArray[np.float64],
-    labels: NDArray[np.bool_],
+    answers: NDArray[np.float64],
     weights: NDArray[np.float64],
     offset: NDArray[np.float64],
     penalty: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Slopes of a logistic regression with an offset, a weight for each cell and a penalty for each slope."""
+    """Slopes of a logistic regression to answers (0 to 1), with an offset, weights of cells and penalties of slopes."""
 
     def loss(slopes: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         odds = offset + features @ slopes
-        value = weights @ (np.logaddexp(0, odds) - labels * odds) + penalty @ slopes**2 / 2
-        return float(value), features.T @ (weights * (expit(odds) - labels)) + penalty * slopes
+        value = weights @ (np.logaddexp(0, odds) - answers * odds) + penalty @ slopes**2 / 2
+        return float(value), features.T @ (weights * (expit(odds) - answers)) + penalty * slopes
 
     slopes: NDArray[np.float64] = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B").x
     return slopes

@@ -43,19 +43,19 @@ class Adapted:
 
     def detector(self, parent: Detector) -> Detector:
         """A detector that shares all of its parent's network but the last layer."""
+        _, last = last_layers(parent.network)
         trunk, head = parent.network.children()
-        assert isinstance(head, nn.Sequential)  # an Adaptation has checked it
-        last = changed(last_layers(parent.network)[-1], self.change)
-        network = nn.Sequential(trunk, nn.Sequential(*head[:-1], last)).eval().requires_grad_(False)
+        assert isinstance(head, nn.Sequential)  # `last_layers` has checked it
+        network = nn.Sequential(trunk, nn.Sequential(*head[:-1], changed(last, self.change)))
+        network.eval().requires_grad_(False)
         known = parent.known
         if known is not None:
             known = KnownCells(np.concatenate([known.features, normalised(self.features)]), known.screen)
         return Detector(network, self.metadata, known=known)
 
 
-def changed(last: nn.Module, change: Change) -> nn.Linear:
+def changed(last: nn.Linear, change: Change) -> nn.Linear:
     """A network's last layer with a change: half of it for Parasitized, and against Uninfected."""
-    assert isinstance(last, nn.Linear)  # `last_layers` has checked it
     new = nn.Linear(last.in_features, last.out_features)
     halves = torch.tensor([[0.5], [-0.5]])
     with torch.no_grad():

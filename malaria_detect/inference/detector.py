@@ -180,12 +180,8 @@ class Detector:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As bytes: multiprocessing would send tensors through shared memory, and containers have little.
-        return _restored, (
-            type(self),
-            pickle.dumps((self.network, self.known)),
-            self.metadata,
-            self.point.name,
-        )
+        parts = pickle.dumps((self.network, self.known))
+        return _restored, (type(self), parts, self.metadata, self.point.name)
 
     def __copy__(self) -> "Detector":
         return self.at(self.point.name)
@@ -283,8 +279,7 @@ def load_detector(path: str | os.PathLike[str] | None = None, operating_point: s
     return Detector(network, metadata, operating_point, known)
 
 
-# The last network and its known cells by the SHA-256 of their files; processes forked from one that has opened them
-# share them.
+# The last network and its known cells by the SHA-256 of their files; forked processes share them.
 _OPENED: dict[tuple[str, str | None], tuple[nn.Module, KnownCells | None]] = {}
 
 

@@ -21,8 +21,8 @@ NOT_A_CELL = (
     "This does not look like a single stained red cell. Use an image of one red cell of a thin smear."
 )
 UNKNOWN_SITE = (
-    "This cell looks unlike the cells that the model knows, so the answer is less reliable. Teach it your laboratory "
-    "with a few cells: `malaria-detect adapt`, or on the page with “Teach it your lab”."
+    "This cell looks unlike those that the model knows, so the answer is less reliable. Teach it your lab: "
+    "`malaria-detect adapt`, or on the page."
 )
 _NEIGHBOURS = 10
 

@@ -103,7 +103,8 @@ def judge(adaptation: Adaptation, cells: SiteCells) -> Judgement:
         score(labels, before, groups),
         score(labels, after, groups),
         difference(labels, after, before, groups),
-        *(adaptation.home_auc(one) for one in (None, change)),
+        home_parent=adaptation.home_auc(),
+        home_adapted=adaptation.home_auc(change),
         change=change,
         log_odds=log_odds / _REPEATS,
     )

@@ -153,7 +153,7 @@ class Parent:
         cells = self.parasitized + self.uninfected
         return (
             f"to a laboratory with {cells} cells ({self.parasitized} parasitized) from {self.file_name} "
-            f"{self.sha256[:6]}…"
+            f"{self.sha256[:6]}…; the test cells are those of the laboratory, cross-validated"
         )
 
 
@@ -183,6 +183,8 @@ class ModelMetadata:
         On test patients, before and after calibration.
     borrowed : dict of str to tuple of str
         Names of the fields of other laboratories whose uninfected cells were trained on, by laboratory.
+    expectations : dict of str to str
+        What to expect in other laboratories, a sentence for each.
     corrected_test : Scores or None
         At the default operating point on test patients with corrected labels; None if no label was corrected.
     references_sha256 : str or None
@@ -227,6 +229,7 @@ class ModelMetadata:
     intended_use: str
     preprocess: tuple[str, ...] = ()
     borrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    expectations: dict[str, str] = field(default_factory=dict)
     references_sha256: str | None = None
     parent: Parent | None = None
 

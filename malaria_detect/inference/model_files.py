@@ -8,10 +8,13 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from malaria_detect.core.atomic import write_text
 from malaria_detect.core.errors import ArgumentError
-from malaria_detect.core.json_io import RecordError, from_json
+from malaria_detect.core.json_io import RecordError, from_json, to_json
 from malaria_detect.core.shipped import MODEL, MODEL_VARIABLE, shipped_folder
 from malaria_detect.inference.metadata import SCHEMA_VERSION, MetadataError, ModelMetadata
 
@@ -102,6 +105,13 @@ def read_model(model_path: str | os.PathLike[str] | None = None) -> tuple[ModelM
         )
     _check_pin(model, found)
     return metadata, data
+
+
+def write_expectations(model_path: Path, expectations: Mapping[str, str]) -> ModelMetadata:
+    """Write what to expect in other laboratories into a model's metadata; errors as in :func:`read_metadata`."""
+    metadata = replace(read_metadata(model_path), expectations=dict(expectations))
+    write_text(metadata_path(model_path), to_json(metadata))
+    return metadata
 
 
 def _parsed(path: Path, text: str) -> ModelMetadata:

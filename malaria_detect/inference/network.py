@@ -165,21 +165,24 @@ def seen_by(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False) 
     """
     from fastai.layers import AdaptiveConcatPool2d, Flatten
 
-    trunk, head, *rest = *network.children(), None, None
-    if (
-        rest != [None, None]
-        or not isinstance(trunk, nn.Sequential)
-        or not any(isinstance(stage, nn.Sequential) for stage in trunk)
-        or [type(part) for part in head.children()][:2] != [AdaptiveConcatPool2d, Flatten]
-    ):
+    parts = list(network.children())
+    if len(parts) != 2 or not all(isinstance(part, nn.Sequential) for part in parts):
         return None
-    layers, x = [], pictures
+    trunk, head = (nn.Sequential(*part.children()) for part in parts)
+    stages = [isinstance(part, nn.Sequential) for part in trunk]
+    if not any(stages) or [type(part) for part in head[:2]] != [AdaptiveConcatPool2d, Flatten]:
+        return None
+    layers: list[torch.Tensor] = []
+    x = pictures
     with torch.inference_mode():
         with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=bfloat16):
-            for part in trunk:
+            for part, is_stage in zip(trunk, stages, strict=True):
                 x = part(x)
-                if isinstance(part, nn.Sequential):
-                    layers += torch.var_mean(x.float(), dim=(2, 3))
+                if is_stage:
+                    # Ten times as fast as torch.var_mean, which would cost 5 % of the whole pass.
+                    values = x.permute(0, 2, 3, 1).flatten(1, 2).float()
+                    mean = values.mean(dim=1)
+                    layers += [(values.square().mean(dim=1) - mean.square()).clamp(min=0), mean]
             features = head[:2](x)
         odds = log_odds(head[2:], features, bfloat16)
         return Seen(features.float().cpu().numpy(), torch.cat(layers, dim=1).cpu().numpy(), odds)

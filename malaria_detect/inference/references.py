@@ -15,6 +15,7 @@ from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import read_metadata
 
 TRAINING, VALIDATION = "training", "validation"
+_NAMES = ("files", "groups", "part")
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,16 @@ def write_references(references: References, path: Path) -> None:
     lowest = references.features.min(axis=0)
     span = np.maximum(references.features.max(axis=0) - lowest, np.finfo(np.float32).tiny)
     screen = references.screen
-    limits = {} if screen is None else {name: np.float32(value) for name, value in vars(screen).items()}
+    fitted = (
+        {}
+        if screen is None
+        else {name: np.asarray(value, np.float32) for name, value in vars(screen).items()}
+    )
     steps = np.rint(255 * np.sqrt((references.features - lowest) / span)).astype(np.uint8)
     with path.open("wb") as file:
+        columns = {name: np.array(getattr(references, name)) for name in ("parasitized", *_NAMES)}
         np.savez_compressed(
-            file,
-            steps=steps,
-            lowest=lowest,
-            span=span,
-            parasitized=references.parasitized,
-            files=np.array(references.files),
-            groups=np.array(references.groups),
-            part=np.array(references.part),
-            **limits,
+            file, allow_pickle=False, steps=steps, lowest=lowest, span=span, **columns, **fitted
         )
 
 
@@ -130,7 +128,7 @@ def read_references(
             return References(
                 features=stored["lowest"] + stored["span"] * place**2,
                 parasitized=stored["parasitized"],
-                **{name: tuple(stored[name].tolist()) for name in ("files", "groups", "part")},
+                **{name: tuple(stored[name].tolist()) for name in _NAMES},
                 screen=screen,
             )
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -71,7 +71,6 @@ def site_cells(
     shown = tqdm(cells, "cells", unit="cell", disable=not progress)
     pictures = (read_image(cell.path) for cell in shown)
     features = pooled_features(network, adaptation.metadata.input_transform, pictures)
-    assert features is not None  # Adaptation has checked the design
     names, groups = (tuple(getattr(cell, name) for cell in cells) for name in ("name", "group"))
     return SiteCells(features, parasitized, names, groups)
 
@@ -106,8 +105,8 @@ def write_adapted(
     check_new_model(model_path, output)
     data = read_model(model_path)[1]
     learner = open_learner(data)
-    layers = last_layers(learner.model)
-    learner.model[-1][-1] = changed(layers[-1], judgement.change)
+    _, last = last_layers(learner.model)
+    learner.model[-1][-1] = changed(last, judgement.change)
     logits_path(output).parent.mkdir(exist_ok=True)
     with (
         replaced(metadata_path(output)) as metadata_file,

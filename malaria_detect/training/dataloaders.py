@@ -122,7 +122,7 @@ class _RandomLooks(ItemTransform):
         super().__init__()
         self.size = size
 
-    def encodes(self, batch: list) -> tuple:  # type: ignore[type-arg]  # fastai looks the annotation up
+    def encodes(self, batch: list) -> tuple:  # fastai looks the annotation up
         cells, targets = (part.as_subclass(torch.Tensor) for part in batch)
         images, shares = randomized(cells, targets[:, 0], targets[:, 2] > 0, self.size)
         return TensorImage(images), TensorCategory(torch.stack([shares, 1 - shares], 1))

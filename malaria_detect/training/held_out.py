@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.inference.input import InputTransform
+from malaria_detect.inference.metadata import MetadataError
 from malaria_detect.inference.network import features_and_log_odds, log_odds, prepared
 
 _BATCH = 64
@@ -46,9 +47,17 @@ def batches_of(pictures: Iterable[Image.Image], transform: InputTransform) -> It
 
 def pooled_features(
     network: nn.Module, transform: InputTransform, pictures: Iterable[Image.Image]
-) -> NDArray[np.float32] | None:
-    """Pooled features of RGB pictures, (N, 1024); None for a network that has none, which stays as it is."""
+) -> NDArray[np.float32]:
+    """Pooled features of RGB pictures, (N, 1024), from a network that stays as it is.
+
+    Raises
+    ------
+    MetadataError
+        If the network has no pooled features; ``reason`` is ``no_references``.
+    """
     ready = prepared(copy.deepcopy(network).cpu())
     seen = [features_and_log_odds(ready, batch)[0] for batch in batches_of(pictures, transform)]
     found = [features for features in seen if features is not None]
-    return np.concatenate(found) if found else None
+    if not found:
+        raise MetadataError("This network has no pooled features; only resnet34 has.", "no_references")
+    return np.concatenate(found)

@@ -19,16 +19,19 @@ _Random = np.random.Generator
 _CutOuts = Sequence[CutOut]
 # In scikit-image's wheel, so that none is downloaded.
 _PHOTOGRAPHS = (
-    "astronaut",
-    "camera",
-    "chelsea",
-    "coffee",
-    "rocket",
-    "grass",
-    "gravel",
-    "brick",
-    "moon",
-    "coins",
+    *(
+        "astronaut",
+        "brick",
+        "camera",
+        "chelsea",
+        "clock",
+        "coffee",
+        "coins",
+        "grass",
+        "gravel",
+        "hubble_deep_field",
+    ),
+    *("immunohistochemistry", "moon", "page", "retina", "rocket"),
 )
 _LETTERS = list("abcdefghijklmnopqrstuvwxyz   0123456789")
 
@@ -72,9 +75,9 @@ def _single(kind: str, random: _Random, cut_outs: _CutOuts) -> Image.Image:
         return cut_cell(pixels, cell)
     # Around a platelet lies smear of the size of a red cell, so that its picture is not too small.
     margin = random.uniform(0.1, 0.5) * diameter if kind == PLATELET else random.uniform(0, 0.3) * width
-    right, bottom = min(side, left + width + margin), min(side, top + height + margin)
-    box = max(0, left - margin), max(0, top - margin), right, bottom
-    return Image.fromarray(pixels).crop(tuple(map(round, box)))
+    right, bottom = min(side, round(left + width + margin)), min(side, round(top + height + margin))
+    box = max(0, round(left - margin)), max(0, round(top - margin)), right, bottom
+    return Image.fromarray(pixels).crop(box)
 
 
 def _photograph_of(random: _Random, canvas: Canvas, look: Look, sharp: float) -> np.ndarray:
@@ -164,10 +167,11 @@ def _photograph(random: _Random) -> Image.Image:
     name = _PHOTOGRAPHS[random.integers(len(_PHOTOGRAPHS))]
     image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
     width, height = (int(length * np.exp(random.uniform(np.log(0.2), 0))) for length in image.size)
-    left, top = random.integers(image.width - width + 1), random.integers(image.height - height + 1)
+    left, top = (int(random.integers(room + 1)) for room in (image.width - width, image.height - height))
     image = image.crop((left, top, left + width, top + height))
     image.thumbnail((390, 390))
-    return image
+    # Other colours, because fifteen photographs have few.
+    return Image.fromarray(np.asarray(image)[..., random.permutation(3)])
 
 
 NEAR: dict[str, Callable[[_Random, _CutOuts], Image.Image]] = {

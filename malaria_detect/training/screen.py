@@ -38,13 +38,13 @@ from malaria_detect.training.made_pictures import FAR, NEAR, made_picture
 # References of each part: more make neither foreign images nor a new site clearer, only the file larger.
 _REFERENCES = 1500
 # Made pictures of each kind, and of red cells, for so many training cells among the references.
-_CELLS_PER_PICTURE, _CELLS_PER_RED_CELL = 15, 3
+_CELLS_PER_PICTURE, _CELLS_PER_RED_CELL = 10, 3
 # Of the model's own validation cells, and of red cells of other sites, at most these shares are refused as foreign.
 _HOME_REFUSED, _ELSEWHERE_REFUSED = 0.005, 0.02
 # Of the model's own validation cells, this share is taken for cells of another site.
 _HOME_WARNED = 0.01
 # Small, because there are fewer pictures than features.
-_REGULARISATION = 1e-3
+_REGULARISATION = 1e-2
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,10 @@ def renew_references(
         [cell for cell in cells if cell.group in set(side.groups)]
         for side in (metadata.train, metadata.valid)
     )
-    network = open_learner(data).model
-    references = (
-        references_of(network, metadata.input_transform, (parts[0], parts[1]), further, progress)
-        if all(parts)
-        else None
-    )
+    references = None
+    if all(parts):
+        network, transform = open_learner(data).model, metadata.input_transform
+        references = references_of(network, transform, (parts[0], parts[1]), further, progress)
     if references is None:
         raise MetadataError(
             f"{model_path} can have no references: they need cells of its training and validation patients, and a "

@@ -14,6 +14,7 @@ from malaria_detect.fields.cell import RED_CELL, WHITE_CELL
 from malaria_detect.fields.result import FieldResult
 from malaria_detect.fields.saved import from_plain, to_plain
 from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.foreign import KnownCells, Screen, normalised
 from malaria_detect.inference.metadata import field_point
 from tests.drawn_fields import drawn_field
 from tests.known_finder import FEW, KnownFinder
@@ -85,6 +86,18 @@ def test_small_cells_are_warned_of_and_what_cannot_be_classified_is_not_counted(
     assert 0 < unknown <= drawn.cells
     assert len(found.counted) == drawn.cells - unknown
     assert len(found.warnings) == 2
+
+
+@pytest.mark.parametrize(("offset", "distance", "counted"), [(1.0, 2.0, 0), (-1.0, -1.0, FEW.cells)])
+def test_foreign_cells_are_not_counted_and_another_site_is_one_warning(
+    detector: Detector, offset: float, distance: float, counted: int
+) -> None:
+    screen = Screen(np.zeros(1920, np.float32), offset, distance)
+    known = KnownCells(normalised(np.ones((20, 1024), np.float32)), screen)
+    checking = Detector(detector.network, detector.metadata, known=known)
+    found = FieldAnalyser(checking, KnownFinder.of(0, drawn=FEW)).analyse_field(drawn_field(0, FEW)[0])
+    assert len(found.counted) == counted
+    assert len(found.warnings) == 1
 
 
 def test_a_slide_counts_all_fields_and_shows_each_when_it_is_ready(analyser: FieldAnalyser) -> None:

@@ -166,7 +166,7 @@ def test_an_image_has_the_same_input_alone_and_among_others() -> None:
 def test_features_come_with_the_same_log_odds_from_one_pass(detector: Detector) -> None:
     pictures = torch.rand(2, 3, 64, 64)
     passes = []
-    hook = detector.network[0][0].register_forward_hook(lambda *_: passes.append(1))
+    hook = detector.network.get_submodule("0.0").register_forward_hook(lambda *_: passes.append(1))
     features, odds = features_and_log_odds(detector.network, pictures)
     hook.remove()
     assert len(passes) == 1

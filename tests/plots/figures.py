@@ -117,7 +117,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "roc_curve": lambda: plots.roc_curve(some_scores(), CURVE),
     "roc_curve with points": lambda: plots.roc_curve(some_scores(), CURVE, POINTS),
     "reliability_diagram": lambda: plots.reliability_diagram(
-        some_bins([0.02, 0.1, 0.7, 0.97]), some_bins([0.004, 0.06, 0.75, 0.99])
+        {"raw": some_bins([0.02, 0.1, 0.7, 0.97]), "calibrated": some_bins([0.004, 0.06, 0.75, 0.99])}
+    ),
+    "reliability of laboratories": lambda: plots.reliability_diagram(
+        {name: some_bins([0.01 * part, 0.3, 0.9]) for part, name in enumerate(("A", "B", "C", "D"), 1)}
     ),
     "patient_dots": lambda: plots.patient_dots(PATIENTS, "balanced: from 0.43 on"),
     "patient_dots of many": lambda: plots.patient_dots(made_up_metadata().point().patients * 8),
@@ -152,7 +155,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         [replace(epoch, train_loss=epoch.valid_loss) for epoch in some_history()]
     ),
     "well calibrated": lambda: plots.reliability_diagram(
-        some_bins([1e-9, 0.5, 1 - 1e-9]), some_bins([1e-5, 0.4, 1 - 1e-5])
+        {"raw": some_bins([1e-9, 0.5, 1 - 1e-9]), "calibrated": some_bins([1e-5, 0.4, 1 - 1e-5])}
     ),
     "a limit that is not known": lambda: plots.detection_limits(
         {"screening": [DetectionLimit(500, 0.5, nan)]}

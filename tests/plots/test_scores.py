@@ -57,7 +57,9 @@ def test_a_figure_says_what_it_shows(name: str) -> None:
 
 NOTHING: dict[str, Callable[[], Any]] = {
     "at least two points": lambda: plots.roc_curve(some_scores(), CURVE[:1]),
-    "needs bins before and after": lambda: plots.reliability_diagram([], some_bins([0.2, 0.8])),
+    "one to 4 series with bins": lambda: plots.reliability_diagram(
+        {"raw": [], "calibrated": some_bins([0.2, 0.8])}
+    ),
     "patients with uninfected cells": lambda: plots.patient_dots([PatientCounts("parasitized", 9, 0, 9, 0)]),
     "patients with parasitized cells": lambda: plots.patient_dots(PATIENTS[:2]),
     "at least one score": lambda: plots.score_comparison([]),
@@ -114,7 +116,8 @@ def test_roc_curve_of_a_poor_model_has_no_corner_and_no_undefined_interval() -> 
 @pytest.mark.parametrize("lowest", [0.2, 0.01, 1e-3, 1e-5, 1e-9])
 def test_reliability_dots_lie_at_mean_probability_and_share_on_axes_that_hold_them(lowest: float) -> None:
     means = [lowest, 0.4, 1 - lowest]
-    (axes,) = plots.reliability_diagram(some_bins([lowest, 0.5, 1 - lowest]), some_bins(means)).axes
+    series = {"raw": some_bins([lowest, 0.5, 1 - lowest]), "calibrated": some_bins(means)}
+    (axes,) = plots.reliability_diagram(series).axes
     labels, places = [float(label.get_text()) for label in axes.get_xticklabels()], axes.get_xticks()
     assert labels == sorted(labels)
     assert_allclose(100 * places[1:-1], labels[1:-1])

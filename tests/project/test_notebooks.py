@@ -21,6 +21,7 @@ TINY: dict[str, object] = {
     "FREEZE_EPOCHS": 1,
     "AVERAGE_EPOCHS": 1,
     "BATCH_SIZE": 16,
+    "LOOKS": "random",
     "SEED": 13,
     "WORK": "work",
     "RESUME": True,

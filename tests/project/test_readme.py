@@ -23,8 +23,8 @@ def blocks(language: str) -> list[str]:
 def test_python_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("export.pkl", "export.json"):
-        (tmp_path / name).symlink_to(PROJECT / name)
+    for file in PROJECT.glob("export.*"):
+        (tmp_path / file.name).symlink_to(file)
     draw_cell(np.random.default_rng(0), parasitized=True).save(tmp_path / "cell.png")
     for number in (1, 2):
         pixels, _, _ = drawn_field(number, Drawn(cells=20, on_edge=0))

@@ -100,7 +100,7 @@ def test_the_parent_is_not_overwritten_and_a_failure_leaves_an_old_model(
     words = adapted.adaptation, adapted.cells, adapted.judgement
     with refused(AdaptError, "output"):
         write_adapted(adapted.parent, *words, adapted.parent)
-    old = copy(adapted.model, tmp_path / "mylab.pkl")
+    old = Path(copy(adapted.model, tmp_path / "mylab.pkl"))
     (tmp_path / "mylab.npz").mkdir()
     with pytest.raises(Exception, match=r"mylab\.npz"):
         write_adapted(adapted.parent, *words, old)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet34
 
 from malaria_detect.cli.training_options import parse_sizes
 from malaria_detect.data.nlm_cells import find_cells
@@ -24,6 +23,7 @@ from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_pati
 from malaria_detect.training.settings import TrainingError, TrainSettings
 from tests.refused import refused
 from tests.training.processes import next_epochs, running
+from tools.trunk import trunk_of
 
 SIZES = "32x2,48"
 AVERAGED = 2
@@ -162,10 +162,7 @@ def test_an_interrupt_leaves_no_number_format_behind() -> None:
 
 
 def test_training_from_weights_in_a_file(drawn_cells: Path, shipped_model: Path, tmp_path: Path) -> None:
-    network = resnet34()
-    trunk = nn.Sequential(*list(network.children())[:-2])
-    trunk.load_state_dict(open_learner(read_model(shipped_model)[1]).model[0].state_dict())
-    weights = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("fc")}
+    weights = trunk_of(open_learner(read_model(shipped_model)[1]).model)
     torch.save(weights, tmp_path / "trunk.pth")
     file = str(tmp_path / "trunk.pth")
     settings = TrainSettings((96,) * 5, 1, average_epochs=0, batch_size=8, weights=file, base_lr=1e-3)

@@ -25,6 +25,7 @@ FIGURES = {
     "reports/parasitemia-differences.svg": "Difference between estimated and true parasitemia (Bland-Altman plot).",
     "reports/parasitemia-detection.svg": "Share of patients detected as infected by true parasitemia.",
     "reports/published.svg": "Accuracy of this model and of published ones, grouped by kind of split.",
+    "docs/laboratory-reliability.svg": "Share of parasitized cells by predicted probability, in each laboratory.",
     "docs/designs.svg": "Accuracy and ROC AUC of the designs, with published values.",
 }
 
@@ -42,7 +43,9 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
     figures = {
         "reports/confusion.svg": plots.confusion_matrix(test),
         "reports/roc.svg": plots.roc_curve(test, metadata.roc, rates),
-        "reports/reliability.svg": plots.reliability_diagram(metadata.reliability_raw, metadata.reliability),
+        "reports/reliability.svg": plots.reliability_diagram(
+            {"raw": metadata.reliability_raw, "calibrated": metadata.reliability}
+        ),
         "reports/patients.svg": plots.patient_dots(grouped.patients, f"threshold {threshold}"),
         "reports/leakage.svg": plots.patient_leakage(
             grouped.scores.estimates, evaluation.random.scores.estimates, evaluation.leakage
@@ -61,6 +64,13 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
             "reports/parasitemia-differences.svg": plots.bland_altman(study.true, point),
             "reports/parasitemia-detection.svg": plots.detection_by_parasitemia(point),
         }
+    if results.laboratories is not None:
+        series = {"NLM, test patients": metadata.reliability} | {
+            f"{score.name}, by {score.cut}": score.reliability
+            for score in results.laboratories.laboratories
+            if score.reliability
+        }
+        figures["docs/laboratory-reliability.svg"] = plots.reliability_diagram(series)
     if results.designs is not None and results.designs.trained:
         figures["docs/designs.svg"] = plots.design_comparison(results.designs.rows)
     return figures

@@ -27,6 +27,7 @@ PAGES = {
     CARD: "card.md.j2",
     "docs/performance.md": "performance.md.j2",
     "docs/designs.md": "designs.md.j2",
+    "docs/laboratories.md": "laboratories-page.md.j2",
 }
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 # Example of a corrected count: cells called parasitized, cells counted.
@@ -175,6 +176,8 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "parasitemia": results.parasitemia,
         "published": published,
         "fields": results.fields,
+        "laboratories": results.laboratories,
+        "foreign": results.foreign,
         "comparison": results.designs,
         "authors": designs.beside_authors(results.by_author),
         "about": designs,

@@ -1,9 +1,10 @@
 """The result files that the pages are written from."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from malaria_detect import read_metadata
 from malaria_detect.core.errors import MalariaDetectError
@@ -15,6 +16,8 @@ from malaria_detect.designs.comparison import (
 )
 from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare_splits, read_run
 from malaria_detect.evaluation.field_scores import FIELDS, FieldBenchmark, read_field_benchmark
+from malaria_detect.evaluation.foreign_scores import FOREIGN, ForeignScores, read_foreign_scores
+from malaria_detect.evaluation.laboratories import LABORATORIES, Laboratories, read_laboratories
 from malaria_detect.evaluation.literature import PUBLISHED, Published, read_published
 from malaria_detect.evaluation.patient_parasitemia import (
     PARASITEMIA,
@@ -23,6 +26,7 @@ from malaria_detect.evaluation.patient_parasitemia import (
 )
 from malaria_detect.inference.metadata import ModelMetadata
 
+_Content = TypeVar("_Content")
 EVALUATION = "evaluation.json"
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
 # Reports of benchmarks by the name that the templates use, each with the command that writes it.
@@ -70,6 +74,10 @@ class Results:
         Comparisons of designs, with the project's split and with each author's own; None without a file.
     fields : FieldBenchmark or None
         Cells found on whole fields; None without a file.
+    laboratories : Laboratories or None
+        The classifier in other laboratories; None without a file.
+    foreign : ForeignScores or None
+        Pictures of other things that are refused; None without a file.
     speed : dict of str to dict
         Benchmark reports that exist, by their name in :data:`SPEED`.
     """
@@ -82,6 +90,8 @@ class Results:
     designs: Comparison | None
     by_author: Comparison | None
     fields: FieldBenchmark | None
+    laboratories: Laboratories | None
+    foreign: ForeignScores | None
     speed: dict[str, dict[str, Any]]
 
 
@@ -104,11 +114,13 @@ def read_results(root: Path) -> Results:
         metadata=read_metadata(root / "export.pkl"),
         evaluation=compare_splits(grouped, random),
         held_out=grouped[0],
-        parasitemia=_parasitemia(reports / PARASITEMIA),
+        parasitemia=_existing(reports / PARASITEMIA, read_parasitemia),
         published=read_published(reports / PUBLISHED),
-        designs=_comparison(reports / COMPARISON_FILE),
-        by_author=_comparison(reports / AUTHOR_COMPARISON_FILE),
-        fields=read_field_benchmark(fields) if (fields := reports / FIELDS).is_file() else None,
+        designs=_existing(reports / COMPARISON_FILE, read_comparison),
+        by_author=_existing(reports / AUTHOR_COMPARISON_FILE, read_comparison),
+        fields=_existing(reports / FIELDS, read_field_benchmark),
+        laboratories=_existing(reports / LABORATORIES, read_laboratories),
+        foreign=_existing(reports / FOREIGN, read_foreign_scores),
         speed={
             name: _benchmark(reports / file, command)
             for name, (file, command) in SPEED.items()
@@ -117,12 +129,8 @@ def read_results(root: Path) -> Results:
     )
 
 
-def _comparison(path: Path) -> Comparison | None:
-    return read_comparison(path) if path.is_file() else None
-
-
-def _parasitemia(path: Path) -> ParasitemiaEvaluation | None:
-    return read_parasitemia(path) if path.is_file() else None
+def _existing(path: Path, read: Callable[[Path], _Content]) -> _Content | None:
+    return read(path) if path.is_file() else None
 
 
 def _benchmark(path: Path, command: str) -> dict[str, Any]:

@@ -177,7 +177,9 @@ def training_details(metadata: ModelMetadata) -> str:
         "training.html",
         metadata=metadata,
         averaged=metadata.settings.get("average_epochs", 0),
-        reliability=plots.reliability_diagram(metadata.reliability_raw, metadata.reliability),
+        reliability=plots.reliability_diagram(
+            {"raw": metadata.reliability_raw, "calibrated": metadata.reliability}
+        ),
         accuracy=plots.accuracy_curves(metadata.history),
         not_calibrated=NOT_CALIBRATED,
     )
