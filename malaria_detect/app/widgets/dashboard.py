@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets
 
-from malaria_detect.app.teach_wording import ADAPTED
+from malaria_detect.app.teach_wording import ANSWERS_OF_ADAPTED
 from malaria_detect.app.widgets.about import About
 from malaria_detect.app.widgets.answers import Answers, problem
 from malaria_detect.app.widgets.base import Part, as_references, script
@@ -95,7 +95,7 @@ def build_dashboard(
         if adapted:
             answers.append(shipped.of(adapted))
         page.views = [*answers[-1].views, *page.views[2:]]
-        page.notice = f"Answers of: {ADAPTED}. To change this, see “{TEACH_TAB}”." if adapted else ""
+        page.notice = ANSWERS_OF_ADAPTED if adapted else ""
 
     def reviewed() -> Iterable[UploadedFile]:
         return answers[-1].reviewed()

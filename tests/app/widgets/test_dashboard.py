@@ -18,7 +18,9 @@ from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
+from malaria_detect.evaluation.laboratories import Laboratories, LaboratoryScore
 from malaria_detect.evaluation.literature import read_published
+from malaria_detect.evaluation.site_adaptation import Gain, Spread
 from malaria_detect.fields import finder_files
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, MetadataError
@@ -35,6 +37,7 @@ from tests.app.widgets.fakes import (
     plain,
     png_of,
     red_png,
+    rows_of,
     text_of,
 )
 from tests.drawn_fields import Drawn, drawn_field
@@ -70,6 +73,32 @@ def test_about_quotes_published_results_if_there_are_any(tmp_path: Path) -> None
     broken = tmp_path / "broken<b>.json"
     broken.write_text("{}", encoding="utf-8")
     assert "broken&lt;b&gt;.json" in about(METADATA, broken)
+
+
+def test_about_shows_the_scores_in_other_laboratories_if_there_are_any(tmp_path: Path) -> None:
+    scores = METADATA.point().test
+    called = {
+        METADATA.default_point: {name: scores.estimates[name] for name in ("sensitivity", "specificity")}
+    }
+    gains = tuple(Gain(n, 3 * n, 10, *[Spread(auc, 0.01)] * 3) for n, auc in ((0, 0.9), (150, 0.987)))
+    healthy = {METADATA.default_point: {"specificity": scores.estimates["specificity"]}}
+    both = [
+        LaboratoryScore("lahore", "outline", False, 9, 20, 60, called, scores, (), gains),
+        LaboratoryScore("<bangkok>", "box", True, 9, 0, 60, healthy, None, (), ()),
+    ]
+    path = tmp_path / "laboratories.json"
+    path.write_text(to_json(Laboratories.of(both, "evaluate", METADATA.sha256, "0" * 64)), encoding="utf-8")
+    html = about(METADATA, laboratories=path)
+    lahore, bangkok = (text_of(row) for row in rows_of(html))
+    assert plain(format_percent(scores.estimates["sensitivity"].value)) in lahore
+    assert "0.987 with 150 + 450 cells" in lahore
+    assert bangkok.count("–") == 3
+    assert "<bangkok>" not in html
+    assert "other fields of this laboratory" in bangkok
+    assert "of another model" not in text_of(html)
+    assert "Laboratories" not in about(METADATA, laboratories=tmp_path / "missing.json")
+    path.write_text("{}", encoding="utf-8")
+    assert "laboratories.json is damaged" in about(METADATA, laboratories=path)
 
 
 def test_about_says_if_nothing_was_calibrated_and_escapes_the_metadata() -> None:
