@@ -15,7 +15,10 @@ from malaria_detect.metrics.formatting import (
 from malaria_detect.metrics.formatting import format_percent as percent
 
 SHIPPED, ADAPTED = "the shipped model", "your adapted model"
-ANSWERS_OF_ADAPTED = f"Answers of: {ADAPTED}. Here, “test patients” are your labelled cells. To change back, see “Teach it your lab”."
+ANSWERS_OF_ADAPTED = (
+    f"Answers of: {ADAPTED}. Here, “test patients” are your labelled cells. "
+    "To change back, see “Teach it your lab”."
+)
 NO_REVIEW = "No cell of a slide has your verdict yet. Review cells in “Analyse a slide” first."
 ESTIMATING, PACKING, CUTTING = (
     "Estimating the accuracy …",
