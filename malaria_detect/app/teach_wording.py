@@ -26,7 +26,12 @@ ESTIMATING, PACKING, CUTTING = (
     "Cutting out the cells of the slide …",
 )
 OUTDATED = "Labels have changed since this estimate. Estimate again to include them."
-# Beside the shares, in points.
+# By the reason of the error.
+_NOT_WORTH = {
+    "not_better": "The adapted model is not better on your cells. Label more cells, or keep the shipped model.",
+    "home_loss": "The adapted model forgets too much of what the shipped one knows. Check your labels, or label more.",
+}
+# Of cells; their gains are in points.
 _SHARES = ("sensitivity", "specificity")
 
 
@@ -55,7 +60,7 @@ def verdict(judgement: Judgement) -> tuple[bool, str]:
     try:
         judgement.check()
     except AdaptError as error:
-        return False, str(error)
+        return False, _NOT_WORTH.get(error.reason, str(error))
     gain = judgement.gain["roc_auc"]
     certain = "" if gain.low > 0 else " The gain may be chance: label more cells to be certain."
     return True, f"The adapted model is better on your cells.{certain}"

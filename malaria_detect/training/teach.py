@@ -89,7 +89,7 @@ class Teacher:
         archive = io.BytesIO()
         with TemporaryDirectory() as folder, zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
             write_adapted(self._path, self.adaptation, cells, judgement, Path(folder) / MODEL_NAME)
-            for file in sorted(Path(folder).rglob("*")):
+            for file in sorted(one for one in Path(folder).rglob("*") if one.is_file()):
                 # Weights hardly become smaller.
                 stored = zipfile.ZIP_STORED if file.name == MODEL_NAME else None
                 packed.write(file, file.relative_to(folder), stored)

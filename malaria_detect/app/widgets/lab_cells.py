@@ -188,14 +188,15 @@ class LabCells(Part):
 
     def _send_cell(self, position: int) -> None:
         cell = self.cells[position]
-        probability = format_probability(cell.answer.probability_parasitized)
+        decision = cell.answer.decision
+        probability = format_probability(cell.answer.probabilities[decision])
         self.send(
             {
                 "type": "cell",
                 "id": self._first + position,
                 "name": cell.name,
-                "says": f"Model: {cell.answer.decision.lower()} (parasitized {probability})",
-                "guess": cell.answer.decision,
+                "says": f"Model: {decision.lower()}, {probability}",
+                "guess": decision,
                 "label": cell.label or "",
             },
             buffers=[cell.picture],
