@@ -70,10 +70,8 @@ def build_dashboard(
     open_detector : callable
         Opens the model. :func:`malaria_detect.app.server.remote.open_detector` predicts in the worker processes of
         ``malaria-detect serve``.
-    open_analyser : callable
-        Opens the model for whole fields, in the same way.
-    open_teacher : callable
-        Opens the model to adapt it, in the same way.
+    open_analyser, open_teacher : callable
+        Open the model for whole fields, and to adapt it, in the same way.
 
     Returns
     -------

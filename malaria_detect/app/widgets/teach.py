@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -90,14 +91,15 @@ class TeachLab(Column):
         self.lab.add(LabCell(name, group, result.picture, result.answer, features, file.label))
 
     async def _cut(self) -> None:
-        cells = await asyncio.to_thread(lambda: list(self._reviewed()))
         room = MAX_CELLS - len(self.lab.cells)
+        # One more than there is room for, to know whether there are more.
+        cells = await asyncio.to_thread(lambda: list(itertools.islice(self._reviewed(), room + 1)))
         self.queue.waiting.extend(partial(self._look, file) for file in cells[:room])
         self._doing = ""
         if not cells:
             raise MalariaDetectError(NO_REVIEW, "no_review")
         if len(cells) > room:
-            self.lab.refused.append(f"{len(cells) - room} further cells: the page takes at most {MAX_CELLS}.")
+            self.lab.refused.append(f"Further cells of the slide: the page takes at most {MAX_CELLS}.")
 
     async def _estimate(self) -> None:
         cells = self.lab.labelled
