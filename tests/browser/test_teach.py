@@ -28,9 +28,9 @@ def server(shipped_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.mark.slow
 def test_cells_of_a_laboratory_teach_the_model_that_is_downloaded_and_used(
-    page: Page, laboratory: Path, tmp_path: Path
+    page: Page, drawn_cells: Path, tmp_path: Path
 ) -> None:
-    of_class = [sorted(laboratory.rglob(f"{label}/**/*.png"))[:EACH] for label in CLASSES]
+    of_class = [sorted(drawn_cells.rglob(f"{label}/*.png"))[::3] for label in CLASSES]
     upload(page, of_class[0][0])
     expect(cards(page)).to_have_count(1)
     before = cards(page).first.inner_text()
@@ -40,6 +40,7 @@ def test_cells_of_a_laboratory_teach_the_model_that_is_downloaded_and_used(
     with page.expect_file_chooser() as chooser:
         view.get_by_role("button", name="Upload images").click()
     chooser.value.set_files([*of_class[0], *of_class[1]])
+    assert [len(cells) for cells in of_class] == [EACH, EACH]
     cells = view.locator(".md-candidate")
     expect(cells).to_have_count(2 * EACH)
     for number in range(2 * EACH):

@@ -198,7 +198,7 @@ def test_reviewed_cells_of_a_slide_come_with_their_verdicts(told: Messages) -> N
 
 def test_the_page_answers_with_the_adapted_model_and_then_with_its_own_again(told: Messages) -> None:
     analyser = KnownAnalyser()
-    analyser.with_detector = lambda _: KnownAnalyser()  # type: ignore[method-assign]
+    analyser.with_detector = lambda detector: KnownAnalyser()  # type: ignore[method-assign]
     teacher = KnownTeacher()
     page = build_dashboard(
         "anywhere/export.pkl", lambda _: teacher.parent, lambda _: analyser, lambda _: teacher

@@ -38,7 +38,7 @@ def page(browser: Browser, told: Messages, use: Mock, monkeypatch: pytest.Monkey
         # In another thread, as this one's event loop is the browser's, and every answer must have come at the end.
         with ThreadPoolExecutor(1) as pool:
             for job in jobs:
-                pool.submit(lambda job=job: asyncio.run(job())).result()
+                pool.submit(asyncio.run, job()).result()
         view._tell(len(jobs), len(jobs), "")
 
     monkeypatch.setattr(view.queue, "add", work)
