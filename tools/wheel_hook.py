@@ -21,6 +21,9 @@ class ShippedFiles(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Add the files to a wheel; an editable installation uses those of the checkout."""
         if version == "standard":
-            model = [file.name for file in Path(self.root).glob("export.*")]
-            shipped = {name: f"malaria_detect/shipped/{name}" for name in (*model, *_SHIPPED)}
+            root = Path(self.root)
+            # The last one is written by a command that needs fields which a checkout may lack.
+            found = [*root.glob("export.*"), *root.glob("reports/laboratories.json")]
+            names = [file.relative_to(root).as_posix() for file in found]
+            shipped = {name: f"malaria_detect/shipped/{name}" for name in (*names, *_SHIPPED)}
             build_data["force_include"] |= shipped

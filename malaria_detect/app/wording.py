@@ -39,6 +39,8 @@ FEW_CELLS = 500
 NOT_CALIBRATED = (
     "The probabilities are not calibrated: no temperature could be fitted on the validation patients."
 )
+# One line, as every card of a laboratory can have it.
+UNLIKE = "Unlike the cells that the model knows: see “Teach it your lab”."
 # Follows every score on corrected labels.
 FLATTERED = (
     "only labels that similar networks contradicted were reviewed, so this score is too high and cannot be compared "
@@ -126,7 +128,9 @@ def rule(point: OperatingPoint) -> str:
 
 def notes(answer: Prediction) -> list[str]:
     """Reasons to look at a cell yourself; most cells have none."""
-    found = list(answer.warnings)
+    from malaria_detect.inference.foreign import UNKNOWN_SITE  # imports torch
+
+    found = [UNLIKE if one == UNKNOWN_SITE else one for one in answer.warnings]
     other = next(name for name in CLASSES if name != answer.decision)
     if answer.probabilities[answer.decision] < 0.5:
         found.insert(

@@ -176,6 +176,18 @@ def find_cells(root: str | os.PathLike[str] | None = None, patients: bool = True
     )
 
 
+def group_in_name(name: str) -> str:
+    """Patient or field in the file name of a cell; empty if it tells none.
+
+    Examples
+    --------
+    >>> group_in_name("C100P61ThinF_IMG_20150918_144104_cell_162.png"), group_in_name("FIELD.jpg__12.png")
+    ('C100P61ThinF', 'FIELD.jpg')
+    """
+    field = re.fullmatch(r"(.+?)_(?:_|cell_)\d+", Path(name).stem)
+    return _patient_in_name(name) or (field[1] if field else "")
+
+
 def _patient_in_name(name: str) -> str:
     patient, separator, _ = name.partition("_IMG_")
     return _SAME_PATIENT.get(patient, patient) if separator else ""
@@ -239,8 +251,7 @@ def _in_folders(
             around = [folder.parent.name] if folder.parent != root else []
             group = next(iter(around + inner), "") or _patient_in_name(path.name)
             if not need_patients:
-                field = re.fullmatch(r"(.+?)_(?:_|cell_)\d+", path.stem)
-                group = group or (field[1] if field else place)
+                group = group or group_in_name(path.name) or place
             if any(map(_label_of, inner)):
                 contradictory.append(place)
             elif group:

@@ -109,7 +109,7 @@ class Explainer:
                 "This network cannot be explained: its input is HSV, in which parts cannot be hidden.",
                 reason="hsv",
             )
-        self._detector = detector
+        self.detector = detector
         side = detector.metadata.input_size
         self._layer = last_map(detector.network, torch.zeros(1, 3, side, side))
         # Only global pooling makes a network independent of the size of its input.
@@ -132,12 +132,12 @@ class Explainer:
             If the image cannot be used.
         """
         picture = read_image(image)
-        prediction = prediction or self._detector.predict(picture)
+        prediction = prediction or self.detector.predict(picture)
         if prediction.decision != CLASSES[0]:
             return _nothing(prediction, "not_parasitized", picture)
-        transform = self._detector.metadata.input_transform
+        transform = self.detector.metadata.input_transform
         seen = transform([picture])
-        heat = _resized(evidence(self._detector.network, self._layer, seen), (GRID, GRID))
+        heat = _resized(evidence(self.detector.network, self._layer, seen), (GRID, GRID))
         mask = cell_mask(pad_to_square(picture, transform.resize)).astype(np.float32)
         cell = _resized(mask, (GRID, GRID)) > 0.5
         part = marked_part(heat, cell)
@@ -161,7 +161,7 @@ class Explainer:
             and ((whole > 0) == (small_whole > 0) or abs(small_whole) < _UNDECIDED)
         )
         probability = prediction.probability_parasitized
-        left = expit(_log_odds_of(probability) - fall / self._detector.metadata.temperature)
+        left = expit(_log_odds_of(probability) - fall / self.detector.metadata.temperature)
         return Explanation(
             decision=prediction.decision,
             finding="reliable" if reliable else "not_confirmed",
@@ -178,7 +178,7 @@ class Explainer:
     def _log_odds(self, picture: torch.Tensor, cell: np.ndarray, parts: list[np.ndarray]) -> list[float]:
         """Log-odds of ``Parasitized`` with each of the parts hidden."""
         pictures = hidden(picture, cell, parts).contiguous(memory_format=torch.channels_last)
-        return log_odds(self._detector.network, pictures, self._detector.bfloat16)
+        return log_odds(self.detector.network, pictures, self.detector.bfloat16)
 
 
 _GLOBAL_POOLING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)

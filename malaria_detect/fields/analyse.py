@@ -57,7 +57,11 @@ class FieldAnalyser:
 
     def at(self, operating_point: str) -> Self:
         """The same finder and classifier at another operating point."""
-        return type(self)(self.detector.at(operating_point), self.finder)
+        return self.with_detector(self.detector.at(operating_point))
+
+    def with_detector(self, detector: Detector) -> Self:
+        """The same finder with another classifier."""
+        return type(self)(detector, self.finder)
 
     def analyse_field(
         self, image: ImageSource, name: str | None = None, cell_diameter: float | None = None

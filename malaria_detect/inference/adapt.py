@@ -101,11 +101,7 @@ class Adaptation:
 
     def __init__(self, network: nn.Module, metadata: ModelMetadata, references: References | None) -> None:
         if references is None:
-            raise AdaptError(
-                f"{metadata.file_name} has no references (cells of its own training and validation patients). Use a "
-                "model of a release, or train one with `malaria-detect train`.",
-                "no_references",
-            )
+            raise _no_references(metadata)
         self._hidden, self._last = last_layers(network)
         self.metadata, self.references = metadata, references
         self.home = _part(references, VALIDATION)
@@ -208,6 +204,19 @@ def check_enough(parasitized: NDArray[np.bool_]) -> None:
         )
 
 
+def check_adaptable(network: nn.Module, metadata: ModelMetadata) -> None:
+    """Refuse a model that cannot be adapted; its references are not read.
+
+    Raises
+    ------
+    AdaptError
+        ``no_references`` or ``other_design``.
+    """
+    if metadata.references_sha256 is None:
+        raise _no_references(metadata)
+    last_layers(network)
+
+
 def last_layers(network: nn.Module) -> tuple[nn.Sequential, nn.Linear]:
     """The layers that a network's pooled features pass, and the last one, which gives two logits.
 
@@ -225,6 +234,14 @@ def last_layers(network: nn.Module) -> tuple[nn.Sequential, nn.Linear]:
             "other_design",
         )
     return layers[:-1].eval(), last
+
+
+def _no_references(metadata: ModelMetadata) -> AdaptError:
+    return AdaptError(
+        f"{metadata.file_name} has no references (cells of its own training and validation patients). Use a model of a "
+        "release, or train one with `malaria-detect train`.",
+        "no_references",
+    )
 
 
 def _part(references: References, part: str) -> SiteCells:

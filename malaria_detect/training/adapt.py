@@ -5,27 +5,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.json_io import to_json
-from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.field_check import shows_field
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.inference.adapt import (
     Adaptation,
     AdaptError,
-    Change,
     SiteCells,
     check_enough,
     last_layers,
 )
-from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
+from malaria_detect.inference.adapted import adapted_metadata, changed, logits_of
+from malaria_detect.inference.calibrate import read_logits, write_logits
 from malaria_detect.inference.judge import Judgement
-from malaria_detect.inference.metadata import ModelMetadata, Parent, Side
+from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.model_files import metadata_path, read_model, sha256_of
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.references import TRAINING, References, references_path, write_references
@@ -105,10 +103,10 @@ def write_adapted(
         If the parent has changed or a file cannot be written; ``output`` if it is the parent's.
     """
     check_new_model(model_path, output)
-    metadata, data = read_model(model_path)
+    data = read_model(model_path)[1]
     learner = open_learner(data)
     _, last = last_layers(learner.model)
-    learner.model[-1][-1] = _changed(last, judgement.change)
+    learner.model[-1][-1] = changed(last, judgement.change)
     logits_path(output).parent.mkdir(exist_ok=True)
     with (
         replaced(metadata_path(output)) as metadata_file,
@@ -118,21 +116,16 @@ def write_adapted(
     ):
         export_learner(learner, model_file, opened=True)
         write_references(_with(adaptation.references, cells), references_file)
-        chosen_on = adaptation.chosen_on(cells, judgement.log_odds, judgement.change)
-        write_logits(chosen_on, _logits(cells, judgement), logits_file)
+        write_logits(*logits_of(adaptation, cells, judgement), logits_file)
+        # As stored, so that the metadata can be computed from the file again.
+        metadata = adapted_metadata(adaptation, cells, judgement, read_logits(logits_file))
         renewed = replace(
             metadata,
             file_name=output.name,
             sha256=sha256_of(model_file),
             size_bytes=model_file.stat().st_size,
-            valid=_side(chosen_on),
-            test=_side(_logits(cells, judgement)),
             logits_sha256=sha256_of(logits_file),
             references_sha256=sha256_of(references_file),
-            parent=_parent(metadata, cells, judgement),
-            versions=library_versions(),
-            created=today(),
-            **vars(assess(*read_logits(logits_file))),
         )
         metadata_file.write_text(to_json(renewed), encoding="utf-8")
     return renewed
@@ -150,46 +143,12 @@ def check_new_model(model_path: Path, output: Path) -> None:
         raise AdaptError(f"{output} is the model to adapt. Give the adapted one another name.", "output")
 
 
-def _changed(last: nn.Linear, change: Change) -> nn.Linear:
-    """The last layer with a change: half of it for Parasitized, and against Uninfected."""
-    new = nn.Linear(last.in_features, last.out_features)
-    halves = torch.tensor([[0.5], [-0.5]])
-    with torch.no_grad():
-        new.weight.copy_(last.weight + halves * torch.from_numpy(change.weights).float())
-        new.bias.copy_(halves[:, 0] * change.bias + (0 if last.bias is None else last.bias))
-    return new
-
-
 def _with(references: References, cells: SiteCells) -> References:
-    return References(
+    return replace(
+        references,
         features=np.concatenate([references.features, cells.features]),
         parasitized=np.concatenate([references.parasitized, cells.parasitized]),
         files=(*references.files, *cells.files),
         groups=(*references.groups, *cells.groups),
         part=(*references.part, *[TRAINING] * len(cells.files)),
-    )
-
-
-def _logits(cells: SiteCells, judgement: Judgement) -> Logits:
-    labels = tuple(np.where(cells.parasitized, *CLASSES).tolist())
-    return Logits(cells.files, cells.groups, labels, labels, tuple(judgement.log_odds.tolist()))
-
-
-def _side(logits: Logits) -> Side:
-    parasitized = int(logits.parasitized.sum())
-    cells = len(logits.files)
-    return Side(cells, parasitized, cells - parasitized, tuple(sorted(set(logits.groups))))
-
-
-def _parent(metadata: ModelMetadata, cells: SiteCells, judgement: Judgement) -> Parent:
-    parasitized = int(cells.parasitized.sum())
-    before, after = (scores.estimates["roc_auc"].value for scores in (judgement.parent, judgement.adapted))
-    return Parent(
-        file_name=metadata.file_name,
-        sha256=metadata.sha256,
-        parasitized=parasitized,
-        uninfected=len(cells.files) - parasitized,
-        groups=len(set(cells.groups)),
-        roc_auc=(before, after),
-        home_roc_auc=(judgement.home_parent, judgement.home_adapted),
     )

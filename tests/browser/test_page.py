@@ -12,7 +12,7 @@ from tests.app.server.attacker import process_of
 from tests.browser.served import Server, cards, leave, open_page, wait_until_ready
 from tests.waiting import SECONDS
 
-VIEWS = ("Check cells", "Analyse a slide", "How good is it", "About")
+VIEWS = ("Check cells", "Analyse a slide", "Teach it your lab", "How good is it", "About")
 
 
 def test_letters_typed_on_the_page_are_kept_from_a_notebook_around_it(page: Page) -> None:
@@ -37,8 +37,8 @@ def test_how_good_is_it_shows_some_figures_at_once_and_the_others_when_they_are_
     page: Page, detector: Detector
 ) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.get_by_role("tab", name=VIEWS[2]).click()
-    view = page.get_by_role("tabpanel", name=VIEWS[2])
+    page.get_by_role("tab", name=VIEWS[3]).click()
+    view = page.get_by_role("tabpanel", name=VIEWS[3])
     # No waiting: all of it was there before the tab was opened.
     shown = view.locator("figure").filter(visible=True).get_by_role("img")
     assert shown.count() >= 2
@@ -77,7 +77,7 @@ def test_everything_can_be_done_with_the_keyboard(page: Page, cells: list[Path])
     page.once("filechooser", lambda chooser: chooser.set_files(cells[:2]))
     page.evaluate("document.activeElement.blur()")
     focus_on("tab", "Check cells")
-    for key, view in (("ArrowRight", VIEWS[1]), ("End", VIEWS[3]), ("ArrowRight", VIEWS[0])):
+    for key, view in (("ArrowRight", VIEWS[1]), ("End", VIEWS[4]), ("ArrowRight", VIEWS[0])):
         page.keyboard.press(key)
         expect(page.get_by_role("tabpanel", name=view)).to_be_visible()
         expect(page.get_by_role("tab", name=view)).to_be_focused()

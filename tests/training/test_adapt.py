@@ -89,6 +89,9 @@ def test_cells_of_the_laboratory_become_references(adapted: Adapted) -> None:
     assert len(after.files) == len(before.files) + 48
     assert after.files[-48:] == adapted.cells.files
     assert set(after.part[-48:]) == {"training"}
+    assert before.screen is not None
+    assert after.screen is not None
+    assert after.screen.distance == before.screen.distance
 
 
 def test_the_parent_is_not_overwritten_and_a_failure_leaves_an_old_model(

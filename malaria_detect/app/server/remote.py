@@ -1,13 +1,15 @@
 """A detector in a kernel of ``malaria-detect serve``, which lets the server's workers do the work."""
 
+import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
 import zmq
+from numpy.typing import NDArray
 
 from malaria_detect.app.server.messages import (
     EXPLAIN,
@@ -20,6 +22,7 @@ from malaria_detect.app.server.messages import (
     unframed,
 )
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.json_io import from_json, to_json
 from malaria_detect.data.image_checks import FIELD as LIMITS
 from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, as_png, read_field, read_image
 from malaria_detect.explain import Explanation
@@ -27,8 +30,10 @@ from malaria_detect.fields.analyse import FieldAnalyser, load_analyser, name_of
 from malaria_detect.fields.finder_files import read_finder
 from malaria_detect.fields.result import FieldResult
 from malaria_detect.fields.saved import from_plain
+from malaria_detect.inference.adapt import Change
+from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.metadata import field_point
+from malaria_detect.inference.metadata import ModelMetadata, field_point
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 # s: longer than the server waits for a worker, including the jobs of other visitors before this one.
@@ -51,14 +56,17 @@ class RemoteDetector(Detector):
         The same model, opened in this process.
     address : str
         Address at which the server listens for its kernels.
+    adapted : sequence of bytes
+        From :func:`adapted_blobs`, if the answers of an adapted model are asked for.
     """
 
     # Methods wait for the server: the page calls them in threads.
     is_remote = True
 
-    def __init__(self, local: Detector, address: str) -> None:
+    def __init__(self, local: Detector, address: str, adapted: Sequence[bytes] = ()) -> None:
         super().__init__(local.network, local.metadata, local.point.name)
         self._address = address
+        self._adapted = adapted
         self._one_at_a_time = threading.Lock()
 
     @classmethod
@@ -69,7 +77,14 @@ class RemoteDetector(Detector):
 
     def at(self, operating_point: str) -> Self:
         """A detector that asks the same workers at another operating point."""
-        other = type(self)(super().at(operating_point), self._address)
+        return self._like(super().at(operating_point), self._adapted)
+
+    def of_adapted(self, adapted: Adapted) -> Self:
+        """A detector that asks the same workers for the answers of an adapted model."""
+        return self._like(Detector(self.network, adapted.metadata), adapted_blobs(adapted))
+
+    def _like(self, local: Detector, adapted: Sequence[bytes]) -> Self:
+        other = type(self)(local, self._address, adapted)
         other._one_at_a_time = self._one_at_a_time
         return other
 
@@ -90,7 +105,11 @@ class RemoteDetector(Detector):
         return answer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (Detector(self.network, self.metadata, self.point.name), self._address)
+        return type(self), (
+            Detector(self.network, self.metadata, self.point.name),
+            self._address,
+            self._adapted,
+        )
 
     def _answers(
         self, images: Iterable[ImageSource], batch_size: int, progress: bool
@@ -114,12 +133,13 @@ class RemoteDetector(Detector):
 
     def _ask(self, content: dict[str, Any], image: ImageSource) -> tuple[dict[str, Any], Frames]:
         if isinstance(image, bytes | bytearray | memoryview):
-            return self.ask(content, bytes(image))
-        return self.ask(content, as_png(read_image(image), MAX_SIDE))
+            return self.ask(content, [bytes(image)])
+        return self.ask(content, [as_png(read_image(image), MAX_SIDE)])
 
-    def ask(self, content: dict[str, Any], file: bytes) -> tuple[dict[str, Any], Frames]:
-        """Send a question about a file to the server's workers; raises as :meth:`predict`."""
-        question = framed(content | {"model": self.metadata.sha256}, [file])
+    def ask(self, content: dict[str, Any], blobs: Sequence[bytes]) -> tuple[dict[str, Any], Frames]:
+        """Send a question, such as one about a file, to the server's workers; raises as :meth:`predict`."""
+        shared = {"model": self.metadata.sha256, "adapted": bool(self._adapted)}
+        question = framed(content | shared, [*self._adapted, *blobs])
         # A socket for each question, because a socket whose question was interrupted cannot be used again.
         socket: zmq.Socket[bytes]
         with self._one_at_a_time, zmq.Context.instance().socket(zmq.REQ) as socket:
@@ -128,7 +148,7 @@ class RemoteDetector(Detector):
             socket.connect(self._address)
             try:
                 socket.send_multipart(question)
-                answer, blobs = unframed(socket.recv_multipart())
+                answer, found = unframed(socket.recv_multipart())
             except zmq.Again as error:
                 raise MalariaDetectError(
                     "The server did not answer. Try again later.", reason="no_answer"
@@ -137,7 +157,38 @@ class RemoteDetector(Detector):
             # An image on which a worker failed must not be sent again automatically.
             refused = answer["kind"] in ("ImageRefused", "WorkerLost")
             raise (ImageRefused if refused else MalariaDetectError)(answer["error"], answer["reason"])
-        return answer, blobs
+        return answer, found
+
+
+def adapted_blobs(adapted: Adapted) -> list[bytes]:
+    """What a worker needs to answer as an adapted model: three blobs, the inverse of :func:`adapted_of`."""
+    change = adapted.change
+    return [
+        to_json(adapted.metadata).encode(),
+        np.append(change.weights, change.bias).tobytes(),
+        adapted.features.tobytes(),
+    ]
+
+
+def adapted_of(blobs: Sequence[bytes]) -> Adapted:
+    """The adapted model in three blobs."""
+    metadata, change, features = blobs
+    return Adapted(
+        from_json(ModelMetadata, json.loads(metadata)),
+        change_of(change),
+        features_of(features),
+    )
+
+
+def features_of(blob: bytes) -> NDArray[np.float32]:
+    """Pooled features in a blob: float32, (N, 1024), and writable, as torch expects of arrays."""
+    return np.frombuffer(bytearray(blob), np.float32).reshape(-1, 1024)
+
+
+def change_of(blob: bytes) -> Change:
+    """The change in a blob: float64, the weights, then the bias."""
+    *weights, bias = np.frombuffer(blob)
+    return Change(np.array(weights), float(bias))
 
 
 class RemoteAnalyser(FieldAnalyser):
@@ -148,9 +199,9 @@ class RemoteAnalyser(FieldAnalyser):
     def __init__(self, detector: RemoteDetector, finder: None = None) -> None:
         self.detector = detector
 
-    def at(self, operating_point: str) -> Self:
-        """An analyser that asks the same workers at another operating point."""
-        return type(self)(self.detector.at(operating_point))
+    def with_detector(self, detector: RemoteDetector) -> Self:  # type: ignore[override]  # its workers find the cells
+        """An analyser that asks the workers of another detector."""
+        return type(self)(detector)
 
     def analyse_field(
         self, image: ImageSource, name: str | None = None, cell_diameter: float | None = None
@@ -174,7 +225,7 @@ class RemoteAnalyser(FieldAnalyser):
                 file = bytes(image)
             else:
                 file = as_png(read_field(image), LIMITS.max_side)
-            content, _ = self.detector.ask(question, file)
+            content, _ = self.detector.ask(question, [file])
         except ImageRefused as refused:
             return FieldResult(named, (0, 0), refusal=Refusal(str(refused), refused.reason))
         return from_plain(content["field"])

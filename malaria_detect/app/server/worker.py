@@ -12,6 +12,7 @@ from malaria_detect.app.server.messages import (
     EXPLAIN,
     FIELD,
     SLIDE,
+    TEACHING,
     Frames,
     answered,
     failed,
@@ -20,6 +21,8 @@ from malaria_detect.app.server.messages import (
     send,
     unframed,
 )
+from malaria_detect.app.server.remote import adapted_of
+from malaria_detect.app.server.teaching import answer_lesson
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import from_json
 from malaria_detect.explain import Explainer
@@ -31,6 +34,7 @@ from malaria_detect.fields.tables import field_record, outlined_cells, slide_rec
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import MetadataError, OperatingPoint
 from malaria_detect.inference.prediction import Prediction
+from malaria_detect.training.teach import Teacher
 
 
 def run_worker(connection: Connection, model: str, sha256: str, threads: int) -> None:
@@ -73,6 +77,7 @@ class Worker:
         self._detector: Detector | None = None
         self._explainer: Explainer | None = None
         self._finder: CellFinder | None = None
+        self._teacher: Teacher | None = None
 
     def answer(self, frames: Frames) -> Frames:
         """Answer one request; errors that a user can fix are answers as well."""
@@ -86,13 +91,19 @@ class Worker:
                     "The model was replaced after the server was started. Restart the server.",
                     reason="replaced",
                 )
+            if content["task"] in TEACHING:
+                self._teacher = self._teacher or Teacher(self._detector, self._model)
+                return answer_lesson(self._teacher, content, pictures)
+            detector = self._detector
+            if content.get("adapted"):
+                detector, pictures = adapted_of(pictures[:3]).detector(detector), pictures[3:]
             if content["task"] == EXPLAIN:
-                return self._explained(self._detector, content["prediction"], pictures[0])
+                return self._explained(detector, content["prediction"], pictures[0])
             if content["task"] == FIELD:
-                return self._analysed(self._detector, content, pictures[0])
+                return self._analysed(detector, content, pictures[0])
             if content["task"] == SLIDE:
-                return _slide(self._detector.metadata.point(content["operating_point"]), content["fields"])
-            return _predicted(self._detector, content["operating_point"], pictures)
+                return _slide(detector.metadata.point(content["operating_point"]), content["fields"])
+            return _predicted(detector, content["operating_point"], pictures)
         except MalariaDetectError as error:
             return failed(error)
 
@@ -103,7 +114,8 @@ class Worker:
         return framed({"field": to_plain(result)})
 
     def _explained(self, detector: Detector, prediction: dict[str, Any], picture: bytes) -> Frames:
-        self._explainer = self._explainer or Explainer(detector)
+        if self._explainer is None or self._explainer.detector is not detector:
+            self._explainer = Explainer(detector)
         explanation = self._explainer.explain(picture, from_json(Prediction, prediction))
         scalars = {
             name: value for name, value in asdict(explanation).items() if not isinstance(value, np.ndarray)

@@ -8,6 +8,7 @@ import malaria_detect
 from malaria_detect.app.widgets.base import Text, render
 from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.evaluation.laboratories import read_laboratories
 from malaria_detect.evaluation.literature import read_published
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.metrics.formatting import format_megabytes
@@ -22,22 +23,30 @@ class About(Text):
     metadata : ModelMetadata
     published : path
         Published results to quote; without the file, nothing is quoted.
+    laboratories : path
+        Scores in other laboratories; without the file, none are shown.
     """
 
     def __init__(
         self,
         metadata: ModelMetadata,
         published: str | os.PathLike[str] = "reports/published.json",
+        laboratories: str | os.PathLike[str] = "reports/laboratories.json",
         **kwargs: Any,
     ) -> None:
-        super().__init__(lambda: about(metadata, published), at_once=True, **kwargs)
+        super().__init__(lambda: about(metadata, published, laboratories), at_once=True, **kwargs)
 
 
-def about(metadata: ModelMetadata, published: str | os.PathLike[str] = "reports/published.json") -> str:
+def about(
+    metadata: ModelMetadata,
+    published: str | os.PathLike[str] = "reports/published.json",
+    laboratories: str | os.PathLike[str] = "reports/laboratories.json",
+) -> str:
     """The tab as HTML."""
-    quoted, problem = None, ""
+    quoted, elsewhere, problem = None, None, ""
     try:
         quoted = read_published(published) if Path(published).is_file() else None
+        elsewhere = read_laboratories(Path(laboratories)) if Path(laboratories).is_file() else None
     except MalariaDetectError as error:
         problem = str(error)
     facts = {
@@ -58,6 +67,7 @@ def about(metadata: ModelMetadata, published: str | os.PathLike[str] = "reports/
         "about.html",
         metadata=metadata,
         published=quoted,
+        elsewhere=elsewhere,
         problem=problem,
         false_alarms=[1 - one.test.estimates["specificity"].value for one in metadata.operating_points],
         not_calibrated=NOT_CALIBRATED,

@@ -44,7 +44,7 @@ class CheckCells(Column):
         self._detector = detector
         # A remote detector waits for a server, which must not block the kernel's event loop.
         self._in_threads = getattr(detector, "is_remote", False)
-        self.queue = WorkQueue(self._check, self._tell, self.log)
+        self.queue = WorkQueue[UploadedFile](self._check, self._tell, self.log)
         self.upload = CellUpload(self._receive)
         self.choice = choice or OperatingPointChoice(detector.metadata)
         self.cards = CellCards(

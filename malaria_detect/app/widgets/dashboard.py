@@ -1,29 +1,30 @@
-"""The page: four tabs about one model, or a message if the model cannot be opened."""
+"""The page: five tabs about one model, or a message if the model cannot be opened."""
 
 import os
-from collections.abc import Callable, Mapping
-from html import escape
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import traitlets
 
+from malaria_detect.app.teach_wording import ANSWERS_OF_ADAPTED
 from malaria_detect.app.widgets.about import About
-from malaria_detect.app.widgets.base import Part, Text, as_references, script
-from malaria_detect.app.widgets.check import CheckCells
-from malaria_detect.app.widgets.operating_point import OperatingPointChoice
+from malaria_detect.app.widgets.answers import Answers, problem
+from malaria_detect.app.widgets.base import Part, as_references, script
 from malaria_detect.app.widgets.score_report import ScoreReport
-from malaria_detect.app.widgets.slide import Analyser, AnalyseSlide
+from malaria_detect.app.widgets.teach import TeachLab
 from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.evaluation.cross_validation import EVALUATION
+from malaria_detect.evaluation.laboratories import LABORATORIES
 from malaria_detect.evaluation.literature import PUBLISHED
-from malaria_detect.fields.analyse import load_analyser
+from malaria_detect.fields.analyse import FieldAnalyser, load_analyser
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.inference.model_files import default_model
+from malaria_detect.training.teach import Teacher, load_teacher
 
-SLIDE_TAB = "Analyse a slide"
+SLIDE_TAB, TEACH_TAB = "Analyse a slide", "Teach it your lab"
 
 
 class Page(Part):
@@ -41,6 +42,8 @@ class Page(Part):
     research_use = traitlets.Unicode(RESEARCH_USE).tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     views = traitlets.List(traitlets.Instance(Part)).tag(sync=True, to_json=as_references)
+    # Shown on every tab, such as whose answers they are.
+    notice = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, views: Mapping[str, Part], **kwargs: Any) -> None:
         super().__init__(names=list(views), views=list(views.values()), **kwargs)
@@ -53,7 +56,8 @@ class Page(Part):
 def build_dashboard(
     model_path: str | os.PathLike[str] | None = None,
     open_detector: Callable[[Path], Detector] = load_detector,
-    open_analyser: Callable[[Path], Analyser] = load_analyser,
+    open_analyser: Callable[[Path], FieldAnalyser] = load_analyser,
+    open_teacher: Callable[[Path], Teacher] = load_teacher,
 ) -> Page:
     """The page of a model, for a notebook or for Voila.
 
@@ -66,8 +70,8 @@ def build_dashboard(
     open_detector : callable
         Opens the model. :func:`malaria_detect.app.server.remote.open_detector` predicts in the worker processes of
         ``malaria-detect serve``.
-    open_analyser : callable
-        Opens the model for whole fields, in the same way.
+    open_analyser, open_teacher : callable
+        Open the model for whole fields, and to adapt it, in the same way.
 
     Returns
     -------
@@ -78,34 +82,35 @@ def build_dashboard(
     try:
         detector = open_detector(model)
     except MalariaDetectError as error:
-        return Page({"Problem": _problem("The model cannot be opened", error)})
-    choice = OperatingPointChoice(detector.metadata)
-    cells = CheckCells(detector, choice)
-    slide: Part
+        return Page({"Problem": problem("The model cannot be opened", error)})
+    shipped = Answers(detector, lambda: open_analyser(model), lambda: page.show_tab(SLIDE_TAB))
+    answers = [shipped]
+
+    def use(adapted: Detector | None) -> None:
+        """Answer with an adapted model, or with the shipped one again; cells are checked again."""
+        while len(answers) > 1:
+            answers.pop().clear()
+        if adapted:
+            answers.append(shipped.of(adapted))
+        page.views = [*answers[-1].views, *page.views[2:]]
+        page.notice = ANSWERS_OF_ADAPTED if adapted else ""
+
+    def reviewed() -> Iterable[UploadedFile]:
+        return answers[-1].reviewed()
+
+    teach: Part
     try:
-        slide = AnalyseSlide(open_analyser(model), detector.metadata)
+        teach = TeachLab(open_teacher(model), reviewed, use)
     except MalariaDetectError as error:
-        slide = _problem("Fields cannot be analysed", error)
+        teach = problem("This model cannot be taught", error)
     reports = model.parent / "reports"
     page = Page(
         {
-            "Check cells": cells,
-            SLIDE_TAB: slide,
-            "How good is it": ScoreReport(detector.metadata, choice, reports / EVALUATION),
-            "About": About(detector.metadata, reports / PUBLISHED),
+            "Check cells": shipped.cells,
+            SLIDE_TAB: shipped.slide,
+            TEACH_TAB: teach,
+            "How good is it": ScoreReport(detector.metadata, shipped.cells.choice, reports / EVALUATION),
+            "About": About(detector.metadata, reports / PUBLISHED, reports / LABORATORIES),
         }
     )
-    if isinstance(slide, AnalyseSlide):
-        slide_view = slide
-
-        def analyse(file: UploadedFile) -> None:
-            slide_view.take(file)
-            page.show_tab(SLIDE_TAB)
-
-        cells.cards.take_field = analyse
     return page
-
-
-def _problem(title: str, error: MalariaDetectError) -> Text:
-    text = f"<div class='md-problem' role='alert'><h2>{title}</h2><p>{escape(str(error))}</p></div>"
-    return Text(lambda: text, at_once=True)

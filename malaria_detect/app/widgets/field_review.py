@@ -35,10 +35,13 @@ class ShownField:
     review : Review
     picture : bytes
         JPEG file, scaled down; empty if the field was refused.
+    original : bytes
+        The photograph as uploaded; empty if the field was refused or there is no room for it.
     """
 
     review: Review
     picture: bytes = b""
+    original: bytes = b""
 
 
 class FieldReview(Part):

@@ -1,25 +1,31 @@
 """The tab "Analyse a slide": photographs of fields in, cells to review and a parasitemia out."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import PurePath
 from typing import Any, Protocol
+
+import numpy as np
 
 from malaria_detect.app.slide_wording import POINT_OF_SLIDES
 from malaria_detect.app.widgets.base import Column
 from malaria_detect.app.widgets.field_review import FieldReview, ShownField, shown_picture
 from malaria_detect.app.widgets.field_upload import MAX_FIELDS, FieldUpload
 from malaria_detect.app.widgets.operating_point import OperatingPointChoice
-from malaria_detect.app.widgets.upload import UploadedFile
+from malaria_detect.app.widgets.upload import UploadedFile, renamed
 from malaria_detect.app.widgets.work_queue import WorkQueue
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.images import read_field
+from malaria_detect.data.images import MAX_SIDE, as_png, read_field
+from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.fields.crops import cut_cell
 from malaria_detect.fields.result import FieldResult
 from malaria_detect.fields.review import Review
 from malaria_detect.inference.metadata import ModelMetadata, field_point
 from malaria_detect.inference.prediction import Refusal
 
+# Photographs that are kept so that the model can learn from their cells.
+MAX_KEPT_BYTES = 100 * 2**20
 # Files in the kernel that wait for their turn: the next one arrives while one is analysed.
 MAX_WAITING = 2
 
@@ -53,7 +59,7 @@ class AnalyseSlide(Column):
 
     def __init__(self, analyser: Analyser, metadata: ModelMetadata, **kwargs: Any) -> None:
         self._analyser = analyser
-        self.queue = WorkQueue(self._analyse, self._tell, self.log)
+        self.queue = WorkQueue[UploadedFile](self._analyse, self._tell, self.log)
         self.upload = FieldUpload(
             self.take, self._room, lambda: len(self.queue.waiting) < MAX_WAITING, self._report
         )
@@ -70,16 +76,30 @@ class AnalyseSlide(Column):
             )
             return
         taken = {result.name for result in self.review.results} | {one.name for one in self.queue.waiting}
-        path = PurePath(file.name)
-        names = (file.name, *(f"{path.stem}_{number}{path.suffix}" for number in range(2, MAX_FIELDS + 2)))
         # Tables and exports tell fields apart by their names.
-        self.queue.add([replace(file, name=next(name for name in names if name not in taken))])
+        self.queue.add([renamed(file, taken)])
+
+    def reviewed(self) -> Iterator[UploadedFile]:
+        """Cut-outs of the red cells with a verdict, which is their label; parasitized cells come first."""
+        for label in CLASSES:
+            for field in self.review.fields:
+                cells = [cell for cell in field.review.result.cells if cell.verified == label]
+                if not (cells and field.original):
+                    continue
+                pixels, name = np.asarray(read_field(field.original)), field.review.result.name
+                for cell in cells:
+                    content = as_png(cut_cell(pixels, cell.found), MAX_SIDE)
+                    yield UploadedFile(f"{name}__{cell.number}.png", content, label)
 
     def _room(self) -> int:
         return MAX_FIELDS - len(self.review.fields) - len(self.queue.waiting)
 
     async def _analyse(self, file: UploadedFile) -> None:
-        self.review.add(await asyncio.to_thread(partial(_analysed, self._analyser, file)))
+        field = await asyncio.to_thread(partial(_analysed, self._analyser, file))
+        kept = sum(len(one.original) for one in self.review.fields)
+        if kept + len(field.original) > MAX_KEPT_BYTES:
+            field = replace(field, original=b"")
+        self.review.add(field)
 
     def _stop(self) -> None:
         self.queue.stop()
@@ -103,4 +123,4 @@ def _analysed(analyser: Analyser, file: UploadedFile) -> ShownField:
         picture = b"" if result.refusal else shown_picture(read_field(content), result.cell_diameter)
     except MalariaDetectError as error:
         return ShownField(Review(FieldResult(file.name, (0, 0), refusal=Refusal(str(error), error.reason))))
-    return ShownField(Review(result), picture)
+    return ShownField(Review(result), picture, content if picture else b"")

@@ -1,7 +1,9 @@
 """Upload of cell images: a button, a drop area, and limits that are stated."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 import traitlets
@@ -22,6 +24,21 @@ class UploadedFile:
     label: str | None = None
 
 
+def renamed(file: UploadedFile, taken: Collection[str]) -> UploadedFile:
+    """The file, under a name that is not taken.
+
+    Examples
+    --------
+    >>> renamed(UploadedFile("cell.png", b""), {"cell.png"}).name
+    'cell_2.png'
+    """
+    path = PurePath(file.name)
+    others = (f"{path.stem}_{number}{path.suffix}" for number in itertools.count(2))
+    return replace(
+        file, name=next(name for name in itertools.chain([file.name], others) if name not in taken)
+    )
+
+
 class CellUpload(Part):
     """A button and a drop area for images of cells.
 
@@ -33,6 +50,8 @@ class CellUpload(Part):
     receive : callable
         Gets the files in the order in which they were chosen. Returns None, or a sentence that says why it did not
         take them.
+    most : int
+        Number of files in one upload.
 
     Examples
     --------
@@ -44,10 +63,16 @@ class CellUpload(Part):
     _esm = script("drop.js", "upload.js")
     max_images = traitlets.Int(MAX_IMAGES).tag(sync=True)
     max_bytes = traitlets.Int(MAX_BYTES).tag(sync=True)
+    max_total = traitlets.Int(MAX_IMAGES * MAX_BYTES).tag(sync=True)
     formats = traitlets.Unicode(", ".join(FORMATS).replace("WEBP", "WebP")).tag(sync=True)
 
-    def __init__(self, receive: Callable[[Sequence[UploadedFile]], str | None], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        receive: Callable[[Sequence[UploadedFile]], str | None],
+        most: int = MAX_IMAGES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(max_images=most, **kwargs)
         self._receive = receive
         self.on_msg(self._hear)
 
@@ -57,12 +82,12 @@ class CellUpload(Part):
         Parameters
         ----------
         files : sequence of UploadedFile
-            More than `MAX_IMAGES` are refused together. A file over `MAX_BYTES` is refused alone, by
+            More than `max_images` are refused together. A file over `MAX_BYTES` is refused alone, by
             :func:`malaria_detect.data.images.read_image`.
         """
-        if len(files) > MAX_IMAGES:
+        if len(files) > self.max_images:
             refusal: str | None = (
-                f"{len(files)} images were sent; the limit is {MAX_IMAGES}. Upload fewer at a time."
+                f"{len(files)} images were sent; the limit is {self.max_images}. Upload fewer at a time."
             )
         else:
             refusal = self._receive(files)

@@ -1,16 +1,18 @@
-"""Uploaded files that are worked on one after the other, while the kernel still answers the browser."""
+"""Work that is done piece by piece, such as one uploaded file after the other, while the kernel still answers."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from logging import Logger
+from typing import Generic, TypeVar
 
-from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 
+_Piece = TypeVar("_Piece")
 
-class WorkQueue:
-    """Files waiting for their turn.
+
+class WorkQueue(Generic[_Piece]):
+    """Files, or other pieces of work, waiting for their turn.
 
     Parameters
     ----------
@@ -23,7 +25,7 @@ class WorkQueue:
 
     Attributes
     ----------
-    waiting : deque of UploadedFile
+    waiting : deque
         The first one is being worked on.
     task : asyncio.Task or None
         The work in the event loop; None in plain Python, where `add` returns when everything is done.
@@ -31,16 +33,16 @@ class WorkQueue:
 
     def __init__(
         self,
-        work: Callable[[UploadedFile], Awaitable[None]],
+        work: Callable[[_Piece], Awaitable[None]],
         tell: Callable[[int, int, str], None],
         log: Logger,
     ) -> None:
-        self.waiting: deque[UploadedFile] = deque()
+        self.waiting: deque[_Piece] = deque()
         self.task: asyncio.Task[None] | None = None
         self._work, self._tell, self._log = work, tell, log
         self._done = 0
 
-    def add(self, files: Sequence[UploadedFile]) -> None:
+    def add(self, files: Sequence[_Piece]) -> None:
         """Put files at the end."""
         busy = bool(self.waiting)
         if not busy:

@@ -53,6 +53,9 @@ class BrightnessDetector:
         self.metadata = metadata
         self.asked = 0
 
+    def at(self, _: str) -> "BrightnessDetector":
+        return self
+
     def predict(self, source: ImageSource) -> Prediction:
         image = read_image(source)
         self.asked += 1

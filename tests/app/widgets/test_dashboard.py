@@ -18,7 +18,9 @@ from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
+from malaria_detect.evaluation.laboratories import Laboratories, LaboratoryScore
 from malaria_detect.evaluation.literature import read_published
+from malaria_detect.evaluation.site_adaptation import Gain, Spread
 from malaria_detect.fields import finder_files
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, MetadataError
@@ -35,6 +37,7 @@ from tests.app.widgets.fakes import (
     plain,
     png_of,
     red_png,
+    rows_of,
     text_of,
 )
 from tests.drawn_fields import Drawn, drawn_field
@@ -72,6 +75,32 @@ def test_about_quotes_published_results_if_there_are_any(tmp_path: Path) -> None
     assert "broken&lt;b&gt;.json" in about(METADATA, broken)
 
 
+def test_about_shows_the_scores_in_other_laboratories_if_there_are_any(tmp_path: Path) -> None:
+    scores = METADATA.point().test
+    called = {
+        METADATA.default_point: {name: scores.estimates[name] for name in ("sensitivity", "specificity")}
+    }
+    gains = tuple(Gain(n, 3 * n, 10, *[Spread(auc, 0.01)] * 3) for n, auc in ((0, 0.9), (150, 0.987)))
+    healthy = {METADATA.default_point: {"specificity": scores.estimates["specificity"]}}
+    both = [
+        LaboratoryScore("lahore", "outline", False, 9, 20, 60, called, scores, (), gains),
+        LaboratoryScore("<bangkok>", "box", True, 9, 0, 60, healthy, None, (), ()),
+    ]
+    path = tmp_path / "laboratories.json"
+    path.write_text(to_json(Laboratories.of(both, "evaluate", METADATA.sha256, "0" * 64)), encoding="utf-8")
+    html = about(METADATA, laboratories=path)
+    lahore, bangkok = (text_of(row) for row in rows_of(html))
+    assert plain(format_percent(scores.estimates["sensitivity"].value)) in lahore
+    assert "0.987 with 150 + 450 cells" in lahore
+    assert bangkok.count("–") == 3
+    assert "<bangkok>" not in html
+    assert "other fields of this laboratory" in bangkok
+    assert "of another model" not in text_of(html)
+    assert "Laboratories" not in about(METADATA, laboratories=tmp_path / "missing.json")
+    path.write_text("{}", encoding="utf-8")
+    assert "laboratories.json is damaged" in about(METADATA, laboratories=path)
+
+
 def test_about_says_if_nothing_was_calibrated_and_escapes_the_metadata() -> None:
     other = replace(METADATA, temperature=1.0, data_fingerprint=f"0123{CORRECTED}4567")
     evil = replace(other, intended_use=EVIL, licence=EVIL, created=EVIL, versions={EVIL: EVIL})
@@ -81,14 +110,19 @@ def test_about_says_if_nothing_was_calibrated_and_escapes_the_metadata() -> None
     assert "<script" not in html
 
 
+def no_teacher(_: Path) -> NoReturn:
+    raise MalariaDetectError("This model has no <references>.", "no_references")
+
+
 def no_finder(_: Path) -> NoReturn:
     raise MalariaDetectError("There is no <finder>. Install the package again.", reason="missing")
 
 
 def test_without_a_finder_single_cells_can_be_checked(detector: Detector, told: Messages) -> None:
-    page = build_dashboard("anywhere/export.pkl", lambda _: detector, no_finder)
-    check, slide, *_ = page.views
+    page = build_dashboard("anywhere/export.pkl", lambda _: detector, no_finder, no_teacher)
+    check, slide, teach, *_ = page.views
     assert "There is no &lt;finder&gt;." in slide.html
+    assert "no &lt;references&gt;" in teach.html
     assert isinstance(check, CheckCells)
     check.upload.take(
         [UploadedFile("a.png", red_png(255)), UploadedFile("field.jpg", png_of(drawn_field(0)[0]))]
@@ -107,7 +141,9 @@ def test_a_kernel_of_the_server_notices_a_missing_finder_before_the_first_field(
 
 def test_a_field_among_the_cells_can_be_analysed_as_one(told: Messages, detector: Detector) -> None:
     field = png_of(drawn_field(0)[0])
-    page = build_dashboard("anywhere/export.pkl", lambda _: detector, lambda _: KnownAnalyser(drawn=Drawn()))
+    page = build_dashboard(
+        "anywhere/export.pkl", lambda _: detector, lambda _: KnownAnalyser(drawn=Drawn()), no_teacher
+    )
     check, slide, *_ = page.views
     assert isinstance(check, CheckCells)
     assert isinstance(slide, AnalyseSlide)
@@ -128,7 +164,9 @@ def test_a_field_among_the_cells_can_be_analysed_as_one(told: Messages, detector
 
 
 def test_all_tabs_share_one_operating_point(detector: Detector, told: Messages) -> None:
-    check, _, how_good, _ = build_dashboard("anywhere/export.pkl", lambda _: detector, no_finder).views
+    check, _, _, how_good, _ = build_dashboard(
+        "anywhere/export.pkl", lambda _: detector, no_finder, no_teacher
+    ).views
     assert isinstance(check, CheckCells)
     assert isinstance(how_good, ScoreReport)
     assert check.choice is how_good.choice

@@ -1,9 +1,6 @@
 """Keys and buttons of the label review: its script in Chromium, its widget in this process, no server between them."""
 
-import base64
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -12,29 +9,10 @@ from malaria_detect.app.widgets.label_review import LabelReview
 from malaria_detect.data.corrections import AGREE, DISAGREE, UNSURE, read_corrections
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
 from malaria_detect.evaluation.label_issues import CandidateError
-from malaria_detect.inference.metadata import RESEARCH_USE
-from tests.app.widgets.fakes import Messages, hear
+from tests.app.widgets.fakes import Messages
+from tests.app.widgets.in_browser import render
 
 PAGE = 4
-# What a widget's script gets from anywidget. The kernel's answers to a message are what `toKernel` returns.
-MODEL = """
-async ([script, style, state]) => {
-  const heard = [];
-  const bytes = (text) => new DataView(Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer);
-  const model = {
-    get: (name) => state[name],
-    on: (name, hear) => { if (name === "msg:custom") heard.push(hear); },
-    send: async (content) => {
-      for (const { buffers, ...message } of await toKernel(content)) {
-        for (const hear of heard) hear(message, buffers.map(bytes));
-      }
-    },
-  };
-  document.head.append(Object.assign(document.createElement("style"), { textContent: style }));
-  const { default: widget } = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
-  widget.render({ model, el: document.body, signal: new AbortController().signal });
-}
-"""
 
 
 @pytest.fixture
@@ -47,17 +25,7 @@ def shown(browser: Browser, drawn_cells: Path, tmp_path: Path, told: Messages) -
     ]
     review = LabelReview(candidates, cells, tmp_path / "corrections.csv", blind=False, page=PAGE)
 
-    def answer(content: dict[str, Any]) -> Sequence[dict[str, Any]]:
-        told.clear()
-        hear(review, **content)
-        return [
-            one | {"buffers": [base64.b64encode(each).decode() for each in one.get("buffers", ())]}
-            for one in told
-        ]
-
-    page = browser.new_page()
-    page.expose_function("toKernel", answer)
-    page.evaluate(MODEL, [review._esm, review._css, {"blind": False, "research_use": RESEARCH_USE}])
+    page = render(browser.new_page(), review, told, blind=False)
     expect(page.locator(".md-candidate img")).to_have_count(PAGE)
     return page, review.path
 

@@ -32,6 +32,7 @@ async function render({ model, el, host, signal }) {
     });
   });
   show(0);
+  const notice = make("p", { class: "md-notice", role: "status", hidden: "" });
   const hear = (message) => { if (message.type === "show") { show(message.tab); tabs[message.tab].focus(); } };
   model.on("msg:custom", hear);
   signal.addEventListener("abort", () => model.off("msg:custom", hear));
@@ -42,13 +43,37 @@ async function render({ model, el, host, signal }) {
       make("span", { class: "md-logo", "aria-hidden": "true" }),
       make("div", {}, make("h1", {}, model.get("title")), make("p", { class: "md-subtitle" }, model.get("subtitle")))),
     ...(tabs.length > 1 ? [make("div", { role: "tablist", "aria-label": "Views", class: "md-tabs" }, ...tabs)] : []),
+    notice,
     ...views,
   );
   // A file dropped outside the drop area would otherwise replace the page.
   for (const kind of ["dragover", "drop"]) el.addEventListener(kind, (event) => event.preventDefault(), { signal });
 
-  const parts = model.get("views");
-  await Promise.all(parts.map((part, i) => place(host, part, views[i].appendChild(make("div")), signal)));
+  let shown = [];
+  const ends = [];
+  // Places the views that are not shown yet; the others stay as they are.
+  async function fill() {
+    const before = shown;
+    shown = model.get("views");
+    await Promise.all(shown.map((part, i) => {
+      if (part === before[i]) return null;
+      ends[i]?.abort();
+      ends[i] = new AbortController();
+      signal.addEventListener("abort", () => ends[i].abort());
+      const el = make("div");
+      views[i].replaceChildren(el);
+      return place(host, part, el, ends[i].signal);
+    }));
+  }
+  const tell = () => {
+    notice.textContent = model.get("notice");
+    notice.hidden = !notice.textContent;
+  };
+  model.on("change:views", fill);
+  model.on("change:notice", tell);
+  signal.addEventListener("abort", () => { model.off("change:views", fill); model.off("change:notice", tell); });
+  tell();
+  await fill();
   el.setAttribute("data-md-ready", "");
 }
 

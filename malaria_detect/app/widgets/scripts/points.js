@@ -1,9 +1,8 @@
 // The operating points as radio buttons. A choice is sent to the kernel, and shown as chosen when the kernel confirms it.
 
-let groups = 0;
-
 function render({ model, el, signal }) {
-  const group = `md-point-${++groups}`;
+  // Every widget has a module of its own, so that counting would give all the same name, and only one of them a choice.
+  const group = `md-point-${Math.random().toString(36).slice(2)}`;
   const problem = make("p", { role: "alert", class: "md-problem", hidden: "" });
   const radios = new Map();
   let late;

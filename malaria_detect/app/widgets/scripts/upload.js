@@ -27,6 +27,11 @@ function render({ model, el, signal }) {
     let [files, large] = withinLimit(chosen, bytes);
     if (large) large += " A photograph of a whole field belongs in the tab “Analyse a slide”.";
     if (!files.length) return tell("", large);
+    const size = files.reduce((sum, file) => sum + file.size, 0);
+    const total = model.get("max_total");
+    if (size > total) {
+      return tell("", `These images have more than ${Math.floor(total / MEGABYTE)} MB together. Nothing was uploaded. Choose fewer images.`);
+    }
     let buffers;
     try {
       buffers = await Promise.all(files.map((file) => file.arrayBuffer()));
@@ -37,7 +42,6 @@ function render({ model, el, signal }) {
     if (!send(model, { type: "upload", names: files.map((file) => file.name) }, buffers)) return tell("", ENDED);
     // A kernel that the server has ended does not answer: wait as long as the files take at one megabit per second, plus
     // ten seconds.
-    const size = files.reduce((sum, file) => sum + file.size, 0);
     late = setTimeout(() => tell("", `No answer. ${ENDED}`), 10000 + size / 125);
   }
 

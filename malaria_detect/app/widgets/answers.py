@@ -1,0 +1,78 @@
+"""The first two tabs, with the answers of one model: of the page's own, or of one that was adapted on the page."""
+
+from collections.abc import Callable, Iterable
+from html import escape
+
+from malaria_detect.app.widgets.base import Part, Text
+from malaria_detect.app.widgets.check import CheckCells
+from malaria_detect.app.widgets.slide import AnalyseSlide
+from malaria_detect.app.widgets.upload import UploadedFile
+from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.fields.analyse import FieldAnalyser
+from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.metadata import field_point
+
+
+class Answers:
+    """The tabs "Check cells" and "Analyse a slide".
+
+    Parameters
+    ----------
+    detector : Detector
+    open_analyser : callable
+        Opens the same model for whole fields; if it cannot be opened, the second tab says why.
+    show_slide : callable
+        Shows the second tab.
+    """
+
+    def __init__(
+        self, detector: Detector, open_analyser: Callable[[], FieldAnalyser], show_slide: Callable[[], None]
+    ) -> None:
+        self._open_analyser, self._show_slide = open_analyser, show_slide
+        self.cells = CheckCells(detector)
+        self.slide: Part
+        try:
+            self.slide = AnalyseSlide(open_analyser(), detector.metadata)
+            self.cells.cards.take_field = self._analyse
+        except MalariaDetectError as error:
+            self.slide = problem("Fields cannot be analysed", error)
+
+    @property
+    def views(self) -> list[Part]:
+        """Both tabs."""
+        return [self.cells, self.slide]
+
+    def reviewed(self) -> Iterable[UploadedFile]:
+        """Cut-outs of the cells of the slide with a person's verdict."""
+        return self.slide.reviewed() if isinstance(self.slide, AnalyseSlide) else ()
+
+    def of(self, detector: Detector) -> "Answers":
+        """The tabs of another model, where the cells checked here are checked, too."""
+        point = field_point(detector.metadata)
+        other = Answers(
+            detector,
+            lambda: self._open_analyser().with_detector(detector.at(point)),
+            self._show_slide,
+        )
+        results = self.cells.cards.results
+        other.cells.queue.add(
+            [UploadedFile(one.name, one.original, one.label) for one in results if one.original]
+        )
+        return other
+
+    def clear(self) -> None:
+        """Forget all cells and fields."""
+        self.cells.cards.clear()
+        if isinstance(self.slide, AnalyseSlide):
+            self.slide.review.clear()
+
+    def _analyse(self, file: UploadedFile) -> None:
+        assert isinstance(self.slide, AnalyseSlide)
+        self.slide.take(file)
+        self._show_slide()
+
+
+def problem(title: str, error: MalariaDetectError) -> Text:
+    """What is shown instead of a tab that cannot work."""
+    text = f"<div class='md-problem' role='alert'><h2>{title}</h2><p>{escape(str(error))}</p></div>"
+    return Text(lambda: text, at_once=True)

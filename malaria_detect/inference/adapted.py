@@ -1,0 +1,103 @@
+"""An adapted model: what it adds to its parent, before it is written to files and without them."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from malaria_detect.core.versions import library_versions, today
+from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.inference.adapt import Adaptation, Change, SiteCells, last_layers
+from malaria_detect.inference.calibrate import Logits, assess
+from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.foreign import KnownCells, normalised
+from malaria_detect.inference.judge import Judgement
+from malaria_detect.inference.metadata import ModelMetadata, Parent, Side
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """What an adapted model adds to its parent.
+
+    Attributes
+    ----------
+    metadata : ModelMetadata
+        Temperature, operating points and scores are its own; file name and SHA-256 are still those of the parent.
+    change : Change
+    features : numpy.ndarray
+        float32, (N, 1024), of the laboratory's cells, which it knows beside those of its parent.
+    """
+
+    metadata: ModelMetadata
+    change: Change
+    features: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, adaptation: Adaptation, cells: SiteCells, judgement: Judgement) -> Self:
+        """The model that a judgement is about."""
+        logits = logits_of(adaptation, cells, judgement)
+        return cls(adapted_metadata(adaptation, cells, judgement, logits), judgement.change, cells.features)
+
+    def detector(self, parent: Detector) -> Detector:
+        """A detector that shares all of its parent's network but the last layer."""
+        _, last = last_layers(parent.network)
+        trunk, head = parent.network.children()
+        assert isinstance(head, nn.Sequential)  # `last_layers` has checked it
+        network = nn.Sequential(trunk, nn.Sequential(*head[:-1], changed(last, self.change)))
+        network.eval().requires_grad_(False)
+        known = parent.known
+        if known is not None:
+            known = KnownCells(np.concatenate([known.features, normalised(self.features)]), known.screen)
+        return Detector(network, self.metadata, known=known)
+
+
+def changed(last: nn.Linear, change: Change) -> nn.Linear:
+    """A network's last layer with a change: half of it for Parasitized, and against Uninfected."""
+    new = nn.Linear(last.in_features, last.out_features)
+    halves = torch.tensor([[0.5], [-0.5]])
+    with torch.no_grad():
+        new.weight.copy_(last.weight + halves * torch.from_numpy(change.weights).float())
+        new.bias.copy_(halves[:, 0] * change.bias + (0 if last.bias is None else last.bias))
+    return new
+
+
+def logits_of(adaptation: Adaptation, cells: SiteCells, judgement: Judgement) -> tuple[Logits, Logits]:
+    """The cells on which the operating points are chosen, and those of the laboratory, on which they are scored."""
+    labels = tuple(np.where(cells.parasitized, *CLASSES).tolist())
+    own = Logits(cells.files, cells.groups, labels, labels, tuple(judgement.log_odds.tolist()))
+    return adaptation.chosen_on(cells, judgement.log_odds, judgement.change), own
+
+
+def adapted_metadata(
+    adaptation: Adaptation, cells: SiteCells, judgement: Judgement, logits: tuple[Logits, Logits]
+) -> ModelMetadata:
+    """Metadata of an adapted model from its logits, with the file name and hashes of its parent."""
+    parent = adaptation.metadata
+    parasitized = int(cells.parasitized.sum())
+    before, after = (scores.estimates["roc_auc"].value for scores in (judgement.parent, judgement.adapted))
+    return replace(
+        parent,
+        valid=_side(logits[0]),
+        test=_side(logits[1]),
+        parent=Parent(
+            file_name=parent.file_name,
+            sha256=parent.sha256,
+            parasitized=parasitized,
+            uninfected=len(cells.files) - parasitized,
+            groups=len(set(cells.groups)),
+            roc_auc=(before, after),
+            home_roc_auc=(judgement.home_parent, judgement.home_adapted),
+        ),
+        versions=library_versions(),
+        created=today(),
+        **vars(assess(*logits)),
+    )
+
+
+def _side(logits: Logits) -> Side:
+    parasitized = int(logits.parasitized.sum())
+    cells = len(logits.files)
+    return Side(cells, parasitized, cells - parasitized, tuple(sorted(set(logits.groups))))
