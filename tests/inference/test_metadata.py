@@ -100,7 +100,12 @@ def test_schema_version_2_can_still_be_read_and_unknown_ones_are_refused(pair: P
 
 
 # Fields that a model of before has not.
-_ADDED_LATER: dict[str, object] = {"references_sha256": None, "parent": None, "borrowed": {}, "expectations": {}}
+_ADDED_LATER: dict[str, object] = {
+    "references_sha256": None,
+    "parent": None,
+    "borrowed": {},
+    "expectations": {},
+}
 
 
 def test_the_shipped_metadata_describes_the_shipped_model(shipped_model: Path) -> None:
