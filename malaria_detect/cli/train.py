@@ -56,7 +56,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="choose temperature and operating points again, from the logits that train wrote",
         description="Choose the temperature and the operating points of a model again and write them to its metadata. "
         "The logits that `malaria-detect train` wrote are used, so the cells are not needed. With --cells, write the "
-        "model's reference cells again, and fit anew what it refuses as foreign.",
+        "model's reference cells again, and fit again what it refuses as foreign.",
     )
     calibrate.add_argument("--cells", help=f"write the references again: {CELLS_HELP}")
     for name, what in (("red-cells", "red cells of other laboratories"), ("foreign", "what is no red cell")):
