@@ -7,7 +7,6 @@ folders, if there are several; the first folder inside the class folder; or what
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.data.cell_names import group_in_name, patient_in_name
 from malaria_detect.data.cell_table import CellTableError, Patients, is_part, read_cell_table
 from malaria_detect.data.picture_files import (
     Skipped,
@@ -38,8 +38,6 @@ _LABELS = {
 _FOLDER_NAMES = tuple(name for name in _LABELS if not name.isdigit())
 # How many folders that hold nothing but one folder are opened, as archives leave them.
 _MOST_LEVELS = 4
-# One patient was photographed with two microscopes and has two ids.
-_SAME_PATIENT = {"C47P8thin_Original_Motic": "C47P8thinOriginalOlympusCX21"}
 _NAME_PATIENTS = (
     "Put the images of each patient into a folder of their own (Parasitized/P1, Uninfected/P1, "
     "or P1/Parasitized, P1/Uninfected), or list all images "
@@ -129,7 +127,7 @@ def patient_group(name: str) -> str:
     >>> patient_group("C100P61ThinF_IMG_20150918_144104_cell_162.png")
     'C100P61ThinF'
     """
-    if patient := _patient_in_name(Path(name).name):
+    if patient := patient_in_name(Path(name).name):
         return patient
     raise CellsError(
         f"{name!r} does not contain a patient, as C100P61ThinF_IMG_…_cell_162.png does. {_NAME_PATIENTS}",
@@ -174,23 +172,6 @@ def find_cells(root: str | os.PathLike[str] | None = None, patients: bool = True
         f"`malaria-detect cells fetch`, or give others with --cells or {CELLS_VARIABLE}.",
         reason="no_cells",
     )
-
-
-def group_in_name(name: str) -> str:
-    """Patient or field in the file name of a cell; empty if it tells none.
-
-    Examples
-    --------
-    >>> group_in_name("C100P61ThinF_IMG_20150918_144104_cell_162.png"), group_in_name("FIELD.jpg__12.png")
-    ('C100P61ThinF', 'FIELD.jpg')
-    """
-    field = re.fullmatch(r"(.+?)_(?:_|cell_)\d+", Path(name).stem)
-    return _patient_in_name(name) or (field[1] if field else "")
-
-
-def _patient_in_name(name: str) -> str:
-    patient, separator, _ = name.partition("_IMG_")
-    return _SAME_PATIENT.get(patient, patient) if separator else ""
 
 
 def _label_of(name: str) -> str | None:
@@ -249,7 +230,7 @@ def _in_folders(
             # A class folder that an archive has twice, one in the other, is no patient.
             inner = [name for name in inside.parts[:-1] if _label_of(name) != label]
             around = [folder.parent.name] if folder.parent != root else []
-            group = next(iter(around + inner), "") or _patient_in_name(path.name)
+            group = next(iter(around + inner), "") or patient_in_name(path.name)
             if not need_patients:
                 group = group or group_in_name(path.name) or place
             if any(map(_label_of, inner)):

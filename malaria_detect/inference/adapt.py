@@ -274,7 +274,11 @@ def _balanced(labels: NDArray[np.bool_], total: float) -> NDArray[np.float64]:
 
 
 def _evenly(odds: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Positions of some of the chosen cells, evenly spaced in the order of their log-odds."""
+    """Positions of some of the chosen cells, evenly spaced in the order of their log-odds.
+
+    The middle of each part is taken: with the extremes, a single wrong label would set an operating point.
+    """
     positions = np.flatnonzero(chosen)
     ordered = positions[np.argsort(odds[positions])]
-    return ordered[np.linspace(0, len(ordered) - 1, min(_PRIOR_CELLS, len(ordered))).round().astype(int)]
+    number = min(_PRIOR_CELLS, len(ordered))
+    return ordered[((np.arange(number) + 0.5) * len(ordered) / number).astype(int)]

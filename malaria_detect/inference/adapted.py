@@ -80,6 +80,7 @@ def adapted_metadata(
     before, after = (scores.estimates["roc_auc"].value for scores in (judgement.parent, judgement.adapted))
     return replace(
         parent,
+        expectations={},  # the parent's say nothing of this model
         valid=_side(logits[0]),
         test=_side(logits[1]),
         parent=Parent(

@@ -23,7 +23,7 @@ from malaria_detect.inference.adapt import (
 from malaria_detect.inference.adapted import adapted_metadata, changed, logits_of
 from malaria_detect.inference.calibrate import read_logits, write_logits
 from malaria_detect.inference.judge import Judgement
-from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import metadata_path, read_model, sha256_of
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.references import TRAINING, References, references_path, write_references
@@ -81,9 +81,9 @@ def write_adapted(
     """Write a model that is adapted to a laboratory: its learner, metadata, references and logits.
 
     The metadata names the parent. Temperature and operating points are chosen on the laboratory's cells and some
-    validation cells of the parent; what stands there for test patients is scored on the laboratory's cells, by models
-    that were fitted without their patient or field. The laboratory's cells become references, too. The files are
-    replaced together, when all are complete.
+    validation cells of the parent. The scores in ``test`` are those of the laboratory's cells, by models that were
+    fitted without their patient or field; they are slightly optimistic, because the same cells chose the thresholds.
+    The laboratory's cells become references, too. The files are replaced together, when all are complete.
 
     Parameters
     ----------
@@ -100,10 +100,16 @@ def write_adapted(
     Raises
     ------
     MalariaDetectError
-        If the parent has changed or a file cannot be written; ``output`` if it is the parent's.
+        ``replaced`` if the parent's file has changed since `adaptation` was made; ``output`` if the output is the
+        parent's; or if a file cannot be written.
     """
     check_new_model(model_path, output)
-    data = read_model(model_path)[1]
+    found, data = read_model(model_path)
+    if found.sha256 != adaptation.metadata.sha256:
+        raise MetadataError(
+            f"{model_path} has been replaced by another model since this adaptation began. Adapt again.",
+            "replaced",
+        )
     learner = open_learner(data)
     _, last = last_layers(learner.model)
     learner.model[-1][-1] = changed(last, judgement.change)

@@ -136,3 +136,14 @@ def test_the_gain_curve_rises_with_the_number_of_cells(parent: Adaptation) -> No
     assert gains[0].roc_auc.mean < gains[1].roc_auc.mean < gains[2].roc_auc.mean
     assert gains[0].home.mean == 0
     assert all(one.home.mean > -0.002 for one in gains)
+
+
+def test_the_extreme_cells_of_the_parent_choose_no_operating_point() -> None:
+    parent, local = adaptation(), cells_of(HOME, (20, 60))
+    parent.home = cells_of(HOME, (500, 500), fields=30, seed=7)
+    change = parent.fit(local)
+    chosen = parent.chosen_on(local, parent.log_odds(local.features, change), change)
+    home = parent.log_odds(parent.home.features, change)
+    uninfected = np.sort(home[~parent.home.parasitized])
+    assert uninfected[-1] not in chosen.values
+    assert uninfected[0] not in chosen.values

@@ -1,5 +1,7 @@
 """The files of an adapted model: what opens them, what they say of their parent, and what stays unchanged."""
 
+from copy import copy as copy_of
+from dataclasses import replace
 from pathlib import Path
 from shutil import copy
 from typing import NamedTuple
@@ -12,9 +14,10 @@ from malaria_detect.core.json_io import to_json
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells
+from malaria_detect.inference.adapted import adapted_metadata, logits_of
 from malaria_detect.inference.detector import load_detector
 from malaria_detect.inference.judge import Judgement, judge
-from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import read_metadata, read_model
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.references import read_references
@@ -92,6 +95,20 @@ def test_cells_of_the_laboratory_become_references(adapted: Adapted) -> None:
     assert before.screen is not None
     assert after.screen is not None
     assert after.screen.distance == before.screen.distance
+
+
+def test_a_parent_that_was_replaced_since_is_not_adapted(adapted: Adapted, tmp_path: Path) -> None:
+    words = adapted.adaptation, adapted.cells, adapted.judgement
+    with refused(MetadataError, "replaced"):
+        write_adapted(adapted.model, *words, tmp_path / "new.pkl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_parent_expects_of_laboratories_is_not_inherited(adapted: Adapted) -> None:
+    parent = copy_of(adapted.adaptation)
+    parent.metadata = replace(parent.metadata, expectations={"elsewhere": "Much."})
+    logits = logits_of(parent, adapted.cells, adapted.judgement)
+    assert adapted_metadata(parent, adapted.cells, adapted.judgement, logits).expectations == {}
 
 
 def test_the_parent_is_not_overwritten_and_a_failure_leaves_an_old_model(

@@ -22,7 +22,7 @@ from malaria_detect.app.widgets.results import check
 from malaria_detect.app.widgets.upload import CellUpload, UploadedFile, renamed
 from malaria_detect.app.widgets.work_queue import WorkQueue
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.nlm_cells import group_in_name
+from malaria_detect.data.cell_names import group_in_name
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Refusal
 from malaria_detect.training.teach import Teacher
