@@ -20,7 +20,7 @@ class MetadataError(MalariaDetectError):
     """A model or its metadata is missing, damaged or unknown, or the two do not belong together.
 
     ``reason`` is ``missing``, ``unreadable``, ``schema``, ``invalid``, ``wrong_sha256``, ``bad_pin``, ``wrong_pin``,
-    ``unknown_operating_point``, ``other_classes``, ``other_logits`` or, in a server, ``replaced``.
+    ``unknown_operating_point``, ``other_classes``, ``other_logits``, ``adapted`` or ``replaced``.
     """
 
 
@@ -136,8 +136,10 @@ class Parent:
         Of the parent.
     parasitized, uninfected, groups : int
         Labelled cells of the laboratory, and the patients or fields that they come from.
-    roc_auc, home_roc_auc : tuple of float
-        Before and after, on the laboratory's cells (cross-validated) and on validation patients of the parent.
+    roc_auc : tuple of float
+        Before and after, on the laboratory's cells (cross-validated).
+    home_roc_auc : tuple of float
+        On validation patients, of the model that the first adaptation began with, and after this one.
     """
 
     file_name: str
@@ -172,7 +174,8 @@ class ModelMetadata:
     settings : dict
         Settings of the training run.
     logits_sha256 : str
-        SHA-256 of the file with the logits of validation and test cells. Everything below is computed from it.
+        SHA-256 of the file with the logits of validation and test cells. Everything below is computed from it. Empty
+        for an adapted model, which keeps temperature and thresholds.
     temperature : float
         Logits are divided by it to calibrate probabilities; fitted on validation patients, 1 if that failed.
     default_point : str

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from malaria_detect.data.images import read_image
-from malaria_detect.inference.adapt import Adaptation, SiteCells, check_adaptable
+from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells, check_adaptable
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.judge import Judgement, judge
@@ -29,7 +29,6 @@ Keep {MODEL_NAME}, mylab.json and mylab.npz together in one folder. Then
 or set the variable MALARIA_DETECT_MODEL to the path of {MODEL_NAME}: then every command and load_detector() use it.
 
 mylab.json says from which model it was adapted, with how many cells, and how it scored on them.
-reports/mylab-cells.csv has what the operating points were chosen from; `malaria-detect calibrate` reads it.
 
 {MODEL_NAME} is a pickle: opening it runs the code in it. Open only a model that you made or trust.
 """
@@ -62,10 +61,13 @@ class Teacher:
         return Adaptation(self.parent.network, metadata, read_references(self._path, metadata))
 
     def features(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
-        """Pooled features of image files, float32, (N, 1024)."""
+        """Pooled features of image files, float32, (N, 1024); AdaptError (``other_design``) if the network has none."""
         transform = self.parent.metadata.input_transform
         seen = [seen_by(self.parent.network, transform([read_image(one)])) for one in pictures]
-        return np.concatenate([one.features for one in seen if one])
+        features = [one.features for one in seen if one]
+        if len(features) < len(seen):
+            raise AdaptError("Only models of the design resnet34 have pooled features.", "other_design")
+        return np.concatenate(features)
 
     def judge(self, cells: SiteCells) -> tuple[Judgement, Adapted]:
         """What adapting to cells gains and loses, and the adapted model.
