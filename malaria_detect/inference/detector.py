@@ -203,7 +203,7 @@ class Detector:
         if not padded:
             return []
         pictures = self.metadata.input_transform.tensor([one.pixels for one in padded])
-        seen = seen_by(self.network, pictures, self.bfloat16)
+        seen = seen_by(self.network, pictures, self.bfloat16) if self.known else None
         odds = seen.odds if seen else log_odds(self.network, pictures, self.bfloat16)
         if self.bfloat16:
             odds = mixed_log_odds(self.network, pictures, odds, _decision_range(self.metadata))

@@ -1,6 +1,5 @@
 """Cells that a model knows, as the network sees them: ``export.npz``, the third file of a model."""
 
-import hashlib
 import io
 import os
 import zipfile
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from malaria_detect.inference.foreign import KnownCells, Screen, normalised
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import read_metadata
+from malaria_detect.inference.model_files import read_metadata, references_content, references_path
 
 TRAINING, VALIDATION = "training", "validation"
 _NAMES = ("files", "groups", "part")
@@ -49,11 +48,6 @@ class References:
         if self.screen is None:
             return None
         return KnownCells(normalised(self.features[np.array(self.part) == TRAINING]), self.screen)
-
-
-def references_path(model_path: str | os.PathLike[str]) -> Path:
-    """Path of a model's references: next to the model, with the suffix ``.npz``."""
-    return Path(model_path).with_suffix(".npz")
 
 
 def write_references(references: References, path: Path) -> None:
@@ -101,24 +95,9 @@ def read_references(
     >>> references is None or references.features.dtype == np.float32
     True
     """
-    expected = (metadata or read_metadata(model_path)).references_sha256
-    if expected is None:
+    data = references_content(model_path, metadata or read_metadata(model_path))
+    if data is None:
         return None
-    path = references_path(model_path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise MetadataError(
-            f"{path} is missing. It belongs to {Path(model_path).name}: copy it from the same release.",
-            "missing",
-        ) from error
-    except OSError as error:
-        raise MetadataError(f"{path} cannot be read ({error.strerror}).", "unreadable") from error
-    if hashlib.sha256(data).hexdigest() != expected:
-        raise MetadataError(
-            f"{path} does not belong to {Path(model_path).name}. Use the files of one release.",
-            "wrong_sha256",
-        )
     try:
         with np.load(io.BytesIO(data)) as stored:
             place = stored["steps"].astype(np.float32) / 255
@@ -133,5 +112,6 @@ def read_references(
             )
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise MetadataError(
-            f"{path} does not hold references ({error}). Use the files of one release.", "invalid"
+            f"{references_path(model_path)} does not hold references ({error}). Use the files of one release.",
+            "invalid",
         ) from error

@@ -24,9 +24,9 @@ from malaria_detect.inference.adapted import adapted_metadata, changed, logits_o
 from malaria_detect.inference.calibrate import read_logits, write_logits
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import metadata_path, read_model, sha256_of
+from malaria_detect.inference.model_files import metadata_path, read_model, references_path, sha256_of
 from malaria_detect.inference.network import open_learner
-from malaria_detect.inference.references import TRAINING, References, references_path, write_references
+from malaria_detect.inference.references import TRAINING, References, write_references
 from malaria_detect.training.export import check_output
 from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.held_out import pooled_features
