@@ -13,7 +13,7 @@ from malaria_detect.inference.foreign import KnownCells, Screen, normalised
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import read_metadata, references_content, references_path
 
-TRAINING, VALIDATION = "training", "validation"
+TRAINING, VALIDATION, TAUGHT = "training", "validation", "taught"
 _NAMES = ("files", "groups", "part")
 
 
@@ -24,13 +24,13 @@ class References:
     Attributes
     ----------
     features : numpy.ndarray
-        float32, (N, 1024): pooled features, see :func:`malaria_detect.inference.network.features_and_log_odds`.
+        float32, (N, 1024): pooled features, see :func:`malaria_detect.inference.network.seen_by`.
     parasitized : numpy.ndarray
         bool, (N,): published labels.
     files, groups : tuple of str
         Name of the cell's file, and its patient group.
     part : tuple of str
-        ``training`` or ``validation``.
+        ``training`` or ``validation``, or ``taught`` for cells of a laboratory to which the model was adapted.
     screen : Screen or None
         What is refused as foreign, and what comes from another site.
     """
@@ -44,10 +44,11 @@ class References:
 
     @property
     def known(self) -> KnownCells | None:
-        """The training cells, with which pictures are compared; None without a screen."""
+        """Training cells and taught cells, with which pictures are compared; None without a screen."""
         if self.screen is None:
             return None
-        return KnownCells(normalised(self.features[np.array(self.part) == TRAINING]), self.screen)
+        own, taught = (normalised(self.features[np.array(self.part) == part]) for part in (TRAINING, TAUGHT))
+        return KnownCells(own, self.screen, taught)
 
 
 def write_references(references: References, path: Path) -> None:
@@ -103,7 +104,8 @@ def read_references(
             place = stored["steps"].astype(np.float32) / 255
             screen = None
             if "weights" in stored:
-                screen = Screen(stored["weights"], float(stored["offset"]), float(stored["distance"]))
+                limits = (float(stored[name]) for name in ("offset", "distance", "tolerance"))
+                screen = Screen(stored["weights"], *limits)
             return References(
                 features=stored["lowest"] + stored["span"] * place**2,
                 parasitized=stored["parasitized"],

@@ -29,14 +29,14 @@ from malaria_detect.inference.foreign import Screen, distances, normalised
 from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import metadata_path, read_model, references_path, sha256_of
-from malaria_detect.inference.network import Seen, open_learner, prepared, seen_by
+from malaria_detect.inference.network import Seen, open_learner, prepared
 from malaria_detect.inference.references import (
     TRAINING,
     VALIDATION,
     References,
     write_references,
 )
-from malaria_detect.training.held_out import batches_of
+from malaria_detect.training.held_out import seen_of
 from malaria_detect.training.made_pictures import FAR, NEAR, made_picture
 from malaria_detect.training.randomized_cells import randomized
 
@@ -101,7 +101,7 @@ def references_of(
     ready = prepared(copy.deepcopy(network).cpu())
 
     def seen(text: str, pictures: Iterable[Image.Image]) -> Seen | None:
-        return _seen(ready, transform, tqdm(pictures, text, unit="picture", disable=not progress))
+        return seen_of(ready, transform, tqdm(pictures, text, unit="picture", disable=not progress))
 
     training, validation = (
         seen(text, map(_picture_of, some))
@@ -185,24 +185,13 @@ def fit_screen(
     regression = LogisticRegression(C=_REGULARISATION, class_weight="balanced", max_iter=1000)
     regression.fit(scaler.transform(fitted), np.arange(len(fitted)) >= len(fitted) - len(outside))
     weights = (regression.coef_[0] / scaler.scale_).astype(np.float32)
+    weights /= (held_out @ weights).std()
     limit = max(
         np.quantile(held_out @ weights, 1 - _HOME_REFUSED),
         *(np.quantile(np.sqrt(one.layers) @ weights, 1 - _ELSEWHERE_REFUSED) for one in limiting),
     )
     away = distances(normalised(validation.features), normalised(training.features))
     return Screen(weights, -float(limit), float(np.quantile(away, 1 - _HOME_WARNED)))
-
-
-def _seen(network: nn.Module, transform: InputTransform, pictures: Iterable[Image.Image]) -> Seen | None:
-    batches = [seen_by(network, batch) for batch in batches_of(pictures, transform)]
-    found = [one for one in batches if one]
-    if not found:
-        return None
-    return Seen(
-        np.concatenate([one.features for one in found]),
-        np.concatenate([one.layers for one in found]),
-        [odds for one in found for odds in one.odds],
-    )
 
 
 def _picture_of(cell: Cell) -> Image.Image:

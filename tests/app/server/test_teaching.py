@@ -91,7 +91,12 @@ def test_a_kernel_gets_what_it_would_find_itself_and_an_archive_that_answers_the
     assert isinstance(remote, RemoteDetector)
     assert written.known is not None
     assert here.known is not None
-    assert len(here.known.features) == len(written.known.features) == references.part.count("training")
+    assert (
+        len(here.known.taught)
+        == len(written.known.taught)
+        == references.part.count("taught")
+        == len(pictures)
+    )
     for picture in pictures[::8]:
         answers = [detector.predict(picture) for detector in (written, here, remote)]
         assert answers[1] == answers[2]
