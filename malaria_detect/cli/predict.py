@@ -150,14 +150,18 @@ def _picture(path: Path) -> bytes:
 
 def _info(options: argparse.Namespace) -> int:
     from malaria_detect.app.wording import tested_on
-    from malaria_detect.inference.model_files import default_model, read_metadata
+    from malaria_detect.inference.model_files import default_model, read_metadata, references_content
 
     model = options.model or default_model()
     metadata = read_metadata(model)
+    references = references_content(model, metadata)
     print(f"{model}: {metadata.architecture}, {' or '.join(metadata.classes)}, made {metadata.created}")
     print(f"  SHA-256          {metadata.sha256} ({format_megabytes(metadata.size_bytes)})")
     print(f"  input            padded to {metadata.resize} px, scaled to {metadata.input_size} px")
     print(f"  initial weights  {metadata.weights}")
+    print(
+        f"  reference cells  {format_megabytes(len(references)) if references else 'none: nothing is foreign'}"
+    )
     if metadata.parent:
         print(f"  adapted          {metadata.parent}")
     print(f"  cells            {metadata.split}, seed {metadata.seed}")

@@ -23,7 +23,7 @@ from torch import nn
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.inference.references import TRAINING, VALIDATION, References
+from malaria_detect.inference.references import TAUGHT, TRAINING, VALIDATION, References
 
 LEAST_CELLS = 10  # of each class
 # Chosen on laboratories drawn from NLM's validation cells, see docs/methods.md.
@@ -46,7 +46,7 @@ class SiteCells:
     Attributes
     ----------
     features : numpy.ndarray
-        float32, (N, 1024), from :func:`malaria_detect.inference.network.features_and_log_odds` of the parent.
+        float32, (N, 1024), from :func:`malaria_detect.inference.network.seen_by` of the parent.
     parasitized : numpy.ndarray
         bool, (N,).
     files, groups : tuple of str
@@ -102,7 +102,7 @@ class Adaptation:
         self._hidden, self._last = last_layers(network)
         self.metadata, self.references = metadata, references
         self.home = _part(references, VALIDATION)
-        training = _part(references, TRAINING)
+        training = _part(references, TRAINING, TAUGHT)
         rehearsed = self.hidden(training.features)
         self._rehearsed = rehearsed, training.parasitized
         self._mean, self._spread = rehearsed.mean(axis=0), rehearsed.std(axis=0)
@@ -218,9 +218,9 @@ def _no_references(metadata: ModelMetadata) -> AdaptError:
     )
 
 
-def _part(references: References, part: str) -> SiteCells:
+def _part(references: References, *parts: str) -> SiteCells:
     every = SiteCells(references.features, references.parasitized, references.files, references.groups)
-    return every[np.flatnonzero(np.array(references.part) == part)]
+    return every[np.flatnonzero(np.isin(references.part, parts))]
 
 
 def _fit(

@@ -13,7 +13,7 @@ from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import Adaptation, Change, SiteCells, last_layers
 from malaria_detect.inference.calibrate import Logits, assess_at
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.foreign import KnownCells, normalised
+from malaria_detect.inference.foreign import normalised
 from malaria_detect.inference.judge import Judgement, in_groups
 from malaria_detect.inference.metadata import ModelMetadata, Parent, Side
 
@@ -49,7 +49,10 @@ class Adapted:
         network.eval().requires_grad_(False)
         known = parent.known
         if known is not None:
-            known = KnownCells(np.concatenate([known.features, normalised(self.features)]), known.screen)
+            taught = normalised(self.features)
+            known = replace(
+                known, taught=np.concatenate([known.taught, taught]) if len(known.taught) else taught
+            )
         return Detector(network, self.metadata, known=known)
 
 

@@ -186,6 +186,9 @@ class ModelMetadata:
         On test patients, before and after calibration.
     borrowed : dict of str to tuple of str
         Names of the fields of other laboratories whose uninfected cells were trained on, by laboratory.
+    screened : dict of str to int
+        Number of further pictures to which the screen of foreign pictures was fitted, by folder; see
+        :class:`malaria_detect.training.screen.FurtherPictures`.
     expectations : dict of str to str
         What to expect in other laboratories, a sentence for each.
     corrected_test : Scores or None
@@ -234,6 +237,7 @@ class ModelMetadata:
     borrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     expectations: dict[str, str] = field(default_factory=dict)
     references_sha256: str | None = None
+    screened: dict[str, int] = field(default_factory=dict)
     parent: Parent | None = None
 
     def __post_init__(self) -> None:

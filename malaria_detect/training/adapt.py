@@ -23,9 +23,9 @@ from malaria_detect.inference.adapt import (
 from malaria_detect.inference.adapted import adapted_metadata, changed
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import metadata_path, read_model, sha256_of
+from malaria_detect.inference.model_files import metadata_path, read_model, references_path, sha256_of
 from malaria_detect.inference.network import open_learner
-from malaria_detect.inference.references import TRAINING, References, references_path, write_references
+from malaria_detect.inference.references import TAUGHT, References, write_references
 from malaria_detect.training.export import check_output
 from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.held_out import pooled_features
@@ -147,5 +147,5 @@ def _with(references: References, cells: SiteCells) -> References:
         parasitized=np.concatenate([references.parasitized, cells.parasitized]),
         files=(*references.files, *cells.files),
         groups=(*references.groups, *cells.groups),
-        part=(*references.part, *[TRAINING] * len(cells.files)),
+        part=(*references.part, *[TAUGHT] * len(cells.files)),
     )
