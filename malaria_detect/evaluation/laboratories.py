@@ -195,8 +195,8 @@ def _unseen(one: FieldSet, metadata: ModelMetadata) -> tuple[list[AnnotatedField
     if metadata.parent:
         taught, before = {Path(group).stem for group in metadata.test.groups}, len(fields)
         fields = [field for field in fields if not taught & {Path(field.name).stem, Path(field.group).stem}]
-        names = "its other fields" if len(fields) < before else "fields with other names"
-        basis.append(f"adapted to cells of {names}")
+        unknown = "adapted to cells of unknown fields; too high if these are among them"
+        basis.append("adapted to cells of its other fields" if len(fields) < before else unknown)
     if not basis and "iml" in one.name.casefold() and metadata.settings.get("looks") == "random":
         basis.append("not trained on, but what an early trial missed there guided the random looks")
     return fields, "; ".join(basis) or "not trained on"
