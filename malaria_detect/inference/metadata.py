@@ -9,8 +9,9 @@ from malaria_detect.metrics import PatientCounts, ReliabilityBin, Scores
 if TYPE_CHECKING:
     from malaria_detect.inference.input import InputTransform
 
-# Stands in the fingerprint of the cells, before the fingerprint of the corrections, if labels were corrected.
-CORRECTED = " corrected "
+# Stand in the fingerprint of the cells, before that of the corrections if labels were corrected, and before that of the
+# targets if cross-validated probabilities were learnt, too.
+CORRECTED, BELIEVED = " corrected ", " believed "
 SCHEMA_VERSION = 3
 RESEARCH_USE = "For Research Use Only. Not for use in diagnostic procedures."
 EPOCH_SCORES = ("train_loss", "valid_loss", "accuracy", "precision", "recall", "f1", "roc_auc")
@@ -185,7 +186,9 @@ class ModelMetadata:
     reliability_raw, reliability : tuple of ReliabilityBin
         On test patients, before and after calibration.
     borrowed : dict of str to tuple of str
-        Names of the fields of other laboratories whose uninfected cells were trained on, by laboratory.
+        Names of the fields of other laboratories whose uninfected cells were trained on, by laboratory. Every second
+        one of its other fields, in the order of their names, is for choosing, the rest for scoring; see
+        :func:`malaria_detect.training.borrowed.scored_fields`.
     screened : dict of str to int
         Number of further pictures to which the screen of foreign pictures was fitted, by folder; see
         :class:`malaria_detect.training.screen.FurtherPictures`.
@@ -251,8 +254,11 @@ class ModelMetadata:
 
     @property
     def labels_learnt(self) -> str:
-        """Labels of the training cells: ``published``, or ``corrected`` by :mod:`malaria_detect.data.corrections`."""
-        return "corrected" if CORRECTED in self.data_fingerprint else "published"
+        """Labels of the training cells: ``published``, ``corrected``, or what was learnt instead of these."""
+        labels = "corrected" if CORRECTED in self.data_fingerprint else "published"
+        if BELIEVED in self.data_fingerprint:
+            return f"mean of {labels} label and cross-validated probability"
+        return labels
 
     @property
     def calibrated(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from malaria_detect.data.images import read_image
-from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells, check_adaptable
+from malaria_detect.inference.adapt import Adaptation, SiteCells, check_adaptable
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.judge import Judgement, judge

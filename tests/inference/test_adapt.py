@@ -166,10 +166,15 @@ def test_the_gain_curve_rises_with_the_number_of_cells(parent: Adaptation) -> No
     cells = cells_of(AWAY, (150, 600), fields=40, seed=1)
     gains = gain_curve(parent, cells, numbers=((10, 30), (50, 150), (150, 600)), draws=4)
     # With all cells drawn none is left to check.
-    assert [(one.parasitized, one.uninfected) for one in gains] == [(0, 0), (10, 30), (50, 150)]
-    assert gains[0].roc_auc.mean < gains[1].roc_auc.mean < gains[2].roc_auc.mean
-    assert gains[0].home.mean == 0
+    assert [(one.parasitized, one.uninfected) for one in gains] == [(10, 30), (50, 150)]
+    few, many = gains
+    assert few.before["roc_auc"].mean < few.after["roc_auc"].mean < many.after["roc_auc"].mean
     assert all(one.home.mean > -0.002 for one in gains)
+    for one in gains:
+        for name, gain in one.gain.items():
+            assert gain.value == pytest.approx(one.after[name].mean - one.before[name].mean)
+            assert gain.low < gain.value < gain.high
+    assert many.gain["roc_auc"].low > 0
 
 
 def test_cells_of_home_move_no_operating_point(parent: Adaptation) -> None:
