@@ -8,6 +8,8 @@ from typing import Any
 from PIL import Image
 
 from malaria_detect.app.html_report import report_pieces
+from malaria_detect.app.slide_wording import warnings_of
+from malaria_detect.app.wording import COMMAND
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.fields.classes import COLOURS, class_of
 from malaria_detect.fields.result import AnalysedCell, FieldResult
@@ -53,6 +55,7 @@ def field_report(
         summary=summary,
         results=results,
         counts=[_counts(result) for result in results],
+        remarks=[" ".join(warnings_of(result, COMMAND)) for result in results],
         colours=COLOURS,
         shown=(_shown(result, picture) for result, picture in zip(results, pictures, strict=True)),
     )

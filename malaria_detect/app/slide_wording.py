@@ -1,5 +1,7 @@
 """Sentences about a slide and its fields, for the page; about cells and slides, never about a patient."""
 
+from malaria_detect.app.wording import unlike
+from malaria_detect.fields.result import FieldResult
 from malaria_detect.fields.slide import SlideResult
 from malaria_detect.metrics.formatting import format_count, format_estimate, format_list, format_parasitemia
 
@@ -46,13 +48,9 @@ def slide_notes(slide: SlideResult) -> list[str]:
     missing = [f"{one.name} {one.cells:,} ({one.missing:,} more)" for one in slide.guidelines if one.missing]
     if missing:
         notes.append(f"Guidelines ask for more cells: {format_list(missing)}.")
-    return notes + slide_warnings(slide)
+    return notes
 
 
-def slide_warnings(slide: SlideResult) -> list[str]:
-    """Warnings of the fields, each once, with the fields that it is about."""
-    about: dict[str, list[str]] = {}
-    for field in slide.fields:
-        for warning in field.warnings:
-            about.setdefault(warning, []).append(field.name)
-    return [f"{format_list(names)}: {warning}" for warning, names in about.items()]
+def warnings_of(result: FieldResult | SlideResult, help_from: str) -> list[str]:
+    """Why the counts of a field or slide may be less reliable than usual; the help is `wording.TAB` or `COMMAND`."""
+    return [*result.warnings, *([unlike(help_from)] if result.site_warning else [])]

@@ -39,8 +39,8 @@ FEW_CELLS = 500
 NOT_CALIBRATED = (
     "The probabilities are not calibrated: no temperature could be fitted on the validation patients."
 )
-# One line, as every card of a laboratory can have it.
-UNLIKE = "Unlike the cells that the model knows: see “Teach it your lab”."
+# What helps with the cells of another laboratory: on the page, and where only a file is read.
+TAB, COMMAND = "“Teach it your lab”", "`malaria-detect adapt`"
 # Follows every score on corrected labels.
 FLATTERED = (
     "only labels that similar networks contradicted were reviewed, so this score is too high and cannot be compared "
@@ -126,11 +126,14 @@ def rule(point: OperatingPoint) -> str:
     return f"{purpose(point)} A cell is called parasitized if its probability is at least {threshold}."
 
 
-def notes(answer: Prediction) -> list[str]:
-    """Reasons to look at a cell yourself; most cells have none."""
-    from malaria_detect.inference.foreign import UNKNOWN_SITE  # imports torch
+def unlike(help_from: str) -> str:
+    """What is said once of a cell, a field or many cells with a site warning; the help is `TAB` or `COMMAND`."""
+    return f"Unlike the cells that the model knows, so less reliable: see {help_from}."
 
-    found = [UNLIKE if one == UNKNOWN_SITE else one for one in answer.warnings]
+
+def notes(answer: Prediction, help_from: str) -> list[str]:
+    """Reasons to look at a cell yourself; most cells have none. The help is `TAB` or `COMMAND`."""
+    found = [*answer.warnings, *([unlike(help_from)] if answer.site_warning else [])]
     other = next(name for name in CLASSES if name != answer.decision)
     if answer.probabilities[answer.decision] < 0.5:
         found.insert(

@@ -68,6 +68,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _field(options: argparse.Namespace) -> int:
+    from malaria_detect.app.slide_wording import warnings_of
+    from malaria_detect.app.wording import COMMAND
     from malaria_detect.data.images import FORMATS
     from malaria_detect.fields.analyse import load_analyser
     from malaria_detect.inference.metadata import RESEARCH_USE
@@ -93,6 +95,9 @@ def _field(options: argparse.Namespace) -> int:
         slides.setdefault(path_text(path.parent), []).append(result)
     results = [slide_of(fields, name) for name, fields in slides.items()]
     _write_results(analyser, results, options)
+    for slide in results:
+        for warning in warnings_of(slide, COMMAND):
+            print(f"{slide.name}: {warning}", file=sys.stderr)
     refused = sum(slide.refused for slide in results)
     print(
         f"{sum(slide.parasitized for slide in results):,} parasitized of {sum(slide.cells for slide in results):,} "

@@ -21,6 +21,7 @@ class _SavedCell:
     on_edge: bool
     prediction: Prediction | None
     verified: str | None
+    refusal: Refusal | None
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,6 @@ class _SavedField:
     cell_diameter: float
     seconds: float
     refusal: Refusal | None
-    warnings: tuple[str, ...]
 
 
 def to_plain(result: FieldResult) -> dict[str, Any]:
@@ -45,6 +45,7 @@ def to_plain(result: FieldResult) -> dict[str, Any]:
             cell.found.on_edge,
             cell.prediction,
             cell.verified,
+            cell.refusal,
         )
         for cell in result.cells
     ]
@@ -69,6 +70,7 @@ def from_plain(content: object) -> FieldResult:
             FoundCell(np.array(one.outline, np.float32), one.score, one.kind, one.on_edge),
             one.prediction,
             one.verified,
+            one.refusal,
         )
         for one in saved.cells
     )
