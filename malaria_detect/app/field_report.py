@@ -74,11 +74,14 @@ def _counts(result: FieldResult) -> dict[str, int]:
 
 
 def look_at_first(result: FieldResult) -> list[AnalysedCell]:
-    """Cells that a person should look at, most important first: uncertain ones, then those called parasitized."""
+    """Cells that a person should look at, most important first: uncertain ones, then those called parasitized.
+
+    A cell without an answer is uncertain.
+    """
     cells = [
         cell
-        for cell in result.counted
-        if cell.verified is None and (cell.uncertain or cell.decision == CLASSES[0])
+        for cell in result.cells
+        if cell.counted and cell.verified is None and (cell.uncertain or cell.decision == CLASSES[0])
     ]
     return sorted(cells, key=lambda cell: (not cell.uncertain, -_probability(cell)))
 
@@ -106,7 +109,7 @@ def _shown(result: FieldResult, picture: Image.Image | None) -> dict[str, Any]:
             {
                 "cell": cell,
                 "class": class_of(cell),
-                "probability": _probability(cell),
+                "probability": _probability(cell) if cell.prediction else None,
                 "picture": _jpeg(_surroundings(picture, cell), _CELL_SIDE),
             }
             for cell in first[:_FIRST]

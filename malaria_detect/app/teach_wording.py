@@ -77,7 +77,7 @@ def cost(judgement: Judgement) -> str:
 
 
 def basis(judgement: Judgement) -> str:
-    """From what an estimate is made."""
+    """What an estimate is based on."""
     scores = judgement.parent
     groups = (
         f"{scores.patients} fields or patients"

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -51,6 +52,7 @@ def _adapt(options: argparse.Namespace) -> int:
 
     import_fastai()
     from malaria_detect.app.wording import judgement_lines
+    from malaria_detect.data.cell_names import pseudonyms
     from malaria_detect.inference.adapt import Adaptation, AdaptError
     from malaria_detect.inference.judge import judge
     from malaria_detect.inference.metadata import RESEARCH_USE
@@ -69,6 +71,8 @@ def _adapt(options: argparse.Namespace) -> int:
         for sentence in left_out:
             print(f"left out: {sentence}", file=sys.stderr)
         cells = site_cells(adaptation, network, chosen)
+    # The files of a model are passed on.
+    cells = replace(cells, files=pseudonyms(cells.files, "cell"), groups=pseudonyms(cells.groups, "group"))
     judgement = judge(adaptation, cells)
     print("\n".join(judgement_lines(judgement)))
     if not options.anyway:

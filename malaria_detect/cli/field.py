@@ -114,17 +114,19 @@ def _analysed(
     """Fields with their results; those that were analysed before, with the same settings, are read."""
     from tqdm import tqdm
 
-    from malaria_detect.fields.saved import from_plain, to_plain
+    from malaria_detect.core.json_io import from_json
+    from malaria_detect.fields.result import FieldResult
 
     for path in tqdm(paths, unit="field", disable=not sys.stderr.isatty()):
         saved = Path(options.out) / _SAVED / f"{_key(analyser, path, options.cell_diameter)}.json"
         if saved.is_file():
             # The same picture can be in several places.
-            result = replace(from_plain(json.loads(saved.read_text(encoding="utf-8"))), name=path_text(path))
+            content = json.loads(saved.read_text(encoding="utf-8"))
+            result = replace(from_json(FieldResult, content), name=path_text(path))
         else:
             result = analyser.analyse_field(path, path_text(path), options.cell_diameter)
             if result.size != (0, 0):
-                write_text(saved, json.dumps(to_plain(result)))
+                write_text(saved, to_json(result))
         yield path, result
 
 

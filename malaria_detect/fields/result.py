@@ -13,7 +13,7 @@ from malaria_detect.data.quality import BLURRED, OVEREXPOSED
 from malaria_detect.fields.cell import RED_CELL, FoundCell
 from malaria_detect.inference.prediction import Prediction, Refusal
 
-# A person's verdict on what the finder took for a cell, beside the two classes of red cells.
+# A person's verdict on what the finder took for a cell, apart from the two classes of red cells.
 NOT_A_RED_CELL = "Not a red cell"
 VERDICTS = (*CLASSES, NOT_A_RED_CELL)
 _POOR = {BLURRED: "blurred", OVEREXPOSED: "overexposed", COLOURLESS: "grey"}

@@ -11,6 +11,7 @@ References
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.json_io import ARRAY
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.calibrate import Logits
 from malaria_detect.inference.metadata import ModelMetadata
@@ -56,8 +58,8 @@ class SiteCells:
         Name of each cell, and its patient or field; cells of one group are never on both sides of a fold.
     """
 
-    features: NDArray[np.float32]
-    parasitized: NDArray[np.bool_]
+    features: Annotated[NDArray[np.float32], ARRAY]
+    parasitized: Annotated[NDArray[np.bool_], ARRAY]
     files: tuple[str, ...]
     groups: tuple[str, ...]
 
@@ -78,7 +80,7 @@ class Change:
     bias : float
     """
 
-    weights: NDArray[np.float64]
+    weights: Annotated[NDArray[np.float64], ARRAY]
     bias: float
 
 

@@ -8,12 +8,11 @@ import pytest
 from PIL import Image
 
 import malaria_detect
-from malaria_detect.core.json_io import RecordError
+from malaria_detect.core.json_io import RecordError, from_json, to_plain
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.fields.analyse import FieldAnalyser
 from malaria_detect.fields.cell import RED_CELL, WHITE_CELL
 from malaria_detect.fields.result import FieldResult
-from malaria_detect.fields.saved import from_plain, to_plain
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.foreign import KnownCells, Screen, normalised
 from malaria_detect.inference.metadata import field_point
@@ -102,7 +101,7 @@ def test_foreign_cells_keep_their_reason_and_another_site_is_one_warning(
         {"foreign"} if foreign else set()
     )
     assert [f"foreign {FEW.cells}" in warning for warning in found.warnings] == [True] * foreign
-    again = from_plain(to_plain(found))
+    again = from_json(FieldResult, to_plain(found))
     assert (again.warnings, again.site_warning) == (found.warnings, found.site_warning)
     reviewed = tuple(replace(cell, verified=CLASSES[1]) for cell in found.cells)
     assert not replace(found, cells=reviewed).warnings
@@ -129,13 +128,13 @@ def test_a_slide_counts_all_fields_and_shows_each_when_it_is_ready(analyser: Fie
 
 def test_results_survive_json(result: FieldResult) -> None:
     plain = to_plain(result)
-    assert to_plain(from_plain(plain)) == plain
-    again = from_plain(plain)
+    assert to_plain(from_json(FieldResult, plain)) == plain
+    again = from_json(FieldResult, plain)
     for one, other in zip(result.cells, again.cells, strict=True):
         assert np.array_equal(one.found.outline, other.found.outline)
         assert (one.prediction, one.number, one.verified) == (other.prediction, other.number, other.verified)
     with refused(RecordError, "bad_record", naming="cells"):
-        from_plain(plain | {"cells": [{"number": 1}]})
+        from_json(FieldResult, plain | {"cells": [{"number": 1}]})
 
 
 def test_fields_are_analysed_at_the_operating_point_for_counting(detector: Detector) -> None:
