@@ -55,7 +55,7 @@ def field_report(
         summary=summary,
         results=results,
         counts=[_counts(result) for result in results],
-        remarks=[" ".join(warnings_of(result, COMMAND)) for result in results],
+        remarks=[" ".join(warnings_of([result], COMMAND)) for result in results],
         colours=COLOURS,
         shown=(_shown(result, picture) for result, picture in zip(results, pictures, strict=True)),
     )

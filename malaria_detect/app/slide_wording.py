@@ -1,7 +1,9 @@
 """Sentences about a slide and its fields, for the page; about cells and slides, never about a patient."""
 
+from collections.abc import Sequence
+
 from malaria_detect.app.wording import unlike
-from malaria_detect.fields.result import FieldResult
+from malaria_detect.fields.result import FieldResult, are_of_other_site, warnings_about
 from malaria_detect.fields.slide import SlideResult
 from malaria_detect.metrics.formatting import format_count, format_estimate, format_list, format_parasitemia
 
@@ -51,6 +53,7 @@ def slide_notes(slide: SlideResult) -> list[str]:
     return notes
 
 
-def warnings_of(result: FieldResult | SlideResult, help_from: str) -> list[str]:
-    """Why the counts of a field or slide may be less reliable than usual; the help is `wording.TAB` or `COMMAND`."""
-    return [*result.warnings, *([unlike(help_from)] if result.site_warning else [])]
+def warnings_of(fields: Sequence[FieldResult], help_from: str) -> list[str]:
+    """Why the counts of fields may be less reliable than usual; the help is `wording.TAB` or `COMMAND`."""
+    cells = [cell for field in fields for cell in field.cells]
+    return [*warnings_about(cells), *([unlike(help_from)] if are_of_other_site(cells) else [])]

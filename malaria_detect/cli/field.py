@@ -96,7 +96,7 @@ def _field(options: argparse.Namespace) -> int:
     results = [slide_of(fields, name) for name, fields in slides.items()]
     _write_results(analyser, results, options)
     for slide in results:
-        for warning in warnings_of(slide, COMMAND):
+        for warning in warnings_of(slide.fields, COMMAND):
             print(f"{slide.name}: {warning}", file=sys.stderr)
     refused = sum(slide.refused for slide in results)
     print(

@@ -9,7 +9,7 @@ import numpy as np
 
 from malaria_detect.core.errors import ArgumentError
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.fields.result import AnalysedCell, FieldResult, are_of_other_site, warnings_about
+from malaria_detect.fields.result import AnalysedCell, FieldResult
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.metrics.between_field import design_effect
 from malaria_detect.metrics.intervals import wilson
@@ -107,20 +107,6 @@ class SlideResult:
         return sum(
             cell.verified == CLASSES[0] for field in self.fields if field.verified for cell in field.counted
         )
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Reasons why the counts may be less reliable than usual, as sentences."""
-        return warnings_about(self._all_cells)
-
-    @property
-    def site_warning(self) -> bool:
-        """Whether its cells look unlike the cells that the model knows."""
-        return are_of_other_site(self._all_cells)
-
-    @property
-    def _all_cells(self) -> list[AnalysedCell]:
-        return [cell for field in self.fields for cell in field.cells]
 
     @cached_property
     def counting(self) -> Counting:

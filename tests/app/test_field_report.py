@@ -79,9 +79,11 @@ def test_uncertain_cells_come_first_then_those_called_parasitized() -> None:
     )
     result = FieldResult("field.jpg", (640, 480), cells)
     assert [cell.number for cell in look_at_first(result)] == [13, 14, 15, 8]
-    foreign = replace(cells[0], prediction=None, refusal=Refusal("It is foreign.", "foreign"))
-    unanswered = replace(result, cells=(foreign, *cells[1:]))
-    assert [cell.number for cell in look_at_first(unanswered)] == [13, 14, foreign.number, 15, 8]
+    refused = {"prediction": None, "refusal": Refusal("It is foreign.", "foreign")}
+    unanswered = replace(
+        result, cells=[replace(cell, **refused) if cell.number == 16 else cell for cell in cells]
+    )
+    assert [cell.number for cell in look_at_first(unanswered)] == [13, 14, 16, 15, 8]
     assert "no answer (foreign)" in Page(html_of(unanswered)).words
     verified = tuple(replace(cell, verified=CLASSES[0]) for cell in cells)
     assert look_at_first(replace(result, cells=verified)) == []

@@ -120,7 +120,7 @@ def test_a_record_names_each_reason_once() -> None:
     assert (record.error, record.refusal, record.site_warning, record.cells) == (None, None, True, 1)
     assert len(record.warnings) == 1
     assert "(foreign 1)" in record.warnings[0]
-    for told, help_from in ((notes(warned, TAB), TAB), (warnings_of(field, COMMAND), COMMAND)):
+    for told, help_from in ((notes(warned, TAB), TAB), (warnings_of([field], COMMAND), COMMAND)):
         assert sum(help_from in sentence for sentence in told) == 1
     refused = field_record(FieldResult("b.jpg", (0, 0), refusal=Refusal("The file is empty.", "empty")))
     assert (refused.error, refused.refusal, refused.site_warning) == ("The file is empty.", "empty", None)

@@ -6,6 +6,7 @@ import logging
 import zmq
 import zmq.asyncio
 
+from malaria_detect.app.server.errors import WorkerLost
 from malaria_detect.app.server.messages import JUDGE, PACK, Frames, failed, unframed
 from malaria_detect.app.server.workers import ADAPTATION, PAGE, Workers
 from malaria_detect.core.errors import MalariaDetectError
@@ -14,7 +15,15 @@ from malaria_detect.core.errors import MalariaDetectError
 MAX_MESSAGE_BYTES = 128 * 2**20
 
 _LOG = logging.getLogger("malaria_detect.app.server")
+_TOO_LONG = "The server could not finish. Try again later or with fewer cells, or use `malaria-detect adapt`."
 _BUSY = "The server adapts the model of another visitor. Try again in a minute."
+
+
+async def _adapted(workers: Workers, frames: Frames) -> Frames:
+    try:
+        return await workers.ask(frames, ADAPTATION)
+    except WorkerLost as error:
+        raise MalariaDetectError(_TOO_LONG, error.reason) from error
 
 
 async def answer_kernels(address: str, workers: Workers) -> None:
@@ -38,7 +47,7 @@ async def answer_kernels(address: str, workers: Workers) -> None:
                 raise MalariaDetectError(_BUSY, "busy")
             else:
                 async with adapting:
-                    answered = await workers.ask(frames, ADAPTATION)
+                    answered = await _adapted(workers, frames)
         except MalariaDetectError as error:
             answered = failed(error)
         # zmq drops the answer if the kernel has ended.

@@ -191,7 +191,7 @@ class FieldReview(Part):
                 "problem": problem,
                 "fields": [_row(result) for result in slide.fields],
                 "sentence": slide_summary(slide),
-                "notes": [*slide_notes(slide), *warnings_of(slide, TAB)],
+                "notes": [*slide_notes(slide), *warnings_of(slide.fields, TAB)],
                 "caution": caution(self.point) if slide.cells else "",
             }
         )
