@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -52,7 +51,6 @@ def _adapt(options: argparse.Namespace) -> int:
 
     import_fastai()
     from malaria_detect.app.wording import judgement_lines
-    from malaria_detect.data.cell_names import pseudonyms
     from malaria_detect.inference.adapt import Adaptation, AdaptError
     from malaria_detect.inference.judge import judge
     from malaria_detect.inference.metadata import RESEARCH_USE
@@ -70,9 +68,7 @@ def _adapt(options: argparse.Namespace) -> int:
         chosen, left_out = usable_cells(labelled)
         for sentence in left_out:
             print(f"left out: {sentence}", file=sys.stderr)
-        cells = site_cells(adaptation, network, chosen)
-    # The files of a model are passed on.
-    cells = replace(cells, files=pseudonyms(cells.files, "cell"), groups=pseudonyms(cells.groups, "group"))
+        cells = site_cells(adaptation, network, chosen).without_names()
     judgement = judge(adaptation, cells)
     print("\n".join(judgement_lines(judgement)))
     if not options.anyway:

@@ -17,34 +17,37 @@ def evaluate_laboratories(options: argparse.Namespace) -> int:
     from malaria_detect.evaluation.laboratories import Laboratories, expectation, score_laboratories
     from malaria_detect.fields.finder import load_finder
     from malaria_detect.inference.adapt import Adaptation
+    from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
-    from malaria_detect.inference.model_files import default_model, read_model, write_expectations
-    from malaria_detect.inference.network import open_learner
+    from malaria_detect.inference.model_files import default_model, write_expectations
     from malaria_detect.inference.references import read_references
     from malaria_detect.training.held_out import pooled_features
 
     output, model = Path(options.output or LABORATORY_SCORES), Path(options.model or default_model())
     check_writable(output)
-    metadata, data = read_model(model)
-    network, transform, finder = open_learner(data).model, metadata.input_transform, load_finder()
+    detector, finder = load_detector(model), load_finder()
+    network, metadata = detector.network, detector.metadata
     adaptation = Adaptation(network, metadata, read_references(model, metadata))
     sets = [one for folder in options.laboratories for one in read_field_sets(folder)]
     scores = []
     for score in score_laboratories(
         sets,
         finder,
-        lambda images: pooled_features(network, transform, images),
+        lambda images: (
+            pooled_features(network, metadata.input_transform, images),
+            list(detector.predict_many(images)),
+        ),
         adaptation,
         progress=sys.stderr.isatty(),
     ):
         scores.append(score)
         print(expectation(score))
-    command = (
-        f"malaria-detect evaluate --laboratories {' '.join(Path(one).name for one in options.laboratories)}"
-    )
+    folders = " ".join(Path(one).name for one in options.laboratories)
+    command = f"malaria-detect evaluate --laboratories {folders}"
     found = Laboratories.of(scores, command, metadata.sha256, finder.metadata.sha256)
     write_text(output, to_json(found))
-    write_expectations(model, {score.name: expectation(score) for score in reversed(scores)})
+    # Cells cut out by box come last: none was lost by the finder.
+    write_expectations(model, {score.name: expectation(score) for score in scores})
     print(f"{output} and the metadata of {model.name} written. {RESEARCH_USE}")
     return 0
 
@@ -67,14 +70,16 @@ def evaluate_foreign(options: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise MalariaDetectError(f"{folder} is not a folder. Name folders of images.", "no_folder")
     command = " ".join(["malaria-detect evaluate --foreign", *(folder.name for folder in folders)])
-    cut_outs = cut_outs_of(find_cells(options.cells).cells, seed=3)
-    scores = score_foreign(load_detector(options.model), folders, cut_outs, command)
+    detector = load_detector(options.model)
+    fitted = {*detector.metadata.train.groups, *detector.metadata.valid.groups}
+    cells = [cell for cell in find_cells(options.cells).cells if cell.group not in fitted]
+    scores = score_foreign(detector, folders, cut_outs_of(cells, seed=3) if cells else (), command)
     write_text(output, to_json(scores))
     for score in (*scores.kinds, *scores.groups):
         shares = (
             f"{name} {format_estimate(getattr(score, name.replace(' ', '_')), format_percent)}"
             for name in ("refused", "site warned")
         )
-        print(f"{score.name} ({score.group}), {score.refused.total}: {', '.join(shares)}")
+        print(f"{score.name} ({score.basis or score.group}), {score.refused.total}: {', '.join(shares)}")
     print(f"{output} written. {RESEARCH_USE}")
     return 0

@@ -1,7 +1,6 @@
 """What the file name of a cell says about its patient or field."""
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 # One patient was photographed with two microscopes and has two ids.
@@ -24,16 +23,3 @@ def patient_in_name(name: str) -> str:
     """Patient group in a file name of NLM, the part before ``_IMG_``; empty in others."""
     patient, separator, _ = name.partition("_IMG_")
     return _SAME_PATIENT.get(patient, patient) if separator else ""
-
-
-def pseudonyms(names: Iterable[str], kind: str) -> tuple[str, ...]:
-    """Names of cells or patients that tell nothing: numbered in their order, the same for the same name.
-
-    Examples
-    --------
-    >>> pseudonyms(["Ada", "Bob", "Ada"], "group")
-    ('group 1', 'group 2', 'group 1')
-    """
-    given = list(names)
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(given), 1)}
-    return tuple(f"{kind} {numbers[name]}" for name in given)

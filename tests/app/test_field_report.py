@@ -79,9 +79,12 @@ def test_uncertain_cells_come_first_then_those_called_parasitized() -> None:
     )
     result = FieldResult("field.jpg", (640, 480), cells)
     assert [cell.number for cell in look_at_first(result)] == [13, 14, 15, 8]
-    refused = {"prediction": None, "refusal": Refusal("It is foreign.", "foreign")}
+    foreign = Refusal("It is foreign.", "foreign")
     unanswered = replace(
-        result, cells=[replace(cell, **refused) if cell.number == 16 else cell for cell in cells]
+        result,
+        cells=tuple(
+            replace(cell, prediction=None, refusal=foreign) if cell.number == 16 else cell for cell in cells
+        ),
     )
     assert [cell.number for cell in look_at_first(unanswered)] == [13, 14, 16, 15, 8]
     assert "no answer (foreign)" in Page(html_of(unanswered)).words

@@ -47,7 +47,7 @@ def test_cells_of_a_laboratory_teach_the_model_that_is_downloaded_and_used(
         # The other way round: this is what the model cannot know yet.
         cells.nth(number).get_by_role("button", name=CLASSES[number < EACH], exact=True).click()
     view.get_by_role("button", name="Estimate the accuracy").click()
-    expect(view.get_by_role("table", name="Accuracy on your cells").get_by_role("row")).to_have_count(4)
+    expect(view.get_by_role("table", name="Accuracy on your cells").get_by_role("row")).to_have_count(6)
 
     with page.expect_download() as download:
         view.get_by_role("button", name="Download the adapted model").click()

@@ -11,15 +11,12 @@ from malaria_detect.app.teach_wording import (
     ADAPTED,
     OUTDATED,
     SHIPPED,
-    basis,
-    cost,
     labelled,
     needed,
-    score_rows,
     verdict,
 )
 from malaria_detect.app.widgets.base import STYLE, Part, script
-from malaria_detect.data.cell_names import pseudonyms
+from malaria_detect.app.wording import home_change, judged_on, judgement_rows
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import LEAST_CELLS, SiteCells
 from malaria_detect.inference.adapted import Adapted
@@ -110,10 +107,9 @@ class LabCells(Part):
         return SiteCells(
             np.concatenate([cell.seen.features for cell in cells]),
             np.array([cell.label == CLASSES[0] for cell in cells]),
-            # The files of a model are passed on.
-            pseudonyms((cell.name for cell in cells), "cell"),
-            pseudonyms((cell.group for cell in cells), "group"),
-        )
+            tuple(cell.name for cell in cells),
+            tuple(cell.group for cell in cells),
+        ).without_names()
 
     def add(self, cell: LabCell) -> None:
         """Show one more cell."""
@@ -199,8 +195,8 @@ class LabCells(Part):
         return {
             "better": better,
             "sentence": sentence,
-            "cost": cost(judgement),
-            "basis": basis(judgement),
-            "rows": score_rows(judgement),
+            "cost": home_change(judgement),
+            "basis": judged_on(judgement),
+            "rows": judgement_rows(judgement),
             "outdated": "" if same else OUTDATED,
         }
