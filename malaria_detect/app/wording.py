@@ -17,8 +17,6 @@ from malaria_detect.metrics.formatting import (
     format_percent,
     format_points,
     format_probability,
-    format_score,
-    format_signed,
     format_threshold_percent,
 )
 from malaria_detect.metrics.parasitemia import (
@@ -32,7 +30,6 @@ from malaria_detect.metrics.parasitemia import (
 
 if TYPE_CHECKING:
     from malaria_detect.explain import Explanation  # imports torch
-    from malaria_detect.inference.judge import Judgement  # imports torch
 
 VERDICTS = {"Parasitized": "Looks parasitized", "Uninfected": "No parasite found by the model"}
 # The smallest number of cells that a guideline asks for on a thin smear (CDC).
@@ -51,14 +48,6 @@ FLATTERED = (
     "only labels that similar networks contradicted were reviewed, so this score is too high and cannot be compared "
     "with other scores"
 )
-# What is told of an adaptation.
-JUDGED = {
-    "roc_auc": "ROC AUC",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "mcc": "MCC",
-    "brier": "Brier score (0 is best)",
-}
 PURPOSES = {
     "screening": "Misses few parasitized cells, but gives more false alarms.",
     "balanced": "Keeps both missed cells and false alarms low.",
@@ -282,47 +271,3 @@ def explanation_sentence(explanation: "Explanation") -> str:
         "random parts. This also happens if a cell has several parasites.",
     }
     return f"No reliable explanation was found: {reasons[found]}"
-
-
-def judged_on(judgement: "Judgement") -> str:
-    """From what the scores of an adaptation are estimated."""
-    scores = judgement.parent
-    held_out = (
-        "some held out cell by cell, as no name tells their field or all of their class have the same: too favourable, "
-        "and with intervals that are too narrow"
-        if judgement.by_cell
-        else f"of {scores.patients} patients or fields, which are held out together"
-    )
-    return (
-        f"Cross-validated on {format_count(scores.cells, 'cell')} ({scores.parasitized} parasitized), {held_out}. "
-        "At the operating point “balanced”; 95 % intervals in brackets."
-    )
-
-
-def judgement_rows(judgement: "Judgement") -> list[tuple[str, ...]]:
-    """Name of each score, before, after, and the gain."""
-    rows: list[tuple[str, ...]] = []
-    for name, title in JUDGED.items():
-        before, after = (
-            format_estimate(one.estimates[name]) for one in (judgement.parent, judgement.adapted)
-        )
-        rows.append((title, before, after, format_estimate(judgement.gain[name], format_signed)))
-    return rows
-
-
-def home_change(judgement: "Judgement") -> str:
-    """What an adapted model loses on the cells of its parent."""
-    change = judgement.home_adapted - judgement.home_parent
-    return (
-        f"ROC AUC on NLM's validation patients: {format_score(judgement.home_parent, 4)} before, "
-        f"{format_score(judgement.home_adapted, 4)} after: {format_signed(change, 4)}."
-    )
-
-
-def judgement_lines(judgement: "Judgement") -> list[str]:
-    """What an adaptation gains in the laboratory and loses at home, one line each."""
-    rows = [
-        f"{name}: {before} before, {after} after: {gain}"
-        for name, before, after, gain in judgement_rows(judgement)
-    ]
-    return [judged_on(judgement), *rows, home_change(judgement)]

@@ -50,7 +50,7 @@ def _adapt(options: argparse.Namespace) -> int:
     from malaria_detect.inference.network import import_fastai, open_learner
 
     import_fastai()
-    from malaria_detect.app.wording import judgement_lines
+    from malaria_detect.app.teach_wording import judgement_lines
     from malaria_detect.inference.adapt import Adaptation, AdaptError
     from malaria_detect.inference.judge import judge
     from malaria_detect.inference.metadata import RESEARCH_USE

@@ -11,12 +11,14 @@ from malaria_detect.app.teach_wording import (
     ADAPTED,
     OUTDATED,
     SHIPPED,
+    home_change,
+    judged_on,
+    judgement_rows,
     labelled,
     needed,
     verdict,
 )
 from malaria_detect.app.widgets.base import STYLE, Part, script
-from malaria_detect.app.wording import home_change, judged_on, judgement_rows
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import LEAST_CELLS, SiteCells
 from malaria_detect.inference.adapted import Adapted
