@@ -8,6 +8,8 @@ from typing import Any
 from PIL import Image
 
 from malaria_detect.app.html_report import report_pieces
+from malaria_detect.app.slide_wording import warnings_of
+from malaria_detect.app.wording import COMMAND
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.fields.classes import COLOURS, class_of
 from malaria_detect.fields.result import AnalysedCell, FieldResult
@@ -53,6 +55,7 @@ def field_report(
         summary=summary,
         results=results,
         counts=[_counts(result) for result in results],
+        remarks=[" ".join(warnings_of([result], COMMAND)) for result in results],
         colours=COLOURS,
         shown=(_shown(result, picture) for result, picture in zip(results, pictures, strict=True)),
     )
@@ -71,11 +74,14 @@ def _counts(result: FieldResult) -> dict[str, int]:
 
 
 def look_at_first(result: FieldResult) -> list[AnalysedCell]:
-    """Cells that a person should look at, most important first: uncertain ones, then those called parasitized."""
+    """Cells that a person should look at, most important first: uncertain ones, then those called parasitized.
+
+    A cell without an answer is uncertain.
+    """
     cells = [
         cell
-        for cell in result.counted
-        if cell.verified is None and (cell.uncertain or cell.decision == CLASSES[0])
+        for cell in result.cells
+        if cell.counted and cell.verified is None and (cell.uncertain or cell.decision == CLASSES[0])
     ]
     return sorted(cells, key=lambda cell: (not cell.uncertain, -_probability(cell)))
 
@@ -103,7 +109,7 @@ def _shown(result: FieldResult, picture: Image.Image | None) -> dict[str, Any]:
             {
                 "cell": cell,
                 "class": class_of(cell),
-                "probability": _probability(cell),
+                "probability": _probability(cell) if cell.prediction else None,
                 "picture": _jpeg(_surroundings(picture, cell), _CELL_SIDE),
             }
             for cell in first[:_FIRST]

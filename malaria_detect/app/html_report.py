@@ -109,7 +109,7 @@ def report_pieces(
 
 def _cell(name: str, answer: Prediction | Refusal, picture: bytes) -> dict[str, Any]:
     if isinstance(answer, Prediction):
-        verdict, notes = wording.VERDICTS[answer.decision], wording.notes(answer)
+        verdict, notes = wording.VERDICTS[answer.decision], wording.notes(answer, wording.COMMAND)
     else:
         verdict, notes = "Not checked", [answer.message]
     encoded = base64.b64encode(picture).decode()

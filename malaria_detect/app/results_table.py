@@ -15,7 +15,7 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
 def write_csv(records: Iterable[Record], file: TextIO) -> None:
     """Write records as CSV, each as soon as it is known; see :func:`malaria_detect.core.csv_io.csv_line`.
 
-    An empty cell stands for None, and warnings are joined by a space.
+    An empty cell stands for None.
 
     Parameters
     ----------
@@ -25,8 +25,7 @@ def write_csv(records: Iterable[Record], file: TextIO) -> None:
     """
     file.write(csv_line(COLUMNS))
     for record in records:
-        row = dataclasses.asdict(record) | {"warnings": " ".join(record.warnings)}
-        file.write(csv_line(row.values()))
+        file.write(csv_line(dataclasses.astuple(record)))
         file.flush()
 
 

@@ -1,6 +1,9 @@
 """Sentences about a slide and its fields, for the page; about cells and slides, never about a patient."""
 
-from malaria_detect.app.wording import NO_PATIENTS
+from collections.abc import Sequence
+
+from malaria_detect.app.wording import NO_PATIENTS, unlike
+from malaria_detect.fields.result import FieldResult, are_of_other_site, warnings_about
 from malaria_detect.fields.slide import SlideResult
 from malaria_detect.metrics.formatting import format_count, format_estimate, format_list, format_parasitemia
 
@@ -49,13 +52,10 @@ def slide_notes(slide: SlideResult) -> list[str]:
     missing = [f"{one.name} {one.cells:,} ({one.missing:,} more)" for one in slide.guidelines if one.missing]
     if missing:
         notes.append(f"Guidelines ask for more cells: {format_list(missing)}.")
-    return notes + slide_warnings(slide)
+    return notes
 
 
-def slide_warnings(slide: SlideResult) -> list[str]:
-    """Warnings of the fields, each once, with the fields that it is about."""
-    about: dict[str, list[str]] = {}
-    for field in slide.fields:
-        for warning in field.warnings:
-            about.setdefault(warning, []).append(field.name)
-    return [f"{format_list(names)}: {warning}" for warning, names in about.items()]
+def warnings_of(fields: Sequence[FieldResult], help_from: str) -> list[str]:
+    """Why the counts of fields may be less reliable than usual; the help is `wording.TAB` or `COMMAND`."""
+    cells = [cell for field in fields for cell in field.cells]
+    return [*warnings_about(cells), *([unlike(help_from)] if are_of_other_site(cells) else [])]

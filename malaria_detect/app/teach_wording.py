@@ -1,9 +1,15 @@
-"""Sentences about teaching the model a laboratory, for the page."""
+"""Sentences about adapting the model to a laboratory."""
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import LEAST_CELLS, AdaptError
 from malaria_detect.inference.judge import Judgement
-from malaria_detect.metrics.formatting import format_count, format_list
+from malaria_detect.metrics.formatting import (
+    format_count,
+    format_estimate,
+    format_list,
+    format_score,
+    format_signed,
+)
 
 SHIPPED, ADAPTED = "the shipped model", "your adapted model"
 ANSWERS_OF_ADAPTED = f"Answers of: {ADAPTED}. To change back, see “Teach it your lab”."
@@ -18,6 +24,14 @@ OUTDATED = "Labels have changed since this estimate. Estimate again to include t
 _NOT_WORTH = {
     "not_better": "The adapted model shows no clear gain on your cells. Label more cells, or keep the shipped model.",
     "home_loss": "The adapted model forgets too much of what the shipped one knows. Check your labels, or label more.",
+}
+# What is told of an adaptation.
+JUDGED = {
+    "roc_auc": "ROC AUC",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "mcc": "MCC",
+    "brier": "Brier score (0 is best)",
 }
 
 
@@ -48,3 +62,47 @@ def verdict(judgement: Judgement) -> tuple[bool, str]:
     except AdaptError as error:
         return False, _NOT_WORTH.get(error.reason, str(error))
     return True, "The adapted model is better on your cells."
+
+
+def judged_on(judgement: Judgement) -> str:
+    """From what the scores of an adaptation are estimated."""
+    scores = judgement.parent
+    held_out = (
+        "some held out cell by cell, as no name tells their field or all of their class have the same: too favourable, "
+        "and with intervals that are too narrow"
+        if judgement.by_cell
+        else f"of {scores.patients} patients or fields, which are held out together"
+    )
+    return (
+        f"Cross-validated on {format_count(scores.cells, 'cell')} ({scores.parasitized} parasitized), {held_out}. "
+        "At the operating point “balanced”; 95 % intervals in brackets."
+    )
+
+
+def judgement_rows(judgement: Judgement) -> list[tuple[str, ...]]:
+    """Name of each score, before, after, and the gain."""
+    rows: list[tuple[str, ...]] = []
+    for name, title in JUDGED.items():
+        before, after = (
+            format_estimate(one.estimates[name]) for one in (judgement.parent, judgement.adapted)
+        )
+        rows.append((title, before, after, format_estimate(judgement.gain[name], format_signed)))
+    return rows
+
+
+def home_change(judgement: Judgement) -> str:
+    """What an adapted model loses on the cells of its parent."""
+    change = judgement.home_adapted - judgement.home_parent
+    return (
+        f"ROC AUC on NLM's validation patients: {format_score(judgement.home_parent, 4)} before, "
+        f"{format_score(judgement.home_adapted, 4)} after: {format_signed(change, 4)}."
+    )
+
+
+def judgement_lines(judgement: Judgement) -> list[str]:
+    """What an adaptation gains in the laboratory and loses at home, one line each."""
+    rows = [
+        f"{name}: {before} before, {after} after: {gain}"
+        for name, before, after, gain in judgement_rows(judgement)
+    ]
+    return [judged_on(judgement), *rows, home_change(judgement)]

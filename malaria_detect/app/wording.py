@@ -17,8 +17,6 @@ from malaria_detect.metrics.formatting import (
     format_percent,
     format_points,
     format_probability,
-    format_score,
-    format_signed,
     format_threshold_percent,
 )
 from malaria_detect.metrics.parasitemia import (
@@ -32,7 +30,6 @@ from malaria_detect.metrics.parasitemia import (
 
 if TYPE_CHECKING:
     from malaria_detect.explain import Explanation  # imports torch
-    from malaria_detect.inference.judge import Judgement  # imports torch
 
 VERDICTS = {"Parasitized": "Looks parasitized", "Uninfected": "No parasite found by the model"}
 # The smallest number of cells that a guideline asks for on a thin smear (CDC).
@@ -40,8 +37,8 @@ FEW_CELLS = 500
 NOT_CALIBRATED = (
     "The probabilities are not calibrated: no temperature could be fitted on the validation patients."
 )
-# One line, as every card of a laboratory can have it.
-UNLIKE = "Unlike the cells that the model knows: see “Teach it your lab”."
+# What helps with the cells of another laboratory: on the page, and where only a file is read.
+TAB, COMMAND = "“Teach it your lab”", "`malaria-detect adapt`"
 NO_PATIENTS = (
     "The errors of an adapted model are known from a few cells of one laboratory only. How they differ between "
     "patients is not known, so the share cannot be corrected for them, and there is no limit of detection."
@@ -51,14 +48,6 @@ FLATTERED = (
     "only labels that similar networks contradicted were reviewed, so this score is too high and cannot be compared "
     "with other scores"
 )
-# What is told of an adaptation.
-JUDGED = {
-    "roc_auc": "ROC AUC",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "mcc": "MCC",
-    "brier": "Brier score (0 is best)",
-}
 PURPOSES = {
     "screening": "Misses few parasitized cells, but gives more false alarms.",
     "balanced": "Keeps both missed cells and false alarms low.",
@@ -144,11 +133,14 @@ def rule(point: OperatingPoint) -> str:
     return f"{purpose(point)} A cell is called parasitized if its probability is at least {threshold}."
 
 
-def notes(answer: Prediction) -> list[str]:
-    """Reasons to look at a cell yourself; most cells have none."""
-    from malaria_detect.inference.foreign import UNKNOWN_SITE  # imports torch
+def unlike(help_from: str) -> str:
+    """What is said once of a cell, a field or many cells with a site warning; the help is `TAB` or `COMMAND`."""
+    return f"Unlike the cells that the model knows, so less reliable: see {help_from}."
 
-    found = [UNLIKE if one == UNKNOWN_SITE else one for one in answer.warnings]
+
+def notes(answer: Prediction, help_from: str) -> list[str]:
+    """Reasons to look at a cell yourself; most cells have none. The help is `TAB` or `COMMAND`."""
+    found = [*answer.warnings, *([unlike(help_from)] if answer.site_warning else [])]
     other = next(name for name in CLASSES if name != answer.decision)
     if answer.probabilities[answer.decision] < 0.5:
         found.insert(
@@ -279,47 +271,3 @@ def explanation_sentence(explanation: "Explanation") -> str:
         "random parts. This also happens if a cell has several parasites.",
     }
     return f"No reliable explanation was found: {reasons[found]}"
-
-
-def judged_on(judgement: "Judgement") -> str:
-    """From what the scores of an adaptation are estimated."""
-    scores = judgement.parent
-    held_out = (
-        "some held out cell by cell, as no name tells their field or all of their class have the same: too favourable, "
-        "and with intervals that are too narrow"
-        if judgement.by_cell
-        else f"of {scores.patients} patients or fields, which are held out together"
-    )
-    return (
-        f"Cross-validated on {format_count(scores.cells, 'cell')} ({scores.parasitized} parasitized), {held_out}. "
-        "At the operating point “balanced”; 95 % intervals in brackets."
-    )
-
-
-def judgement_rows(judgement: "Judgement") -> list[tuple[str, ...]]:
-    """Name of each score, before, after, and the gain."""
-    rows: list[tuple[str, ...]] = []
-    for name, title in JUDGED.items():
-        before, after = (
-            format_estimate(one.estimates[name]) for one in (judgement.parent, judgement.adapted)
-        )
-        rows.append((title, before, after, format_estimate(judgement.gain[name], format_signed)))
-    return rows
-
-
-def home_change(judgement: "Judgement") -> str:
-    """What an adapted model loses on the cells of its parent."""
-    change = judgement.home_adapted - judgement.home_parent
-    return (
-        f"ROC AUC on NLM's validation patients: {format_score(judgement.home_parent, 4)} before, "
-        f"{format_score(judgement.home_adapted, 4)} after: {format_signed(change, 4)}."
-    )
-
-
-def judgement_lines(judgement: "Judgement") -> list[str]:
-    """What an adaptation gains in the laboratory and loses at home, one line each."""
-    rows = [
-        f"{name}: {before} before, {after} after: {gain}"
-        for name, before, after, gain in judgement_rows(judgement)
-    ]
-    return [judged_on(judgement), *rows, home_change(judgement)]

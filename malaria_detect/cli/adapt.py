@@ -50,7 +50,7 @@ def _adapt(options: argparse.Namespace) -> int:
     from malaria_detect.inference.network import import_fastai, open_learner
 
     import_fastai()
-    from malaria_detect.app.wording import judgement_lines
+    from malaria_detect.app.teach_wording import judgement_lines
     from malaria_detect.inference.adapt import Adaptation, AdaptError
     from malaria_detect.inference.judge import judge
     from malaria_detect.inference.metadata import RESEARCH_USE
@@ -68,7 +68,7 @@ def _adapt(options: argparse.Namespace) -> int:
         chosen, left_out = usable_cells(labelled)
         for sentence in left_out:
             print(f"left out: {sentence}", file=sys.stderr)
-        cells = site_cells(adaptation, network, chosen)
+        cells = site_cells(adaptation, network, chosen).without_names()
     judgement = judge(adaptation, cells)
     print("\n".join(judgement_lines(judgement)))
     if not options.anyway:

@@ -30,7 +30,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _explain(options: argparse.Namespace) -> int:
     # torch takes seconds to import, so only commands that need it import it.
-    from malaria_detect.app.wording import VERDICTS, explanation_sentence
+    from malaria_detect.app.wording import COMMAND, VERDICTS, explanation_sentence, notes
     from malaria_detect.data.images import read_image
     from malaria_detect.explain import explain, overlay
     from malaria_detect.inference.detector import load_detector
@@ -49,7 +49,7 @@ def _explain(options: argparse.Namespace) -> int:
     prediction = detector.predict(image)
     explanation = explain(detector, image, prediction)
     found = f"{VERDICTS[explanation.decision]}. {explanation_sentence(explanation)}"
-    print(" ".join([found, *prediction.warnings, RESEARCH_USE]))
+    print(" ".join([found, *notes(prediction, COMMAND), RESEARCH_USE]))
     if out is None or not (explanation.reliable or (options.even_unreliable and explanation.marked.any())):
         if out is not None:
             print(f"{out} was not written.")

@@ -68,6 +68,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _field(options: argparse.Namespace) -> int:
+    from malaria_detect.app.slide_wording import warnings_of
+    from malaria_detect.app.wording import COMMAND
     from malaria_detect.data.images import FORMATS
     from malaria_detect.fields.analyse import load_analyser
     from malaria_detect.inference.metadata import RESEARCH_USE
@@ -93,6 +95,9 @@ def _field(options: argparse.Namespace) -> int:
         slides.setdefault(path_text(path.parent), []).append(result)
     results = [slide_of(fields, name) for name, fields in slides.items()]
     _write_results(analyser, results, options)
+    for slide in results:
+        for warning in warnings_of(slide.fields, COMMAND):
+            print(f"{slide.name}: {warning}", file=sys.stderr)
     refused = sum(slide.refused for slide in results)
     print(
         f"{sum(slide.parasitized for slide in results):,} parasitized of {sum(slide.cells for slide in results):,} "
@@ -109,17 +114,19 @@ def _analysed(
     """Fields with their results; those that were analysed before, with the same settings, are read."""
     from tqdm import tqdm
 
-    from malaria_detect.fields.saved import from_plain, to_plain
+    from malaria_detect.core.json_io import from_json
+    from malaria_detect.fields.result import FieldResult
 
     for path in tqdm(paths, unit="field", disable=not sys.stderr.isatty()):
         saved = Path(options.out) / _SAVED / f"{_key(analyser, path, options.cell_diameter)}.json"
         if saved.is_file():
             # The same picture can be in several places.
-            result = replace(from_plain(json.loads(saved.read_text(encoding="utf-8"))), name=path_text(path))
+            content = json.loads(saved.read_text(encoding="utf-8"))
+            result = replace(from_json(FieldResult, content), name=path_text(path))
         else:
             result = analyser.analyse_field(path, path_text(path), options.cell_diameter)
             if result.size != (0, 0):
-                write_text(saved, json.dumps(to_plain(result)))
+                write_text(saved, to_json(result))
         yield path, result
 
 

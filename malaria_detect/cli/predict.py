@@ -59,6 +59,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _predict(options: argparse.Namespace) -> int:
     # torch takes seconds to import, so only commands that need it import it.
+    from malaria_detect.app.wording import COMMAND, unlike
     from malaria_detect.data.images import FORMATS
     from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
@@ -81,6 +82,8 @@ def _predict(options: argparse.Namespace) -> int:
         _write_report(options.report, written, paths, detector)
     refused = sum(record.error is not None for record, _ in written)
     parasitized = sum(record.decision == "Parasitized" for record, _ in written)
+    if warned := sum(record.site_warning is True for record, _ in written):
+        print(f"{warned} of {len(written)} cells: {unlike(COMMAND)}", file=sys.stderr)
     print(
         f"{parasitized} parasitized of {len(written) - refused} cells, {refused} refused; operating point "
         f"{detector.point.name}, threshold {format_threshold(detector.point.threshold)}. {RESEARCH_USE}",

@@ -36,7 +36,7 @@ def csv_line(values: Iterable[object]) -> str:
     r"""One line of a CSV file as in RFC 4180, with its line end.
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front, which :func:`read_rows` takes away.
-    Numbers stay as they are, so a negative number must not be given as text.
+    Numbers stay as they are, so a negative number must not be given as text. Texts in a tuple are joined by a space.
 
     Examples
     --------
@@ -48,6 +48,8 @@ def csv_line(values: Iterable[object]) -> str:
 
 
 def _guarded(value: object) -> object:
+    if isinstance(value, tuple):
+        value = " ".join(value)
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 

@@ -1,5 +1,6 @@
 """Frozen dataclasses as JSON, and back."""
 
+import base64
 import json
 import math
 import os
@@ -8,6 +9,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import pydantic
 import pydantic_core
 
@@ -26,8 +28,30 @@ def to_json(record: object) -> str:
     It may hold other records, tuples and dictionaries. JSON has no NaN and no infinity: they are written as null, and
     :func:`from_json` reads null as NaN.
     """
-    plain = pydantic_core.to_jsonable_python(record, inf_nan_mode="null")
-    return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(to_plain(record), indent=1, ensure_ascii=False) + "\n"
+
+
+def to_plain(record: object) -> Any:
+    """Dataclass instance as an object for ``json.dumps``; it may also hold arrays, annotated with `ARRAY`."""
+    return pydantic_core.to_jsonable_python(record, inf_nan_mode="null", fallback=_written)
+
+
+def _written(value: Any) -> dict[str, Any]:
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{type(value)} has no form in JSON.")
+    content = base64.b64encode(value.tobytes()).decode()
+    return {"dtype": value.dtype.str, "shape": value.shape, "base64": content}
+
+
+def _array(plain: Any) -> np.ndarray:
+    content = bytearray(
+        base64.b64decode(plain["base64"])
+    )  # not bytes: torch expects arrays that can be changed
+    return np.frombuffer(content, plain["dtype"]).reshape(plain["shape"])
+
+
+# Of an array in a dataclass: ``Annotated[NDArray[np.float32], ARRAY]``.
+ARRAY = pydantic.PlainValidator(_array)
 
 
 def from_json(kind: type[_Kind], content: object) -> _Kind:

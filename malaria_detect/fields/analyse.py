@@ -9,26 +9,18 @@ from typing import Protocol, Self
 import numpy as np
 from tqdm.auto import tqdm
 
-from malaria_detect.data.image_checks import COLOURLESS, TRAINED_SIDES
 from malaria_detect.data.images import ImageRefused, ImageSource, read_field
 from malaria_detect.data.picture_files import path_text
 from malaria_detect.fields.cell import RED_CELL, FoundCell
 from malaria_detect.fields.crops import cut_cell
 from malaria_detect.fields.finder import load_finder
 from malaria_detect.fields.finder_files import FinderMetadata
-from malaria_detect.fields.result import AnalysedCell, FieldResult
+from malaria_detect.fields.result import AnalysedCell, FieldResult, diameter_of
 from malaria_detect.fields.slide import SlideResult
 from malaria_detect.fields.usable import FieldRefused
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import field_point
 from malaria_detect.inference.prediction import Prediction, Refusal
-
-UNKNOWN_SITE_FIELD = (
-    "The cells look unlike those that the model knows, so the counts are less reliable. Teach it your lab: "
-    "`malaria-detect adapt`, or on the page."
-)
-# Of the cells of a field. Of the model's own site, one cell in a hundred looks unlike the others.
-_OTHER_SITE_SHARE = 0.25
 
 
 class Finder(Protocol):
@@ -97,13 +89,10 @@ class FieldAnalyser:
         crops = (cut_cell(pixels, cell) for cell in found if cell.kind == RED_CELL)
         answers = self.detector.predict_many(crops)
         cells = tuple(
-            AnalysedCell(number, cell, _prediction(next(answers)) if cell.kind == RED_CELL else None)
+            _analysed(number, cell, next(answers) if cell.kind == RED_CELL else None)
             for number, cell in enumerate(found, start=1)
         )
-        diameter = _diameter(cells)
-        return FieldResult(
-            named, size, cells, diameter, time.perf_counter() - began, warnings=_warnings(cells, diameter)
-        )
+        return FieldResult(named, size, cells, diameter_of(cells), time.perf_counter() - began)
 
     def analyse_fields(
         self,
@@ -185,35 +174,7 @@ def name_of(image: ImageSource) -> str:
     return path_text(image) if isinstance(image, str | os.PathLike) else "field"
 
 
-def _prediction(answer: Prediction | Refusal) -> Prediction | None:
-    return answer if isinstance(answer, Prediction) else None
-
-
-def _diameter(cells: Sequence[AnalysedCell]) -> float:
-    """Median diameter of the red cells, as circles of their area."""
-    areas = [cell.found.area for cell in cells if cell.counted]
-    return float(np.median(2 * np.sqrt(np.array(areas) / np.pi))) if areas else 0.0
-
-
-def _warnings(cells: Sequence[AnalysedCell], diameter: float) -> tuple[str, ...]:
-    sentences = []
-    least = TRAINED_SIDES[0]
-    if 0 < diameter < least:
-        sentences.append(
-            f"The red cells are {diameter:.0f} px across; the model was trained on cells of {least} px or more. Use a "
-            "higher magnification or resolution."
-        )
-    counted = [cell for cell in cells if cell.counted]
-    known = [cell.prediction for cell in counted if cell.prediction]
-    if any(COLOURLESS in answer.warnings for answer in known):
-        sentences.append(
-            "Some cells have hardly any colour, and the model misses most parasites in grey images."
-        )
-    if sum(answer.site_warning for answer in known) > _OTHER_SITE_SHARE * len(known):
-        sentences.append(UNKNOWN_SITE_FIELD)
-    if unknown := len(counted) - len(known):
-        sentences.append(
-            f"{unknown:,} of the {len(counted):,} cells that were found do not look like single red cells, or could "
-            "not be read. They are not counted unless you review them."
-        )
-    return tuple(sentences)
+def _analysed(number: int, found: FoundCell, answer: Prediction | Refusal | None) -> AnalysedCell:
+    if isinstance(answer, Refusal):
+        return AnalysedCell(number, found, refusal=answer)
+    return AnalysedCell(number, found, answer)

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from skimage.draw import polygon2mask
+
+from malaria_detect.core.json_io import ARRAY
 
 RED_CELL, WHITE_CELL, PLATELET = KINDS = ("red cell", "white cell", "platelet")
 
@@ -36,7 +39,7 @@ class FoundCell:
     ((2, 3, 4, 5), 20.0, (5, 4), True)
     """
 
-    outline: np.ndarray
+    outline: Annotated[np.ndarray, ARRAY]
     score: float
     kind: str
     on_edge: bool

@@ -41,6 +41,8 @@ def properties_of(cell: AnalysedCell) -> dict[str, str | float | bool | None]:
         "verified": cell.verified,
         "probability_parasitized": round(prediction.probability_parasitized, 6) if prediction else None,
         "uncertain": cell.uncertain,
+        "refusal": cell.refusal.reason if cell.refusal else None,
+        "site_warning": prediction.site_warning if prediction else None,
         "on_edge": cell.found.on_edge,
         "score": round(float(cell.found.score), 4),
     }

@@ -29,6 +29,10 @@ class CellRecord:
         By the model, 0 to 1.
     uncertain : bool
         Whether a person should look at it.
+    refusal : str or None
+        Code of the reason why the model has no answer, such as ``foreign``.
+    site_warning : bool or None
+        Whether it looks unlike the cells that the model knows; None without an answer.
     """
 
     image: str
@@ -43,6 +47,8 @@ class CellRecord:
     decision: str | None
     probability_parasitized: float | None
     uncertain: bool
+    refusal: str | None
+    site_warning: bool | None
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,14 @@ class FieldRecord:
         Apparent parasitemia, 0 to 1, with Wilson's 95 % interval.
     seconds : float
         Time of the analysis.
-    refusal : str or None
+    warnings : tuple of str
+        Reasons why the counts may be less reliable than usual.
+    error : str or None
         Why the field cannot be used.
+    refusal : str or None
+        Code of this reason, such as ``too_large``.
+    site_warning : bool or None
+        Whether its cells look unlike the cells that the model knows; None if it was refused.
     """
 
     image: str
@@ -77,7 +89,10 @@ class FieldRecord:
     parasitemia_low: float | None
     parasitemia_high: float | None
     seconds: float
+    warnings: tuple[str, ...]
+    error: str | None
     refusal: str | None
+    site_warning: bool | None
 
 
 @dataclass(frozen=True)

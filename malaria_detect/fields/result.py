@@ -1,15 +1,24 @@
 """What was found on one field: its cells with their answers, as predicted and as a person corrected them."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
+from malaria_detect.data.image_checks import COLOURLESS, TRAINED_SIDES
 from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.data.quality import BLURRED, OVEREXPOSED
 from malaria_detect.fields.cell import RED_CELL, FoundCell
 from malaria_detect.inference.prediction import Prediction, Refusal
 
-# A person's verdict on what the finder took for a cell, beside the two classes of red cells.
+# A person's verdict on what the finder took for a cell, apart from the two classes of red cells.
 NOT_A_RED_CELL = "Not a red cell"
 VERDICTS = (*CLASSES, NOT_A_RED_CELL)
+_POOR = {BLURRED: "blurred", OVEREXPOSED: "overexposed", COLOURLESS: "grey"}
+# Of the cells with an answer. Of the model's own site, one cell in a hundred looks unlike the others.
+_OTHER_SITE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -22,15 +31,18 @@ class AnalysedCell:
         1, 2, ... in its field; it stays the same if other cells are added, split or removed.
     found : FoundCell
     prediction : Prediction or None
-        None if the cell was not classified: it is not a red cell, or a person has drawn it.
+        None if the cell was refused or not classified: it is not a red cell, or a person has drawn it.
     verified : str or None
         A person's verdict, one of `VERDICTS`; None before a review.
+    refusal : Refusal or None
+        Why a red cell has no answer, such as ``foreign``.
     """
 
     number: int
     found: FoundCell
     prediction: Prediction | None = None
     verified: str | None = None
+    refusal: Refusal | None = None
 
     @property
     def is_red(self) -> bool:
@@ -77,8 +89,6 @@ class FieldResult:
         Time of the analysis.
     refusal : Refusal or None
         Why the field cannot be used.
-    warnings : tuple of str
-        Reasons why the counts may be less reliable than usual, as sentences.
     """
 
     name: str
@@ -87,7 +97,6 @@ class FieldResult:
     cell_diameter: float = 0.0
     seconds: float = 0.0
     refusal: Refusal | None = None
-    warnings: tuple[str, ...] = ()
 
     @cached_property
     def counted(self) -> tuple[AnalysedCell, ...]:
@@ -113,3 +122,58 @@ class FieldResult:
     def parasitemia(self) -> float:
         """Apparent parasitemia: share of the counted cells that are parasitized, 0 to 1; NaN without cells."""
         return self.parasitized / len(self.counted) if self.counted else float("nan")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons why the counts may be less reliable than usual, as sentences."""
+        return warnings_about(self.cells)
+
+    @property
+    def site_warning(self) -> bool:
+        """Whether its cells look unlike the cells that the model knows."""
+        return are_of_other_site(self.cells)
+
+
+def diameter_of(cells: Sequence[AnalysedCell]) -> float:
+    """Median diameter in px of the cells that count, as circles of their area; 0.0 without any."""
+    areas = [cell.found.area for cell in cells if cell.counted]
+    return float(np.median(2 * np.sqrt(np.array(areas) / np.pi))) if areas else 0.0
+
+
+def are_of_other_site(cells: Sequence[AnalysedCell]) -> bool:
+    """Whether more than a quarter of the cells that count look unlike the cells that the model knows."""
+    warned = [cell.prediction.site_warning for cell in cells if cell.counted and cell.prediction]
+    return sum(warned) > _OTHER_SITE_SHARE * len(warned)
+
+
+def warnings_about(cells: Sequence[AnalysedCell]) -> tuple[str, ...]:
+    """Reasons why the counts of cells may be less reliable than usual, as sentences; verdicts of a person end them."""
+    counted = [cell for cell in cells if cell.counted]
+    waiting = [cell for cell in counted if cell.verified is None]
+    diameter, least = diameter_of(cells), TRAINED_SIDES[0]
+    refused = Counter(cell.refusal.reason for cell in waiting if cell.refusal)
+    known = [cell.prediction for cell in waiting if cell.prediction]
+    poor = Counter(word for answer in known for text, word in _POOR.items() if text in answer.warnings)
+    doubted = sum(not _POOR.keys().isdisjoint(answer.warnings) for answer in known)
+    sentences = []
+    if 0 < diameter < least:
+        sentences.append(
+            f"The red cells are {diameter:.0f} px across; the model was trained on cells of {least} px or more. Use a "
+            "higher magnification or resolution."
+        )
+    if doubted:
+        sentences.append(
+            f"Uncertain because of the image: {_shares(doubted, counted, poor)}. The model misses parasites in "
+            "such cells."
+        )
+    if refused:
+        sentences.append(
+            f"Without an answer: {_shares(refused.total(), counted, refused)}. They count only after your verdict; if "
+            "parasites are among them, the parasitemia is too low."
+        )
+    return tuple(sentences)
+
+
+def _shares(number: int, counted: Sequence[AnalysedCell], codes: Counter[str]) -> str:
+    kinds = ", ".join(f"{code} {times:,}" for code, times in codes.most_common())
+    return f"{number:,} of {len(counted):,} red cells ({kinds})"

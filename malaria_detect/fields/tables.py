@@ -33,6 +33,8 @@ def cell_records(result: FieldResult) -> Iterator[CellRecord]:
             decision=cell.decision,
             probability_parasitized=round(prediction.probability_parasitized, 6) if prediction else None,
             uncertain=cell.uncertain,
+            refusal=cell.refusal.reason if cell.refusal else None,
+            site_warning=prediction.site_warning if prediction else None,
         )
 
 
@@ -57,7 +59,10 @@ def field_record(result: FieldResult) -> FieldRecord:
         parasitemia_low=shares[1],
         parasitemia_high=shares[2],
         seconds=round(result.seconds, 3),
-        refusal=result.refusal.message if result.refusal else None,
+        warnings=result.warnings,
+        error=result.refusal.message if result.refusal else None,
+        refusal=result.refusal.reason if result.refusal else None,
+        site_warning=result.site_warning if usable else None,
     )
 
 

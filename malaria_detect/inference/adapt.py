@@ -10,7 +10,8 @@ References
 .. [1] Guillon et al. 2025, arXiv 2507.23648: rehearsal beats regularisation when a site is added.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.json_io import ARRAY
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.references import TAUGHT, TRAINING, VALIDATION, References
@@ -53,8 +55,8 @@ class SiteCells:
         Name of each cell, and its patient or field; cells of one group are never on both sides of a fold.
     """
 
-    features: NDArray[np.float32]
-    parasitized: NDArray[np.bool_]
+    features: Annotated[NDArray[np.float32], ARRAY]
+    parasitized: Annotated[NDArray[np.bool_], ARRAY]
     files: tuple[str, ...]
     groups: tuple[str, ...]
 
@@ -62,6 +64,20 @@ class SiteCells:
         """The cells at some positions."""
         files, groups = (tuple(column[i] for i in chosen) for column in (self.files, self.groups))
         return SiteCells(self.features[chosen], self.parasitized[chosen], files, groups)
+
+    def without_names(self) -> "SiteCells":
+        """The same cells and groups under numbers, as the files of a model are passed on.
+
+        Examples
+        --------
+        >>> cells = SiteCells(np.zeros((3, 1024)), np.ones(3, bool), ("a__1", "a__2", "b"), ("a", "a", "b"))
+        >>> cells.without_names().groups
+        ('group 1', 'group 1', 'cell 3')
+        """
+        files = tuple(f"cell {number}" for number in range(1, len(self.files) + 1))
+        numbers = {group: f"group {number}" for number, group in enumerate(dict.fromkeys(self.groups), 1)}
+        numbers |= dict(zip(self.files, files, strict=True))  # a cell that is its own group stays so
+        return replace(self, files=files, groups=tuple(numbers[group] for group in self.groups))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +91,7 @@ class Change:
     bias : float
     """
 
-    weights: NDArray[np.float64]
+    weights: Annotated[NDArray[np.float64], ARRAY]
     bias: float
 
 

@@ -1,13 +1,14 @@
 """An adapted model: what it adds to its parent, before it is written to files and without them."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from malaria_detect.core.json_io import ARRAY
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import Adaptation, Change, SiteCells, last_layers
@@ -33,7 +34,7 @@ class Adapted:
 
     metadata: ModelMetadata
     change: Change
-    features: NDArray[np.float32]
+    features: Annotated[NDArray[np.float32], ARRAY]
 
     @classmethod
     def of(cls, adaptation: Adaptation, cells: SiteCells, judgement: Judgement) -> Self:

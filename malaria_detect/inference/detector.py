@@ -25,7 +25,6 @@ from malaria_detect.inference.foreign import (
     NOT_A_CELL,
     ORDINARY,
     OTHER_SITE,
-    UNKNOWN_SITE,
     KnownCells,
 )
 from malaria_detect.inference.input import run_threaded
@@ -232,7 +231,6 @@ class Detector:
         calibrated, raw = (
             float(scaled(odds, temperature)) for temperature in (self.metadata.temperature, 1.0)
         )
-        elsewhere = outcome == OTHER_SITE
         return Prediction(
             decision=decide(calibrated, self.point),
             probabilities={CLASSES[0]: calibrated, CLASSES[1]: 1 - calibrated},
@@ -241,9 +239,9 @@ class Detector:
             threshold=self.point.threshold,
             uncertain_below=self.metadata.uncertainty.below,
             image_size=padded.size,
-            warnings=(*size_warnings(*padded.size), *padded.problems, *([UNKNOWN_SITE] if elsewhere else [])),
+            warnings=(*size_warnings(*padded.size), *padded.problems),
             poor_quality=bool(padded.problems) or min(padded.size) < TRAINED_SIDES[0],
-            site_warning=elsewhere,
+            site_warning=outcome == OTHER_SITE,
         )
 
 

@@ -20,10 +20,6 @@ ORDINARY, OTHER_SITE, FOREIGN = OUTCOMES = ("ordinary", "other site", "foreign")
 NOT_A_CELL = (
     "This does not look like a single stained red cell. Use an image of one red cell of a thin smear."
 )
-UNKNOWN_SITE = (
-    "This cell looks unlike those that the model knows, so the answer is less reliable. Teach it your lab: "
-    "`malaria-detect adapt`, or on the page."
-)
 _NEIGHBOURS = 10
 # Of an excess over a limit: three times the largest change by rounding to bfloat16 in 100 cells and other pictures.
 _FOREIGN_MARGIN, _DISTANCE_MARGIN = 0.3, 0.003

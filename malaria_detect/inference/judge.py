@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
+from malaria_detect.core.json_io import ARRAY
 from malaria_detect.inference.adapt import Adaptation, AdaptError, Change, SiteCells, check_enough
 from malaria_detect.inference.calibrate import DEFAULT_POINT
 from malaria_detect.metrics import Estimate, Scores, difference, scaled, score
@@ -43,7 +45,7 @@ class Judgement:
     home_parent: float
     home_adapted: float
     change: Change
-    log_odds: NDArray[np.float64]
+    log_odds: Annotated[NDArray[np.float64], ARRAY]
 
     def check(self) -> None:
         """Refuse an adaptation that is not clearly better in the laboratory, or loses too much at home.

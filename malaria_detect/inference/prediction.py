@@ -27,7 +27,7 @@ class Prediction:
     image_size : tuple of int
         Width and height of the image in px.
     warnings : tuple of str
-        Reasons why the answer may be less reliable than usual, as sentences.
+        Reasons in the image why the answer may be less reliable than usual, as sentences.
     poor_quality : bool
         Whether the image is grey, blurred, overexposed or small. The answer is then uncertain whatever its probability;
         the warnings say why.
@@ -94,7 +94,7 @@ class Refusal:
     """
 
     message: str
-    reason: str = ""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ class Record:
 
         Examples
         --------
-        >>> Record.of("cell.png", Refusal("The file is empty.")).error
-        'The file is empty.'
+        >>> Record.of("cell.png", Refusal("The file is empty.", "empty")).refusal
+        'empty'
         """
         if isinstance(answer, Refusal):
             return cls(path, error=answer.message, refusal=answer.reason)

@@ -2,21 +2,25 @@
 
 import io
 import zipfile
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from malaria_detect.data.images import read_image
+from malaria_detect.core.json_io import ARRAY
+from malaria_detect.core.swept import swept_folder
+from malaria_detect.data.field_check import WHOLE_FIELD, shows_field
+from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.inference.adapt import Adaptation, SiteCells, check_adaptable
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.judge import Judgement, judge
 from malaria_detect.inference.network import seen_by
-from malaria_detect.inference.prediction import Prediction
 from malaria_detect.inference.references import read_references
+from malaria_detect.metrics import scaled
 
 MODEL_NAME = "mylab.pkl"
 README = f"""A model that is adapted to your laboratory. For Research Use Only. Not for use in diagnostic procedures.
@@ -32,6 +36,22 @@ mylab.json says from which model it was adapted, with how many cells, and how it
 
 {MODEL_NAME} is a pickle: opening it runs the code in it. Open only a model that you made or trust.
 """
+
+
+@dataclass(frozen=True, eq=False)
+class CellFeatures:
+    """What a model sees in a cell.
+
+    Attributes
+    ----------
+    features : numpy.ndarray
+        Pooled features, float32, (1, 1024).
+    probability_parasitized : float
+        Calibrated, 0 to 1.
+    """
+
+    features: Annotated[NDArray[np.float32], ARRAY]
+    probability_parasitized: float
 
 
 class Teacher:
@@ -56,25 +76,24 @@ class Teacher:
 
     @cached_property
     def adaptation(self) -> Adaptation:
-        """Of the model; made when it is first needed, as its references take some megabytes."""
+        """The model with its references, which take some megabytes."""
         metadata = self.parent.metadata
         return Adaptation(self.parent.network, metadata, read_references(self._path, metadata))
 
-    def look(self, cell: bytes) -> tuple[Prediction, NDArray[np.float32]]:
-        """The model's answer on an image file, and its pooled features, float32, (1, 1024).
-
-        Nothing is refused as foreign: a person decides whether it is a red cell, as with `malaria-detect adapt`.
+    def features_of(self, picture: bytes) -> CellFeatures:
+        """What the model sees in an image file of one cell; also in one that it would refuse as foreign.
 
         Raises
         ------
         ImageRefused
-            If the image cannot be used.
+            If the image cannot be read, or shows a whole field.
         """
-        parent = self.parent
-        answer = Detector(parent.network, parent.metadata).predict(cell)
-        seen = seen_by(parent.network, parent.metadata.input_transform([read_image(cell)]))
-        assert seen is not None  # otherwise the network is not adaptable
-        return answer, seen.features
+        image, metadata = read_image(picture), self.parent.metadata
+        if shows_field(image):
+            raise ImageRefused(WHOLE_FIELD, "whole_field")
+        seen = seen_by(self.parent.network, metadata.input_transform([image]))
+        assert seen is not None  # checked when the teacher was made
+        return CellFeatures(seen.features, float(scaled(seen.odds[0], metadata.temperature)))
 
     def judge(self, cells: SiteCells) -> tuple[Judgement, Adapted]:
         """What adapting to cells gains and loses, and the adapted model.
@@ -96,9 +115,9 @@ class Teacher:
         from malaria_detect.training.adapt import write_adapted
 
         archive = io.BytesIO()
-        with TemporaryDirectory() as folder, zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-            write_adapted(self._path, self.adaptation, cells, judgement, Path(folder) / MODEL_NAME)
-            for file in sorted(one for one in Path(folder).rglob("*") if one.is_file()):
+        with swept_folder() as folder, zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+            write_adapted(self._path, self.adaptation, cells, judgement, folder / MODEL_NAME)
+            for file in sorted(one for one in folder.rglob("*") if one.is_file()):
                 # Weights hardly become smaller.
                 stored = zipfile.ZIP_STORED if file.name == MODEL_NAME else None
                 packed.write(file, file.relative_to(folder), stored)

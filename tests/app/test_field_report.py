@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from malaria_detect.app.field_report import field_report, look_at_first
+from malaria_detect.app.wording import COMMAND, unlike
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.fields.result import FieldResult
 from malaria_detect.inference.metadata import RESEARCH_USE
@@ -31,7 +32,15 @@ def html_of(*results: FieldResult, summary: tuple[str, ...] = ("2 of 29 red cell
 
 
 def test_a_field_is_shown_with_all_outlines_and_its_counts() -> None:
-    result = replace(reviewed_field(), warnings=("The cells are small.",))
+    result = reviewed_field()
+    elsewhere = replace(prediction(0.1), site_warning=True)
+    result = replace(
+        result,
+        cells=tuple(
+            replace(cell, prediction=elsewhere) if cell.decision == CLASSES[1] and not cell.verified else cell
+            for cell in result.cells
+        ),
+    )
     page = Page(html_of(result, REFUSED, summary=("A sentence.", "A note.")))
     classes = page.attributes("path", "class")
     # Six lines of the key come first.
@@ -41,7 +50,7 @@ def test_a_field_is_shown_with_all_outlines_and_its_counts() -> None:
     # Three of the 29 counted cells are verified, one of them as parasitized; so is one of the others predicted.
     for words in (
         *(RESEARCH_USE, "A sentence.", "A note.", "field 1.jpg", "29"),
-        *("1 of 3 parasitized", "1 of 26 parasitized", "6.9 %", "The cells are small."),
+        *("1 of 3 parasitized", "1 of 26 parasitized", "6.9 %", unlike(COMMAND)),
         *("blurred.jpg", "The field is out of focus."),
     ):
         assert words in page.words
@@ -70,6 +79,15 @@ def test_uncertain_cells_come_first_then_those_called_parasitized() -> None:
     )
     result = FieldResult("field.jpg", (640, 480), cells)
     assert [cell.number for cell in look_at_first(result)] == [13, 14, 15, 8]
+    foreign = Refusal("It is foreign.", "foreign")
+    unanswered = replace(
+        result,
+        cells=tuple(
+            replace(cell, prediction=None, refusal=foreign) if cell.number == 16 else cell for cell in cells
+        ),
+    )
+    assert [cell.number for cell in look_at_first(unanswered)] == [13, 14, 16, 15, 8]
+    assert "no answer (foreign)" in Page(html_of(unanswered)).words
     verified = tuple(replace(cell, verified=CLASSES[0]) for cell in cells)
     assert look_at_first(replace(result, cells=verified)) == []
 

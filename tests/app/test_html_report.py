@@ -108,7 +108,7 @@ def test_every_image_is_shown_with_its_answer_in_order(metadata: ModelMetadata) 
     assert "uncertain" in second
     assert f"{uncertain.raw_probability_parasitized:.4f}" in second
     assert "could not be read again" in second
-    assert all(plain(note) in second for note in wording.notes(uncertain))
+    assert all(plain(note) in second for note in wording.notes(uncertain, wording.COMMAND))
     assert EMPTY.message in third
     assert page.attributes("li", "class") == ["parasitized", "parasitized", "refused"]
     assert page.attributes("img", "src") == [
@@ -148,7 +148,7 @@ def test_probabilities_that_are_not_calibrated_are_not_called_calibrated(metadat
 
 def test_file_names_and_messages_are_shown_as_text_only(metadata: ModelMetadata) -> None:
     answers: list[tuple[str, Prediction | Refusal]] = [(name, prediction(0.9, metadata)) for name in HOSTILE]
-    page = Page(html_of([*answers, ("refused.png", Refusal(HOSTILE[1]))], metadata))
+    page = Page(html_of([*answers, ("refused.png", Refusal(HOSTILE[1], "hostile"))], metadata))
     text = "".join(page.texts)
     assert all(name in text for name in HOSTILE)
     assert text.count(HOSTILE[1]) == 2

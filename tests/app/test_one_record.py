@@ -4,21 +4,32 @@ import csv
 import dataclasses
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import requests
 
+from malaria_detect.app.slide_wording import warnings_of
 from malaria_detect.app.widgets.cards import card
 from malaria_detect.app.widgets.check import CheckCells
 from malaria_detect.app.widgets.results import results_csv
 from malaria_detect.app.widgets.upload import UploadedFile
+from malaria_detect.app.wording import COMMAND, TAB, notes
 from malaria_detect.cli import main
 from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.fields.cell import RED_CELL, FoundCell
+from malaria_detect.fields.result import AnalysedCell, FieldResult
+from malaria_detect.fields.tables import cell_records, field_record
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Record, Refusal
 from tests.app.server.interface import Worker, serving
+from tests.app.widgets.fakes import METADATA, prediction
+
+FOREIGN = Refusal("This does not look like a single stained red cell.", "foreign")
+SQUARE = FoundCell(np.array([[0, 0], [60, 0], [60, 60], [0, 60]], np.float32), 0.9, RED_CELL, False)
 
 KEYS = [
     "path",
@@ -96,6 +107,23 @@ def test_python_csv_json_http_and_page_give_the_same_record(
         assert float(details["Before calibration"]) == record["raw_probability_parasitized"]
         assert details["Image size"] == f"{record['width']} × {record['height']} px"
         assert record["operating_point"] in details["Operating point"]
+
+
+def test_a_record_names_each_reason_once() -> None:
+    warned = replace(prediction(0.99, METADATA), site_warning=True)
+    field = FieldResult(
+        "a.jpg", (9, 9), (AnalysedCell(1, SQUARE, warned), AnalysedCell(2, SQUARE, refusal=FOREIGN))
+    )
+    cells = [(cell.refusal, cell.site_warning) for cell in cell_records(field)]
+    assert cells == [(None, True), ("foreign", None)]
+    record = field_record(field)
+    assert (record.error, record.refusal, record.site_warning, record.cells) == (None, None, True, 1)
+    assert len(record.warnings) == 1
+    assert "(foreign 1)" in record.warnings[0]
+    for told, help_from in ((notes(warned, TAB), TAB), (warnings_of([field], COMMAND), COMMAND)):
+        assert sum(help_from in sentence for sentence in told) == 1
+    refused = field_record(FieldResult("b.jpg", (0, 0), refusal=Refusal("The file is empty.", "empty")))
+    assert (refused.error, refused.refusal, refused.site_warning) == ("The file is empty.", "empty", None)
 
 
 def test_a_refused_image_has_an_error_and_nothing_else() -> None:

@@ -17,7 +17,11 @@ POINT = METADATA.point()
 
 def answers(parasitized: int, uninfected: int, refused: int = 0) -> list[Prediction | Refusal]:
     called = [prediction(0.99, METADATA)] * parasitized
-    return [*called, *[prediction(0.01, METADATA)] * uninfected, *[Refusal("The file is empty.")] * refused]
+    return [
+        *called,
+        *[prediction(0.01, METADATA)] * uninfected,
+        *[Refusal("The file is empty.", "empty")] * refused,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 import json
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import numpy as np
 import pytest
 
-from malaria_detect.core.json_io import RecordError, from_json, to_json
+from malaria_detect.core.json_io import ARRAY, RecordError, from_json, to_json
 from tests.refused import refused
 
 
@@ -72,3 +74,17 @@ def test_another_record_is_refused_by_field(change: dict[str, Any], place: str) 
 def test_what_is_not_a_record_is_refused(content: object) -> None:
     with refused(RecordError, "bad_record"):
         from_json(Outer, content)
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    values: Annotated[np.ndarray, ARRAY]
+
+
+@pytest.mark.parametrize(
+    "values", [np.eye(3, dtype=np.float32), np.array([math.nan, -0.0]), np.zeros((0, 2), bool)]
+)
+def test_arrays_come_back_as_they_were(values: np.ndarray) -> None:
+    again = from_json(_Measured, json.loads(to_json(_Measured(values)))).values
+    assert (again.dtype, again.shape, again.tobytes()) == (values.dtype, values.shape, values.tobytes())
+    again += again  # torch expects arrays that can be changed

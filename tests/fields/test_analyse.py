@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 import malaria_detect
-from malaria_detect.core.json_io import RecordError
+from malaria_detect.core.json_io import RecordError, from_json, to_plain
+from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.fields.analyse import FieldAnalyser
 from malaria_detect.fields.cell import RED_CELL, WHITE_CELL
 from malaria_detect.fields.result import FieldResult
-from malaria_detect.fields.saved import from_plain, to_plain
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.foreign import KnownCells, Screen, normalised
 from malaria_detect.inference.metadata import field_point
@@ -88,16 +88,31 @@ def test_small_cells_are_warned_of_and_what_cannot_be_classified_is_not_counted(
     assert len(found.warnings) == 2
 
 
-@pytest.mark.parametrize(("offset", "distance", "counted"), [(1.0, 2.0, 0), (-1.0, -1.0, FEW.cells)])
-def test_foreign_cells_are_not_counted_and_another_site_is_one_warning(
-    detector: Detector, offset: float, distance: float, counted: int
+@pytest.mark.parametrize(("offset", "distance", "foreign"), [(1.0, 2.0, True), (-1.0, -1.0, False)])
+def test_foreign_cells_keep_their_reason_and_another_site_is_one_warning(
+    detector: Detector, offset: float, distance: float, foreign: bool
 ) -> None:
     screen = Screen(np.zeros(1920, np.float32), offset, distance)
     known = KnownCells(normalised(np.ones((20, 1024), np.float32)), screen)
     checking = Detector(detector.network, detector.metadata, known=known)
     found = FieldAnalyser(checking, KnownFinder.of(0, drawn=FEW)).analyse_field(drawn_field(0, FEW)[0])
-    assert len(found.counted) == counted
-    assert len(found.warnings) == 1
+    assert (len(found.counted), found.site_warning) == ((0, False) if foreign else (FEW.cells, True))
+    assert {cell.refusal.reason for cell in found.cells if cell.refusal} == (
+        {"foreign"} if foreign else set()
+    )
+    assert [f"foreign {FEW.cells}" in warning for warning in found.warnings] == [True] * foreign
+    again = from_json(FieldResult, to_plain(found))
+    assert (again.warnings, again.site_warning) == (found.warnings, found.site_warning)
+    reviewed = tuple(replace(cell, verified=CLASSES[1]) for cell in found.cells)
+    assert not replace(found, cells=reviewed).warnings
+
+
+def test_cells_of_poor_images_are_counted_with_the_reason(detector: Detector) -> None:
+    pixels, *drawn = drawn_field(0, FEW)
+    grey = pixels.mean(axis=2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
+    found = FieldAnalyser(detector, KnownFinder((grey, *drawn))).analyse_field(grey)
+    assert found.uncertain == FEW.cells
+    assert f"grey {FEW.cells}" in found.warnings[0]
 
 
 def test_a_slide_counts_all_fields_and_shows_each_when_it_is_ready(analyser: FieldAnalyser) -> None:
@@ -113,13 +128,13 @@ def test_a_slide_counts_all_fields_and_shows_each_when_it_is_ready(analyser: Fie
 
 def test_results_survive_json(result: FieldResult) -> None:
     plain = to_plain(result)
-    assert to_plain(from_plain(plain)) == plain
-    again = from_plain(plain)
+    assert to_plain(from_json(FieldResult, plain)) == plain
+    again = from_json(FieldResult, plain)
     for one, other in zip(result.cells, again.cells, strict=True):
         assert np.array_equal(one.found.outline, other.found.outline)
         assert (one.prediction, one.number, one.verified) == (other.prediction, other.number, other.verified)
     with refused(RecordError, "bad_record", naming="cells"):
-        from_plain(plain | {"cells": [{"number": 1}]})
+        from_json(FieldResult, plain | {"cells": [{"number": 1}]})
 
 
 def test_fields_are_analysed_at_the_operating_point_for_counting(detector: Detector) -> None:

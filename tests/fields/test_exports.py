@@ -76,6 +76,7 @@ def test_imagej_reads_the_same_outlines(tmp_path: Path) -> None:
         "verified": "Uninfected",
         "probability_parasitized": 0.9,
         "uncertain": "False",
+        "site_warning": "False",
         "on_edge": "False",
         "score": 0.9,
     }

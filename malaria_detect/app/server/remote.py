@@ -1,19 +1,21 @@
 """A detector in a kernel of ``malaria-detect serve``, which lets the server's workers do the work."""
 
-import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import zmq
-from numpy.typing import NDArray
 
 from malaria_detect.app.server.messages import (
     EXPLAIN,
+    FEATURES,
     FIELD,
+    JUDGE,
+    PACK,
     PREDICT,
     WORKERS_VARIABLE,
     Frames,
@@ -22,22 +24,25 @@ from malaria_detect.app.server.messages import (
     unframed,
 )
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.json_io import from_json, to_json
+from malaria_detect.core.json_io import from_json, to_plain
 from malaria_detect.data.image_checks import FIELD as LIMITS
 from malaria_detect.data.images import MAX_SIDE, ImageRefused, ImageSource, as_png, read_field, read_image
 from malaria_detect.explain import Explanation
 from malaria_detect.fields.analyse import FieldAnalyser, load_analyser, name_of
 from malaria_detect.fields.finder_files import read_finder
 from malaria_detect.fields.result import FieldResult
-from malaria_detect.fields.saved import from_plain
-from malaria_detect.inference.adapt import Change
+from malaria_detect.inference.adapt import AdaptError, SiteCells
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.metadata import ModelMetadata, field_point
+from malaria_detect.inference.judge import Judgement
+from malaria_detect.inference.metadata import field_point
 from malaria_detect.inference.prediction import Prediction, Refusal
+from malaria_detect.training.teach import CellFeatures, Teacher, load_teacher
 
 # s: longer than the server waits for a worker, including the jobs of other visitors before this one.
 ANSWER_SECONDS = 180
+# Environment variable: with 0, models cannot be adapted on the page.
+TEACHING_VARIABLE = "MALARIA_DETECT_TEACHING"
 
 
 class RemoteDetector(Detector):
@@ -56,14 +61,14 @@ class RemoteDetector(Detector):
         The same model, opened in this process.
     address : str
         Address at which the server listens for its kernels.
-    adapted : sequence of bytes
-        From :func:`adapted_blobs`, if the answers of an adapted model are asked for.
+    adapted : dict, optional
+        A :class:`~malaria_detect.inference.adapted.Adapted` for JSON, if its answers are asked for.
     """
 
     # Methods wait for the server: the page calls them in threads.
     is_remote = True
 
-    def __init__(self, local: Detector, address: str, adapted: Sequence[bytes] = ()) -> None:
+    def __init__(self, local: Detector, address: str, adapted: dict[str, Any] | None = None) -> None:
         super().__init__(local.network, local.metadata, local.point.name)
         self._address = address
         self._adapted = adapted
@@ -81,9 +86,9 @@ class RemoteDetector(Detector):
 
     def of_adapted(self, adapted: Adapted) -> Self:
         """A detector that asks the same workers for the answers of an adapted model."""
-        return self._like(Detector(self.network, adapted.metadata), adapted_blobs(adapted))
+        return self._like(Detector(self.network, adapted.metadata), to_plain(adapted))
 
-    def _like(self, local: Detector, adapted: Sequence[bytes]) -> Self:
+    def _like(self, local: Detector, adapted: dict[str, Any] | None) -> Self:
         other = type(self)(local, self._address, adapted)
         other._one_at_a_time = self._one_at_a_time
         return other
@@ -136,10 +141,9 @@ class RemoteDetector(Detector):
             return self.ask(content, [bytes(image)])
         return self.ask(content, [as_png(read_image(image), MAX_SIDE)])
 
-    def ask(self, content: dict[str, Any], blobs: Sequence[bytes]) -> tuple[dict[str, Any], Frames]:
+    def ask(self, content: dict[str, Any], blobs: Sequence[bytes] = ()) -> tuple[dict[str, Any], Frames]:
         """Send a question, such as one about a file, to the server's workers; raises as :meth:`predict`."""
-        shared = {"model": self.metadata.sha256, "adapted": bool(self._adapted)}
-        question = framed(content | shared, [*self._adapted, *blobs])
+        question = framed(content | {"model": self.metadata.sha256, "adapted": self._adapted}, blobs)
         # A socket for each question, because a socket whose question was interrupted cannot be used again.
         socket: zmq.Socket[bytes]
         with self._one_at_a_time, zmq.Context.instance().socket(zmq.REQ) as socket:
@@ -158,37 +162,6 @@ class RemoteDetector(Detector):
             refused = answer["kind"] in ("ImageRefused", "WorkerLost")
             raise (ImageRefused if refused else MalariaDetectError)(answer["error"], answer["reason"])
         return answer, found
-
-
-def adapted_blobs(adapted: Adapted) -> list[bytes]:
-    """What a worker needs to answer as an adapted model: three blobs, the inverse of :func:`adapted_of`."""
-    change = adapted.change
-    return [
-        to_json(adapted.metadata).encode(),
-        np.append(change.weights, change.bias).tobytes(),
-        adapted.features.tobytes(),
-    ]
-
-
-def adapted_of(blobs: Sequence[bytes]) -> Adapted:
-    """The adapted model in three blobs."""
-    metadata, change, features = blobs
-    return Adapted(
-        from_json(ModelMetadata, json.loads(metadata)),
-        change_of(change),
-        features_of(features),
-    )
-
-
-def features_of(blob: bytes) -> NDArray[np.float32]:
-    """Pooled features in a blob: float32, (N, 1024), and writable, as torch expects of arrays."""
-    return np.frombuffer(bytearray(blob), np.float32).reshape(-1, 1024)
-
-
-def change_of(blob: bytes) -> Change:
-    """The change in a blob: float64, the weights, then the bias."""
-    *weights, bias = np.frombuffer(blob)
-    return Change(np.array(weights), float(bias))
 
 
 class RemoteAnalyser(FieldAnalyser):
@@ -228,7 +201,49 @@ class RemoteAnalyser(FieldAnalyser):
             content, _ = self.detector.ask(question, [file])
         except ImageRefused as refused:
             return FieldResult(named, (0, 0), refusal=Refusal(str(refused), refused.reason))
-        return from_plain(content["field"])
+        return from_json(FieldResult, content["field"])
+
+
+class RemoteTeacher(Teacher):
+    """A teacher whose work is done by the workers of the server that started this kernel."""
+
+    parent: RemoteDetector
+
+    def features_of(self, picture: bytes) -> CellFeatures:
+        """What the model sees in an image file; raises as :meth:`RemoteDetector.predict`."""
+        return from_json(CellFeatures, self.parent.ask({"task": FEATURES}, [picture])[0])
+
+    def judge(self, cells: SiteCells) -> tuple[Judgement, Adapted]:
+        """What adapting gains and loses, and the adapted model; raises as :meth:`RemoteDetector.predict`."""
+        answer, _ = self.parent.ask({"task": JUDGE, "cells": to_plain(cells)})
+        return from_json(Judgement, answer["judgement"]), from_json(Adapted, answer["adapted"])
+
+    def pack(self, cells: SiteCells, judgement: Judgement) -> bytes:
+        """The adapted model as a ZIP file; raises as :meth:`RemoteDetector.predict`."""
+        question = {"task": PACK, "cells": to_plain(cells), "judgement": to_plain(judgement)}
+        return self.parent.ask(question)[1][0]
+
+    def detector(self, adapted: Adapted) -> Detector:
+        """A detector that asks the same workers for the answers of an adapted model."""
+        return self.parent.of_adapted(adapted)
+
+
+def open_teacher(model_path: Path) -> Teacher:
+    """A teacher that works in the workers of the server that runs this kernel; elsewhere, one that works here.
+
+    Raises
+    ------
+    MetadataError
+        If the model cannot be opened.
+    AdaptError
+        If it cannot be adapted, or the server does not offer it.
+    """
+    if os.environ.get(TEACHING_VARIABLE) == "0":
+        raise AdaptError(
+            "This server does not adapt models. Use `malaria-detect adapt` on your own computer.", "off"
+        )
+    remote = RemoteDetector.of_server(load_detector(model_path))
+    return RemoteTeacher(remote, model_path) if remote else load_teacher(model_path)
 
 
 def open_analyser(model_path: str | os.PathLike[str] | None = None) -> FieldAnalyser:

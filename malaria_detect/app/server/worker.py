@@ -10,7 +10,9 @@ import torch
 
 from malaria_detect.app.server.messages import (
     EXPLAIN,
+    FEATURES,
     FIELD,
+    PACK,
     SLIDE,
     TEACHING,
     Frames,
@@ -21,17 +23,18 @@ from malaria_detect.app.server.messages import (
     send,
     unframed,
 )
-from malaria_detect.app.server.remote import adapted_of
-from malaria_detect.app.server.teaching import answer_lesson
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.json_io import from_json
+from malaria_detect.core.json_io import from_json, to_plain
 from malaria_detect.explain import Explainer
 from malaria_detect.fields.analyse import FieldAnalyser
 from malaria_detect.fields.finder import CellFinder, load_finder
-from malaria_detect.fields.saved import from_plain, to_plain
+from malaria_detect.fields.result import FieldResult
 from malaria_detect.fields.slide import SlideResult
 from malaria_detect.fields.tables import field_record, outlined_cells, slide_record
+from malaria_detect.inference.adapt import SiteCells
+from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
+from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import MetadataError, OperatingPoint
 from malaria_detect.inference.prediction import Prediction
 from malaria_detect.training.teach import Teacher
@@ -78,6 +81,7 @@ class Worker:
         self._explainer: Explainer | None = None
         self._finder: CellFinder | None = None
         self._teacher: Teacher | None = None
+        self._adapted: tuple[object, Detector] | None = None
 
     def answer(self, frames: Frames) -> Frames:
         """Answer one request; errors that a user can fix are answers as well."""
@@ -93,10 +97,8 @@ class Worker:
                 )
             if content["task"] in TEACHING:
                 self._teacher = self._teacher or Teacher(self._detector, self._model)
-                return answer_lesson(self._teacher, content, pictures)
-            detector = self._detector
-            if content.get("adapted"):
-                detector, pictures = adapted_of(pictures[:3]).detector(detector), pictures[3:]
+                return _taught(self._teacher, content, pictures)
+            detector = self._answering(content.get("adapted"))
             if content["task"] == EXPLAIN:
                 return self._explained(detector, content["prediction"], pictures[0])
             if content["task"] == FIELD:
@@ -106,6 +108,15 @@ class Worker:
             return _predicted(detector, content["operating_point"], pictures)
         except MalariaDetectError as error:
             return failed(error)
+
+    def _answering(self, adapted: object) -> Detector:
+        """The detector of a request: that of an adapted model is kept until another one is asked for."""
+        assert self._detector is not None
+        if not adapted:
+            return self._detector
+        if self._adapted is None or self._adapted[0] != adapted:
+            self._adapted = adapted, from_json(Adapted, adapted).detector(self._detector)
+        return self._adapted[1]
 
     def _analysed(self, detector: Detector, content: dict[str, Any], picture: bytes) -> Frames:
         self._finder = self._finder or load_finder()
@@ -124,6 +135,17 @@ class Worker:
         return framed({"shape": explanation.heat.shape, "explanation": scalars}, blobs)
 
 
+def _taught(teacher: Teacher, content: dict[str, Any], pictures: Frames) -> Frames:
+    """Answer a question of a :class:`malaria_detect.app.server.remote.RemoteTeacher`."""
+    if content["task"] == FEATURES:
+        return framed(to_plain(teacher.features_of(pictures[0])))
+    cells = from_json(SiteCells, content["cells"])
+    if content["task"] == PACK:
+        return framed({}, [teacher.pack(cells, from_json(Judgement, content["judgement"]))])
+    judgement, adapted = teacher.judge(cells)
+    return framed({"judgement": to_plain(judgement), "adapted": to_plain(adapted)})
+
+
 def _predicted(detector: Detector, point: str | None, pictures: Frames) -> Frames:
     if point is not None:
         detector = detector.at(point)
@@ -132,7 +154,7 @@ def _predicted(detector: Detector, point: str | None, pictures: Frames) -> Frame
 
 def _slide(point: OperatingPoint, fields: list[dict[str, Any]]) -> Frames:
     """Records of a slide, its fields and cells."""
-    slide = SlideResult("slide", tuple(map(from_plain, fields)), point)
+    slide = SlideResult("slide", tuple(from_json(FieldResult, field) for field in fields), point)
     return framed(
         {
             "slide": asdict(slide_record(slide)),

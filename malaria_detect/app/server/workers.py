@@ -12,9 +12,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import zmq
-import zmq.asyncio
-
 from malaria_detect.app.server.errors import Overloaded, WorkerLost
 from malaria_detect.app.server.messages import (
     FIELD,
@@ -22,7 +19,6 @@ from malaria_detect.app.server.messages import (
     SLIDE,
     Frames,
     answer_of,
-    failed,
     framed,
     receive,
     send,
@@ -31,13 +27,13 @@ from malaria_detect.app.server.messages import (
 from malaria_detect.app.server.parent import Forked, fork
 from malaria_detect.app.server.reception import RETRY_SECONDS
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.swept import sweep
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 WORKER = "malaria_detect.app.server.worker:run_worker"
-# Visitors of the page, who wait for one image at a time, come before programs that send many.
-PAGE, INTERFACE = 0, 1
-# Size of one frame of a kernel's question: an image, possibly decoded and saved as PNG.
-MAX_MESSAGE_BYTES = 128 * 2**20
+# Visitors of the page, who wait for one image at a time, come before programs that send many, and these before the
+# adaptation of a model.
+PAGE, INTERFACE, ADAPTATION = 0, 1, 2
 # s: a worker that needs longer for a job is replaced. A large field can take a minute on a slow, busy machine.
 JOB_SECONDS = 180.0
 # s: least time between two starts of a worker.
@@ -114,6 +110,8 @@ class Workers:
         for process in self._processes:
             if process is not None:
                 process.kill()
+                await asyncio.to_thread(process.wait)
+                sweep(process.pid)
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self._pool.shutdown()
 
@@ -210,6 +208,7 @@ class Workers:
                 process.kill()
             finally:
                 connection.close()
+            sweep(process.pid)
             _LOG.warning("Worker %s ended with status %s; starting another one.", process.pid, process.poll())
             # A worker that ends immediately must not keep the machine busy with starting it.
             await asyncio.sleep(max(0, LEAST_SECONDS - (time.monotonic() - began)))
@@ -258,38 +257,3 @@ class Workers:
 def _exchange(connection: Connection, frames: Frames) -> Frames:
     send(connection, frames)
     return receive(connection)
-
-
-async def answer_kernels(address: str, workers: Workers) -> None:
-    """Pass questions of kernels to the workers, until cancelled.
-
-    Parameters
-    ----------
-    address : str
-        Address of zmq in a folder that no other user can enter.
-    workers : Workers
-    """
-    # Answers are sent as soon as they are ready, not in the order of the questions.
-    pending: dict[bytes, asyncio.Task[None]] = {}
-
-    async def answer(sender: bytes, frames: Frames) -> None:
-        try:
-            answered = await workers.ask(frames, PAGE)
-        except MalariaDetectError as error:
-            answered = failed(error)
-        # zmq drops the answer if the kernel has ended.
-        await socket.send_multipart([sender, b"", *answered])
-
-    with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as socket:
-        socket.setsockopt(zmq.LINGER, 0)
-        # The limit applies to later calls of bind.
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        socket.bind(address)
-        while True:
-            match await socket.recv_multipart():
-                # Each socket of a kernel asks one question at a time.
-                case [sender, b"", *frames] if frames and sender not in pending:
-                    pending[sender] = task = asyncio.create_task(answer(sender, frames))
-                    task.add_done_callback(lambda _, sender=sender: pending.pop(sender))  # type: ignore[misc]
-                case _:
-                    _LOG.warning("Ignored an unexpected message of a kernel.")

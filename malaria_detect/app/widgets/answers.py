@@ -1,9 +1,10 @@
-"""The first two tabs, with the answers of one model: of the page's own, or of one that was adapted on the page."""
+"""The two tabs with answers of a model: the page's own, or one that was adapted on the page."""
 
 from collections.abc import Callable, Iterable
 from html import escape
 
-from malaria_detect.app.widgets.base import Part, Text
+from malaria_detect.app.teach_wording import ANSWERS_OF_ADAPTED
+from malaria_detect.app.widgets.base import Column, Part, Text
 from malaria_detect.app.widgets.check import CheckCells
 from malaria_detect.app.widgets.slide import AnalyseSlide
 from malaria_detect.app.widgets.upload import UploadedFile
@@ -23,10 +24,21 @@ class Answers:
         Opens the same model for whole fields; if it cannot be opened, the second tab says why.
     show_slide : callable
         Shows the second tab.
+    notice : str
+        Shown above both tabs.
+
+    Attributes
+    ----------
+    views : list of Part
+        Both tabs.
     """
 
     def __init__(
-        self, detector: Detector, open_analyser: Callable[[], FieldAnalyser], show_slide: Callable[[], None]
+        self,
+        detector: Detector,
+        open_analyser: Callable[[], FieldAnalyser],
+        show_slide: Callable[[], None],
+        notice: str = "",
     ) -> None:
         self._open_analyser, self._show_slide = open_analyser, show_slide
         self.cells = CheckCells(detector)
@@ -36,23 +48,23 @@ class Answers:
             self.cells.cards.take_field = self._analyse
         except MalariaDetectError as error:
             self.slide = problem("Fields cannot be analysed", error)
-
-    @property
-    def views(self) -> list[Part]:
-        """Both tabs."""
-        return [self.cells, self.slide]
+        self.views: list[Part] = [self.cells, self.slide]
+        if notice:
+            html = f"<p class='md-notice' role='status'>{escape(notice)}</p>"
+            self.views = [Column([Text(lambda: html, at_once=True), view]) for view in self.views]
 
     def reviewed(self) -> Iterable[UploadedFile]:
         """Cut-outs of the cells of the slide with a person's verdict."""
         return self.slide.reviewed() if isinstance(self.slide, AnalyseSlide) else ()
 
-    def of(self, detector: Detector) -> "Answers":
-        """The tabs of another model, where the cells checked here are checked, too."""
+    def adapted(self, detector: Detector) -> "Answers":
+        """The tabs of an adapted model, where the cells checked here are checked, too."""
         point = field_point(detector.metadata)
         other = Answers(
             detector,
             lambda: self._open_analyser().with_detector(detector.at(point)),
             self._show_slide,
+            ANSWERS_OF_ADAPTED,
         )
         results = self.cells.cards.results
         other.cells.queue.add(

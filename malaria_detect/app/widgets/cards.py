@@ -12,6 +12,7 @@ from malaria_detect.app.widgets.explanation import Shown
 from malaria_detect.app.widgets.results import Result, results_csv, results_report
 from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.wording import (
+    TAB,
     VERDICTS,
     caution,
     notes,
@@ -217,7 +218,7 @@ def card(result: Result, point: OperatingPoint) -> dict[str, Any]:
             (name, round(100 * share, 2), format_probability(share), round(share, 6))
             for name, share in answer.probabilities.items()
         ],
-        "notes": notes(answer),
+        "notes": notes(answer, TAB),
         "details": [
             ("Image size", f"{width} × {height} px"),
             ("Operating point", f"{point.name} (threshold {format_threshold_percent(point.threshold)})"),

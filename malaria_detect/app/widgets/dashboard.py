@@ -7,11 +7,11 @@ from typing import Any
 
 import traitlets
 
-from malaria_detect.app.teach_wording import ANSWERS_OF_ADAPTED
 from malaria_detect.app.widgets.about import About
 from malaria_detect.app.widgets.answers import Answers, problem
 from malaria_detect.app.widgets.base import Part, as_references, script
 from malaria_detect.app.widgets.score_report import ScoreReport
+from malaria_detect.app.widgets.slide import AnalyseSlide
 from malaria_detect.app.widgets.teach import TeachLab
 from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
@@ -42,8 +42,6 @@ class Page(Part):
     research_use = traitlets.Unicode(RESEARCH_USE).tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     views = traitlets.List(traitlets.Instance(Part)).tag(sync=True, to_json=as_references)
-    # Shown on every tab, such as whose answers they are.
-    notice = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, views: Mapping[str, Part], **kwargs: Any) -> None:
         super().__init__(names=list(views), views=list(views.values()), **kwargs)
@@ -91,9 +89,8 @@ def build_dashboard(
         while len(answers) > 1:
             answers.pop().clear()
         if adapted:
-            answers.append(shipped.of(adapted))
+            answers.append(shipped.adapted(adapted))
         page.views = [*answers[-1].views, *page.views[2:]]
-        page.notice = ANSWERS_OF_ADAPTED if adapted else ""
 
     def reviewed() -> Iterable[UploadedFile]:
         return answers[-1].reviewed()
@@ -103,6 +100,8 @@ def build_dashboard(
         teach = TeachLab(open_teacher(model), reviewed, use)
     except MalariaDetectError as error:
         teach = problem("This model cannot be taught", error)
+        if isinstance(shipped.slide, AnalyseSlide):
+            shipped.slide.kept_bytes = 0  # of photographs, as nothing will learn from them
     reports = model.parent / "reports"
     page = Page(
         {

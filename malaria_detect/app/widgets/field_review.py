@@ -9,10 +9,10 @@ import traitlets
 from PIL import Image
 
 from malaria_detect.app.field_report import field_report, look_at_first
-from malaria_detect.app.slide_wording import slide_notes, slide_summary
+from malaria_detect.app.slide_wording import slide_notes, slide_summary, warnings_of
 from malaria_detect.app.widgets.base import STYLE, Part, script
 from malaria_detect.app.widgets.slide_downloads import DOWNLOADS, SlideFile, slide_file
-from malaria_detect.app.wording import caution
+from malaria_detect.app.wording import TAB, caution
 from malaria_detect.fields.result import AnalysedCell, FieldResult
 from malaria_detect.fields.review import Review, ReviewError
 from malaria_detect.fields.slide import SlideResult
@@ -191,7 +191,7 @@ class FieldReview(Part):
                 "problem": problem,
                 "fields": [_row(result) for result in slide.fields],
                 "sentence": slide_summary(slide),
-                "notes": slide_notes(slide),
+                "notes": [*slide_notes(slide), *warnings_of(slide.fields, TAB)],
                 "caution": caution(self.point) if slide.cells else "",
             }
         )
@@ -282,6 +282,9 @@ def shown_cell(cell: AnalysedCell) -> dict[str, Any]:
         parts.append("uncertain")
     if cell.found.on_edge:
         parts.append("on the edge, not counted")
+    # The first sentence of each: the others give advice about images of single cells.
+    reasons = [cell.refusal.message] if cell.refusal else cell.prediction.warnings if cell.prediction else []
+    parts += [one.partition(". ")[0].rstrip(".") for one in reasons if cell.verified is None]
     return {
         "id": cell.number,
         "outline": cell.found.outline.round(1).ravel().tolist(),

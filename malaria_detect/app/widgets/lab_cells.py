@@ -1,4 +1,4 @@
-"""Cells of a laboratory with the model's answer on each: confirm or correct it, and see what teaching them gains."""
+"""Cells of a laboratory: label them, and see what teaching them gains."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,29 +6,30 @@ from typing import Any
 
 import numpy as np
 import traitlets
-from numpy.typing import NDArray
 
 from malaria_detect.app.teach_wording import (
     ADAPTED,
     OUTDATED,
     SHIPPED,
+    home_change,
+    judged_on,
+    judgement_rows,
     labelled,
     needed,
     verdict,
 )
 from malaria_detect.app.widgets.base import STYLE, Part, script
-from malaria_detect.app.wording import home_change, judged_on, judgement_rows
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import LEAST_CELLS, SiteCells
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import RESEARCH_USE
-from malaria_detect.inference.prediction import Prediction
 from malaria_detect.metrics.formatting import format_probability
+from malaria_detect.training.teach import CellFeatures
 
 LEFT_OUT = "Left out"
 LABELS = (*CLASSES, LEFT_OUT)
-# What the browser can ask for, beside labels.
+# What the browser can ask for, apart from labels.
 REQUESTS = ("slide", "estimate", "download", "adapted", "shipped", "clear")
 
 
@@ -42,25 +43,22 @@ class LabCell:
         Unique name, and the patient or field of the cell; its name if that tells none.
     picture : bytes
         PNG file for the browser.
-    answer : Prediction
-        Of the shipped model.
-    features : numpy.ndarray
-        float32, (1, 1024).
+    seen : CellFeatures
+        What the shipped model sees in it.
     label : str or None
-        A person's, one of `LABELS`; None until it is confirmed or corrected.
+        A person's, one of `LABELS`; None before.
     """
 
     name: str
     group: str
     picture: bytes
-    answer: Prediction
-    features: NDArray[np.float32]
+    seen: CellFeatures
     label: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
-    """What was learnt from which cells."""
+class Lesson:
+    """An adapted model, the cells that it has learnt, and how it was judged."""
 
     cells: SiteCells
     judgement: Judgement
@@ -87,7 +85,7 @@ class LabCells(Part):
         super().__init__(**kwargs)
         self.cells: list[LabCell] = []
         self.refused: list[str] = []
-        self.estimate: Estimate | None = None
+        self.estimate: Lesson | None = None
         self.in_use = SHIPPED
         self._asked = asked
         # Numbers are never reused, as a message about a cleared cell may still arrive.
@@ -109,11 +107,11 @@ class LabCells(Part):
             return None
         cells = [cell for cell in self.cells if cell.label in CLASSES]
         return SiteCells(
-            np.concatenate([cell.features for cell in cells]),
+            np.concatenate([cell.seen.features for cell in cells]),
             np.array([cell.label == CLASSES[0] for cell in cells]),
             tuple(cell.name for cell in cells),
             tuple(cell.group for cell in cells),
-        )
+        ).without_names()
 
     def add(self, cell: LabCell) -> None:
         """Show one more cell."""
@@ -142,7 +140,6 @@ class LabCells(Part):
                 "cells": len(self.cells),
                 "sentence": labelled(*counts) if self.cells else "",
                 "needed": needed(*counts),
-                "open": sum(cell.label is None for cell in self.cells),
                 "enough": min(counts) >= LEAST_CELLS,
                 "refused": self.refused,
                 "estimate": self._shown_estimate(),
@@ -170,35 +167,22 @@ class LabCells(Part):
                 self.show()
             case {"type": "label", "id": int(number), "label": str(label)} if label in LABELS:
                 if number - self._first in range(len(self.cells)):
-                    self._label(number - self._first, label)
+                    self.cells[number - self._first].label = label
+                    self.send({"type": "labelled", "id": number, **self._said(number - self._first)})
                     self.show()
-            case {"type": "accept"}:
-                for position, cell in enumerate(self.cells):
-                    if cell.label is None:
-                        self._label(position, cell.answer.decision)
-                self.show()
             case {"type": str(request)} if request in REQUESTS:
                 self._asked(request)
 
-    def _label(self, position: int, label: str) -> None:
-        self.cells[position].label = label
-        self.send({"type": "labelled", "id": self._first + position, "label": label})
-
     def _send_cell(self, position: int) -> None:
         cell = self.cells[position]
-        decision = cell.answer.decision
-        probability = format_probability(cell.answer.probabilities[decision])
-        self.send(
-            {
-                "type": "cell",
-                "id": self._first + position,
-                "name": cell.name,
-                "says": f"Model: {decision.lower()}, {probability}",
-                "guess": decision,
-                "label": cell.label or "",
-            },
-            buffers=[cell.picture],
-        )
+        about = {"type": "cell", "id": self._first + position, "name": cell.name}
+        self.send(about | self._said(position), buffers=[cell.picture])
+
+    def _said(self, position: int) -> dict[str, str]:
+        """The label of a cell and, only then, the model's answer: who knows it tends to follow it."""
+        cell = self.cells[position]
+        model = f"Model: parasitized {format_probability(cell.seen.probability_parasitized)}"
+        return {"label": cell.label or "", "says": model if cell.label else ""}
 
     def _shown_estimate(self) -> dict[str, Any] | None:
         if self.estimate is None:
@@ -207,7 +191,7 @@ class LabCells(Part):
         better, sentence = verdict(judgement)
         same = (
             now is not None
-            and now.files == learnt.files
+            and np.array_equal(now.features, learnt.features)
             and np.array_equal(now.parasitized, learnt.parasitized)
         )
         return {

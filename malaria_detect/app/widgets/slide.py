@@ -24,8 +24,8 @@ from malaria_detect.fields.review import Review
 from malaria_detect.inference.metadata import ModelMetadata, field_point
 from malaria_detect.inference.prediction import Refusal
 
-# Photographs that are kept so that the model can learn from their cells.
-MAX_KEPT_BYTES = 100 * 2**20
+# Photographs that are kept so that the model can learn from their cells: ten of a phone.
+MAX_KEPT_BYTES = 40 * 2**20
 # Files in the kernel that wait for their turn: the next one arrives while one is analysed.
 MAX_WAITING = 2
 
@@ -58,7 +58,7 @@ class AnalyseSlide(Column):
     """
 
     def __init__(self, analyser: Analyser, metadata: ModelMetadata, **kwargs: Any) -> None:
-        self._analyser = analyser
+        self._analyser, self.kept_bytes = analyser, MAX_KEPT_BYTES
         self.queue = WorkQueue[UploadedFile](self._analyse, self._tell, self.log)
         self.upload = FieldUpload(
             self.take, self._room, lambda: len(self.queue.waiting) < MAX_WAITING, self._report
@@ -97,7 +97,7 @@ class AnalyseSlide(Column):
     async def _analyse(self, file: UploadedFile) -> None:
         field = await asyncio.to_thread(partial(_analysed, self._analyser, file))
         kept = sum(len(one.original) for one in self.review.fields)
-        if kept + len(field.original) > MAX_KEPT_BYTES:
+        if kept + len(field.original) > self.kept_bytes:
             field = replace(field, original=b"")
         self.review.add(field)
 

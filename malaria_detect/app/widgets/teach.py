@@ -17,8 +17,7 @@ from malaria_detect.app.teach_wording import (
     verdict,
 )
 from malaria_detect.app.widgets.base import Column, Text, render
-from malaria_detect.app.widgets.lab_cells import Estimate, LabCell, LabCells
-from malaria_detect.app.widgets.results import SHOWN_SIDE
+from malaria_detect.app.widgets.lab_cells import LabCell, LabCells, Lesson
 from malaria_detect.app.widgets.upload import CellUpload, UploadedFile, renamed
 from malaria_detect.app.widgets.work_queue import WorkQueue
 from malaria_detect.core.errors import MalariaDetectError
@@ -29,13 +28,14 @@ from malaria_detect.training.teach import Teacher
 
 MAX_CELLS = 300
 MAX_AT_ONCE = 100
+SHOWN_SIDE = 240  # px; a cell is shown at about half of it
 ARCHIVE = "mylab.zip"
 
 _Job = Callable[[], Awaitable[None]]
 
 
 class TeachLab(Column):
-    """Upload cells, confirm or correct what the model says about them, and get a model that has learnt from them.
+    """Upload cells, label them, and get a model that has learnt from them.
 
     Parameters
     ----------
@@ -80,16 +80,14 @@ class TeachLab(Column):
             self.lab.refused.append(f"{file.name}: this image is there already.")
             return
         try:
-            answer, features = await asyncio.to_thread(self._teacher.look, content)
-        except ImageRefused as refusal:
-            self.lab.refused.append(f"{file.name}: {refusal}")
+            seen = await asyncio.to_thread(self._teacher.features_of, content)
+        except ImageRefused as refused:
+            self.lab.refused.append(f"{file.name}: {refused}")
             return
         self._known.add(digest)
         name = renamed(file, {cell.name for cell in self.lab.cells}).name
-        group = group_in_name(file.name) or name
-        self.lab.add(
-            LabCell(name, group, as_png(read_image(content), SHOWN_SIDE), answer, features, file.label)
-        )
+        picture = as_png(read_image(content), SHOWN_SIDE)
+        self.lab.add(LabCell(name, group_in_name(file.name) or name, picture, seen, file.label))
 
     async def _cut(self) -> None:
         room = MAX_CELLS - len(self.lab.cells)
@@ -106,7 +104,7 @@ class TeachLab(Column):
         cells = self.lab.labelled
         if cells is not None:
             judgement, adapted = await asyncio.to_thread(self._teacher.judge, cells)
-            self.lab.estimate = Estimate(cells, judgement, adapted)
+            self.lab.estimate = Lesson(cells, judgement, adapted)
             # Of another model than the one that is in use.
             self._answer_with(SHIPPED)
 

@@ -82,13 +82,15 @@ class CellUpload(Part):
         Parameters
         ----------
         files : sequence of UploadedFile
-            More than `max_images` are refused together. A file over `MAX_BYTES` is refused alone, by
-            :func:`malaria_detect.data.images.read_image`.
+            More than `max_images`, or than `max_total` bytes, are refused together. A file over `MAX_BYTES` is refused
+            alone, by :func:`malaria_detect.data.images.read_image`.
         """
         if len(files) > self.max_images:
             refusal: str | None = (
                 f"{len(files)} images were sent; the limit is {self.max_images}. Upload fewer at a time."
             )
+        elif sum(len(file.content) for file in files) > self.max_total:
+            refusal = f"The images are over {self.max_total >> 20} MB together. Upload fewer at a time."
         else:
             refusal = self._receive(files)
         self.send({"type": "refused", "message": refusal} if refusal else {"type": "taken"})

@@ -18,9 +18,9 @@ from malaria_detect.app.server.reception import Limits
 from malaria_detect.app.server.remote import RemoteAnalyser, open_analyser
 from malaria_detect.app.server.worker import Worker
 from malaria_detect.app.server.workers import Workers
+from malaria_detect.core.json_io import to_plain
 from malaria_detect.data.image_checks import FIELD
 from malaria_detect.fields.analyse import FieldAnalyser
-from malaria_detect.fields.saved import to_plain
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import RESEARCH_USE
 from tests.app.server.crew import working

@@ -3,8 +3,10 @@
 import asyncio
 import io
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from shutil import copy
@@ -12,10 +14,10 @@ from shutil import copy
 import numpy as np
 import pytest
 
-from malaria_detect.app.server.messages import WORKERS_VARIABLE, Frames
-from malaria_detect.app.server.remote import RemoteDetector
-from malaria_detect.app.server.teaching import RemoteTeacher, open_teacher
+from malaria_detect.app.server.messages import JUDGE, PACK, PREDICT, WORKERS_VARIABLE, Frames, framed
+from malaria_detect.app.server.remote import RemoteDetector, RemoteTeacher, open_teacher
 from malaria_detect.app.server.worker import Worker
+from malaria_detect.app.server.workers import ADAPTATION, PAGE
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
@@ -27,6 +29,7 @@ from malaria_detect.training.teach import Teacher, load_teacher
 from tests.app.server.crew import working
 from tests.parents import write_parent
 from tests.refused import refused
+from tests.waiting import SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,7 @@ def site(teacher: Teacher, laboratory: Path) -> tuple[SiteCells, list[bytes]]:
     cells = find_cells(laboratory).cells[::2]
     pictures = [cell.path.read_bytes() for cell in cells]
     parasitized = np.array([cell.label == CLASSES[0] for cell in cells])
-    features = np.concatenate([teacher.look(picture)[1] for picture in pictures])
+    features = np.concatenate([teacher.features_of(one).features for one in pictures])
     return SiteCells(
         features, parasitized, tuple(c.name for c in cells), tuple(c.group for c in cells)
     ), pictures
@@ -67,9 +70,9 @@ def test_a_kernel_gets_what_it_would_find_itself_and_an_archive_that_answers_the
     assert isinstance(teacher, RemoteTeacher)
     local = load_teacher(parent)
     cells, pictures = site(teacher, laboratory)
-    answer, features = local.look(pictures[0])
-    assert teacher.look(pictures[0])[0] == answer
-    assert np.allclose(cells.features[:1], features, atol=1e-5)
+    seen, expected_seen = teacher.features_of(pictures[0]), local.features_of(pictures[0])
+    assert np.array_equal(seen.features, expected_seen.features)
+    assert seen.probability_parasitized == expected_seen.probability_parasitized
     judgement, adapted = teacher.judge(cells)
     expected, same = local.judge(cells)
     assert to_json(judgement.parent) == to_json(expected.parent)
@@ -80,7 +83,7 @@ def test_a_kernel_gets_what_it_would_find_itself_and_an_archive_that_answers_the
 
     files = zipfile.ZipFile(io.BytesIO(teacher.pack(cells, judgement)))
     assert sorted(files.namelist()) == ["README.txt", "mylab.json", "mylab.npz", "mylab.pkl"]
-    assert not list(Path(tempfile.gettempdir()).glob("*/mylab.pkl"))
+    assert not list(Path(tempfile.gettempdir()).glob("malaria-detect-pack-*"))
     files.extractall(tmp_path)
     model = tmp_path / "mylab.pkl"
     references = read_references(model)
@@ -105,6 +108,30 @@ def test_a_kernel_gets_what_it_would_find_itself_and_an_archive_that_answers_the
     assert remote.explain(pictures[0], answers[2]).decision in CLASSES
 
 
+def test_one_model_is_adapted_at_a_time_and_images_need_not_wait(
+    parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, done = threading.Event(), threading.Event()
+
+    async def ask(_: Frames, place: int) -> Frames:
+        if place == ADAPTATION:
+            begun.set()
+            await asyncio.to_thread(done.wait, SECONDS)
+        return framed({"place": place})
+
+    with working(parent, started=False) as crew, ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(crew.workers, "ask", ask)
+        one, other = (RemoteDetector(load_detector(parent), crew.address) for _ in range(2))
+        first = pool.submit(one.ask, {"task": JUDGE})
+        assert begun.wait(SECONDS)
+        with refused(MalariaDetectError, "busy"):
+            other.ask({"task": PACK})
+        assert other.ask({"task": PREDICT})[0] == {"place": PAGE}
+        done.set()
+        assert first.result(SECONDS)[0] == {"place": ADAPTATION}
+        assert other.ask({"task": PACK})[0] == {"place": ADAPTATION}
+
+
 def test_too_few_cells_are_refused_by_the_worker(teacher: Teacher, laboratory: Path) -> None:
     cells, _ = site(teacher, laboratory)
     with refused(MalariaDetectError, "too_few"):
@@ -120,3 +147,6 @@ def test_a_model_without_references_is_refused_before_anything_is_asked(
     monkeypatch.setenv(WORKERS_VARIABLE, "ipc://nowhere")
     with refused(AdaptError, "no_references"):
         open_teacher(model)
+    monkeypatch.setenv("MALARIA_DETECT_TEACHING", "0")
+    with refused(AdaptError, "off"):
+        open_teacher(parent)

@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
 import zmq
 import zmq.asyncio
 
+from malaria_detect.app.server import kernel_questions
 from malaria_detect.app.server import workers as module
 from malaria_detect.app.server.errors import Overloaded, WorkerLost
 from malaria_detect.app.server.messages import WORKERS_VARIABLE, Frames, framed
@@ -114,6 +116,7 @@ def test_a_worker_that_dies_or_hangs_over_a_picture_is_replaced(
     async def lose(workers: Workers) -> None:
         (process,) = workers._processes
         assert process is not None
+        left = Path(mkdtemp(prefix=f"malaria-detect-pack-{process.pid}-"))
         # It stops before it gets the job, so that it cannot be done with it.
         process.send_signal(signal.SIGSTOP)
         patience = workers.job_seconds
@@ -130,6 +133,7 @@ def test_a_worker_that_dies_or_hangs_over_a_picture_is_replaced(
         workers.job_seconds = patience
         assert len(await workers.predict(pictures)) == len(pictures)
         assert process.poll() is not None
+        assert not left.exists()
 
     with working(shipped_model) as crew:
         crew.predict(pictures)
@@ -232,7 +236,7 @@ def test_what_is_no_question_is_not_answered_and_the_others_are(
 
 
 def test_a_question_over_the_limit_is_not_taken(shipped_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_MESSAGE_BYTES", 2**20)
+    monkeypatch.setattr(kernel_questions, "MAX_MESSAGE_BYTES", 2**20)
     asked: list[int] = []
 
     async def note(frames: list[bytes], place: int) -> list[bytes]:

@@ -1,18 +1,15 @@
 """A teacher of a network of one layer, for pictures whose red the model reads and whose blue is the truth."""
 
-import io
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import SiteCells
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.judge import Judgement
-from malaria_detect.inference.prediction import Prediction
-from malaria_detect.training.teach import Teacher
+from malaria_detect.training.teach import CellFeatures, Teacher
 from tests.app.widgets.fakes import METADATA, BrightnessDetector, png_of
 from tests.inference.known_sites import FEATURES, adaptation
 
@@ -26,12 +23,11 @@ class KnownTeacher(Teacher):
         self.parent: Any = BrightnessDetector(METADATA)
         self.adaptation = adaptation()
 
-    def look(self, cell: bytes) -> tuple[Prediction, NDArray[np.float32]]:
-        answer = self.parent.predict(cell)
-        features = np.zeros((1, FEATURES), np.float32)
-        red, _, blue = np.asarray(Image.open(io.BytesIO(cell)), float).mean(axis=(0, 1)) / 255
-        features[0, :2] = 2 * red - 1, 4 * blue - 2
-        return answer, features
+    def features_of(self, picture: bytes) -> CellFeatures:
+        found = np.zeros((1, FEATURES), np.float32)
+        red, _, blue = np.asarray(read_image(picture), float).mean(axis=(0, 1)) / 255
+        found[0, :2] = 2 * red - 1, 4 * blue - 2
+        return CellFeatures(found, red)
 
     def pack(self, cells: SiteCells, judgement: Judgement) -> bytes:
         return ARCHIVE

@@ -14,7 +14,7 @@ from malaria_detect.inference.prediction import Refusal
 from tests.app.widgets.fakes import METADATA, Messages, hear, of_type, prediction, red_png, saved
 
 POINT = METADATA.point()
-REFUSED = Result("b.png", Refusal("The file is empty."), b"")
+REFUSED = Result("b.png", Refusal("The file is empty.", "empty"), b"")
 
 
 def result(probability: float, name: str = "a.png", label: str | None = None, warning: str = "") -> Result:

@@ -98,7 +98,7 @@ def test_the_network_is_copied_at_the_first_question_only(explainer: Mock, detec
 
 
 def test_a_refused_image_is_not_explained(explainer: Mock, detector: Detector) -> None:
-    assert ResultExplainer(explainer_of(detector))(Result("a.png", Refusal("Empty."), b"")).sentence
+    assert ResultExplainer(explainer_of(detector))(Result("a.png", Refusal("Empty.", "empty"), b"")).sentence
     explainer.assert_not_called()
 
 

@@ -8,12 +8,15 @@ import pytest
 
 from malaria_detect.app.teach_wording import ADAPTED, SHIPPED, needed
 from malaria_detect.app.widgets import CheckCells, build_dashboard
+from malaria_detect.app.widgets.base import Column
 from malaria_detect.app.widgets.lab_cells import LEFT_OUT
 from malaria_detect.app.widgets.slide import AnalyseSlide
 from malaria_detect.app.widgets.teach import MAX_AT_ONCE, MAX_CELLS, TeachLab
 from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.json_io import to_json
 from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.metrics.formatting import format_probability
 from tests.app.widgets.fakes import (
     METADATA,
     BrightnessDetector,
@@ -49,12 +52,10 @@ def view(told: Messages, use: Mock, monkeypatch: pytest.MonkeyPatch) -> TeachLab
 
 @pytest.fixture
 def labelled(view: TeachLab) -> TeachLab:
-    """All cells uploaded, those that the model has wrong corrected, and the others accepted."""
+    """All cells uploaded and labelled."""
     view.upload.take([file for file, _ in CELLS])
-    for number, (cell, (_, label)) in enumerate(zip(view.lab.cells, CELLS, strict=True)):
-        if cell.answer.decision != label:
-            hear(view.lab, type="label", id=number, label=label)
-    hear(view.lab, type="accept")
+    for number, (_, label) in enumerate(CELLS):
+        hear(view.lab, type="label", id=number, label=label)
     return view
 
 
@@ -62,16 +63,17 @@ def state(told: Messages) -> dict[str, Any]:
     return of_type(told, "state")[-1]
 
 
-def test_each_cell_comes_with_the_models_answer_which_is_no_label_yet(view: TeachLab, told: Messages) -> None:
+def test_the_models_answer_is_shown_after_the_label(view: TeachLab, told: Messages) -> None:
     view.upload.take([file for file, _ in CELLS[:3]])
     cells = of_type(told, "cell")
-    assert [(cell["guess"], cell["label"]) for cell in cells] == [
-        (UNINFECTED, ""),
-        (PARASITIZED, ""),
-        (PARASITIZED, ""),
-    ]
+    assert [(cell["says"], cell["label"]) for cell in cells] == [("", "")] * 3
     assert all(cell["buffers"][0].startswith(b"\x89PNG") for cell in cells)
-    assert (state(told)["open"], state(told)["enough"], view.lab.counts) == (3, False, (0, 0))
+    assert (state(told)["enough"], view.lab.counts) == (False, (0, 0))
+    hear(view.lab, type="label", id=1, label=UNINFECTED)
+    (labelled,) = of_type(told, "labelled")
+    probability = view.lab.cells[1].seen.probability_parasitized
+    assert (labelled["id"], labelled["label"]) == (1, UNINFECTED)
+    assert labelled["says"].endswith(format_probability(probability))
     assert [cell.group for cell in view.lab.cells] == ["secret0", "secret1", "secret2"]
     assert not any("secret" in saved(one) for one in (view, view.upload, view.lab))
 
@@ -84,9 +86,6 @@ def test_labels_are_counted_and_those_that_are_still_needed(view: TeachLab, told
     assert view.lab.counts == (9, 0)
     assert state(told)["needed"] == needed(9, 0)
     assert ("1 more parasitized" in needed(9, 0), "10 more uninfected" in needed(9, 0)) == (True, True)
-    hear(view.lab, type="accept")
-    assert view.lab.cells[9].label == LEFT_OUT
-    assert (state(told)["open"], sum(view.lab.counts)) == (0, 23)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,8 @@ def test_the_adapted_model_is_estimated_downloaded_and_used(
     estimate = labelled.lab.estimate
     assert estimate is not None
     assert estimate.judgement.gain["roc_auc"].value > 0.1
-    assert set(estimate.cells.groups) == {f"secret{number}" for number in range(4)}
+    assert set(estimate.cells.groups) == {f"group {number}" for number in range(1, 5)}
+    assert "secret" not in to_json(estimate.adapted)
     hear(labelled.lab, type="download")
     (file,) = of_type(told, "file")
     assert (file["name"], file["buffers"]) == ("mylab.zip", [ARCHIVE])
@@ -142,7 +142,9 @@ def test_a_model_that_is_not_better_is_neither_downloaded_nor_used(
     view: TeachLab, told: Messages, use: Mock
 ) -> None:
     view.upload.take([file for file, _ in CELLS])
-    hear(view.lab, type="accept")  # the model is always right
+    for number, cell in enumerate(view.lab.cells):  # the model is always right
+        parasitized = cell.seen.probability_parasitized > METADATA.point().threshold
+        hear(view.lab, type="label", id=number, label=CLASSES[not parasitized])
     hear(view.lab, type="estimate")
     assert state(told)["estimate"]["better"] is False
     for request in ("download", "adapted"):
@@ -209,13 +211,16 @@ def test_the_page_answers_with_the_adapted_model_and_then_with_its_own_again(tol
     check.upload.take([CELLS[0][0]])
     points = tuple(replace(point, threshold=0.123) for point in METADATA.operating_points)
     teach._use(BrightnessDetector(replace(METADATA, operating_points=points)))  # type: ignore[arg-type]
-    new, *_ = page.views
+    tabs = page.views[:2]
+    (_, new), (_, slide) = (tab.parts for tab in tabs if isinstance(tab, Column))
     assert isinstance(new, CheckCells)
+    assert isinstance(slide, AnalyseSlide)
     assert new is not check
+    # The notice says whose answers these are; the other tabs are about the shipped model.
+    assert all("md-notice" in tab.parts[0].html for tab in tabs if isinstance(tab, Column))
     assert page.views[2:] == [teach, *others]
-    assert page.notice
     assert [result.name for result in new.cards.results] == [CELLS[0][0].name]
     assert new.cards.point.threshold == 0.123
     teach._use(None)
-    assert (page.views[0], page.notice) == (check, "")
+    assert page.views[0] == check
     assert len(check.cards.results) == 1

@@ -32,7 +32,6 @@ async function render({ model, el, host, signal }) {
     });
   });
   show(0);
-  const notice = make("p", { class: "md-notice", role: "status", hidden: "" });
   const hear = (message) => { if (message.type === "show") { show(message.tab); tabs[message.tab].focus(); } };
   model.on("msg:custom", hear);
   signal.addEventListener("abort", () => model.off("msg:custom", hear));
@@ -43,7 +42,6 @@ async function render({ model, el, host, signal }) {
       make("span", { class: "md-logo", "aria-hidden": "true" }),
       make("div", {}, make("h1", {}, model.get("title")), make("p", { class: "md-subtitle" }, model.get("subtitle")))),
     ...(tabs.length > 1 ? [make("div", { role: "tablist", "aria-label": "Views", class: "md-tabs" }, ...tabs)] : []),
-    notice,
     ...views,
   );
   // A file dropped outside the drop area would otherwise replace the page.
@@ -65,14 +63,8 @@ async function render({ model, el, host, signal }) {
       return place(host, part, el, ends[i].signal);
     }));
   }
-  const tell = () => {
-    notice.textContent = model.get("notice");
-    notice.hidden = !notice.textContent;
-  };
   model.on("change:views", fill);
-  model.on("change:notice", tell);
-  signal.addEventListener("abort", () => { model.off("change:views", fill); model.off("change:notice", tell); });
-  tell();
+  signal.addEventListener("abort", () => model.off("change:views", fill));
   await fill();
   el.setAttribute("data-md-ready", "");
 }

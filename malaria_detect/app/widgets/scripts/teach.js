@@ -1,5 +1,5 @@
-// Teach it your lab: cells with the model's answer, a person's labels, and the estimate of what they teach. Cells come as messages and
-// exist in this view only; a new view says hello and gets them again.
+// Teach it your lab: cells, a person's labels, and the estimate of what they teach. Cells come as messages and exist in this view only; a
+// new view says hello and gets them again.
 
 const LABELS = [["p", "Parasitized", "Parasitized"], ["u", "Uninfected", "Uninfected"], ["n", "Leave out", "Left out"]];
 
@@ -9,10 +9,9 @@ function render({ model, el, signal }) {
   const progress = make("progress", { max: "1", value: "0", "aria-label": "Cells read" });
   const working = make("div", { class: "md-working", hidden: "", role: "status" }, progress, make("span", {}));
   const problem = make("p", { role: "alert", class: "md-problem", hidden: "" });
-  const sentence = make("p", { class: "md-sentence", role: "status", tabindex: "-1" });
+  const sentence = make("p", { class: "md-sentence", role: "status" });
   const needed = make("p", { class: "md-note", role: "status" });
   const slide = button("Take the reviewed cells of the slide", () => ask({ type: "slide" }));
-  const accept = button("", () => { ask({ type: "accept" }); sentence.focus(); });
   const clear = button("Clear all", () => ask({ type: "clear" }));
   const refused = make("details", { class: "md-fold", hidden: "" }, make("summary", {}), make("ul", { class: "md-list" }));
   const list = make("ol", { class: "md-candidates md-lab", "aria-label": "Cells" });
@@ -32,7 +31,7 @@ function render({ model, el, signal }) {
   const worth = make("div", { class: "md-actions" }, get, choice);
   const found = make("div", { class: "md-found", hidden: "" }, outdated, verdict, table, cost, basis, worth);
   const judged = make("section", { class: "md-slide", hidden: "" }, make("h3", {}, "What it gains"), needed, make("div", { class: "md-actions" }, estimate), found);
-  const bar = make("div", { class: "md-review-bar", hidden: "" }, keys, make("div", { class: "md-actions" }, accept, clear));
+  const bar = make("div", { class: "md-review-bar", hidden: "" }, keys, make("div", { class: "md-actions" }, clear));
 
   el.classList.add("malaria-detect", "md-results-part");
   el.replaceChildren(make("h2", { class: "md-hidden" }, "Your cells"), make("div", { class: "md-actions" }, slide), sentence, working, problem, refused, judged, bar, list,
@@ -52,31 +51,30 @@ function render({ model, el, signal }) {
     ask({ type: "label", id, label: answer });
     // Not when somebody changes a label: they look at this cell.
     if (goOn && open) {
-      tell(id, answer);
+      tell(id, answer, "");
       grid.goOnFrom(id);
     }
   }
   const grid = cellGrid(list, { answers: () => LABELS, judge: label });
 
-  function tell(id, answer) {
+  function tell(id, answer, says) {
     const { item, buttons, note } = grid.cells.get(id);
     item.dataset.label = answer;
-    note.textContent = answer ? "Your label" : "Suggested by the model";
+    note.textContent = says;
     buttons.mark(answer);
   }
   function put(cell, picture) {
     const image = make("img", { src: picture, alt: `Cell ${cell.name}` });
     image.addEventListener("load", () => URL.revokeObjectURL(picture));  // no longer needed
     const buttons = answerButtons(LABELS, `Your label for ${cell.name}`, (answer) => label(cell.id, answer, false));
-    for (const one of buttons.group.children) one.toggleAttribute("data-guess", one.textContent === cell.guess);
-    const note = make("p", { class: "md-note" });
-    const item = make("li", { class: "md-candidate", tabindex: "-1", "aria-label": `${cell.name}. ${cell.says}` },
+    const note = make("p", { class: "md-says" });
+    const item = make("li", { class: "md-candidate", tabindex: "-1", "aria-label": cell.name },
       make("div", { class: "md-picture" }, image),
-      make("div", { class: "md-body" }, make("h3", { class: "md-name", title: cell.name }, cell.name), make("p", { class: "md-says" }, cell.says), note),
+      make("div", { class: "md-body" }, make("h3", { class: "md-name", title: cell.name }, cell.name), note),
       buttons.group);
     grid.put(cell.id, { item, buttons, note, open: () => !item.dataset.label });
     list.append(item);
-    tell(cell.id, cell.label);
+    tell(cell.id, cell.label, cell.says);
     if (grid.cells.size === 1) item.tabIndex = 0;
   }
   function fill(row) {
@@ -115,8 +113,6 @@ function render({ model, el, signal }) {
     el.setAttribute("aria-busy", String(busy));
     if (sentence.textContent !== state.sentence) sentence.textContent = state.sentence;
     if (needed.textContent !== state.needed) needed.textContent = state.needed;
-    accept.textContent = `Accept the other ${state.open} suggestions`;
-    accept.hidden = !state.open;
     bar.hidden = !state.cells;
     judged.hidden = !state.cells && !state.estimate;
     estimate.disabled = !state.enough || busy;
@@ -137,7 +133,7 @@ function render({ model, el, signal }) {
     if (message.type === "cell" && !grid.cells.has(message.id)) {
       put(message, URL.createObjectURL(new Blob([buffers[0]], { type: "image/png" })));
     }
-    if (message.type === "labelled" && grid.cells.has(message.id)) tell(message.id, message.label);
+    if (message.type === "labelled" && grid.cells.has(message.id)) tell(message.id, message.label, message.says);
     if (message.type === "state") show(message);
     if (message.type === "file") download(buffers[0], message.media, message.name);
     if (message.type === "clear") {
