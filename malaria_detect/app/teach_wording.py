@@ -94,7 +94,7 @@ def home_change(judgement: Judgement) -> str:
     """What an adapted model loses on the cells of its parent."""
     change = judgement.home_adapted - judgement.home_parent
     return (
-        f"ROC AUC on NLM's validation patients: {format_score(judgement.home_parent, 4)} before, "
+        f"ROC AUC on the validation patients of its training: {format_score(judgement.home_parent, 4)} before, "
         f"{format_score(judgement.home_adapted, 4)} after: {format_signed(change, 4)}."
     )
 

@@ -82,7 +82,7 @@ def count_parasitized(answers: Sequence[Prediction | Refusal]) -> tuple[int, int
     return sum(prediction.decision == CLASSES[0] for prediction in predictions), len(predictions)
 
 
-def tested_on(point: OperatingPoint) -> str:
+def scored_on(point: OperatingPoint) -> str:
     """Whose cells the scores of an operating point are from; only an adapted model has no test patients."""
     return "test patients" if point.patients else "your laboratory (cross-validated)"
 
@@ -93,7 +93,7 @@ def caution(point: OperatingPoint) -> str:
     missed, infected = scores.false_negative, scores.true_positive + scores.false_negative
     alarms, healthy = scores.false_positive, scores.false_positive + scores.true_negative
     return (
-        f"The model makes mistakes. On cells of {tested_on(point)}, at the operating point “{point.name}”, it missed "
+        f"The model makes mistakes. On cells of {scored_on(point)}, at the operating point “{point.name}”, it missed "
         f"{missed:,} of {infected:,} parasitized cells ({format_percent(missed / infected)}) and called {alarms:,} of "
         f"{healthy:,} uninfected cells parasitized ({format_percent(alarms / healthy)}). “No parasite found” does not "
         "rule out malaria."

@@ -69,8 +69,8 @@ def test_a_slide_is_told_called_corrected_healthy_and_limit() -> None:
 def test_an_adapted_model_says_nothing_of_slides_and_test_patients() -> None:
     point = replace(POINT, patients=())
     assert slide_sentences(answers(3, 37), point)[1:] == [wording.NO_PATIENTS]
-    assert [wording.tested_on(one) in caution(one) for one in (POINT, point)] == [True, True]
-    assert wording.tested_on(POINT) != wording.tested_on(point)
+    assert [wording.scored_on(one) in caution(one) for one in (POINT, point)] == [True, True]
+    assert wording.scored_on(POINT) != wording.scored_on(point)
 
 
 def test_no_limit_and_no_correction_are_said_so() -> None:

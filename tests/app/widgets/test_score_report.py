@@ -21,7 +21,7 @@ from malaria_detect.app.widgets.score_texts import (
     slide_details,
     training_details,
 )
-from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit
+from malaria_detect.app.wording import FLATTERED, NO_PATIENTS, NOT_CALIBRATED, detection_limit, scored_on
 from malaria_detect.core.json_io import to_json
 from malaria_detect.evaluation.patient_parasitemia import PARASITEMIA
 from malaria_detect.metrics import Estimate, Scores, worst_patients
@@ -235,3 +235,10 @@ def test_training_details_have_the_calibration_error_and_name_averaged_weights()
     averaged = replace(METADATA, settings=METADATA.settings | {"average_epochs": 2})
     assert "the average over the last 2 epochs" in text_of(training_details(averaged))
     assert NOT_CALIBRATED in text_of(training_details(replace(METADATA, temperature=1.0)))
+
+
+def test_an_adapted_model_has_no_limit_of_detection_and_no_test_patients() -> None:
+    points = tuple(replace(point, patients=()) for point in METADATA.operating_points)
+    adapted = replace(METADATA, operating_points=points)
+    assert text_of(slide_details(adapted)) == NO_PATIENTS
+    assert scored_on(adapted.point()) in text_of(score_details(adapted, adapted.point()))
