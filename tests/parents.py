@@ -9,13 +9,12 @@ import numpy as np
 from malaria_detect.core.json_io import to_json
 from malaria_detect.inference.adapt import last_layers
 from malaria_detect.inference.foreign import Screen
-from malaria_detect.inference.model_files import metadata_path, read_metadata, sha256_of
+from malaria_detect.inference.model_files import metadata_path, read_metadata, references_path, sha256_of
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.references import (
     TRAINING,
     VALIDATION,
     References,
-    references_path,
     write_references,
 )
 

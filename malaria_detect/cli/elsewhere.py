@@ -70,14 +70,16 @@ def evaluate_foreign(options: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise MalariaDetectError(f"{folder} is not a folder. Name folders of images.", "no_folder")
     command = " ".join(["malaria-detect evaluate --foreign", *(folder.name for folder in folders)])
-    cut_outs = cut_outs_of(find_cells(options.cells).cells, seed=3)
-    scores = score_foreign(load_detector(options.model), folders, cut_outs, command)
+    detector = load_detector(options.model)
+    fitted = {*detector.metadata.train.groups, *detector.metadata.valid.groups}
+    cells = [cell for cell in find_cells(options.cells).cells if cell.group not in fitted]
+    scores = score_foreign(detector, folders, cut_outs_of(cells, seed=3) if cells else (), command)
     write_text(output, to_json(scores))
     for score in (*scores.kinds, *scores.groups):
         shares = (
             f"{name} {format_estimate(getattr(score, name.replace(' ', '_')), format_percent)}"
             for name in ("refused", "site warned")
         )
-        print(f"{score.name} ({score.group}), {score.refused.total}: {', '.join(shares)}")
+        print(f"{score.name} ({score.basis or score.group}), {score.refused.total}: {', '.join(shares)}")
     print(f"{output} written. {RESEARCH_USE}")
     return 0

@@ -149,14 +149,19 @@ def _picture(path: Path) -> bytes:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from malaria_detect.inference.model_files import default_model, read_metadata
+    from malaria_detect.app.wording import tested_on
+    from malaria_detect.inference.model_files import default_model, read_metadata, references_content
 
     model = options.model or default_model()
     metadata = read_metadata(model)
+    references = references_content(model, metadata)
     print(f"{model}: {metadata.architecture}, {' or '.join(metadata.classes)}, made {metadata.created}")
     print(f"  SHA-256          {metadata.sha256} ({format_megabytes(metadata.size_bytes)})")
     print(f"  input            padded to {metadata.resize} px, scaled to {metadata.input_size} px")
     print(f"  initial weights  {metadata.weights}")
+    print(
+        f"  reference cells  {format_megabytes(len(references)) if references else 'none: nothing is foreign'}"
+    )
     if metadata.parent:
         print(f"  adapted          {metadata.parent}")
     print(f"  cells            {metadata.split}, seed {metadata.seed}")
@@ -171,8 +176,8 @@ def _info(options: argparse.Namespace) -> int:
         default = " (default)" if point.name == metadata.default_point else ""
         threshold = format_threshold(point.threshold)
         print(f"  {point.name}{default}: parasitized at probability {threshold} or more. {point.rule}")
-        for name, scores in (("validation", point.validation), ("test", point.test)):
-            print(f"    on {scores.patients} {name} patients (95 % interval over patients)")
+        for name, scores in (("validation patients", point.validation), (tested_on(point), point.test)):
+            print(f"    on {scores.cells} cells of {name} (95 % interval)")
             for key, estimate in scores.estimates.items():
                 counts = "" if estimate.hits is None else f"  {estimate.hits} of {estimate.total}"
                 written = format_estimate(estimate, partial(format_score, decimals=4))

@@ -98,13 +98,12 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from malaria_detect.inference.model_files import metadata_path
+    from malaria_detect.inference.model_files import metadata_path, references_path
     from malaria_detect.metrics.formatting import format_threshold
     from malaria_detect.training.recalibrate import recalibrate
 
     if options.cells:
         from malaria_detect.data.nlm_cells import find_cells
-        from malaria_detect.inference.references import references_path
         from malaria_detect.training.screen import FurtherPictures, renew_references
 
         further = FurtherPictures(

@@ -19,10 +19,12 @@ from malaria_detect.fields.slide import share_of
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Refusal
 from malaria_detect.metrics import Estimate
-from malaria_detect.training.made_pictures import FAR, NEAR, made_picture
+from malaria_detect.training.made_pictures import FAR, NEAR, UNSEEN, made_picture
+from malaria_detect.training.screen import folder_name, thirds_of
 
 FOREIGN = "foreign.json"
 RED, NEAR_GROUP, FAR_GROUP = GROUPS = ("red cells", "near", "far")
+_NEVER = "a kind to which the screen was not fitted"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class ForeignScore:
     name : str
     group : str
         ``red cells``, ``near`` (other things on a smear) or ``far``.
+    basis : str
+        Which pictures were scored, for readers; empty for a group.
     refused, site_warned, ordinary : Estimate
         Shares of the pictures, with Wilson's 95 % intervals.
     reasons : dict of str to int
@@ -42,6 +46,7 @@ class ForeignScore:
 
     name: str
     group: str
+    basis: str
     refused: Estimate
     site_warned: Estimate
     ordinary: Estimate
@@ -72,32 +77,41 @@ def score_foreign(
     """Scores of a detector on folders of pictures, and on `each` made pictures of every kind.
 
     A folder is a kind. One that is named like a class holds red cells, one that is named like a made kind that is far,
-    such as ``photographs``, is far, and others are near. Made pictures differ from those that the detector was fitted
-    to; without cut-outs, none are made.
+    such as ``photographs``, is far, and others are near. If the detector was fitted to pictures of a folder of this
+    name, only the third that it has not seen is scored. Made pictures differ from those that it was fitted to, and some
+    kinds were not fitted; without cut-outs, none are made.
     """
     draw = np.random.default_rng(100)
-    made = {RED_CELL: RED} | dict.fromkeys(NEAR, NEAR_GROUP) | dict.fromkeys(FAR, FAR_GROUP)
-    sources: list[tuple[str, str, Iterable[Path | Image.Image]]] = [
-        (f"made: {kind}", group, (made_picture(kind, draw, cut_outs) for _ in range(each)))
+    made = {RED_CELL: RED} | dict.fromkeys(NEAR, NEAR_GROUP) | dict.fromkeys([*FAR, *UNSEEN], FAR_GROUP)
+    sources: list[tuple[str, str, str, Iterable[Path | Image.Image]]] = [
+        (
+            f"made: {kind}",
+            group,
+            _NEVER if kind in UNSEEN else "other pictures of a kind to which the screen was fitted",
+            (made_picture(kind, draw, cut_outs) for _ in range(each)),
+        )
         for kind, group in made.items()
         if cut_outs
     ]
-    sources += [
-        (f"{folder.absolute().parent.name}/{folder.name}", _group(folder), pictures_in(folder).paths)
-        for folder in folders
+    for folder in folders:
+        name = folder_name(folder)
+        seen = name in detector.metadata.screened
+        paths = thirds_of(folder)[0] if seen else pictures_in(folder).paths
+        basis = "the third of a folder to which the screen was not fitted" if seen else _NEVER
+        sources.append((name, _group(folder), basis, paths))
+    outcomes = [
+        (name, group, basis, list(_outcomes(detector, tqdm(pictures, name))))
+        for name, group, basis, pictures in sources
     ]
-    outcomes = {
-        (name, group): list(_outcomes(detector, tqdm(pictures, name))) for name, group, pictures in sources
-    }
     return ForeignScores(
         command,
         detector.metadata.sha256,
         detector.metadata.references_sha256,
-        tuple(_score(name, group, found) for (name, group), found in outcomes.items() if found),
+        tuple(_score(*row) for row in outcomes if row[-1]),
         tuple(
-            _score(group, group, together)
+            _score(group, group, "", together)
             for group in GROUPS
-            if (together := [one for (_, of), found in outcomes.items() if of == group for one in found])
+            if (together := [one for _, of, _, found in outcomes if of == group for one in found])
         ),
     )
 
@@ -114,10 +128,10 @@ def _outcomes(detector: Detector, pictures: Iterable[Path | Image.Image]) -> Ite
         yield answer.reason if isinstance(answer, Refusal) else "site" * answer.site_warning
 
 
-def _score(name: str, group: str, outcomes: Sequence[str]) -> ForeignScore:
+def _score(name: str, group: str, basis: str, outcomes: Sequence[str]) -> ForeignScore:
     reasons = Counter(outcomes)
     site, ordinary = reasons.pop("site", 0), reasons.pop("", 0)
     refused, site_warned, rest = (
         share_of(number, len(outcomes)) for number in (reasons.total(), site, ordinary)
     )
-    return ForeignScore(name, group, refused, site_warned, rest, dict(reasons))
+    return ForeignScore(name, group, basis, refused, site_warned, rest, dict(reasons))

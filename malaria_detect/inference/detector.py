@@ -32,6 +32,7 @@ from malaria_detect.inference.input import run_threaded
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import default_model, read_model
 from malaria_detect.inference.network import (
+    Seen,
     import_fastai,
     log_odds,
     mixed_log_odds,
@@ -147,7 +148,7 @@ class Detector:
             Each as for :meth:`predict`, or an array (N, height, width, 3 or 4); read at most one batch ahead.
         batch_size : int
             Images that go through the network together, 1 or more. It changes memory and speed, and probabilities by
-            less than 0.01, but no decision.
+            less than 0.01, but no decision, refusal or warning.
         progress : bool
             Show a progress bar.
 
@@ -203,15 +204,29 @@ class Detector:
         if not padded:
             return []
         pictures = self.metadata.input_transform.tensor([one.pixels for one in padded])
-        seen = seen_by(self.network, pictures, self.bfloat16)
+        seen = seen_by(self.network, pictures, self.bfloat16) if self.known else None
         odds = seen.odds if seen else log_odds(self.network, pictures, self.bfloat16)
         if self.bfloat16:
             odds = mixed_log_odds(self.network, pictures, odds, _decision_range(self.metadata))
-        outcomes = self.known.outcomes(seen) if seen and self.known else [ORDINARY] * len(padded)
+        outcomes = self._outcomes(pictures, seen)
         return [
             Refusal(NOT_A_CELL, FOREIGN) if outcome == FOREIGN else self._prediction(one, value, outcome)
             for one, value, outcome in zip(padded, odds, outcomes, strict=True)
         ]
+
+    def _outcomes(self, pictures: torch.Tensor, seen: Seen | None) -> list[str]:
+        """How each picture compares with known cells, in float32 where rounding could change this."""
+        if not (seen and self.known):
+            return [ORDINARY] * len(pictures)
+        outcomes = self.known.outcomes(seen)
+        close = np.flatnonzero(self.known.close(seen)) if self.bfloat16 else np.empty(0, int)
+        if len(close):
+            chosen = pictures[close].contiguous(memory_format=torch.channels_last)
+            exact = seen_by(self.network, chosen)
+            assert exact is not None
+            for position, outcome in zip(close, self.known.outcomes(exact), strict=True):
+                outcomes[position] = outcome
+        return outcomes
 
     def _prediction(self, padded: _Padded, odds: float, outcome: str) -> Prediction:
         calibrated, raw = (

@@ -9,7 +9,7 @@ References
 .. [1] Y. Sun et al., Out-of-distribution detection with deep nearest neighbors, ICML 2022 (arXiv 2204.06507).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ UNKNOWN_SITE = (
     "`malaria-detect adapt`, or on the page."
 )
 _NEIGHBOURS = 10
+# Of an excess over a limit: three times the largest change by rounding to bfloat16 in 100 cells and other pictures.
+_FOREIGN_MARGIN, _DISTANCE_MARGIN = 0.3, 0.003
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,33 +36,58 @@ class Screen:
     Attributes
     ----------
     weights : numpy.ndarray
-        float32, (L,), of the roots of the layers' statistics.
+        float32, (L,), of the roots of the layers' statistics; their sum has a standard deviation of 1 over own cells.
     offset : float
         Foreign is a picture whose weighted statistics and offset sum to more than 0.
     distance : float
         Of another site is a cell farther from the known cells, 0 to 1.
+    tolerance : float
+        Foreign is a picture as near as that to cells which a person has taught only if the sum is more than this.
     """
 
     weights: NDArray[np.float32]
     offset: float
     distance: float
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class KnownCells:
-    """The cells that a model knows, for comparison with others; `features` are normalised, float32, (N, F)."""
+    """The cells that a model knows, for comparison with others.
+
+    Attributes
+    ----------
+    features : numpy.ndarray
+        Normalised, float32, (N, F).
+    screen : Screen
+    taught : numpy.ndarray
+        The same of cells of a laboratory to which the model was adapted.
+    """
 
     features: NDArray[np.float32]
     screen: Screen
+    taught: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     def outcomes(self, seen: Seen) -> list[str]:
         """One of `OUTCOMES` for each picture."""
-        foreign = np.sqrt(seen.layers) @ self.screen.weights + self.screen.offset > 0
-        elsewhere = distances(normalised(seen.features), self.features) > self.screen.distance
         return [
-            FOREIGN if is_foreign else OTHER_SITE if is_elsewhere else ORDINARY
-            for is_foreign, is_elsewhere in zip(foreign, elsewhere, strict=True)
+            FOREIGN if foreign > 0 else OTHER_SITE if elsewhere > 0 else ORDINARY
+            for foreign, elsewhere in zip(*self._excesses(seen), strict=True)
         ]
+
+    def close(self, seen: Seen) -> NDArray[np.bool_]:
+        """Whether rounding to bfloat16 might change the outcome of each picture."""
+        foreign, elsewhere = map(np.abs, self._excesses(seen))
+        near: NDArray[np.bool_] = ~((foreign > _FOREIGN_MARGIN) & (elsewhere > _DISTANCE_MARGIN))
+        return near
+
+    def _excesses(self, seen: Seen) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """By how much each picture is beyond the limits to what is foreign, and to another site."""
+        screen, features = self.screen, normalised(seen.features)
+        taught = distances(features, self.taught) - screen.distance
+        foreign = np.sqrt(seen.layers) @ screen.weights + screen.offset
+        own = distances(features, self.features) - screen.distance
+        return foreign - np.where(taught > 0, 0, screen.tolerance), np.minimum(own, taught)
 
 
 def normalised(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -71,7 +98,12 @@ def normalised(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def distances(seen: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine distance of normalised features to their 10th nearest known neighbour, 0 to 1, (N,)."""
-    rank = min(_NEIGHBOURS, len(known))
+    """Cosine distance of normalised features to their 10th nearest known neighbour, 0 to 1, (N,).
+
+    Of fewer than 200 known cells, a nearer neighbour stands for these; without any, the distance is infinite.
+    """
+    if not len(known):
+        return np.full(len(seen), np.inf, np.float32)
+    rank = min(_NEIGHBOURS, 1 + len(known) // 20)
     near: NDArray[np.float32] = 1 - np.partition(seen @ known.T, -rank, axis=1)[:, -rank]
     return near

@@ -21,7 +21,7 @@ class MetadataError(MalariaDetectError):
     """A model or its metadata is missing, damaged or unknown, or the two do not belong together.
 
     ``reason`` is ``missing``, ``unreadable``, ``schema``, ``invalid``, ``wrong_sha256``, ``bad_pin``, ``wrong_pin``,
-    ``unknown_operating_point``, ``other_classes``, ``other_logits`` or, in a server, ``replaced``.
+    ``unknown_operating_point``, ``other_classes``, ``other_logits``, ``adapted`` or ``replaced``.
     """
 
 
@@ -137,8 +137,10 @@ class Parent:
         Of the parent.
     parasitized, uninfected, groups : int
         Labelled cells of the laboratory, and the patients or fields that they come from.
-    roc_auc, home_roc_auc : tuple of float
-        Before and after, on the laboratory's cells (cross-validated) and on validation patients of the parent.
+    roc_auc : tuple of float
+        Before and after, on the laboratory's cells (cross-validated).
+    home_roc_auc : tuple of float
+        On validation patients, of the model that the first adaptation began with, and after this one.
     """
 
     file_name: str
@@ -173,7 +175,8 @@ class ModelMetadata:
     settings : dict
         Settings of the training run.
     logits_sha256 : str
-        SHA-256 of the file with the logits of validation and test cells. Everything below is computed from it.
+        SHA-256 of the file with the logits of validation and test cells. Everything below is computed from it. Empty
+        for an adapted model, which keeps temperature and thresholds.
     temperature : float
         Logits are divided by it to calibrate probabilities; fitted on validation patients, 1 if that failed.
     default_point : str
@@ -186,6 +189,9 @@ class ModelMetadata:
         Names of the fields of other laboratories whose uninfected cells were trained on, by laboratory. Every second
         one of its other fields, in the order of their names, is for choosing, the rest for scoring; see
         :func:`malaria_detect.training.borrowed.scored_fields`.
+    screened : dict of str to int
+        Number of further pictures to which the screen of foreign pictures was fitted, by folder; see
+        :class:`malaria_detect.training.screen.FurtherPictures`.
     expectations : dict of str to str
         What to expect in other laboratories, a sentence for each.
     corrected_test : Scores or None
@@ -234,6 +240,7 @@ class ModelMetadata:
     borrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     expectations: dict[str, str] = field(default_factory=dict)
     references_sha256: str | None = None
+    screened: dict[str, int] = field(default_factory=dict)
     parent: Parent | None = None
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The files of a model, ``export.pkl`` and ``export.json``: read together and checked before anything is unpickled.
+"""The files of a model, ``export.pkl``, ``export.json`` and ``export.npz``: checked before anything is unpickled.
 
 ``export.pkl`` is a pickle: opening it runs the code in it. It is used only if its SHA-256 is the one in its metadata
 and, if :data:`PIN_VARIABLE` is set, the one in that variable.
@@ -18,17 +18,17 @@ from malaria_detect.core.json_io import RecordError, from_json, to_json
 from malaria_detect.core.shipped import MODEL, MODEL_VARIABLE, shipped_folder
 from malaria_detect.inference.metadata import SCHEMA_VERSION, MetadataError, ModelMetadata
 
-# Holds the SHA-256 of the only model that may be opened, so that changing both files on a server is not enough.
+# Holds the SHA-256 of the only model that may be opened, so that changing all files on a server is not enough.
 PIN_VARIABLE = "MALARIA_DETECT_SHA256"
-_FIX = "Use both files of one release, or train a model with `malaria-detect train`."
+_FIX = "Use all files of one release, or train a model with `malaria-detect train`."
 
 
 def default_model() -> Path:
     """Path of the model that is used if none is given.
 
     It is the model in the environment variable ``MALARIA_DETECT_MODEL``, else export.pkl in the current folder, else
-    the model that comes with the package. If the current folder has only one of the files export.pkl and export.json,
-    it is not passed over, and opening it is an error.
+    the model that comes with the package. If the current folder has only some of the files export.pkl, export.json and
+    export.npz, it is not passed over, and opening it is an error.
 
     Examples
     --------
@@ -38,13 +38,18 @@ def default_model() -> Path:
     if named := os.environ.get(MODEL_VARIABLE):
         return Path(named)
     here = Path(MODEL)
-    trained_here = any(os.path.lexists(one) for one in (here, metadata_path(here)))
+    trained_here = any(os.path.lexists(one) for one in (here, metadata_path(here), references_path(here)))
     return here if trained_here else shipped_folder() / MODEL
 
 
 def metadata_path(model_path: str | os.PathLike[str]) -> Path:
     """Path of a model's metadata: next to the model, with the suffix ``.json``."""
     return Path(model_path).with_suffix(".json")
+
+
+def references_path(model_path: str | os.PathLike[str]) -> Path:
+    """Path of a model's reference cells: next to the model, with the suffix ``.npz``."""
+    return Path(model_path).with_suffix(".npz")
 
 
 def sha256_of(path: Path) -> str:
@@ -86,7 +91,8 @@ def read_model(model_path: str | os.PathLike[str] | None = None) -> tuple[ModelM
     for needed in (model, path):
         if not needed.is_file():
             raise MetadataError(
-                f"{needed} is missing. A model consists of {model.name} and {path.name}. {_FIX}",
+                f"{needed} is missing. A model consists of {model.name}, {path.name} and, if {path.name} names "
+                f"reference cells, {references_path(model).name}. {_FIX}",
                 reason="missing",
             )
     try:
@@ -105,6 +111,28 @@ def read_model(model_path: str | os.PathLike[str] | None = None) -> tuple[ModelM
         )
     _check_pin(model, found)
     return metadata, data
+
+
+def references_content(model_path: str | os.PathLike[str], metadata: ModelMetadata) -> bytes | None:
+    """Content of a model's reference cells, after checking that they belong to it; None for a model without them.
+
+    Raises
+    ------
+    MetadataError
+        With the ``reason`` ``missing``, ``unreadable`` or ``wrong_sha256``.
+    """
+    if metadata.references_sha256 is None:
+        return None
+    path = references_path(model_path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MetadataError(f"{path} is missing. {_FIX}", "missing") from error
+    except OSError as error:
+        raise MetadataError(f"{path} cannot be read ({error.strerror}).", "unreadable") from error
+    if hashlib.sha256(data).hexdigest() != metadata.references_sha256:
+        raise MetadataError(f"{path} does not belong to {Path(model_path).name}. {_FIX}", "wrong_sha256")
+    return data
 
 
 def write_expectations(model_path: Path, expectations: Mapping[str, str]) -> ModelMetadata:

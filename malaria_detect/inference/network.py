@@ -188,14 +188,6 @@ def seen_by(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False) 
         return Seen(features.float().cpu().numpy(), torch.cat(layers, dim=1).cpu().numpy(), odds)
 
 
-def features_and_log_odds(
-    network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False
-) -> tuple[np.ndarray | None, list[float]]:
-    """Pooled features, float32, (N, 1024), and log-odds; for any network, of which some have no such features."""
-    seen = seen_by(network, pictures, bfloat16)
-    return (seen.features, seen.odds) if seen else (None, log_odds(network, pictures, bfloat16))
-
-
 def log_odds_tensor(network: nn.Module, pictures: torch.Tensor, bfloat16: bool = False) -> torch.Tensor:
     """Log-odds of ``Parasitized`` as a float32 tensor (N,), with gradients if they are enabled."""
     with torch.autocast(pictures.device.type, dtype=torch.bfloat16, enabled=bfloat16):

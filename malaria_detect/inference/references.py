@@ -1,6 +1,5 @@
 """Cells that a model knows, as the network sees them: ``export.npz``, the third file of a model."""
 
-import hashlib
 import io
 import os
 import zipfile
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 
 from malaria_detect.inference.foreign import KnownCells, Screen, normalised
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import read_metadata
+from malaria_detect.inference.model_files import read_metadata, references_content, references_path
 
-TRAINING, VALIDATION = "training", "validation"
+TRAINING, VALIDATION, TAUGHT = "training", "validation", "taught"
 _NAMES = ("files", "groups", "part")
 
 
@@ -25,13 +24,13 @@ class References:
     Attributes
     ----------
     features : numpy.ndarray
-        float32, (N, 1024): pooled features, see :func:`malaria_detect.inference.network.features_and_log_odds`.
+        float32, (N, 1024): pooled features, see :func:`malaria_detect.inference.network.seen_by`.
     parasitized : numpy.ndarray
         bool, (N,): published labels.
     files, groups : tuple of str
         Name of the cell's file, and its patient group.
     part : tuple of str
-        ``training`` or ``validation``.
+        ``training`` or ``validation``, or ``taught`` for cells of a laboratory to which the model was adapted.
     screen : Screen or None
         What is refused as foreign, and what comes from another site.
     """
@@ -45,15 +44,11 @@ class References:
 
     @property
     def known(self) -> KnownCells | None:
-        """The training cells, with which pictures are compared; None without a screen."""
+        """Training cells and taught cells, with which pictures are compared; None without a screen."""
         if self.screen is None:
             return None
-        return KnownCells(normalised(self.features[np.array(self.part) == TRAINING]), self.screen)
-
-
-def references_path(model_path: str | os.PathLike[str]) -> Path:
-    """Path of a model's references: next to the model, with the suffix ``.npz``."""
-    return Path(model_path).with_suffix(".npz")
+        own, taught = (normalised(self.features[np.array(self.part) == part]) for part in (TRAINING, TAUGHT))
+        return KnownCells(own, self.screen, taught)
 
 
 def write_references(references: References, path: Path) -> None:
@@ -101,30 +96,16 @@ def read_references(
     >>> references is None or references.features.dtype == np.float32
     True
     """
-    expected = (metadata or read_metadata(model_path)).references_sha256
-    if expected is None:
+    data = references_content(model_path, metadata or read_metadata(model_path))
+    if data is None:
         return None
-    path = references_path(model_path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise MetadataError(
-            f"{path} is missing. It belongs to {Path(model_path).name}: copy it from the same release.",
-            "missing",
-        ) from error
-    except OSError as error:
-        raise MetadataError(f"{path} cannot be read ({error.strerror}).", "unreadable") from error
-    if hashlib.sha256(data).hexdigest() != expected:
-        raise MetadataError(
-            f"{path} does not belong to {Path(model_path).name}. Use the files of one release.",
-            "wrong_sha256",
-        )
     try:
         with np.load(io.BytesIO(data)) as stored:
             place = stored["steps"].astype(np.float32) / 255
             screen = None
             if "weights" in stored:
-                screen = Screen(stored["weights"], float(stored["offset"]), float(stored["distance"]))
+                limits = (float(stored[name]) for name in ("offset", "distance", "tolerance"))
+                screen = Screen(stored["weights"], *limits)
             return References(
                 features=stored["lowest"] + stored["span"] * place**2,
                 parasitized=stored["parasitized"],
@@ -133,5 +114,6 @@ def read_references(
             )
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise MetadataError(
-            f"{path} does not hold references ({error}). Use the files of one release.", "invalid"
+            f"{references_path(model_path)} does not hold references ({error}). Use the files of one release.",
+            "invalid",
         ) from error

@@ -19,9 +19,9 @@ from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
 from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.metadata import RESEARCH_USE, SCHEMA_VERSION, ModelMetadata, Side
-from malaria_detect.inference.model_files import metadata_path, sha256_of
+from malaria_detect.inference.model_files import metadata_path, references_path, sha256_of
 from malaria_detect.inference.network import open_learner
-from malaria_detect.inference.references import references_path, write_references
+from malaria_detect.inference.references import write_references
 from malaria_detect.training.borrowed import fields_of
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import training_parts
@@ -41,7 +41,7 @@ def train(run: TrainingRun, output: Path) -> ModelMetadata:
 
     `output` is the exported learner, usually ``export.pkl``. The other files are written to
     :func:`malaria_detect.inference.model_files.metadata_path`,
-    :func:`malaria_detect.inference.references.references_path` and
+    :func:`malaria_detect.inference.model_files.references_path` and
     :func:`malaria_detect.training.recalibrate.logits_path`.
 
     Raises

@@ -15,7 +15,7 @@ from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.metadata import MetadataError
-from malaria_detect.inference.network import features_and_log_odds, log_odds, prepared
+from malaria_detect.inference.network import Seen, log_odds, prepared, seen_by
 
 _BATCH = 64
 
@@ -55,9 +55,20 @@ def pooled_features(
     MetadataError
         If the network has no pooled features; ``reason`` is ``no_references``.
     """
-    ready = prepared(copy.deepcopy(network).cpu())
-    seen = [features_and_log_odds(ready, batch)[0] for batch in batches_of(pictures, transform)]
-    found = [features for features in seen if features is not None]
-    if not found:
+    seen = seen_of(prepared(copy.deepcopy(network).cpu()), transform, pictures)
+    if seen is None:
         raise MetadataError("This network has no pooled features; only resnet34 has.", "no_references")
-    return np.concatenate(found)
+    return seen.features
+
+
+def seen_of(network: nn.Module, transform: InputTransform, pictures: Iterable[Image.Image]) -> Seen | None:
+    """What a prepared network gives for RGB pictures; None without pictures, or for other designs than resnet34."""
+    batches = [seen_by(network, batch) for batch in batches_of(pictures, transform)]
+    found = [one for one in batches if one]
+    if not found:
+        return None
+    return Seen(
+        np.concatenate([one.features for one in found]),
+        np.concatenate([one.layers for one in found]),
+        [odds for one in found for odds in one.odds],
+    )

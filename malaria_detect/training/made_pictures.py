@@ -1,11 +1,21 @@
-"""Pictures that the software makes itself: red cells of any stain, and what is not a single red cell, near and far."""
+"""Pictures that the software makes itself: red cells of any stain, and what is not a single red cell, near and far.
+
+There are few photographs that may be shipped, so most far pictures are made of noise and of overlapping shapes, whose
+statistics are those of natural images ("dead leaves" [1]_). Some get the colours of a stain, or are cut out on black as
+cells are, so that neither tells a cell.
+
+References
+----------
+.. [1] Baradad et al. 2021, Learning to see by looking at noise, arXiv 2106.05963.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import skimage.data
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
+from sklearn.datasets import load_sample_image
 
 from malaria_detect.data.images import MIN_SIDE
 from malaria_detect.fields.cell import PLATELET, RED_CELL, WHITE_CELL, FoundCell
@@ -17,31 +27,40 @@ from malaria_detect.fields.synthetic_parts import Canvas, red_cell, small_thing,
 
 _Random = np.random.Generator
 _CutOuts = Sequence[CutOut]
-# In scikit-image's wheel, so that none is downloaded.
-_PHOTOGRAPHS = (
-    *(
+# In the wheels of scikit-image and scikit-learn, so that none is downloaded.
+_PHOTOGRAPHS = [
+    getattr(skimage.data, name)
+    for name in [
         "astronaut",
         "brick",
         "camera",
         "chelsea",
         "clock",
-        "coffee",
         "coins",
         "grass",
         "gravel",
         "hubble_deep_field",
-    ),
-    *("immunohistochemistry", "moon", "page", "retina", "rocket"),
-)
+        "immunohistochemistry",
+        "moon",
+        "page",
+        "rocket",
+    ]
+]
+_OTHER_PHOTOGRAPHS = [
+    skimage.data.coffee,
+    skimage.data.retina,
+    *(partial(load_sample_image, name) for name in ("china.jpg", "flower.jpg")),
+]
 _LETTERS = list("abcdefghijklmnopqrstuvwxyz   0123456789")
 
 
 def made_picture(kind: str, random: _Random, cut_outs: _CutOuts) -> Image.Image:
-    """A picture of one kind, which is ``red cell`` or one of :data:`NEAR` and :data:`FAR`; RGB, up to 500 px a side.
+    """A picture of one kind; RGB, up to 500 px a side.
 
     Parameters
     ----------
     kind : str
+        ``red cell``, or one of :data:`NEAR`, :data:`FAR` and :data:`UNSEEN`, to which nothing is fitted.
     random : numpy.random.Generator
     cut_outs : sequence of CutOut
         Red cells to take shapes and parasites from.
@@ -51,7 +70,9 @@ def made_picture(kind: str, random: _Random, cut_outs: _CutOuts) -> Image.Image:
     >>> made_picture("gradient", np.random.default_rng(0), []).mode
     'RGB'
     """
-    return FAR[kind](random) if kind in FAR else _ON_SMEARS[kind](random, cut_outs)
+    if kind in _ON_SMEARS:
+        return _ON_SMEARS[kind](random, cut_outs)
+    return (FAR | UNSEEN)[kind](random)
 
 
 def _single(kind: str, random: _Random, cut_outs: _CutOuts) -> Image.Image:
@@ -116,10 +137,17 @@ def _field(random: _Random, cut_outs: _CutOuts) -> Image.Image:
 
 def _noise(random: _Random) -> Image.Image:
     side = int(random.integers(40, 300))
-    if random.random() < 0.3:
+    if random.random() < 0.2:
         return Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8))
     grain = float(np.exp(random.uniform(0, np.log(side))))
-    channels = np.stack([smooth_noise(random, (side, side), grain) for _ in range(3)], axis=-1)
+    roughness = random.uniform(0, 0.8)
+    channels = np.stack(
+        [
+            sum(roughness**n * smooth_noise(random, (side, side), max(1, grain / 2**n)) for n in range(4))
+            for _ in range(3)
+        ],
+        axis=-1,
+    )
     if random.random() < 0.3:
         channels[:] = channels[..., :1]
     values = channels * random.uniform(0.1, 0.8, 3) + random.uniform(0.2, 0.8, 3)
@@ -162,16 +190,59 @@ def _drawing(random: _Random) -> Image.Image:
     return image
 
 
-def _photograph(random: _Random) -> Image.Image:
+def _leaves(random: _Random) -> Image.Image:
+    """Shapes of all sizes that overlap, with textures of their own."""
+    side = int(random.integers(60, 200))
+    image, *textures = (_noise(random).resize((side, side)) for _ in range(6))
+    for _ in range(int(random.integers(5, 60))):
+        corners = random.uniform(0, side, 2) + (2 + side * random.random() ** 3 / 2) * random.normal(
+            0, 1, (4, 2)
+        )
+        mask = Image.new("L", image.size)
+        draw = ImageDraw.Draw(mask)
+        if random.random() < 0.5:
+            draw.ellipse([*corners.min(axis=0), *corners.max(axis=0)], 255)
+        else:
+            draw.polygon(corners.ravel().tolist(), 255)
+        image.paste(textures[random.integers(5)], mask=mask)
+    return image.filter(ImageFilter.GaussianBlur(random.uniform(0, 1.5)))
+
+
+def _photograph(photographs: Sequence[Callable[[], np.ndarray]], random: _Random) -> Image.Image:
     """A piece of a photograph, or the whole."""
-    name = _PHOTOGRAPHS[random.integers(len(_PHOTOGRAPHS))]
-    image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+    image = Image.fromarray(photographs[random.integers(len(photographs))]()).convert("RGB")
     width, height = (int(length * np.exp(random.uniform(np.log(0.2), 0))) for length in image.size)
     left, top = (int(random.integers(room + 1)) for room in (image.width - width, image.height - height))
     image = image.crop((left, top, left + width, top + height))
     image.thumbnail((390, 390))
-    # Other colours, because fifteen photographs have few.
+    # Other colours, because few photographs have few.
     return Image.fromarray(np.asarray(image)[..., random.permutation(3)])
+
+
+def _pattern(random: _Random) -> Image.Image:
+    """Stripes, rings or squares of two colours."""
+    side = int(random.integers(60, 300))
+    x, y = np.mgrid[:side, :side] / side - 0.5
+    wave = [x, np.hypot(x, y), x + 0.1 * np.sin(9 * y), np.sin(12 * x) * np.sin(12 * y)][random.integers(4)]
+    share = (1 + np.sin(2 * np.pi * random.uniform(2, 20) * wave))[..., None] / 2
+    start, end = random.uniform(0, 255, (2, 3))
+    return Image.fromarray((start + share * (end - start)).astype(np.uint8))
+
+
+def _disguised(make: Callable[[_Random], Image.Image], random: _Random) -> Image.Image:
+    """A picture, perhaps in the colours of a stain, or cut out as a cell is."""
+    picture = make(random)
+    if random.random() < 0.4:
+        look, shade = drawn_look(random), 1 - np.asarray(picture.convert("L"))[..., None] / 255
+        absorbance = shade * look.stain * random.uniform(1, 3) + shade**2 * look.nucleus * random.uniform(
+            0, 1
+        )
+        picture = Image.fromarray((255 * look.background * np.exp(-absorbance)).astype(np.uint8))
+    if random.random() < 0.3:
+        mask = Image.new("L", picture.size)
+        ImageDraw.Draw(mask).ellipse((0, 0, *picture.size), 255)
+        picture = Image.composite(picture, Image.new("RGB", picture.size), mask)
+    return picture
 
 
 NEAR: dict[str, Callable[[_Random, _CutOuts], Image.Image]] = {
@@ -182,10 +253,20 @@ NEAR: dict[str, Callable[[_Random, _CutOuts], Image.Image]] = {
     "whole field": _field,
 }
 FAR: dict[str, Callable[[_Random], Image.Image]] = {
-    "noise": _noise,
     "gradient": _gradient,
-    "text": _text,
-    "drawing": _drawing,
-    "photograph": _photograph,
+    **{
+        kind: partial(_disguised, make)
+        for kind, make in {
+            "noise": _noise,
+            "text": _text,
+            "drawing": _drawing,
+            "leaves": _leaves,
+            "photograph": partial(_photograph, _PHOTOGRAPHS),
+        }.items()
+    },
+}
+UNSEEN: dict[str, Callable[[_Random], Image.Image]] = {
+    "pattern": _pattern,
+    "other photograph": partial(_photograph, _OTHER_PHOTOGRAPHS),
 }
 _ON_SMEARS = NEAR | {RED_CELL: partial(_single, RED_CELL)}

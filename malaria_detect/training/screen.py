@@ -1,58 +1,87 @@
 """The references of a model, and what it refuses as foreign: fitted to its own cells and to pictures made for it."""
 
 import copy
+import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
+from torchvision.transforms.functional import to_pil_image
 from tqdm.auto import tqdm
 
 from malaria_detect.core.atomic import replaced
 from malaria_detect.core.json_io import to_json
+from malaria_detect.data.cell_names import group_in_name
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell
-from malaria_detect.data.picture_files import find_pictures
+from malaria_detect.data.picture_files import pictures_in
+from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.fields.cell import RED_CELL
 from malaria_detect.fields.cut_outs import cut_outs_of
 from malaria_detect.inference.foreign import Screen, distances, normalised
 from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import metadata_path, read_model, sha256_of
-from malaria_detect.inference.network import Seen, open_learner, prepared, seen_by
+from malaria_detect.inference.model_files import metadata_path, read_model, references_path, sha256_of
+from malaria_detect.inference.network import Seen, open_learner, prepared
 from malaria_detect.inference.references import (
     TRAINING,
     VALIDATION,
     References,
-    references_path,
     write_references,
 )
-from malaria_detect.training.held_out import batches_of
+from malaria_detect.training.held_out import seen_of
 from malaria_detect.training.made_pictures import FAR, NEAR, made_picture
+from malaria_detect.training.randomized_cells import randomized
 
 # References of each part: more make neither foreign images nor a new site clearer, only the file larger.
 _REFERENCES = 1500
 # Made pictures of each kind, and of red cells, for so many training cells among the references.
 _CELLS_PER_PICTURE, _CELLS_PER_RED_CELL = 10, 3
-# Of the model's own validation cells, and of red cells of other sites, at most these shares are refused as foreign.
+# Of the model's own validation cells, and of each kind of other red cells, at most these shares are refused as foreign.
 _HOME_REFUSED, _ELSEWHERE_REFUSED = 0.005, 0.02
 # Of the model's own validation cells, this share is taken for cells of another site.
 _HOME_WARNED = 0.01
 # Small, because there are fewer pictures than features.
 _REGULARISATION = 1e-2
+# Px: side of cells before they get a random look; and how many get theirs at once, as neighbours of each other.
+_SIDE, _BATCH = 160, 50
 
 
 @dataclass(frozen=True)
 class FurtherPictures:
-    """Pictures that are fitted beside those that the software makes: folders of red cells, and of other things."""
+    """Pictures beside those that the software makes: folders of red cells, and of other things."""
 
     red_cells: tuple[Path, ...] = ()
     foreign: tuple[Path, ...] = ()
+
+    @property
+    def fitted(self) -> dict[str, int]:
+        """Number of pictures of each folder to which a screen is fitted, or by which its limit is chosen."""
+        folders = (*self.red_cells, *self.foreign)
+        return {folder_name(one): sum(map(len, thirds_of(one)[1:])) for one in folders}
+
+
+def folder_name(folder: Path) -> str:
+    """Name of a folder with those of the two folders around it."""
+    return "/".join(folder.absolute().parts[-3:])
+
+
+def thirds_of(folder: Path) -> tuple[list[Path], ...]:
+    """Pictures of a folder in three parts: for scoring, to fit, and to choose a limit.
+
+    No field is in two parts if names tell the field, such as ``FIELD__12.png``. Parts two and three are those of
+    :func:`malaria_detect.training.borrowed.borrowed_fields`.
+    """
+    field_of = {path: group_in_name(path.name) or path.name for path in pictures_in(folder).paths}
+    fields = sorted(set(field_of.values()))
+    return tuple([path for path, field in field_of.items() if field in fields[part::3]] for part in range(3))
 
 
 def references_of(
@@ -69,18 +98,26 @@ def references_of(
     """
     draw, further = random.Random(0), further or FurtherPictures()
     cells = [draw.sample(part, min(len(part), _REFERENCES)) for part in parts]
-    number, ready = len(cells[0]), prepared(copy.deepcopy(network).cpu())
-    training, validation, red, foreign = (
-        _seen(ready, transform, tqdm(pictures, text, unit="picture", disable=not progress))
-        for pictures, text in (
-            (map(_picture_of, cells[0]), "training cells"),
-            (map(_picture_of, cells[1]), "validation cells"),
-            (_red_cells(parts[0], number, further.red_cells), "red cells of other stains"),
-            (_foreign(parts[0], number, further.foreign), "foreign pictures"),
-        )
+    ready = prepared(copy.deepcopy(network).cpu())
+
+    def seen(text: str, pictures: Iterable[Image.Image]) -> Seen | None:
+        return seen_of(ready, transform, tqdm(pictures, text, unit="picture", disable=not progress))
+
+    training, validation = (
+        seen(text, map(_picture_of, some))
+        for text, some in zip(("training", "validation"), cells, strict=True)
     )
-    if not (training and validation and red and foreign):
+    if not (training and validation):
         return None
+    number = max(4, len(cells[0]) // _CELLS_PER_RED_CELL)
+    made, looks = (
+        [seen("red cells", make(some, number)) for some in cells] for make in (_made_red_cells, _random_looks)
+    )
+    folders = [
+        [seen(folder_name(one), _pictures(part)) for part in thirds_of(one)[1:]] for one in further.red_cells
+    ]
+    red, limiting = zip(*(pair for pair in (made, looks, *folders) if all(pair)), strict=True)
+    foreign = seen("foreign pictures", _foreign(cells[0], further.foreign))
     chosen = [*cells[0], *cells[1]]
     return References(
         features=np.concatenate([training.features, validation.features]),
@@ -88,7 +125,7 @@ def references_of(
         files=tuple(cell.name for cell in chosen),
         groups=tuple(cell.group for cell in chosen),
         part=(TRAINING,) * len(cells[0]) + (VALIDATION,) * len(cells[1]),
-        screen=fit_screen(training, validation, red, foreign),
+        screen=fit_screen(training, validation, red, limiting, foreign),
     )
 
 
@@ -120,71 +157,79 @@ def renew_references(
         )
     with replaced(metadata_path(model_path)) as described, replaced(references_path(model_path)) as file:
         write_references(references, file)
-        metadata = replace(metadata, references_sha256=sha256_of(file))
+        screened = further.fitted if further else {}
+        metadata = replace(metadata, references_sha256=sha256_of(file), screened=screened)
         described.write_text(to_json(metadata), encoding="utf-8")
     return metadata
 
 
-def fit_screen(training: Seen, validation: Seen, red: Seen, foreign: Seen) -> Screen:
+def fit_screen(
+    training: Seen, validation: Seen, red: Sequence[Seen], limiting: Sequence[Seen], foreign: Seen
+) -> Screen:
     """Fit a screen to cells and to pictures of other things.
 
     Parameters
     ----------
     training, validation : Seen
         The model's own cells: training cells are fitted, validation cells choose the limits.
-    red : Seen
-        Red cells of other stains and cameras. Every second one is fitted, the others choose the limit.
+    red : sequence of Seen
+        Other red cells that are fitted, such as those of other stains and cameras.
+    limiting : sequence of Seen
+        Red cells that choose the limit, kind by kind: of none is more refused than is allowed.
     foreign : Seen
         Pictures that are to be refused.
     """
-    home, held_out, elsewhere, outside = (np.sqrt(one.layers) for one in (training, validation, red, foreign))
-    fitted = np.concatenate([home, elsewhere[::2], outside])
+    home, held_out, outside = (np.sqrt(one.layers) for one in (training, validation, foreign))
+    fitted = np.concatenate([home, *(np.sqrt(one.layers) for one in red), outside])
     scaler = StandardScaler().fit(fitted)
     regression = LogisticRegression(C=_REGULARISATION, class_weight="balanced", max_iter=1000)
     regression.fit(scaler.transform(fitted), np.arange(len(fitted)) >= len(fitted) - len(outside))
     weights = (regression.coef_[0] / scaler.scale_).astype(np.float32)
+    weights /= (held_out @ weights).std()
     limit = max(
         np.quantile(held_out @ weights, 1 - _HOME_REFUSED),
-        np.quantile(elsewhere[1::2] @ weights, 1 - _ELSEWHERE_REFUSED),
+        *(np.quantile(np.sqrt(one.layers) @ weights, 1 - _ELSEWHERE_REFUSED) for one in limiting),
     )
     away = distances(normalised(validation.features), normalised(training.features))
     return Screen(weights, -float(limit), float(np.quantile(away, 1 - _HOME_WARNED)))
-
-
-def _seen(network: nn.Module, transform: InputTransform, pictures: Iterable[Image.Image]) -> Seen | None:
-    batches = [seen_by(network, batch) for batch in batches_of(pictures, transform)]
-    found = [one for one in batches if one]
-    if not found:
-        return None
-    return Seen(
-        np.concatenate([one.features for one in found]),
-        np.concatenate([one.layers for one in found]),
-        [odds for one in found for odds in one.odds],
-    )
 
 
 def _picture_of(cell: Cell) -> Image.Image:
     return read_image(cell.path)
 
 
-def _red_cells(cells: Sequence[Cell], number: int, folders: Sequence[Path]) -> Iterator[Image.Image]:
+def _made_red_cells(cells: Sequence[Cell], number: int) -> Iterator[Image.Image]:
     draw, cut_outs = np.random.default_rng(1), cut_outs_of(cells, seed=1)
-    for _ in range(max(4, number // _CELLS_PER_RED_CELL)):
+    for _ in range(number):
         yield made_picture(RED_CELL, draw, cut_outs)
-    yield from _pictures_in(folders)
 
 
-def _foreign(cells: Sequence[Cell], number: int, folders: Sequence[Path]) -> Iterator[Image.Image]:
+def _random_looks(cells: Sequence[Cell], number: int) -> Iterator[Image.Image]:
+    """Cells as other laboratories would show them, cut out or with their neighbours."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        for start in range(0, number, _BATCH):
+            some = cells[start : min(start + _BATCH, number)]
+            padded = np.stack([pad_to_square(_picture_of(cell), _SIDE) for cell in some])
+            share = torch.tensor([float(cell.label == CLASSES[0]) for cell in some])
+            own = torch.zeros(len(some), dtype=torch.bool)
+            looks, _ = randomized(torch.from_numpy(padded).permute(0, 3, 1, 2), share, own, _SIDE)
+            yield from map(to_pil_image, looks)
+
+
+def _foreign(cells: Sequence[Cell], folders: Sequence[Path]) -> Iterator[Image.Image]:
     draw, cut_outs = np.random.default_rng(2), cut_outs_of(cells, seed=2)
     for kind in (*NEAR, *FAR):
-        for _ in range(max(2, number // _CELLS_PER_PICTURE)):
+        for _ in range(max(2, len(cells) // _CELLS_PER_PICTURE)):
             yield made_picture(kind, draw, cut_outs)
-    yield from _pictures_in(folders)
+    for folder in folders:
+        _, *fitted = thirds_of(folder)
+        yield from _pictures(itertools.chain(*fitted))
 
 
-def _pictures_in(folders: Sequence[Path]) -> Iterator[Image.Image]:
-    """Pictures of folders; what is refused anyway need not be learnt."""
-    for path in find_pictures(folders).paths if folders else ():
+def _pictures(paths: Iterable[Path]) -> Iterator[Image.Image]:
+    """Pictures in files; what is refused anyway need not be learnt."""
+    for path in paths:
         try:
             yield read_image(path)
         except ImageRefused:

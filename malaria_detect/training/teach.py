@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.judge import Judgement, judge
 from malaria_detect.inference.network import seen_by
+from malaria_detect.inference.prediction import Prediction
 from malaria_detect.inference.references import read_references
 
 MODEL_NAME = "mylab.pkl"
@@ -29,7 +29,6 @@ Keep {MODEL_NAME}, mylab.json and mylab.npz together in one folder. Then
 or set the variable MALARIA_DETECT_MODEL to the path of {MODEL_NAME}: then every command and load_detector() use it.
 
 mylab.json says from which model it was adapted, with how many cells, and how it scored on them.
-reports/mylab-cells.csv has what the operating points were chosen from; `malaria-detect calibrate` reads it.
 
 {MODEL_NAME} is a pickle: opening it runs the code in it. Open only a model that you made or trust.
 """
@@ -61,11 +60,21 @@ class Teacher:
         metadata = self.parent.metadata
         return Adaptation(self.parent.network, metadata, read_references(self._path, metadata))
 
-    def features(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
-        """Pooled features of image files, float32, (N, 1024)."""
-        transform = self.parent.metadata.input_transform
-        seen = [seen_by(self.parent.network, transform([read_image(one)])) for one in pictures]
-        return np.concatenate([one.features for one in seen if one])
+    def look(self, cell: bytes) -> tuple[Prediction, NDArray[np.float32]]:
+        """The model's answer on an image file, and its pooled features, float32, (1, 1024).
+
+        Nothing is refused as foreign: a person decides whether it is a red cell, as with `malaria-detect adapt`.
+
+        Raises
+        ------
+        ImageRefused
+            If the image cannot be used.
+        """
+        parent = self.parent
+        answer = Detector(parent.network, parent.metadata).predict(cell)
+        seen = seen_by(parent.network, parent.metadata.input_transform([read_image(cell)]))
+        assert seen is not None  # otherwise the network is not adaptable
+        return answer, seen.features
 
     def judge(self, cells: SiteCells) -> tuple[Judgement, Adapted]:
         """What adapting to cells gains and loses, and the adapted model.

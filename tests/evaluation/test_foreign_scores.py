@@ -9,6 +9,7 @@ from PIL import Image
 
 from malaria_detect.evaluation.foreign_scores import FAR_GROUP, NEAR_GROUP, RED, score_foreign
 from malaria_detect.inference.detector import Detector
+from malaria_detect.training.screen import folder_name
 from tests.drawn import draw_cell
 
 
@@ -22,6 +23,15 @@ def folders(tmp_path: Path) -> list[Path]:
             draw_cell(np.random.default_rng(seed), parasitized=False).save(folder / f"{seed}.png")
     Image.new("RGB", (50, 50), "white").save(tmp_path / "photographs" / "1.png")
     return made
+
+
+def test_of_a_folder_that_was_fitted_only_what_is_held_out_is_scored(
+    detector: Detector, folders: list[Path]
+) -> None:
+    metadata = replace(detector.metadata, references_sha256=None, screened={folder_name(folders[0]): 1})
+    scores = score_foreign(Detector(detector.network, metadata), folders[:2], (), "a command")
+    assert [kind.refused.total for kind in scores.kinds] == [1, 1]
+    assert scores.kinds[0].basis != scores.kinds[1].basis
 
 
 def test_folders_are_kinds_and_kinds_have_groups(detector: Detector, folders: list[Path]) -> None:

@@ -9,8 +9,16 @@ from PIL import Image
 
 from malaria_detect.data.images import ImageRefused
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.foreign import FOREIGN, ORDINARY, OTHER_SITE, KnownCells, Screen, normalised
-from malaria_detect.inference.network import Seen
+from malaria_detect.inference.foreign import (
+    FOREIGN,
+    ORDINARY,
+    OTHER_SITE,
+    KnownCells,
+    Screen,
+    distances,
+    normalised,
+)
+from malaria_detect.inference.network import Seen, seen_by
 from malaria_detect.inference.prediction import Prediction, Record, Refusal
 from tests.drawn import draw_cell
 from tests.refused import refused
@@ -39,6 +47,50 @@ def test_the_outcome_follows_from_the_layers_and_from_the_distance_to_known_cell
         odds=[0.0] * 3,
     )
     assert known.outcomes(seen) == [ORDINARY, OTHER_SITE, FOREIGN]
+
+
+def test_what_is_near_taught_cells_is_of_no_other_site_and_foreign_only_beyond_the_tolerance() -> None:
+    own, laboratory, other = (np.tile(row, (20, 1)) for row in np.eye(3, 40, dtype=np.float32))
+    screen = Screen(np.ones(1, np.float32), offset=-3.0, distance=0.5, tolerance=2.0)
+    known = KnownCells(own, screen)
+    adapted = replace(known, taught=laboratory[:10])
+
+    def outcomes(cells: KnownCells, features: np.ndarray, total: float) -> set[str]:
+        return set(cells.outcomes(Seen(features, np.full((20, 1), total**2, np.float32), [0.0] * 20)))
+
+    assert outcomes(known, laboratory, 1) == {OTHER_SITE}
+    assert outcomes(adapted, laboratory, 1) == outcomes(adapted, own, 1) == {ORDINARY}
+    assert (
+        outcomes(known, laboratory, 4)
+        == outcomes(adapted, own, 4)
+        == outcomes(adapted, other, 4)
+        == {FOREIGN}
+    )
+    assert outcomes(adapted, laboratory, 4) == {ORDINARY}
+    assert outcomes(adapted, laboratory, 6) == {FOREIGN}
+
+
+def test_outcomes_near_a_limit_depend_on_neither_batches_nor_rounding(
+    detector: Detector, cells: list[Image.Image]
+) -> None:
+    exact = seen_by(detector.network, detector.metadata.input_transform(cells))
+    assert exact is not None
+    weights = np.zeros(LAYERS, np.float32)
+    weights[np.argmax(exact.layers.mean(axis=0))] = 1
+    scores = np.sqrt(exact.layers) @ weights
+    known = normalised(exact.features[:1])
+    away = distances(normalised(exact.features), known)
+    for limit, apart in zip(scores, away, strict=True):
+        for side in (1e-3, -1e-3):
+            screen = Screen(weights, side - float(limit), float(apart) + side / 10)
+            strict = Detector(detector.network, detector.metadata, known=KnownCells(known, screen))
+            expected = KnownCells(known, screen).outcomes(exact)
+            for size in (1, 3):
+                answers = list(strict.predict_many(cells, batch_size=size))
+                assert [
+                    FOREIGN if isinstance(one, Refusal) else OTHER_SITE if one.site_warning else ORDINARY
+                    for one in answers
+                ] == expected
 
 
 def test_a_foreign_picture_is_refused_with_its_code(detector: Detector, cells: list[Image.Image]) -> None:

@@ -102,6 +102,7 @@ def test_schema_version_2_can_still_be_read_and_unknown_ones_are_refused(pair: P
 # Fields that a model of before has not.
 _ADDED_LATER: dict[str, object] = {
     "references_sha256": None,
+    "screened": {},
     "parent": None,
     "borrowed": {},
     "expectations": {},

@@ -20,11 +20,11 @@ from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.input import INPUT_SIZE, RESIZE, InputTransform, run_threaded
 from malaria_detect.inference.network import (
     MARGIN,
-    features_and_log_odds,
     log_odds,
     mixed_log_odds,
     open_learner,
     prepared,
+    seen_by,
 )
 from malaria_detect.training.datablock import Preprocess
 
@@ -167,16 +167,14 @@ def test_features_come_with_the_same_log_odds_from_one_pass(detector: Detector) 
     pictures = torch.rand(2, 3, 64, 64)
     passes = []
     hook = detector.network.get_submodule("0.0").register_forward_hook(lambda *_: passes.append(1))
-    features, odds = features_and_log_odds(detector.network, pictures)
+    seen = seen_by(detector.network, pictures)
     hook.remove()
     assert len(passes) == 1
-    assert features is not None
-    assert (features.shape, features.dtype) == ((2, 1024), np.float32)
-    assert odds == pytest.approx(log_odds(detector.network, pictures), abs=1e-5)
+    assert seen is not None
+    assert (seen.features.shape, seen.features.dtype) == ((2, 1024), np.float32)
+    assert seen.odds == pytest.approx(log_odds(detector.network, pictures), abs=1e-5)
 
 
-def test_a_network_without_a_trunk_and_a_head_has_log_odds_and_no_features() -> None:
+def test_of_a_network_without_a_trunk_and_a_head_nothing_is_seen() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    features, odds = features_and_log_odds(network, torch.ones(1, 3, 2, 2))
-    assert features is None
-    assert odds == log_odds(network, torch.ones(1, 3, 2, 2))
+    assert seen_by(network, torch.ones(1, 3, 2, 2)) is None

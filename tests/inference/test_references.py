@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import read_metadata, sha256_of
+from malaria_detect.inference.model_files import read_metadata, references_path, sha256_of
 from malaria_detect.inference.references import (
     TRAINING,
     VALIDATION,
     References,
     read_references,
-    references_path,
     write_references,
 )
 from tests.refused import refused

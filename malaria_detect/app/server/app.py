@@ -30,7 +30,7 @@ from malaria_detect.app.server.visits import Visits
 from malaria_detect.app.server.workers import Workers, answer_kernels
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.shipped import MODEL_VARIABLE, shipped_folder
-from malaria_detect.inference.model_files import default_model, read_metadata
+from malaria_detect.inference.model_files import default_model, read_metadata, references_content
 
 # A socket's path has at most 107 characters, and the folder and file of a kernel need the rest.
 LONGEST_PLACE = 40
@@ -104,7 +104,9 @@ class Server(Voila):
         # The page reports an invalid model itself; the HTTP API needs a valid one.
         self._metadata = None
         try:
-            self._metadata = read_metadata(model)
+            metadata = read_metadata(model)
+            references_content(model, metadata)  # without them, every request would fail
+            self._metadata = metadata
         except MalariaDetectError as error:
             self.log.error("%s", error)
         if forks_here():

@@ -18,7 +18,7 @@ Frames = list[bytes]
 WORKERS_VARIABLE = "MALARIA_DETECT_WORKERS"
 # Tasks of a worker.
 PREDICT, EXPLAIN, FIELD, SLIDE = "predict", "explain", "field", "slide"
-FEATURES, JUDGE, PACK = TEACHING = "features", "judge", "pack"
+LOOK, JUDGE, PACK = TEACHING = "look", "judge", "pack"
 
 
 def framed(content: dict[str, Any], blobs: Sequence[bytes | memoryview] = ()) -> Frames:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from malaria_detect.app.server.messages import FEATURES, JUDGE, PACK, Frames, framed
+from malaria_detect.app.server.messages import JUDGE, LOOK, PACK, Frames, answered, framed
 from malaria_detect.app.server.remote import RemoteDetector, adapted_blobs, adapted_of, change_of, features_of
 from malaria_detect.core.json_io import from_json, to_json
 from malaria_detect.inference.adapt import SiteCells
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.judge import Judgement
+from malaria_detect.inference.prediction import Prediction
 from malaria_detect.metrics import Estimate, Scores
 from malaria_detect.training.teach import Teacher, load_teacher
 
@@ -27,6 +28,7 @@ class _Figures:
     parent: Scores
     adapted: Scores
     gain: dict[str, Estimate]
+    by_cell: bool
     home_parent: float
     home_adapted: float
 
@@ -36,9 +38,10 @@ class RemoteTeacher(Teacher):
 
     parent: RemoteDetector
 
-    def features(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
-        """Pooled features, as :meth:`malaria_detect.training.teach.Teacher.features` gives them."""
-        return features_of(self.parent.ask({"task": FEATURES}, pictures)[1][0])
+    def look(self, cell: bytes) -> tuple[Prediction, NDArray[np.float32]]:
+        """Answer and features, as :meth:`malaria_detect.training.teach.Teacher.look` gives them."""
+        content, (features,) = self.parent.ask({"task": LOOK}, [cell])
+        return from_json(Prediction, content["prediction"]), features_of(features)
 
     def judge(self, cells: SiteCells) -> tuple[Judgement, Adapted]:
         """What adapting gains and loses, and the adapted model; raises as `RemoteDetector.predict`."""
@@ -78,8 +81,9 @@ def answer_lesson(teacher: Teacher, content: dict[str, Any], blobs: Frames) -> F
     MalariaDetectError
         As the methods of :class:`malaria_detect.training.teach.Teacher`.
     """
-    if content["task"] == FEATURES:
-        return framed({}, [teacher.features(blobs).tobytes()])
+    if content["task"] == LOOK:
+        answer, features = teacher.look(blobs[0])
+        return framed(answered(answer), [features.tobytes()])
     parasitized = np.array(content["cells"]["parasitized"], dtype=bool)
     files, groups = (tuple(content["cells"][name]) for name in ("files", "groups"))
     cells = SiteCells(features_of(blobs[0]), parasitized, files, groups)

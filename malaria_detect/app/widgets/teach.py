@@ -18,13 +18,13 @@ from malaria_detect.app.teach_wording import (
 )
 from malaria_detect.app.widgets.base import Column, Text, render
 from malaria_detect.app.widgets.lab_cells import Estimate, LabCell, LabCells
-from malaria_detect.app.widgets.results import check
+from malaria_detect.app.widgets.results import SHOWN_SIDE
 from malaria_detect.app.widgets.upload import CellUpload, UploadedFile, renamed
 from malaria_detect.app.widgets.work_queue import WorkQueue
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.cell_names import group_in_name
+from malaria_detect.data.images import ImageRefused, as_png, read_image
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.prediction import Refusal
 from malaria_detect.training.teach import Teacher
 
 MAX_CELLS = 300
@@ -79,16 +79,17 @@ class TeachLab(Column):
         if digest in self._known:
             self.lab.refused.append(f"{file.name}: this image is there already.")
             return
-        detector = self._teacher.parent
-        result = await asyncio.to_thread(check, detector, file, detector.metadata.point())
-        if isinstance(result.answer, Refusal):
-            self.lab.refused.append(f"{file.name}: {result.answer.message}")
+        try:
+            answer, features = await asyncio.to_thread(self._teacher.look, content)
+        except ImageRefused as refusal:
+            self.lab.refused.append(f"{file.name}: {refusal}")
             return
-        features = await asyncio.to_thread(self._teacher.features, [content])
         self._known.add(digest)
         name = renamed(file, {cell.name for cell in self.lab.cells}).name
         group = group_in_name(file.name) or name
-        self.lab.add(LabCell(name, group, result.picture, result.answer, features, file.label))
+        self.lab.add(
+            LabCell(name, group, as_png(read_image(content), SHOWN_SIDE), answer, features, file.label)
+        )
 
     async def _cut(self) -> None:
         room = MAX_CELLS - len(self.lab.cells)

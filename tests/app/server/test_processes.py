@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,16 +185,19 @@ def test_a_port_that_is_taken_is_told_and_ends_the_server(server: Server, tmp_pa
         served_page(PROJECT, tmp_path, "--port", str(server.port)).__enter__()
 
 
-def test_a_model_that_is_not_its_metadata_is_told_on_the_page_and_the_server_lives(tmp_path: Path) -> None:
+def test_reference_cells_of_another_model_are_told_on_the_page_and_the_server_lives(tmp_path: Path) -> None:
     folder = page_folder(tmp_path)
-    (folder / "export.pkl").unlink()
-    shutil.copy(PROJECT / "export.json", folder / "export.pkl")
+    metadata = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    (folder / "export.json").unlink()
+    (folder / "export.json").write_text(
+        json.dumps(metadata | {"references_sha256": 64 * "0"}), encoding="utf-8"
+    )
     with served_page(folder, folder / "temporary", *FEW) as server:
         with pytest.raises(VisitError, match="0 places"):
             Visitor(server.address)
         assert server.process.is_running()
         assert requests.get(server.address + "api/health", timeout=SECONDS).status_code == 404
-    assert "export.json" in (folder / "temporary" / "log.txt").read_text(encoding="utf-8")
+    assert "export.npz" in (folder / "temporary" / "log.txt").read_text(encoding="utf-8")
 
 
 def test_what_goes_wrong_in_a_session_is_told_in_the_servers_log_and_not_to_the_browser(

@@ -1,7 +1,6 @@
 """A teacher of a network of one layer, for pictures whose red the model reads and whose blue is the truth."""
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import SiteCells
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.judge import Judgement
+from malaria_detect.inference.prediction import Prediction
 from malaria_detect.training.teach import Teacher
 from tests.app.widgets.fakes import METADATA, BrightnessDetector, png_of
 from tests.inference.known_sites import FEATURES, adaptation
@@ -26,12 +26,12 @@ class KnownTeacher(Teacher):
         self.parent: Any = BrightnessDetector(METADATA)
         self.adaptation = adaptation()
 
-    def features(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
-        found = np.zeros((len(pictures), FEATURES), np.float32)
-        for row, content in zip(found, pictures, strict=True):
-            red, _, blue = np.asarray(Image.open(io.BytesIO(content)), float).mean(axis=(0, 1)) / 255
-            row[:2] = 2 * red - 1, 4 * blue - 2
-        return found
+    def look(self, cell: bytes) -> tuple[Prediction, NDArray[np.float32]]:
+        answer = self.parent.predict(cell)
+        features = np.zeros((1, FEATURES), np.float32)
+        red, _, blue = np.asarray(Image.open(io.BytesIO(cell)), float).mean(axis=(0, 1)) / 255
+        features[0, :2] = 2 * red - 1, 4 * blue - 2
+        return answer, features
 
     def pack(self, cells: SiteCells, judgement: Judgement) -> bytes:
         return ARCHIVE
