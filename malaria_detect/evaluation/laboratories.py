@@ -132,12 +132,12 @@ def expectation(score: LaboratoryScore) -> str:
         if name in shares
     ]
     refused = [
-        f"{format_percent(share.value)} of the {label.lower()} ones are refused"
+        format_percent(share.value)
         for label in CLASSES
         if (share := score.outcomes[f"refused {label}"]).total
     ]
     return (
-        f"{score.name}: {' and '.join(words)}; {' and '.join(refused)} (cut out by {score.cut} in "
+        f"{score.name}: {' and '.join(words)}; {' and '.join(refused)} of these are refused (cut out by {score.cut} in "
         f"{format_count(score.fields, 'field')}; {score.basis})."
     )
 
