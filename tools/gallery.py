@@ -17,8 +17,9 @@ from malaria_detect.inference.prediction import Prediction, Refusal
 from malaria_detect.metrics.formatting import format_probability
 from malaria_detect.plots.cells import cell_grid
 from malaria_detect.plots.svg import to_svg_bytes
+from tools.model_card.results import GALLERY
 
-OUTPUT = Path("docs/laboratories.svg")
+OUTPUT = Path(GALLERY)
 _SIDE = 120
 _PURPLE = np.array([0.9, 1.3, 0.35])  # absorbance of parasites in red, green and blue
 
@@ -103,10 +104,12 @@ def main() -> None:
         for seed, (laboratory, colours) in enumerate(LABORATORIES.items())
         for kind, added in DRAWN.items()
     ]
-    answers = load_detector().predict_many([image for image, _ in cells])
+    detector = load_detector()
+    answers = detector.predict_many([image for image, _ in cells])
     titles = [f"{title}\n{_words(answer)}" for (_, title), answer in zip(cells, answers, strict=True)]
     figure = cell_grid([image for image, _ in cells], titles, columns=len(DRAWN))
-    write_text(OUTPUT, to_svg_bytes(figure).decode())
+    # The page shows the figure only as long as it is of the model that it describes.
+    write_text(OUTPUT, f"{to_svg_bytes(figure).decode()}<!-- model {detector.metadata.sha256} -->\n")
     print(f"{OUTPUT} written.")
 
 

@@ -101,6 +101,7 @@ def report_pieces(
         metadata=metadata,
         point=point,
         rule=wording.rule(point),
+        tested_on=wording.tested_on(point),
         not_calibrated=wording.NOT_CALIBRATED,
         **content,
     )

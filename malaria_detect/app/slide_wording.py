@@ -1,11 +1,12 @@
 """Sentences about a slide and its fields, for the page; about cells and slides, never about a patient."""
 
+from malaria_detect.app.wording import NO_PATIENTS
 from malaria_detect.fields.slide import SlideResult
 from malaria_detect.metrics.formatting import format_count, format_estimate, format_list, format_parasitemia
 
 POINT_OF_SLIDES = (
     "Nearly all cells of a slide are uninfected, so a small rate of false alarms is larger than most parasitemias. "
-    "Therefore the usual choice here is “counting”. The error rates are those on test patients."
+    "Therefore the usual choice here is “counting”."
 )
 
 
@@ -31,7 +32,9 @@ def slide_notes(slide: SlideResult) -> list[str]:
         f"{slide.parasitized - slide.verified_parasitized:,} of them parasitized. "
         f"{format_count(slide.uncertain, 'cell')} should be looked at."
     ]
-    if slide.corrected is None:
+    if not slide.point.patients:
+        notes.append(NO_PATIENTS)
+    elif slide.corrected is None:
         notes.append("The parasitemia cannot be corrected for classifier error at this operating point.")
     else:
         notes.append(

@@ -17,6 +17,7 @@ from malaria_detect.metrics.formatting import (
     format_percent,
     format_points,
     format_probability,
+    format_score,
     format_signed,
     format_threshold_percent,
 )
@@ -41,11 +42,23 @@ NOT_CALIBRATED = (
 )
 # One line, as every card of a laboratory can have it.
 UNLIKE = "Unlike the cells that the model knows: see “Teach it your lab”."
+NO_PATIENTS = (
+    "The errors of an adapted model are known from a few cells of one laboratory only. How they differ between "
+    "patients is not known, so the share cannot be corrected for them, and there is no limit of detection."
+)
 # Follows every score on corrected labels.
 FLATTERED = (
     "only labels that similar networks contradicted were reviewed, so this score is too high and cannot be compared "
     "with other scores"
 )
+# What is told of an adaptation.
+JUDGED = {
+    "roc_auc": "ROC AUC",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "mcc": "MCC",
+    "brier": "Brier score (0 is best)",
+}
 PURPOSES = {
     "screening": "Misses few parasitized cells, but gives more false alarms.",
     "balanced": "Keeps both missed cells and false alarms low.",
@@ -80,16 +93,21 @@ def count_parasitized(answers: Sequence[Prediction | Refusal]) -> tuple[int, int
     return sum(prediction.decision == CLASSES[0] for prediction in predictions), len(predictions)
 
 
+def tested_on(point: OperatingPoint) -> str:
+    """Whose cells the scores of an operating point are from; only an adapted model has no test patients."""
+    return "test patients" if point.patients else "your laboratory (cross-validated)"
+
+
 def caution(point: OperatingPoint) -> str:
-    """The errors of the model on test patients at an operating point; shown with all results."""
+    """The known errors of the model at an operating point; shown with all results."""
     scores = point.test
     missed, infected = scores.false_negative, scores.true_positive + scores.false_negative
     alarms, healthy = scores.false_positive, scores.false_positive + scores.true_negative
     return (
-        f"The model makes mistakes. On test patients, at the operating point “{point.name}”, it missed {missed:,} of "
-        f"{infected:,} parasitized cells ({format_percent(missed / infected)}) and called {alarms:,} of {healthy:,} "
-        f"uninfected cells parasitized ({format_percent(alarms / healthy)}). “No parasite found” does not rule out "
-        "malaria."
+        f"The model makes mistakes. On cells of {tested_on(point)}, at the operating point “{point.name}”, it missed "
+        f"{missed:,} of {infected:,} parasitized cells ({format_percent(missed / infected)}) and called {alarms:,} of "
+        f"{healthy:,} uninfected cells parasitized ({format_percent(alarms / healthy)}). “No parasite found” does not "
+        "rule out malaria."
     )
 
 
@@ -159,7 +177,7 @@ def slide_sentences(answers: Sequence[Prediction | Refusal], point: OperatingPoi
     -------
     list of str
         Five sentences: share called parasitized, corrected share, reading without parasites, limit of detection, and
-        what these assume. Empty if no cell was checked.
+        what these assume. Two for an adapted model. Empty if no cell was checked.
     """
     parasitized, cells = count_parasitized(answers)
     if not cells:
@@ -171,9 +189,14 @@ def slide_sentences(answers: Sequence[Prediction | Refusal], point: OperatingPoi
         if cells < FEW_CELLS
         else ""
     )
-    return [
+    called = (
         f"{parasitized:,} of {format_count(cells, 'cell')} {were} called parasitized: "
-        f"{format_percent(parasitized / cells)}.",
+        f"{format_percent(parasitized / cells)}."
+    )
+    if not point.patients:
+        return [called, NO_PATIENTS]
+    return [
+        called,
         _corrected(parasitized, cells, point.patients),
         _without_parasites(point.patients),
         _limit(cells, point.patients),
@@ -258,25 +281,45 @@ def explanation_sentence(explanation: "Explanation") -> str:
     return f"No reliable explanation was found: {reasons[found]}"
 
 
+def judged_on(judgement: "Judgement") -> str:
+    """From what the scores of an adaptation are estimated."""
+    scores = judgement.parent
+    held_out = (
+        "some held out cell by cell, as no name tells their field or all of their class have the same: too favourable, "
+        "and with intervals that are too narrow"
+        if judgement.by_cell
+        else f"of {scores.patients} patients or fields, which are held out together"
+    )
+    return (
+        f"Cross-validated on {format_count(scores.cells, 'cell')} ({scores.parasitized} parasitized), {held_out}. "
+        "At the operating point “balanced”; 95 % intervals in brackets."
+    )
+
+
+def judgement_rows(judgement: "Judgement") -> list[tuple[str, ...]]:
+    """Name of each score, before, after, and the gain."""
+    rows: list[tuple[str, ...]] = []
+    for name, title in JUDGED.items():
+        before, after = (
+            format_estimate(one.estimates[name]) for one in (judgement.parent, judgement.adapted)
+        )
+        rows.append((title, before, after, format_estimate(judgement.gain[name], format_signed)))
+    return rows
+
+
+def home_change(judgement: "Judgement") -> str:
+    """What an adapted model loses on the cells of its parent."""
+    change = judgement.home_adapted - judgement.home_parent
+    return (
+        f"ROC AUC on NLM's validation patients: {format_score(judgement.home_parent, 4)} before, "
+        f"{format_score(judgement.home_adapted, 4)} after: {format_signed(change, 4)}."
+    )
+
+
 def judgement_lines(judgement: "Judgement") -> list[str]:
     """What an adaptation gains in the laboratory and loses at home, one line each."""
-    scores, gains = (judgement.parent, judgement.adapted), judgement.gain
-    lines = [
-        f"Cross-validated on {format_count(scores[0].cells, 'cell')} ({scores[0].parasitized} parasitized) of "
-        f"{scores[0].patients} patients or fields, at the operating point balanced; 95 % intervals in brackets:"
+    rows = [
+        f"{name}: {before} before, {after} after: {gain}"
+        for name, before, after, gain in judgement_rows(judgement)
     ]
-    for name, title in (
-        ("roc_auc", "ROC AUC"),
-        ("sensitivity", "sensitivity"),
-        ("specificity", "specificity"),
-    ):
-        before, after = (format_estimate(one.estimates[name]) for one in scores)
-        lines.append(
-            f"{title}: {before} before, {after} after: {format_estimate(gains[name], format_signed)}"
-        )
-    change = judgement.home_adapted - judgement.home_parent
-    lines.append(
-        f"ROC AUC on validation patients of the parent: {judgement.home_parent:.4f} before, "
-        f"{judgement.home_adapted:.4f} after: {format_signed(change, 4)}"
-    )
-    return lines
+    return [judged_on(judgement), *rows, home_change(judgement)]

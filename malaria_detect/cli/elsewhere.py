@@ -17,34 +17,37 @@ def evaluate_laboratories(options: argparse.Namespace) -> int:
     from malaria_detect.evaluation.laboratories import Laboratories, expectation, score_laboratories
     from malaria_detect.fields.finder import load_finder
     from malaria_detect.inference.adapt import Adaptation
+    from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.metadata import RESEARCH_USE
-    from malaria_detect.inference.model_files import default_model, read_model, write_expectations
-    from malaria_detect.inference.network import open_learner
+    from malaria_detect.inference.model_files import default_model, write_expectations
     from malaria_detect.inference.references import read_references
     from malaria_detect.training.held_out import pooled_features
 
     output, model = Path(options.output or LABORATORY_SCORES), Path(options.model or default_model())
     check_writable(output)
-    metadata, data = read_model(model)
-    network, transform, finder = open_learner(data).model, metadata.input_transform, load_finder()
+    detector, finder = load_detector(model), load_finder()
+    network, metadata = detector.network, detector.metadata
     adaptation = Adaptation(network, metadata, read_references(model, metadata))
     sets = [one for folder in options.laboratories for one in read_field_sets(folder)]
     scores = []
     for score in score_laboratories(
         sets,
         finder,
-        lambda images: pooled_features(network, transform, images),
+        lambda images: (
+            pooled_features(network, metadata.input_transform, images),
+            list(detector.predict_many(images)),
+        ),
         adaptation,
         progress=sys.stderr.isatty(),
     ):
         scores.append(score)
         print(expectation(score))
-    command = (
-        f"malaria-detect evaluate --laboratories {' '.join(Path(one).name for one in options.laboratories)}"
-    )
+    folders = " ".join(Path(one).name for one in options.laboratories)
+    command = f"malaria-detect evaluate --laboratories {folders}"
     found = Laboratories.of(scores, command, metadata.sha256, finder.metadata.sha256)
     write_text(output, to_json(found))
-    write_expectations(model, {score.name: expectation(score) for score in reversed(scores)})
+    # Cells cut out by box come last: none was lost by the finder.
+    write_expectations(model, {score.name: expectation(score) for score in scores})
     print(f"{output} and the metadata of {model.name} written. {RESEARCH_USE}")
     return 0
 

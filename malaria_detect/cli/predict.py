@@ -149,6 +149,7 @@ def _picture(path: Path) -> bytes:
 
 
 def _info(options: argparse.Namespace) -> int:
+    from malaria_detect.app.wording import tested_on
     from malaria_detect.inference.model_files import default_model, read_metadata, references_content
 
     model = options.model or default_model()
@@ -175,8 +176,8 @@ def _info(options: argparse.Namespace) -> int:
         default = " (default)" if point.name == metadata.default_point else ""
         threshold = format_threshold(point.threshold)
         print(f"  {point.name}{default}: parasitized at probability {threshold} or more. {point.rule}")
-        for name, scores in (("validation", point.validation), ("test", point.test)):
-            print(f"    on {scores.patients} {name} patients (95 % interval over patients)")
+        for name, scores in (("validation patients", point.validation), (tested_on(point), point.test)):
+            print(f"    on {scores.cells} cells of {name} (95 % interval)")
             for key, estimate in scores.estimates.items():
                 counts = "" if estimate.hits is None else f"  {estimate.hits} of {estimate.total}"
                 written = format_estimate(estimate, partial(format_score, decimals=4))

@@ -27,26 +27,21 @@ from malaria_detect.fields.crops import cut_cell
 from malaria_detect.fields.usable import FieldRefused
 from malaria_detect.inference.adapt import Adaptation, SiteCells
 from malaria_detect.inference.calibrate import DEFAULT_POINT
+from malaria_detect.inference.metadata import ModelMetadata
+from malaria_detect.inference.prediction import Prediction, Refusal
 from malaria_detect.metrics import Estimate, ReliabilityBin, Scores, reliability_bins, scaled, score
-from malaria_detect.metrics.formatting import format_percent
+from malaria_detect.metrics.formatting import format_count, format_percent
+from malaria_detect.training.borrowed import scored_fields
+from malaria_detect.training.settings import DivergedError
 
 LABORATORIES = "laboratories.json"
 OUTLINE, BOX = "outline", "box"
-# Uninfected cells of each field: a laboratory with crowded fields would take an hour.
-_MOST_UNINFECTED = 20
+# Uninfected cells of each field: with all cells, a laboratory with crowded fields would take an hour.
+MOST_UNINFECTED = 20
+_LEAST_SIDE = 16  # of a box in px
 
-# Pooled features, float32, (N, 1024), of images.
-Features = Callable[[Sequence[Image.Image]], NDArray[np.float32]]
-
-
-@dataclass(frozen=True, eq=False)
-class CutCells:
-    """Labelled cells of a laboratory, cut out of its fields in one way; all columns have the same length."""
-
-    images: tuple[Image.Image, ...]
-    parasitized: NDArray[np.bool_]
-    names: tuple[str, ...]
-    fields: tuple[str, ...]
+# Pooled features, float32, (N, 1024), of images, and what a user would get for them.
+Look = Callable[[Sequence[Image.Image]], tuple[NDArray[np.float32], Sequence[Prediction | Refusal]]]
 
 
 @dataclass(frozen=True)
@@ -57,9 +52,15 @@ class LaboratoryScore:
     ----------
     name, cut : str
         The laboratory, and ``outline`` or ``box``.
-    borrowed : bool
-        Whether the model was trained on uninfected cells in other fields of this laboratory.
+    basis : str
+        What the model has learnt of this laboratory, in words.
     fields, parasitized, uninfected : int
+        Scored cells, and the fields they come from.
+    lost : dict of str to int
+        Annotated cells of each class that the finder did not find, or whose box is under 16 px; they are not scored.
+    outcomes : dict of str to Estimate
+        Shares of the scored cells: ``refused Parasitized`` and ``refused Uninfected`` of each class, ``site_warning``
+        and ``poor_quality`` of both. All of them are scored, with the answer that they would have had.
     called : dict of str to dict of str to Estimate
         Sensitivity and specificity at each operating point, with 95 % intervals over fields; without parasitized cells
         only the specificity.
@@ -67,15 +68,17 @@ class LaboratoryScore:
         At the default operating point; None if a class has no cells.
     reliability : tuple of ReliabilityBin
     gains : tuple of Gain
-        With the model as it is and after adapting to some of the cells; empty if there are too few.
+        From adapting to some of the cells; empty if there are too few.
     """
 
     name: str
     cut: str
-    borrowed: bool
+    basis: str
     fields: int
     parasitized: int
     uninfected: int
+    lost: dict[str, int]
+    outcomes: dict[str, Estimate]
     called: dict[str, dict[str, Estimate]]
     scores: Scores | None
     reliability: tuple[ReliabilityBin, ...]
@@ -99,6 +102,17 @@ class Laboratories:
         return cls(command, model, finder, tuple(scores), library_versions(), today())
 
 
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """A labelled cell, cut out in one way; `image` is None if that was not possible."""
+
+    way: str
+    image: Image.Image | None
+    parasitized: bool
+    name: str
+    field: str
+
+
 def read_laboratories(path: Path) -> Laboratories:
     """Scores that `malaria-detect evaluate --laboratories` wrote; errors as in `core.json_io.read_record`."""
     return read_record(
@@ -110,36 +124,43 @@ def expectation(score: LaboratoryScore) -> str:
     """What to expect of the model in a laboratory, as a sentence; shares are those at the default operating point."""
     shares = score.called[DEFAULT_POINT]
     words = [
-        f"{format_percent(shares[name].value)} of the {cells} {kind} cells are called {kind}"
+        f"{format_percent(shares[name].value)} of the {format_count(cells, f'{kind} cell')} are called {kind}"
         for name, cells, kind in (
             ("sensitivity", score.parasitized, "parasitized"),
             ("specificity", score.uninfected, "uninfected"),
         )
         if name in shares
     ]
-    learnt = (
-        "; uninfected cells of its other fields were trained on" if score.borrowed else "; never trained on"
+    refused = [
+        f"{format_percent(share.value)} of the {label.lower()} ones are refused"
+        for label in CLASSES
+        if (share := score.outcomes[f"refused {label}"]).total
+    ]
+    return (
+        f"{score.name}: {' and '.join(words)}; {' and '.join(refused)} (cut out by {score.cut} in "
+        f"{format_count(score.fields, 'field')}; {score.basis})."
     )
-    return f"{score.name}: {' and '.join(words)} (cut out by {score.cut}, {score.fields} fields{learnt})."
 
 
 def score_laboratories(
     sets: Sequence[FieldSet],
     finder: Finder,
-    features: Features,
+    look: Look,
     adaptation: Adaptation,
     progress: bool = False,
 ) -> Iterator[LaboratoryScore]:
     """Scores of a model in laboratories, one after the other.
 
+    Of each field, all parasitized and at most 20 uninfected cells are scored, drawn at random.
+
     Parameters
     ----------
     sets : sequence of FieldSet
-        From :func:`malaria_detect.data.field_annotations.read_field_sets`. Fields that the model was trained on, see
-        :attr:`malaria_detect.inference.metadata.ModelMetadata.borrowed`, are left out.
+        From :func:`malaria_detect.data.field_annotations.read_field_sets`. Only fields that neither trained nor chose
+        the model, see :func:`malaria_detect.training.borrowed.scored_fields`, and to which it was not adapted are used.
     finder : Finder
-    features : callable
-        Pooled features of cell images.
+    look : callable
+        Cell images to their pooled features and to the answers of a detector.
     adaptation : Adaptation
         Of the model.
     progress : bool
@@ -149,22 +170,39 @@ def score_laboratories(
     ------
     FieldAnnotationError
         If a field cannot be read, or nothing is left of a laboratory (``reason`` is ``no_fields``).
+    DivergedError
+        If the network returns NaN.
     """
     for one in sets:
-        learnt = adaptation.metadata.borrowed.get(one.name, ())
-        fields = [field for field in one.fields if field.name not in learnt]
+        fields, basis = _unseen(one, adaptation.metadata)
         if not fields:
-            raise FieldAnnotationError(f"The model was trained on every field of {one.name}.", "no_fields")
-        cut = [
-            _cut(field, finder) for field in tqdm(fields, desc=one.name, unit="field", disable=not progress)
-        ]
+            raise FieldAnnotationError(f"The model has learnt from every field of {one.name}.", "no_fields")
+        shown = tqdm(fields, desc=one.name, unit="field", disable=not progress)
+        cells = [cell for field in shown for cell in _cut(field, finder)]
         for way in (OUTLINE, BOX):
-            cells = _joined([ways[way] for ways in cut if way in ways])
-            if len(cells.images):
-                yield _scored(one.name, way, cells, features, adaptation, borrowed=bool(learnt))
+            cut = [cell for cell in cells if cell.way == way]
+            if any(cell.image for cell in cut):
+                yield _scored((one.name, basis), cut, look, adaptation)
 
 
-def _cut(field: AnnotatedField, finder: Finder) -> dict[str, CutCells]:
+def _unseen(one: FieldSet, metadata: ModelMetadata) -> tuple[list[AnnotatedField], str]:
+    """Fields from which a model has learnt nothing, and what it has learnt of their laboratory."""
+    fields, basis = list(one.fields), []
+    if borrowed := metadata.borrowed.get(one.name):
+        kept = scored_fields([field.name for field in fields], borrowed)
+        fields = [field for field in fields if field.name in kept]
+        basis.append("uninfected cells of two thirds of its fields trained on; a sixth kept for choosing")
+    if metadata.parent:
+        taught, before = {Path(group).stem for group in metadata.test.groups}, len(fields)
+        fields = [field for field in fields if not taught & {Path(field.name).stem, Path(field.group).stem}]
+        unknown = "adapted to cells of unknown fields; too high if these are among them"
+        basis.append("adapted to cells of its other fields" if len(fields) < before else unknown)
+    if not basis and "iml" in one.name.casefold() and metadata.settings.get("looks") == "random":
+        basis.append("not trained on, but what an early trial missed there guided the random looks")
+    return fields, "; ".join(basis) or "not trained on"
+
+
+def _cut(field: AnnotatedField, finder: Finder) -> Iterator[_Cut]:
     """Labelled cells of a field, cut out in both ways where that is possible."""
     try:
         pixels = np.asarray(read_field(field.image))
@@ -173,28 +211,18 @@ def _cut(field: AnnotatedField, finder: Finder) -> dict[str, CutCells]:
     height, width = pixels.shape[:2]
     labelled = [cell for cell in field.cells if cell.red and cell.label is not None]
     of_class = [[cell for cell in labelled if cell.label == label] for label in CLASSES]
-    random = np.random.default_rng(0)
-    order = random.permutation(len(of_class[1]))[:_MOST_UNINFECTED]
+    order = np.random.default_rng(0).permutation(len(of_class[1]))[:MOST_UNINFECTED]
     chosen = of_class[0] + [of_class[1][index] for index in order]
     try:
         found = [cell for cell in finder.find(pixels) if cell.kind == RED_CELL]
     except FieldRefused:
         found = []
     pairs = match(likeness(chosen, found, (width, height)))
-    images: dict[str, list[Image.Image | None]] = {
-        OUTLINE: [cut_cell(pixels, found[pair]) if pair >= 0 else None for pair in pairs],
-        BOX: [_boxed(pixels, cell.points) if cell.shape == "box" else None for cell in chosen],
-    }
-    cells = {}
-    for way, of_way in images.items():
-        kept = [(image, cell) for image, cell in zip(of_way, chosen, strict=True) if image is not None]
-        cells[way] = CutCells(
-            tuple(image for image, _ in kept),
-            np.array([cell.label == CLASSES[0] for _, cell in kept], dtype=bool),
-            tuple(f"{field.name} {cell.name}" for _, cell in kept),
-            (field.name,) * len(kept),
-        )
-    return cells
+    for cell, pair in zip(chosen, pairs, strict=True):
+        named = cell.label == CLASSES[0], f"{field.name} {cell.name}", field.name
+        yield _Cut(OUTLINE, cut_cell(pixels, found[pair]) if pair >= 0 else None, *named)
+        if cell.shape == "box":
+            yield _Cut(BOX, _boxed(pixels, cell.points), *named)
 
 
 def _boxed(pixels: np.ndarray, corners: np.ndarray) -> Image.Image | None:
@@ -205,33 +233,34 @@ def _boxed(pixels: np.ndarray, corners: np.ndarray) -> Image.Image | None:
         for end in (corners.min(axis=0), corners.max(axis=0))
     )
     box = pixels[top:bottom, left:right]
-    return Image.fromarray(box) if min(box.shape[:2]) >= 16 else None
-
-
-def _joined(parts: Sequence[CutCells]) -> CutCells:
-    return CutCells(
-        tuple(image for part in parts for image in part.images),
-        np.concatenate([part.parasitized for part in parts]) if parts else np.zeros(0, bool),
-        tuple(name for part in parts for name in part.names),
-        tuple(field for part in parts for field in part.fields),
-    )
+    return Image.fromarray(box) if min(box.shape[:2]) >= _LEAST_SIDE else None
 
 
 def _scored(
-    name: str, way: str, cells: CutCells, features: Features, adaptation: Adaptation, borrowed: bool
+    about: tuple[str, str], cells: Sequence[_Cut], look: Look, adaptation: Adaptation
 ) -> LaboratoryScore:
-    site = SiteCells(features(cells.images), cells.parasitized, cells.names, cells.fields)
+    name, basis = about
+    pairs = [(cell, cell.image) for cell in cells if cell.image is not None]
+    kept, images = [cell for cell, _ in pairs], [image for _, image in pairs]
+    labels = np.array([cell.parasitized for cell in kept])
+    fields = tuple(cell.field for cell in kept)
+    features, answers = look(images)
+    site = SiteCells(features, labels, tuple(cell.name for cell in kept), fields)
     metadata = adaptation.metadata
     probability = scaled(adaptation.log_odds(site.features), metadata.temperature)
-    labels, fields = cells.parasitized, cells.fields
+    if not np.isfinite(probability).all():
+        raise DivergedError
     both = 0 < labels.sum() < len(labels)
+    lost = [cell.parasitized for cell in cells if cell.image is None]
     return LaboratoryScore(
         name=name,
-        cut=way,
-        borrowed=borrowed,
+        cut=kept[0].way,
+        basis=basis,
         fields=len(set(fields)),
         parasitized=int(labels.sum()),
         uninfected=int((~labels).sum()),
+        lost=dict(zip(CLASSES, (sum(lost), len(lost) - sum(lost)), strict=True)),
+        outcomes=_outcomes(answers, labels, fields),
         called={
             point.name: _called(labels, probability >= point.threshold, fields)
             for point in metadata.operating_points
@@ -242,14 +271,28 @@ def _scored(
     )
 
 
+def _share(fields: Sequence[str], hits: NDArray[np.bool_], of: NDArray[np.bool_]) -> Estimate:
+    return share_by_group(fields, (hits & of).astype(int), of.astype(int))
+
+
+def _outcomes(
+    answers: Sequence[Prediction | Refusal], labels: NDArray[np.bool_], fields: Sequence[str]
+) -> dict[str, Estimate]:
+    refused = np.array([isinstance(answer, Refusal) for answer in answers])
+    kinds = dict(zip(CLASSES, (labels, ~labels), strict=True))
+    doubted = {
+        name: np.array([getattr(answer, name, False) for answer in answers])
+        for name in ("site_warning", "poor_quality")
+    }
+    every = np.ones(len(labels), bool)
+    return {f"refused {label}": _share(fields, refused, kind) for label, kind in kinds.items()} | {
+        name: _share(fields, hits, every) for name, hits in doubted.items()
+    }
+
+
 def _called(
     labels: NDArray[np.bool_], called: NDArray[np.bool_], fields: Sequence[str]
 ) -> dict[str, Estimate]:
     """Sensitivity and specificity with intervals over fields, as far as there are cells of the class."""
-    return {
-        name: share_by_group(
-            fields, ((labels == kind) & (called == kind)).astype(int), (labels == kind).astype(int)
-        )
-        for name, kind in (("sensitivity", True), ("specificity", False))
-        if (labels == kind).any()
-    }
+    kinds = {"sensitivity": labels, "specificity": ~labels}
+    return {name: _share(fields, called == labels, kind) for name, kind in kinds.items() if kind.any()}

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from malaria_detect.inference.adapt import Adaptation, Change, SiteCells
+from malaria_detect.inference.adapt import Adaptation, SiteCells
+from malaria_detect.metrics import Estimate, difference, scaled
 
 # Labelled cells of each draw, parasitized and uninfected.
 NUMBERS = ((10, 30), (20, 60), (50, 150), (150, 450))
@@ -15,6 +16,8 @@ DRAWS = 10
 SENSITIVITY = 0.93  # at which the specificity is read
 # Parasitized cells that must remain in the other fields.
 _LEAST_CHECKED = 20
+_RESAMPLES = 500  # enough for the mean of ten intervals
+_COMPARED = ("roc_auc", "sensitivity", "specificity")
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,20 @@ class Spread:
 
 @dataclass(frozen=True)
 class Gain:
-    """Scores in a laboratory after adapting to a number of its cells.
+    """What adapting to a number of a laboratory's cells changes on cells of fields from which none was drawn.
 
     Attributes
     ----------
     parasitized, uninfected : int
-        Labelled cells; 0 and 0 for the model as it is.
+        Labelled cells.
     draws : int
-    roc_auc, specificity : Spread
-        On cells of fields from which none was drawn; the specificity where the sensitivity is at least 0.93.
+    before, after : dict of str to Spread
+        Of the model as it is and of the adapted one, on the same cells: ``roc_auc``; ``sensitivity`` and
+        ``specificity`` at the default operating point; ``specificity_at``, the specificity where the sensitivity is
+        at least 0.93, for which the threshold is read from the scored cells.
+    gain : dict of str to Estimate
+        After minus before of the first three: mean over the draws of each draw's difference and of the ends of its
+        paired 95 % interval over fields.
     home : Spread
         Change of the ROC AUC on validation patients of the parent.
     """
@@ -43,8 +51,9 @@ class Gain:
     parasitized: int
     uninfected: int
     draws: int
-    roc_auc: Spread
-    specificity: Spread
+    before: dict[str, Spread]
+    after: dict[str, Spread]
+    gain: dict[str, Estimate]
     home: Spread
 
 
@@ -54,11 +63,10 @@ def gain_curve(
     numbers: Sequence[tuple[int, int]] = NUMBERS,
     draws: int = DRAWS,
 ) -> tuple[Gain, ...]:
-    """Scores in a laboratory without and after adapting to some of its cells.
+    """What adapting to some of a laboratory's cells changes, for several numbers of cells.
 
-    In each draw, fields come in random order until they have enough cells; the cells of all other fields are scored.
-    The first result is that of the model as it is, on the fields that remain in the draws of the second. Numbers for
-    which fewer than 20 parasitized cells would remain are left out.
+    In each draw, fields come in random order until they have enough cells; the cells of all other fields are scored
+    without and with the change. Numbers for which fewer than 20 parasitized cells would remain are left out.
 
     Parameters
     ----------
@@ -74,22 +82,16 @@ def gain_curve(
     ::
 
         for gain in gain_curve(Adaptation(network, metadata, references), cells):
-            print(gain.parasitized, gain.roc_auc.mean, gain.specificity.mean)
+            print(gain.parasitized, gain.before["roc_auc"].mean, gain.after["roc_auc"].mean)
     """
     found: list[Gain] = []
-    for parasitized, uninfected in numbers:
-        drawn = [
-            one
-            for draw in range(draws)
-            if (one := draw_cells(cells, (parasitized, uninfected), draw)) is not None
-        ]
-        if len(drawn) < draws:
-            continue
-        if not found:
-            rows = [_scored(adaptation, cells[rest], None) for _, rest in drawn]
-            found.append(_gain((0, 0), rows))
-        rows = [_scored(adaptation, cells[rest], adaptation.fit(cells[learnt])) for learnt, rest in drawn]
-        found.append(_gain((parasitized, uninfected), rows))
+    for number in numbers:
+        drawn = [draw_cells(cells, number, draw) for draw in range(draws)]
+        compared = [_compared(adaptation, cells, *one) for one in drawn if one is not None]
+        if len(compared) == draws:
+            before, after, gains, home = zip(*compared, strict=True)
+            gain = {name: _mean([one[name] for one in gains]) for name in _COMPARED}
+            found.append(Gain(*number, draws, _spreads(before), _spreads(after), gain, _spread(home)))
     return tuple(found)
 
 
@@ -138,13 +140,34 @@ def _of_class(
             yield from random.permutation(np.flatnonzero(of_class & (groups == group))).tolist()
 
 
-def _scored(adaptation: Adaptation, cells: SiteCells, change: Change | None) -> tuple[float, float, float]:
-    odds = adaptation.log_odds(cells.features, change)
-    auc = float(roc_auc_score(cells.parasitized, odds))
-    home = adaptation.home_auc(change) - adaptation.home_auc()
-    return auc, specificity_at(cells.parasitized, odds), home
+def _compared(
+    adaptation: Adaptation, cells: SiteCells, learnt: NDArray[np.intp], rest: NDArray[np.intp]
+) -> tuple[dict[str, float], dict[str, float], dict[str, Estimate], float]:
+    """Scores of other cells before and after adapting to some, their differences, and the change at home."""
+    change, others, metadata = adaptation.fit(cells[learnt]), cells[rest], adaptation.metadata
+    labels, threshold = others.parasitized, metadata.point().threshold
+    odds = [adaptation.log_odds(others.features, one) for one in (None, change)]
+    before, after = (scaled(one, metadata.temperature) for one in odds)
+    scores = [
+        {
+            "roc_auc": float(roc_auc_score(labels, one)),
+            "sensitivity": float((probability >= threshold)[labels].mean()),
+            "specificity": float((probability < threshold)[~labels].mean()),
+            "specificity_at": specificity_at(labels, one),
+        }
+        for one, probability in zip(odds, (before, after), strict=True)
+    ]
+    gain = difference(labels, after, before, others.groups, threshold, _RESAMPLES)
+    return scores[0], scores[1], gain, adaptation.home_auc(change) - adaptation.home_auc()
 
 
-def _gain(numbers: tuple[int, int], rows: Sequence[tuple[float, float, float]]) -> Gain:
-    columns = np.array(rows).T
-    return Gain(*numbers, len(rows), *(Spread(float(one.mean()), float(one.std())) for one in columns))
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(float(np.mean(values)), float(np.std(values)))
+
+
+def _spreads(draws: Sequence[dict[str, float]]) -> dict[str, Spread]:
+    return {name: _spread([one[name] for one in draws]) for name in draws[0]}
+
+
+def _mean(draws: Sequence[Estimate]) -> Estimate:
+    return Estimate(*np.mean([(one.value, one.low, one.high) for one in draws], axis=0).tolist())

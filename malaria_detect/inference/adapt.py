@@ -22,7 +22,6 @@ from torch import nn
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.inference.calibrate import Logits
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.references import TAUGHT, TRAINING, VALIDATION, References
 
@@ -30,15 +29,13 @@ LEAST_CELLS = 10  # of each class
 # Chosen on laboratories drawn from NLM's validation cells, see docs/methods.md.
 _PENALTY, _BIAS_PENALTY = 3.0, 0.01
 _REHEARSAL = 5.0  # weight of all rehearsed cells; that of the laboratory's cells is 1
-# Validation cells of each class that the laboratory's cells are weighed against in the choice of thresholds.
-_PRIOR_CELLS = 100
 
 
 class AdaptError(MalariaDetectError):
     """Cells or a model with which no adaptation is possible, or an adaptation that is not worth writing.
 
     ``reason`` is ``too_few`` (cells of a class), ``no_references`` or ``other_design`` (of the parent),
-    ``not_better``, ``home_loss`` or ``output``.
+    ``no_fit``, ``not_better``, ``home_loss`` or ``output``.
     """
 
 
@@ -125,7 +122,13 @@ class Adaptation:
     def fit(self, cells: SiteCells) -> Change:
         """The change that is most probable after these cells.
 
-        Both classes have the same weight, however many cells of them there are.
+        Both classes have the same weight, however many cells of them there are. Temperature and operating points stay
+        those of the parent: the bias of the change shifts the log-odds to suit them.
+
+        Raises
+        ------
+        AdaptError
+            ``no_fit``, for features that are not finite.
         """
         temperature = self.metadata.temperature
         local, (home, home_labels) = self.hidden(cells.features), self._rehearsed
@@ -145,35 +148,6 @@ class Adaptation:
     def home_auc(self, change: Change | None = None) -> float:
         """ROC AUC on validation patients of the parent."""
         return float(roc_auc_score(self.home.parasitized, self.log_odds(self.home.features, change)))
-
-    def chosen_on(self, cells: SiteCells, odds: NDArray[np.float64], change: Change) -> Logits:
-        """Cells on which temperature and operating points are chosen.
-
-        Parameters
-        ----------
-        cells : SiteCells
-        odds : numpy.ndarray
-            Their log-odds by models that were fitted without them.
-        change : Change
-
-        Returns
-        -------
-        Logits
-            The laboratory's cells, and of each class 100 validation cells of the parent, evenly spaced by their
-            log-odds: with few cells, the operating points stay near those that suit the parent's patients.
-        """
-        home = self.log_odds(self.home.features, change)
-        chosen = np.concatenate([_evenly(home, self.home.parasitized == kind) for kind in (True, False)])
-        kept = self.home[chosen]
-        labels = np.concatenate([kept.parasitized, cells.parasitized])
-        names = tuple(np.where(labels, *CLASSES).tolist())
-        return Logits(
-            files=(*kept.files, *cells.files),
-            groups=(*kept.groups, *cells.groups),
-            labels=names,
-            corrected=names,
-            values=(*home[chosen].tolist(), *odds.tolist()),
-        )
 
     def _parent_odds(self, hidden: NDArray[np.float64]) -> NDArray[np.float64]:
         with torch.inference_mode():
@@ -263,7 +237,10 @@ def _fit(
         value = weights @ (np.logaddexp(0, odds) - answers * odds) + penalty @ slopes**2 / 2
         return float(value), features.T @ (weights * (expit(odds) - answers)) + penalty * slopes
 
-    slopes: NDArray[np.float64] = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B").x
+    found = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B")
+    if not found.success:
+        raise AdaptError(f"The labelled cells could not be learnt ({found.message}).", "no_fit")
+    slopes: NDArray[np.float64] = found.x
     return slopes
 
 
@@ -271,14 +248,3 @@ def _balanced(labels: NDArray[np.bool_], total: float) -> NDArray[np.float64]:
     """Weights of cells, the same for both classes together."""
     counts = np.where(labels, labels.sum(), (~labels).sum())
     return total / 2 / counts
-
-
-def _evenly(odds: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Positions of some of the chosen cells, evenly spaced in the order of their log-odds.
-
-    The middle of each part is taken: with the extremes, a single wrong label would set an operating point.
-    """
-    positions = np.flatnonzero(chosen)
-    ordered = positions[np.argsort(odds[positions])]
-    number = min(_PRIOR_CELLS, len(ordered))
-    return ordered[((np.arange(number) + 0.5) * len(ordered) / number).astype(int)]

@@ -11,10 +11,10 @@ from torch import nn
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import Adaptation, Change, SiteCells, last_layers
-from malaria_detect.inference.calibrate import Logits, assess
+from malaria_detect.inference.calibrate import Logits, assess_at
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.foreign import normalised
-from malaria_detect.inference.judge import Judgement
+from malaria_detect.inference.judge import Judgement, in_groups
 from malaria_detect.inference.metadata import ModelMetadata, Parent, Side
 
 
@@ -25,7 +25,7 @@ class Adapted:
     Attributes
     ----------
     metadata : ModelMetadata
-        Temperature, operating points and scores are its own; file name and SHA-256 are still those of the parent.
+        Scores are its own; file name and SHA-256 are still those of the parent.
     change : Change
     features : numpy.ndarray
         float32, (N, 1024), of the laboratory's cells, which it knows beside those of its parent.
@@ -38,8 +38,7 @@ class Adapted:
     @classmethod
     def of(cls, adaptation: Adaptation, cells: SiteCells, judgement: Judgement) -> Self:
         """The model that a judgement is about."""
-        logits = logits_of(adaptation, cells, judgement)
-        return cls(adapted_metadata(adaptation, cells, judgement, logits), judgement.change, cells.features)
+        return cls(adapted_metadata(adaptation, cells, judgement), judgement.change, cells.features)
 
     def detector(self, parent: Detector) -> Detector:
         """A detector that shares all of its parent's network but the last layer."""
@@ -67,25 +66,27 @@ def changed(last: nn.Linear, change: Change) -> nn.Linear:
     return new
 
 
-def logits_of(adaptation: Adaptation, cells: SiteCells, judgement: Judgement) -> tuple[Logits, Logits]:
-    """The cells on which the operating points are chosen, and those of the laboratory, on which they are scored."""
-    labels = tuple(np.where(cells.parasitized, *CLASSES).tolist())
-    own = Logits(cells.files, cells.groups, labels, labels, tuple(judgement.log_odds.tolist()))
-    return adaptation.chosen_on(cells, judgement.log_odds, judgement.change), own
+def adapted_metadata(adaptation: Adaptation, cells: SiteCells, judgement: Judgement) -> ModelMetadata:
+    """Metadata of an adapted model, with the file name and hashes of its parent.
 
-
-def adapted_metadata(
-    adaptation: Adaptation, cells: SiteCells, judgement: Judgement, logits: tuple[Logits, Logits]
-) -> ModelMetadata:
-    """Metadata of an adapted model from its logits, with the file name and hashes of its parent."""
+    Temperature and thresholds stay those of the parent. What its calls mean for a slide is not known from a few cells,
+    so the operating points have no patients.
+    """
     parent = adaptation.metadata
     parasitized = int(cells.parasitized.sum())
     before, after = (scores.estimates["roc_auc"].value for scores in (judgement.parent, judgement.adapted))
+    home, own = (
+        _logits(adaptation.home, adaptation.log_odds(adaptation.home.features, judgement.change)),
+        _logits(in_groups(cells), judgement.log_odds),
+    )
+    thresholds = {point.name: (point.threshold, point.rule) for point in parent.operating_points}
+    assessed = assess_at(home, own, parent.temperature, thresholds)
+    points = tuple(replace(point, patients=()) for point in assessed.operating_points)
     return replace(
         parent,
         expectations={},  # the parent's say nothing of this model
-        valid=_side(logits[0]),
-        test=_side(logits[1]),
+        valid=_side(home),
+        test=_side(own),
         parent=Parent(
             file_name=parent.file_name,
             sha256=parent.sha256,
@@ -97,8 +98,14 @@ def adapted_metadata(
         ),
         versions=library_versions(),
         created=today(),
-        **vars(assess(*logits)),
+        logits_sha256="",
+        **vars(replace(assessed, operating_points=points)),
     )
+
+
+def _logits(cells: SiteCells, odds: NDArray[np.float64]) -> Logits:
+    labels = tuple(np.where(cells.parasitized, *CLASSES).tolist())
+    return Logits(cells.files, cells.groups, labels, labels, tuple(odds.tolist()))
 
 
 def _side(logits: Logits) -> Side:

@@ -126,20 +126,30 @@ def assess(validation: Logits, test: Logits) -> Assessment:
         temperature = fit_temperature(validation.values, validation.parasitized)
     except MetricsError:
         temperature = 1.0
+    probability = validation.probability(temperature)
+    chosen = {name: _threshold(validation, probability, name) for name in OPERATING_RULES}
+    return assess_at(validation, test, temperature, chosen)
+
+
+def assess_at(
+    validation: Logits, test: Logits, temperature: float, thresholds: dict[str, tuple[float, str]]
+) -> Assessment:
+    """Assessment of a network whose temperature and thresholds are known; raises as :func:`assess`.
+
+    `thresholds` holds the threshold of each operating point, and how it was chosen, for readers.
+    """
     chosen_on, probability = validation.probability(temperature), test.probability(temperature)
-    points = []
-    for name in OPERATING_RULES:
-        threshold, rule = threshold_for(validation, chosen_on, name)
-        points.append(
-            OperatingPoint(
-                name=name,
-                rule=rule,
-                threshold=threshold,
-                validation=score(validation.parasitized, chosen_on, validation.groups, threshold),
-                test=score(test.parasitized, probability, test.groups, threshold),
-                patients=count_patients(test.parasitized, probability >= threshold, test.groups),
-            )
+    points = [
+        OperatingPoint(
+            name=name,
+            rule=rule,
+            threshold=threshold,
+            validation=score(validation.parasitized, chosen_on, validation.groups, threshold),
+            test=score(test.parasitized, probability, test.groups, threshold),
+            patients=count_patients(test.parasitized, probability >= threshold, test.groups),
         )
+        for name, (threshold, rule) in thresholds.items()
+    ]
     raw = reliability_bins(test.parasitized, test.probability(1.0), test.groups)
     default = next(point.threshold for point in points if point.name == DEFAULT_POINT)
     return Assessment(
@@ -157,7 +167,7 @@ def assess(validation: Logits, test: Logits) -> Assessment:
     )
 
 
-def threshold_for(validation: Logits, probability: NDArray[np.float64], name: str) -> tuple[float, str]:
+def _threshold(validation: Logits, probability: NDArray[np.float64], name: str) -> tuple[float, str]:
     """Threshold of an operating point, and its rule in words; 0.5 if no threshold keeps the rule."""
     rule = OPERATING_RULES[name]
     try:

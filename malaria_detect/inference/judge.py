@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from malaria_detect.inference.adapt import Adaptation, AdaptError, Change, SiteCells, check_enough
-from malaria_detect.inference.calibrate import DEFAULT_POINT, threshold_for
-from malaria_detect.metrics import Estimate, Scores, difference, score
+from malaria_detect.inference.calibrate import DEFAULT_POINT
+from malaria_detect.metrics import Estimate, Scores, difference, scaled, score
 
-HOME_LOSS = 0.002  # of the ROC AUC on the parent's validation patients
-_FOLDS, _REPEATS = 5, 10
+HOME_LOSS = 0.002  # of the ROC AUC on the first parent's validation patients
+_FOLDS, _REPEATS = 5, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,40 +23,45 @@ class Judgement:
     Attributes
     ----------
     parent, adapted : Scores
-        On the laboratory's cells at the operating point ``balanced``. Probabilities are relative to the threshold of
-        each model, so only ROC AUC, accuracy, sensitivity and specificity have a meaning.
+        On the laboratory's cells at the operating point ``balanced``.
     gain : dict of str to Estimate
         Adapted minus parent on the same cells, with paired intervals over patients or fields.
+    by_cell : bool
+        Whether some cells count alone instead of with their patient or field, which flatters every score.
     home_parent, home_adapted : float
-        ROC AUC on the parent's validation patients.
+        ROC AUC on validation patients, of the model that the first adaptation began with, and of this one.
     change : Change
         Fitted to all of the laboratory's cells.
     log_odds : numpy.ndarray
-        float64, (N,): of each of the laboratory's cells, by models that were fitted without its patient or field.
+        float64, (N,): of each of the laboratory's cells, by a model that was fitted without its patient or field.
     """
 
     parent: Scores
     adapted: Scores
     gain: dict[str, Estimate]
+    by_cell: bool
     home_parent: float
     home_adapted: float
     change: Change
     log_odds: NDArray[np.float64]
 
     def check(self) -> None:
-        """Refuse an adaptation that is not better in the laboratory, or loses too much at home.
+        """Refuse an adaptation that is not clearly better in the laboratory, or loses too much at home.
 
-        Better means that ROC AUC and balanced accuracy (the mean of sensitivity and specificity) together rise.
+        Better means that the Brier score falls with all of its 95 % interval, that the MCC rises and that the ROC AUC
+        does not fall. The Brier score needs far fewer cells to tell a gain from chance than what counts calls; but it
+        also falls if the model only becomes more confident.
 
         Raises
         ------
         AdaptError
             ``not_better`` or ``home_loss``.
         """
-        auc, *both = (self.gain[name].value for name in ("roc_auc", "sensitivity", "specificity"))
-        if auc + sum(both) / 2 <= 0:
+        gain = self.gain
+        if not (gain["brier"].high < 0 < gain["mcc"].value and gain["roc_auc"].value >= 0):
             raise AdaptError(
-                "The adapted model is not better than its parent on these cells. Label more cells, or keep the parent.",
+                "The adapted model has no clear gain over its parent on these cells. Label more cells, or keep the "
+                "parent.",
                 "not_better",
             )
         lost = self.home_parent - self.home_adapted
@@ -69,10 +74,10 @@ class Judgement:
 
 
 def judge(adaptation: Adaptation, cells: SiteCells) -> Judgement:
-    """Judge an adaptation by ten times fivefold cross-validation over patients or fields.
+    """Judge an adaptation by five times fivefold cross-validation over patients or fields.
 
-    The cells are held out one by one if fewer than two patients or fields have cells of a class. A cell's answer is
-    the mean over the ten repeats.
+    Of the five repeats, that with the median ROC AUC is scored: the mean of their answers would be that of five models,
+    and better than any one of them.
 
     Raises
     ------
@@ -80,58 +85,50 @@ def judge(adaptation: Adaptation, cells: SiteCells) -> Judgement:
         ``too_few`` if a class has fewer than ten cells.
     """
     check_enough(cells.parasitized)
-    cells = _in_groups(cells)
-    temperature = adaptation.metadata.temperature
-    log_odds, margins = np.zeros((2, len(cells.files)))
-    for repeat in range(_REPEATS):
-        odds = np.empty(len(cells.files))
-        changes = []
-        folds = list(_folds(cells, repeat))
-        for learnt, held_out in folds:
-            changes.append(adaptation.fit(cells[learnt]))
-            odds[held_out] = adaptation.log_odds(cells.features[held_out], changes[-1])
-        for change, (others, own) in zip(changes, folds, strict=True):
-            # The threshold of a fold is chosen without its own cells.
-            margins[own] += odds[own] - _threshold(adaptation, cells[others], odds[others], change)
-        log_odds += odds
-    point = adaptation.metadata.point(DEFAULT_POINT)
-    before = expit(adaptation.log_odds(cells.features) / temperature - _odds(point.threshold))
-    after = expit(margins / _REPEATS / temperature)
+    cells = in_groups(cells)
+    repeats = [_held_out(adaptation, cells, seed) for seed in range(_REPEATS)]
+    areas = [roc_auc_score(cells.parasitized, odds) for odds in repeats]
+    log_odds = repeats[int(np.argsort(areas)[_REPEATS // 2])]
+    metadata = adaptation.metadata
+    before, after = (
+        scaled(odds, metadata.temperature) for odds in (adaptation.log_odds(cells.features), log_odds)
+    )
     change = adaptation.fit(cells)
-    labels, groups = cells.parasitized, cells.groups
+    labels, groups, threshold = cells.parasitized, cells.groups, metadata.point(DEFAULT_POINT).threshold
     return Judgement(
-        score(labels, before, groups),
-        score(labels, after, groups),
-        difference(labels, after, before, groups),
-        home_parent=adaptation.home_auc(),
+        parent=score(labels, before, groups, threshold),
+        adapted=score(labels, after, groups, threshold),
+        gain=difference(labels, after, before, groups, threshold),
+        by_cell=not set(groups).isdisjoint(cells.files),
+        # Otherwise every further adaptation could lose as much again.
+        home_parent=metadata.parent.home_roc_auc[0] if metadata.parent else adaptation.home_auc(),
         home_adapted=adaptation.home_auc(change),
         change=change,
-        log_odds=log_odds / _REPEATS,
+        log_odds=log_odds,
     )
 
 
-def _threshold(adaptation: Adaptation, cells: SiteCells, odds: NDArray[np.float64], change: Change) -> float:
-    """Log-odds from which a cell is called parasitized at the operating point ``balanced``."""
-    chosen_on, temperature = adaptation.chosen_on(cells, odds, change), adaptation.metadata.temperature
-    probability = chosen_on.probability(temperature)
-    return temperature * _odds(threshold_for(chosen_on, probability, DEFAULT_POINT)[0])
+def in_groups(cells: SiteCells) -> SiteCells:
+    """The cells; of a class in one patient or field, which cannot be held out, each is a group of its own."""
+    groups = np.array(cells.groups, dtype=object)
+    for kind in (True, False):
+        of_class = cells.parasitized == kind
+        if len(set(groups[of_class])) == 1:
+            groups[of_class] = np.array(cells.files, dtype=object)[of_class]
+    return replace(cells, groups=tuple(groups.tolist()))
 
 
-def _odds(threshold: float) -> float:
-    return float(logit(np.clip(threshold, 1e-6, 1 - 1e-6)))
-
-
-def _in_groups(cells: SiteCells) -> SiteCells:
-    """The cells, each a group of its own if a class has too few groups to hold one out."""
-    return cells if _fewest_groups(cells) > 1 else replace(cells, groups=cells.files)
-
-
-def _fewest_groups(cells: SiteCells) -> int:
-    groups = np.array(cells.groups)
-    return min(len(set(groups[cells.parasitized == kind])) for kind in (True, False))
+def _held_out(adaptation: Adaptation, cells: SiteCells, seed: int) -> NDArray[np.float64]:
+    """Log-odds of each cell by a model that was fitted without its group."""
+    odds = np.empty(len(cells.files))
+    for learnt, held_out in _folds(cells, seed):
+        odds[held_out] = adaptation.log_odds(cells.features[held_out], adaptation.fit(cells[learnt]))
+    return odds
 
 
 def _folds(cells: SiteCells, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Positions of learnt and of held-out cells in each fold."""
-    folds = StratifiedGroupKFold(min(_FOLDS, _fewest_groups(cells)), shuffle=True, random_state=seed)
+    groups = np.array(cells.groups)
+    fewest = min(len(set(groups[cells.parasitized == kind])) for kind in (True, False))
+    folds = StratifiedGroupKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
     yield from folds.split(cells.features, cells.parasitized, cells.groups)

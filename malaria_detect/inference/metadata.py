@@ -9,8 +9,9 @@ from malaria_detect.metrics import PatientCounts, ReliabilityBin, Scores
 if TYPE_CHECKING:
     from malaria_detect.inference.input import InputTransform
 
-# Stands in the fingerprint of the cells, before the fingerprint of the corrections, if labels were corrected.
-CORRECTED = " corrected "
+# Stand in the fingerprint of the cells, before that of the corrections if labels were corrected, and before that of the
+# targets if cross-validated probabilities were learnt, too.
+CORRECTED, BELIEVED = " corrected ", " believed "
 SCHEMA_VERSION = 3
 RESEARCH_USE = "For Research Use Only. Not for use in diagnostic procedures."
 EPOCH_SCORES = ("train_loss", "valid_loss", "accuracy", "precision", "recall", "f1", "roc_auc")
@@ -20,7 +21,7 @@ class MetadataError(MalariaDetectError):
     """A model or its metadata is missing, damaged or unknown, or the two do not belong together.
 
     ``reason`` is ``missing``, ``unreadable``, ``schema``, ``invalid``, ``wrong_sha256``, ``bad_pin``, ``wrong_pin``,
-    ``unknown_operating_point``, ``other_classes``, ``other_logits`` or, in a server, ``replaced``.
+    ``unknown_operating_point``, ``other_classes``, ``other_logits``, ``adapted`` or ``replaced``.
     """
 
 
@@ -136,8 +137,10 @@ class Parent:
         Of the parent.
     parasitized, uninfected, groups : int
         Labelled cells of the laboratory, and the patients or fields that they come from.
-    roc_auc, home_roc_auc : tuple of float
-        Before and after, on the laboratory's cells (cross-validated) and on validation patients of the parent.
+    roc_auc : tuple of float
+        Before and after, on the laboratory's cells (cross-validated).
+    home_roc_auc : tuple of float
+        On validation patients, of the model that the first adaptation began with, and after this one.
     """
 
     file_name: str
@@ -172,7 +175,8 @@ class ModelMetadata:
     settings : dict
         Settings of the training run.
     logits_sha256 : str
-        SHA-256 of the file with the logits of validation and test cells. Everything below is computed from it.
+        SHA-256 of the file with the logits of validation and test cells. Everything below is computed from it. Empty
+        for an adapted model, which keeps temperature and thresholds.
     temperature : float
         Logits are divided by it to calibrate probabilities; fitted on validation patients, 1 if that failed.
     default_point : str
@@ -182,7 +186,9 @@ class ModelMetadata:
     reliability_raw, reliability : tuple of ReliabilityBin
         On test patients, before and after calibration.
     borrowed : dict of str to tuple of str
-        Names of the fields of other laboratories whose uninfected cells were trained on, by laboratory.
+        Names of the fields of other laboratories whose uninfected cells were trained on, by laboratory. Every second
+        one of its other fields, in the order of their names, is for choosing, the rest for scoring; see
+        :func:`malaria_detect.training.borrowed.scored_fields`.
     screened : dict of str to int
         Number of further pictures to which the screen of foreign pictures was fitted, by folder; see
         :class:`malaria_detect.training.screen.FurtherPictures`.
@@ -248,8 +254,11 @@ class ModelMetadata:
 
     @property
     def labels_learnt(self) -> str:
-        """Labels of the training cells: ``published``, or ``corrected`` by :mod:`malaria_detect.data.corrections`."""
-        return "corrected" if CORRECTED in self.data_fingerprint else "published"
+        """Labels of the training cells: ``published``, ``corrected``, or what was learnt instead of these."""
+        labels = "corrected" if CORRECTED in self.data_fingerprint else "published"
+        if BELIEVED in self.data_fingerprint:
+            return f"mean of {labels} label and cross-validated probability"
+        return labels
 
     @property
     def calibrated(self) -> bool:

@@ -20,8 +20,7 @@ from malaria_detect.inference.adapt import (
     check_enough,
     last_layers,
 )
-from malaria_detect.inference.adapted import adapted_metadata, changed, logits_of
-from malaria_detect.inference.calibrate import read_logits, write_logits
+from malaria_detect.inference.adapted import adapted_metadata, changed
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import metadata_path, read_model, references_path, sha256_of
@@ -30,7 +29,6 @@ from malaria_detect.inference.references import TAUGHT, References, write_refere
 from malaria_detect.training.export import check_output
 from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.held_out import pooled_features
-from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.run import LabelledCells
 
 
@@ -78,11 +76,10 @@ def site_cells(
 def write_adapted(
     model_path: Path, adaptation: Adaptation, cells: SiteCells, judgement: Judgement, output: Path
 ) -> ModelMetadata:
-    """Write a model that is adapted to a laboratory: its learner, metadata, references and logits.
+    """Write a model that is adapted to a laboratory: its learner, metadata and references.
 
-    The metadata names the parent. Temperature and operating points are chosen on the laboratory's cells and some
-    validation cells of the parent. The scores in ``test`` are those of the laboratory's cells, by models that were
-    fitted without their patient or field; they are slightly optimistic, because the same cells chose the thresholds.
+    The metadata names the parent, whose temperature and thresholds it keeps. The scores in ``test`` are those of the
+    laboratory's cells, each by a model that was fitted without its patient or field.
     The laboratory's cells become references, too. The files are replaced together, when all are complete.
 
     Parameters
@@ -113,24 +110,18 @@ def write_adapted(
     learner = open_learner(data)
     _, last = last_layers(learner.model)
     learner.model[-1][-1] = changed(last, judgement.change)
-    logits_path(output).parent.mkdir(exist_ok=True)
     with (
         replaced(metadata_path(output)) as metadata_file,
         replaced(output) as model_file,
         replaced(references_path(output)) as references_file,
-        replaced(logits_path(output)) as logits_file,
     ):
         export_learner(learner, model_file, opened=True)
         write_references(_with(adaptation.references, cells), references_file)
-        write_logits(*logits_of(adaptation, cells, judgement), logits_file)
-        # As stored, so that the metadata can be computed from the file again.
-        metadata = adapted_metadata(adaptation, cells, judgement, read_logits(logits_file))
         renewed = replace(
-            metadata,
+            adapted_metadata(adaptation, cells, judgement),
             file_name=output.name,
             sha256=sha256_of(model_file),
             size_bytes=model_file.stat().st_size,
-            logits_sha256=sha256_of(logits_file),
             references_sha256=sha256_of(references_file),
         )
         metadata_file.write_text(to_json(renewed), encoding="utf-8")

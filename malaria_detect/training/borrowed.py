@@ -1,5 +1,6 @@
 """Uninfected cells of other laboratories, cut out of photographs of healthy smears, to train on."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from malaria_detect.fields.crops import cut_cell
 from malaria_detect.fields.finder import load_finder
 from malaria_detect.training.settings import TrainingError
 
-# Of the fields of a laboratory in the order of their names, each third is kept for choosing and scoring.
+# Of the fields of a laboratory in the order of their names, each third is kept: of these, one is for scoring, the next
+# for choosing, and so on.
 _KEPT = 3
 # Cells of a field, drawn at random: crowded fields show much the same cells.
 _MOST_CELLS = 25
@@ -23,7 +25,9 @@ _LEAST_SIDE = 24
 
 
 def borrowed_fields(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the fields of a laboratory that are trained on; each third is held out.
+    """Names of the fields of a laboratory that may be learnt from; each third is held out.
+
+    Whatever is fitted to cells of other laboratories, such as the screen of foreign pictures, uses only these.
 
     Examples
     --------
@@ -31,6 +35,20 @@ def borrowed_fields(names: Sequence[str]) -> tuple[str, ...]:
     ('b.png', 'c.png')
     """
     return tuple(name for number, name in enumerate(sorted(names)) if number % _KEPT)
+
+
+def scored_fields(names: Sequence[str], borrowed: Sequence[str]) -> tuple[str, ...]:
+    """Names of the fields on which a model is scored: every second one of those that it has not borrowed from.
+
+    The others are for choosing, such as between weights. `names` are those of all fields of the laboratory.
+
+    Examples
+    --------
+    >>> names = [f"{number}.png" for number in range(9)]
+    >>> scored_fields(names, borrowed_fields(names))
+    ('0.png', '6.png')
+    """
+    return tuple(sorted(set(names) - set(borrowed))[::2])
 
 
 def borrowed_cells(folders: Sequence[Path], work: Path, progress: bool = True) -> tuple[Cell, ...]:
@@ -67,7 +85,9 @@ def borrowed_cells(folders: Sequence[Path], work: Path, progress: bool = True) -
             )
         of = {field.name: field for field in one.fields}
         folder = work / "borrowed" / one.name
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)  # an earlier version may have cut out other cells
+        folder.mkdir(parents=True)
         for name in tqdm(borrowed_fields(list(of)), desc=f"cells of {one.name}", disable=not progress):
             pixels = np.asarray(read_field(of[name].image))
             found = [

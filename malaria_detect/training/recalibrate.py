@@ -37,6 +37,12 @@ def recalibrate(model_path: Path) -> ModelMetadata:
         If model, metadata or logits are missing or damaged, or do not belong together.
     """
     metadata = read_metadata(model_path)
+    if metadata.parent:
+        raise MetadataError(
+            f"{model_path} was adapted, so it keeps the operating points of {metadata.parent.file_name}. Calibrate "
+            "that model and adapt it again.",
+            "adapted",
+        )
     renewed = replace(metadata, **vars(assess(*logits_of(model_path, metadata))))
     write_text(metadata_path(model_path), to_json(renewed))
     return renewed

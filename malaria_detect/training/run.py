@@ -15,7 +15,7 @@ from malaria_detect.data.corrections import Corrections, corrected_labels
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder
 from malaria_detect.data.splits import Split, given_split, grouped_split
 from malaria_detect.inference.input import RESIZE, InputTransform
-from malaria_detect.inference.metadata import CORRECTED
+from malaria_detect.inference.metadata import BELIEVED, CORRECTED
 from malaria_detect.training.design import Design, class_loss
 from malaria_detect.training.settings import TrainingError, TrainSettings, recorded
 
@@ -93,7 +93,7 @@ def believing(data: LabelledCells, probabilities: Mapping[str, float]) -> Labell
         (label + probabilities[cell.name]) / 2 for label, cell in zip(labels, data.cells, strict=True)
     )
     digest = hashlib.sha256(" ".join(f"{share:.4f}" for share in believed).encode()).hexdigest()
-    return replace(data, believed=believed, fingerprint=f"{data.fingerprint} believed {digest[:16]}")
+    return replace(data, believed=believed, fingerprint=f"{data.fingerprint}{BELIEVED}{digest[:16]}")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ class TrainingRun:
         """Settings, cells and split: a checkpoint is only resumed by a run in which all are the same."""
         cells = self.data.fingerprint if self.how == BY_PATIENT else f"{self.data.fingerprint} {self.how}"
         if self.borrowed:
-            cells += f" and {len(self.borrowed)} of other laboratories"
+            digest = hashlib.sha256(b"".join(cell.path.read_bytes() for cell in self.borrowed)).hexdigest()
+            cells += f" and {len(self.borrowed)} of other laboratories {digest[:16]}"
         return {"settings": recorded(self.settings), "cells": cells}
 
     def input_transform(self, size: int | None = None) -> InputTransform:

@@ -29,7 +29,6 @@ Keep {MODEL_NAME}, mylab.json and mylab.npz together in one folder. Then
 or set the variable MALARIA_DETECT_MODEL to the path of {MODEL_NAME}: then every command and load_detector() use it.
 
 mylab.json says from which model it was adapted, with how many cells, and how it scored on them.
-reports/mylab-cells.csv has what the operating points were chosen from; `malaria-detect calibrate` reads it.
 
 {MODEL_NAME} is a pickle: opening it runs the code in it. Open only a model that you made or trust.
 """

@@ -62,6 +62,13 @@ def test_a_slide_is_told_called_corrected_healthy_and_limit() -> None:
     assert slide_sentences(answers(0, 0, 2), POINT) == []
 
 
+def test_an_adapted_model_says_nothing_of_slides_and_test_patients() -> None:
+    point = replace(POINT, patients=())
+    assert slide_sentences(answers(3, 37), point)[1:] == [wording.NO_PATIENTS]
+    assert [wording.tested_on(one) in caution(one) for one in (POINT, point)] == [True, True]
+    assert wording.tested_on(POINT) != wording.tested_on(point)
+
+
 def test_no_limit_and_no_correction_are_said_so() -> None:
     # As many uninfected cells are called as parasitized ones: such calls say nothing.
     useless = tuple(PatientCounts(name, 10, 10, 3, 3) for name in "AB")

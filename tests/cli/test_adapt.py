@@ -34,7 +34,7 @@ def test_a_model_is_written_that_the_other_commands_take(
     # The references are made up, so the drawn cells cannot but cost something at home.
     ran = run(*words, "--anyway")
     assert ran.status == 0, ran.err
-    for word in ("ROC AUC", "sensitivity", "specificity", "48 cells (24 parasitized)"):
+    for word in ("ROC AUC", "Sensitivity", "Specificity", "48 cells (24 parasitized)"):
         assert word in ran.out
     assert f"from parent.pkl {read_metadata(parent).sha256[:6]}" in run("info", "--model", output).out
     cell = next((laboratory / CLASSES[0]).glob("*/*.png"))

@@ -10,6 +10,7 @@ from torch import nn
 
 from malaria_detect.evaluation.site_adaptation import gain_curve
 from malaria_detect.inference.adapt import Adaptation, AdaptError, Change, SiteCells
+from malaria_detect.inference.adapted import adapted_metadata
 from malaria_detect.inference.judge import Judgement, judge
 from tests.inference.known_sites import AWAY, FEATURES, HOME, adaptation, cells_of
 from tests.refused import refused
@@ -75,14 +76,52 @@ def test_a_model_that_is_not_better_is_refused(parent: Adaptation) -> None:
         judge(parent, known).check()
 
 
+def test_a_gain_that_may_be_chance_is_refused(judged: Judgement) -> None:
+    gain = judged.gain
+    chance = replace(gain["brier"], high=0.001)
+    same, worse = replace(gain["mcc"], value=0.0), replace(gain["roc_auc"], value=-0.001)
+    for one in ({"brier": chance}, {"mcc": same}, {"roc_auc": worse}):
+        with refused(AdaptError, "not_better"):
+            replace(judged, gain=gain | one).check()
+
+
+def test_what_is_lost_at_home_is_counted_from_the_first_parent(parent: Adaptation, judged: Judgement) -> None:
+    cells = cells_of(AWAY, (20, 60), seed=1)
+    again = adaptation()
+    again.metadata = replace(adapted_metadata(parent, cells, judged), sha256="0" * 64)
+    assert judge(again, cells).home_parent == judged.home_parent
+
+
+def test_an_adapted_model_keeps_thresholds_and_knows_nothing_of_patients(
+    parent: Adaptation, judged: Judgement
+) -> None:
+    metadata = adapted_metadata(parent, cells_of(AWAY, (20, 60), seed=1), judged)
+    assert metadata.temperature == parent.metadata.temperature
+    for old, new in zip(parent.metadata.operating_points, metadata.operating_points, strict=True):
+        assert (new.name, new.threshold, new.patients) == (old.name, old.threshold, ())
+    assert metadata.point("balanced").test == judged.adapted
+
+
 def test_a_model_that_loses_at_home_is_refused(judged: Judgement) -> None:
     with refused(AdaptError, "home_loss"):
         replace(judged, home_adapted=judged.home_parent - 0.003).check()
 
 
 def test_cells_are_held_out_one_by_one_if_all_are_of_one_patient(parent: Adaptation) -> None:
-    cells = cells_of(AWAY, (12, 20), fields=1, seed=1)
-    assert judge(parent, cells).adapted.patients == 32
+    judgement = judge(parent, cells_of(AWAY, (12, 20), fields=1, seed=1))
+    assert judgement.by_cell
+    assert judgement.adapted.patients == 32
+    assert np.isfinite(judgement.gain["mcc"].low)
+
+
+def test_real_fields_stay_together_if_those_of_one_class_cannot(
+    parent: Adaptation, judged: Judgement
+) -> None:
+    cells = cells_of(AWAY, (12, 24), seed=1)
+    cells = replace(cells, groups=tuple(np.where(cells.parasitized, "field 1", cells.groups).tolist()))
+    judgement = judge(parent, cells)
+    assert (judgement.by_cell, judged.by_cell) == (True, False)
+    assert judgement.adapted.patients == 12 + 8
 
 
 def test_a_field_is_never_on_both_sides_of_a_fold(parent: Adaptation) -> None:
@@ -117,33 +156,35 @@ def test_a_model_without_references_or_of_another_design_is_refused(parent: Adap
         Adaptation(nn.Linear(8, 2), parent.metadata, parent.references)
 
 
-def test_operating_points_are_weighed_between_home_and_laboratory(
-    parent: Adaptation, judged: Judgement
-) -> None:
-    cells = cells_of(AWAY, (20, 60), seed=1)
-    chosen_on = parent.chosen_on(cells, judged.log_odds, judged.change)
-    assert len(chosen_on.files) == 200 + 80
-    assert chosen_on.parasitized.sum() == 120
-    home = np.sort(parent.log_odds(parent.home.features, judged.change))
-    assert {home[0], home[-1]} <= set(chosen_on.values)
+def test_features_that_are_not_finite_are_refused(parent: Adaptation) -> None:
+    cells = cells_of(AWAY, (20, 20))
+    with refused(AdaptError, "no_fit"):
+        parent.fit(replace(cells, features=cells.features * np.float32(np.inf)))
 
 
 def test_the_gain_curve_rises_with_the_number_of_cells(parent: Adaptation) -> None:
     cells = cells_of(AWAY, (150, 600), fields=40, seed=1)
     gains = gain_curve(parent, cells, numbers=((10, 30), (50, 150), (150, 600)), draws=4)
     # With all cells drawn none is left to check.
-    assert [(one.parasitized, one.uninfected) for one in gains] == [(0, 0), (10, 30), (50, 150)]
-    assert gains[0].roc_auc.mean < gains[1].roc_auc.mean < gains[2].roc_auc.mean
-    assert gains[0].home.mean == 0
+    assert [(one.parasitized, one.uninfected) for one in gains] == [(10, 30), (50, 150)]
+    few, many = gains
+    assert few.before["roc_auc"].mean < few.after["roc_auc"].mean < many.after["roc_auc"].mean
     assert all(one.home.mean > -0.002 for one in gains)
+    for one in gains:
+        for name, gain in one.gain.items():
+            assert gain.value == pytest.approx(one.after[name].mean - one.before[name].mean)
+            assert gain.low < gain.value < gain.high
+    assert many.gain["roc_auc"].low > 0
 
 
-def test_the_extreme_cells_of_the_parent_choose_no_operating_point() -> None:
-    parent, local = adaptation(), cells_of(HOME, (20, 60))
-    parent.home = cells_of(HOME, (500, 500), fields=30, seed=7)
-    change = parent.fit(local)
-    chosen = parent.chosen_on(local, parent.log_odds(local.features, change), change)
-    home = parent.log_odds(parent.home.features, change)
-    uninfected = np.sort(home[~parent.home.parasitized])
-    assert uninfected[-1] not in chosen.values
-    assert uninfected[0] not in chosen.values
+def test_cells_of_home_move_no_operating_point(parent: Adaptation) -> None:
+    labels = parent.home.parasitized
+    moved = []
+    for seed in range(4):
+        change = parent.fit(cells_of(HOME, (20, 60), seed=seed))
+        before, after = (parent.log_odds(parent.home.features, one) for one in (None, change))
+        for point in parent.metadata.operating_points:
+            called = [odds >= logit(point.threshold) for odds in (before, after)]
+            calls = called[1].astype(int) - called[0]
+            moved.append([calls[labels == kind].mean() for kind in (True, False)])
+    assert np.abs(np.mean(np.reshape(moved, (4, -1, 2)), axis=0)).max() <= 0.02

@@ -10,7 +10,7 @@ from malaria_detect.data.corrections import Correction, Corrections
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.inference.metadata import MetadataError
 from malaria_detect.inference.model_files import PIN_VARIABLE, metadata_path, read_metadata, sha256_of
-from malaria_detect.training.run import labelled_cells
+from malaria_detect.training.run import believing, labelled_cells
 from tests.refused import refused
 
 
@@ -140,7 +140,7 @@ def test_an_operating_point_has_a_name_and_an_error_lists_the_known_ones(pair: P
         metadata.point("best")
 
 
-def test_the_fingerprint_of_the_cells_shows_whether_labels_were_corrected(
+def test_the_fingerprint_of_the_cells_shows_what_was_learnt_instead_of_the_labels(
     pair: Path, drawn_cells: Path
 ) -> None:
     metadata, folder = read_metadata(pair), find_cells(drawn_cells)
@@ -149,3 +149,6 @@ def test_the_fingerprint_of_the_cells_shows_whether_labels_were_corrected(
     for corrections, learnt in ((None, "published"), (Corrections((one,)), "corrected")):
         fingerprint = labelled_cells(folder, corrections).fingerprint
         assert replace(metadata, data_fingerprint=fingerprint).labels_learnt == learnt
+        data = believing(labelled_cells(folder, corrections), {cell.name: 0.5 for cell in folder.cells})
+        believed = replace(metadata, data_fingerprint=data.fingerprint).labels_learnt
+        assert believed == f"mean of {learnt} label and cross-validated probability"

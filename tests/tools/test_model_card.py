@@ -16,11 +16,14 @@ from malaria_detect.data.field_truth import FieldSet
 from malaria_detect.designs.comparison import AUTHOR_COMPARISON_FILE, COMPARISON_FILE
 from malaria_detect.evaluation.cross_validation import EVALUATION, read_evaluation
 from malaria_detect.evaluation.field_scores import FIELDS, Called, FieldBenchmark, FieldScore, summarise
+from malaria_detect.evaluation.laboratories import Laboratories, LaboratoryScore
 from malaria_detect.evaluation.literature import PUBLISHED
 from malaria_detect.evaluation.patient_parasitemia import PARASITEMIA
+from malaria_detect.evaluation.site_adaptation import Gain, Spread
 from malaria_detect.metrics import Estimate, choose_threshold
 from tools.model_card.__main__ import main
 from tools.model_card.facts import slide_readings
+from tools.model_card.figures import laboratory_figures
 from tools.model_card.pages import CARD, PAGES, README, build, render, with_table
 from tools.model_card.results import GROUPED, RANDOM, SPEED, ReportError, Results, read_results
 
@@ -194,6 +197,53 @@ def test_fields_have_their_scores_on_the_card_and_the_page(committed: Results) -
             "4 of 70",
         ):
             assert part in text
+
+
+def laboratory(name: str, cut: str, committed: Results) -> LaboratoryScore:
+    """Scores as those of the test patients."""
+    metadata = committed.metadata
+    point = metadata.point()
+    estimates = point.test.estimates
+    names = ("refused Parasitized", "refused Uninfected", "site_warning", "poor_quality")
+    ends = {one: Spread(0.9, 0.01) for one in ("roc_auc", "sensitivity", "specificity", "specificity_at")}
+    return LaboratoryScore(
+        name=name,
+        cut=cut,
+        basis="not trained on",
+        fields=9,
+        parasitized=point.test.parasitized,
+        uninfected=point.test.cells - point.test.parasitized,
+        lost={"Parasitized": 4, "Uninfected": 77},
+        outcomes={one: Estimate(0.0123, 0, 0.02) for one in names},
+        called={point.name: {one: estimates[one] for one in ("sensitivity", "specificity")}},
+        scores=point.test,
+        reliability=metadata.reliability,
+        gains=(Gain(20, 60, 10, ends, ends, {"roc_auc": Estimate(0.0456, 0.01, 0.07)}, Spread(0.0, 0.0)),),
+    )
+
+
+def test_any_number_of_laboratories_has_a_table_and_diagrams(committed: Results) -> None:
+    scores = [laboratory(f"lab {n}", cut, committed) for n in range(3) for cut in ("outline", "box")]
+    found = Laboratories.of(scores, "evaluate --laboratories", committed.metadata.sha256, "0" * 64)
+    changed = replace(
+        committed,
+        laboratories=found,
+        metadata=replace(committed.metadata, expectations={"lab 0": "Much is to be expected."}),
+    )
+    figures = laboratory_figures(changed)
+    readings = slide_readings(changed.metadata, changed.evaluation.grouped, (100,))
+    pages = render(changed, readings, TABLE)
+    page, card = pages["docs/laboratories.md"], pages[CARD]
+    assert set(re.findall(r"\((laboratory-\d+\.svg)\)", page)) == {Path(name).name for name in figures}
+    assert len(figures) == 3
+    for text in (page, card):
+        assert text.count("+0.046 (+0.010 to +0.070)") == len(scores)
+        assert text.count("4 parasitized, 77 uninfected") == len(scores)
+        assert "calibration error" not in text[text.index("| laboratory |") :].split("\n\n")[0]
+    assert "- Much is to be expected." in card
+    assert "another model" not in page
+    other = replace(changed, laboratories=replace(found, model_sha256="f" * 64))
+    assert "another model" in render(other, readings, TABLE)["docs/laboratories.md"]
 
 
 @pytest.mark.parametrize(("low", "high", "larger"), [(0.002, 0.02, True), (-0.002, 0.02, False)])

@@ -122,7 +122,11 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_red_cells_are_borrowed_from_two_thirds_of_the_fields(fields: Path, tmp_path: Path) -> None:
+    left_over = tmp_path / "borrowed" / fields.name / "f1_99.png"
+    left_over.parent.mkdir(parents=True)
+    left_over.touch()
     cells = borrowed_cells([fields], tmp_path, progress=False)
+    assert not left_over.exists()
     assert borrowed_fields(["f0.png", "f1.png", "f2.png"]) == ("f1.png", "f2.png")
     assert fields_of(cells) == {fields.name: ("f1.png", "f2.png")}
     assert 20 <= len(cells) <= 24
@@ -176,6 +180,16 @@ def test_believed_labels_are_halfway_to_what_cross_validation_says(few_cells: Pa
     assert run.targets().shape == (len(run.learnt()[0]), 2)
     with refused(TrainingError, "other_cells", naming=doubted):
         believing(data, {name: share for name, share in probabilities.items() if name != doubted})
+
+
+def test_a_checkpoint_is_not_resumed_with_other_borrowed_cells(few_cells: Path, tmp_path: Path) -> None:
+    path = tmp_path / "0.png"
+    run = replace(run_of(few_cells, tmp_path), borrowed=(Cell(path, CLASSES[1], "Elsewhere"),))
+    identities = []
+    for colour in ("red", "red", "blue"):
+        Image.new("RGB", (30, 30), colour).save(path)
+        identities.append(run.identity)
+    assert identities[0] == identities[1] != identities[2]
 
 
 def test_borrowed_cells_need_random_looks(few_cells: Path, tmp_path: Path) -> None:

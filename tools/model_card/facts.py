@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from malaria_detect.evaluation.cross_validation import CrossValidation, HeldOut
+from malaria_detect.evaluation.laboratories import Laboratories, LaboratoryScore
 from malaria_detect.evaluation.literature import Work
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.metrics import Estimate, PatientCounts, count_patients
@@ -70,6 +71,12 @@ def slide_readings(
         )
         for name, group in patients.items()
     )
+
+
+def by_laboratory(found: Laboratories | None) -> dict[str, tuple[LaboratoryScore, ...]]:
+    """Scores of each laboratory whose cells are of both classes, by its name."""
+    scores = [one for one in (found.laboratories if found else ()) if one.reliability]
+    return {one.name: tuple(each for each in scores if each.name == one.name) for one in scores}
 
 
 def by_infection(patients: Sequence[PatientCounts]) -> tuple[PatientGroup, ...]:

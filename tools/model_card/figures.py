@@ -9,7 +9,7 @@ from malaria_detect import plots
 from malaria_detect.evaluation.patient_parasitemia import COUNTING
 from malaria_detect.inference.metadata import OperatingPoint
 from malaria_detect.metrics import Estimate, formatting
-from tools.model_card.facts import SlideReading
+from tools.model_card.facts import SlideReading, by_laboratory
 from tools.model_card.results import Results
 
 # Alternative texts by file name. They describe the figure; the numbers are in the tables.
@@ -25,7 +25,6 @@ FIGURES = {
     "reports/parasitemia-differences.svg": "Difference between estimated and true parasitemia (Bland-Altman plot).",
     "reports/parasitemia-detection.svg": "Share of patients detected as infected by true parasitemia.",
     "reports/published.svg": "Accuracy of this model and of published ones, grouped by kind of split.",
-    "docs/laboratory-reliability.svg": "Share of parasitized cells by predicted probability, in each laboratory.",
     "docs/designs.svg": "Accuracy and ROC AUC of the designs, with published values.",
 }
 
@@ -64,16 +63,21 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
             "reports/parasitemia-differences.svg": plots.bland_altman(study.true, point),
             "reports/parasitemia-detection.svg": plots.detection_by_parasitemia(point),
         }
-    if results.laboratories is not None:
-        series = {"NLM, test patients": metadata.reliability} | {
-            f"{score.name}, by {score.cut}": score.reliability
-            for score in results.laboratories.laboratories
-            if score.reliability
-        }
-        figures["docs/laboratory-reliability.svg"] = plots.reliability_diagram(series)
+    figures |= laboratory_figures(results)
     if results.designs is not None and results.designs.trained:
         figures["docs/designs.svg"] = plots.design_comparison(results.designs.rows)
     return figures
+
+
+def laboratory_figures(results: Results) -> dict[str, Figure]:
+    """A reliability diagram for each laboratory with cells of both classes, beside NLM's test patients."""
+    return {
+        f"docs/laboratory-{number}.svg": plots.reliability_diagram(
+            {"NLM, test patients": results.metadata.reliability}
+            | {f"{one.name}, by {one.cut}": one.reliability for one in scores}
+        )
+        for number, scores in enumerate(by_laboratory(results.laboratories).values(), 1)
+    }
 
 
 def _compared(results: Results) -> list[plots.ComparedScore]:

@@ -11,6 +11,7 @@ from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, leakage_gap
 from malaria_detect.core.json_io import to_json
 from malaria_detect.designs.comparison import printed, score_name
 from malaria_detect.evaluation.cross_validation import EVALUATION
+from malaria_detect.evaluation.laboratories import MOST_UNINFECTED
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.metrics import Estimate, formatting, share_within, worst_patients
 from malaria_detect.metrics.agreement import Agreement
@@ -117,6 +118,7 @@ def _environment() -> Environment:
         agreed=_agreed,
         percent=formatting.format_percent,
         percent_whole=_whole_percent,
+        percent_with_interval=lambda share: formatting.format_estimate(share, formatting.format_percent),
         share_of=_share_of,
         share_with_interval=lambda share: formatting.format_estimate(share, _whole_percent),
         parasitemia=formatting.format_parasitemia,
@@ -177,6 +179,9 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "published": published,
         "fields": results.fields,
         "laboratories": results.laboratories,
+        "by_laboratory": facts.by_laboratory(results.laboratories),
+        "most_uninfected": MOST_UNINFECTED,
+        "gallery": results.gallery,
         "foreign": results.foreign,
         "comparison": results.designs,
         "authors": designs.beside_authors(results.by_author),

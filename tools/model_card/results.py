@@ -28,6 +28,7 @@ from malaria_detect.inference.metadata import ModelMetadata
 
 _Content = TypeVar("_Content")
 EVALUATION = "evaluation.json"
+GALLERY = "docs/laboratories.svg"
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
 # Reports of benchmarks by the name that the templates use, each with the command that writes it.
 SPEED = {
@@ -76,6 +77,8 @@ class Results:
         Cells found on whole fields; None without a file.
     laboratories : Laboratories or None
         The classifier in other laboratories; None without a file.
+    gallery : bool
+        Whether there are drawn cells with answers of this model, from ``python -m tools.gallery``.
     foreign : ForeignScores or None
         Pictures of other things that are refused; None without a file.
     speed : dict of str to dict
@@ -91,6 +94,7 @@ class Results:
     by_author: Comparison | None
     fields: FieldBenchmark | None
     laboratories: Laboratories | None
+    gallery: bool
     foreign: ForeignScores | None
     speed: dict[str, dict[str, Any]]
 
@@ -110,8 +114,9 @@ def read_results(root: Path) -> Results:
     """
     reports = root / "reports"
     grouped, random = read_run(reports / GROUPED), read_run(reports / RANDOM)
+    metadata, gallery = read_metadata(root / "export.pkl"), root / GALLERY
     return Results(
-        metadata=read_metadata(root / "export.pkl"),
+        metadata=metadata,
         evaluation=compare_splits(grouped, random),
         held_out=grouped[0],
         parasitemia=_existing(reports / PARASITEMIA, read_parasitemia),
@@ -120,6 +125,7 @@ def read_results(root: Path) -> Results:
         by_author=_existing(reports / AUTHOR_COMPARISON_FILE, read_comparison),
         fields=_existing(reports / FIELDS, read_field_benchmark),
         laboratories=_existing(reports / LABORATORIES, read_laboratories),
+        gallery=gallery.is_file() and metadata.sha256 in gallery.read_text(encoding="utf-8"),
         foreign=_existing(reports / FOREIGN, read_foreign_scores),
         speed={
             name: _benchmark(reports / file, command)

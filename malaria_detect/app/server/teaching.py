@@ -28,6 +28,7 @@ class _Figures:
     parent: Scores
     adapted: Scores
     gain: dict[str, Estimate]
+    by_cell: bool
     home_parent: float
     home_adapted: float
 

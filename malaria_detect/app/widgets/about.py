@@ -55,7 +55,7 @@ def about(
         "Started from": str(metadata.weights),
         "Trained": f"{metadata.created}, {recipe(metadata.history, metadata.settings)}",
         **({"Adapted": str(metadata.parent)} if metadata.parent else {}),
-        "Labels": f"as {metadata.labels_learnt}",
+        "Labels": metadata.labels_learnt,
         "Temperature": f"{metadata.temperature:.3f}",
         "Libraries": ", ".join(f"{name} {version}" for name, version in metadata.versions.items()),
         "Model file": f"{metadata.file_name}, {format_megabytes(metadata.size_bytes)}",

@@ -9,6 +9,7 @@ import anywidget
 import traitlets
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from malaria_detect.app.wording import tested_on
 from malaria_detect.metrics import formatting
 from malaria_detect.plots import as_img
 
@@ -39,7 +40,9 @@ def _templates() -> Environment:
     templates.globals.update(
         {name: one for name, one in vars(formatting).items() if name.startswith("format_")}
     )
-    templates.globals.update(format_four=partial(formatting.format_score, decimals=4), as_img=as_img)
+    templates.globals.update(
+        format_four=partial(formatting.format_score, decimals=4), as_img=as_img, tested_on=tested_on
+    )
     return templates
 
 

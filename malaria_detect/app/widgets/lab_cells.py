@@ -12,14 +12,12 @@ from malaria_detect.app.teach_wording import (
     ADAPTED,
     OUTDATED,
     SHIPPED,
-    basis,
-    cost,
     labelled,
     needed,
-    score_rows,
     verdict,
 )
 from malaria_detect.app.widgets.base import STYLE, Part, script
+from malaria_detect.app.wording import home_change, judged_on, judgement_rows
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import LEAST_CELLS, SiteCells
 from malaria_detect.inference.adapted import Adapted
@@ -215,8 +213,8 @@ class LabCells(Part):
         return {
             "better": better,
             "sentence": sentence,
-            "cost": cost(judgement),
-            "basis": basis(judgement),
-            "rows": score_rows(judgement),
+            "cost": home_change(judgement),
+            "basis": judged_on(judgement),
+            "rows": judgement_rows(judgement),
             "outdated": "" if same else OUTDATED,
         }

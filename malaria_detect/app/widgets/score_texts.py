@@ -7,7 +7,7 @@ from pathlib import Path
 
 from malaria_detect import plots
 from malaria_detect.app.widgets.base import render
-from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, detection_limit, leakage_gap
+from malaria_detect.app.wording import FLATTERED, NO_PATIENTS, NOT_CALIBRATED, detection_limit, leakage_gap
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.designs.comparison import OURS, Comparison, printed, read_comparison
 from malaria_detect.evaluation.cross_validation import Evaluation, read_evaluation
@@ -86,6 +86,8 @@ def score_details(metadata: ModelMetadata, point: OperatingPoint) -> str:
 def slide_details(metadata: ModelMetadata) -> str:
     """Parasitemia: a table of readings and limits of detection (simulated), how to read it, and two figures."""
     points = metadata.operating_points
+    if not metadata.point().patients:
+        return render("problem.html", problem=NO_PATIENTS)
     limits = {point.name: [detection_limit(cells, point.patients) for cells in COUNTED] for point in points}
     rows = {
         point.name: [

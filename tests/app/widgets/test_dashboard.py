@@ -26,6 +26,7 @@ from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, MetadataError
 from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.inference.prediction import Refusal
+from malaria_detect.metrics import Estimate
 from malaria_detect.metrics.formatting import format_percent
 from tests.app.widgets.fakes import (
     EVIL,
@@ -59,7 +60,7 @@ def test_about_has_data_limits_and_model() -> None:
         "The rule of screening.",
         "below 90.0 %",
         "55.0 % of the wrong decisions",
-        "Labels as published",
+        "Labels published",
     ):
         assert needed in words
 
@@ -75,26 +76,39 @@ def test_about_quotes_published_results_if_there_are_any(tmp_path: Path) -> None
     assert "broken&lt;b&gt;.json" in about(METADATA, broken)
 
 
+REFUSED = {"Parasitized": 2, "Uninfected": 4}
+
+
 def test_about_shows_the_scores_in_other_laboratories_if_there_are_any(tmp_path: Path) -> None:
     scores = METADATA.point().test
     called = {
         METADATA.default_point: {name: scores.estimates[name] for name in ("sensitivity", "specificity")}
     }
-    gains = tuple(Gain(n, 3 * n, 10, *[Spread(auc, 0.01)] * 3) for n, auc in ((0, 0.9), (150, 0.987)))
+    gains = tuple(
+        Gain(n, 3 * n, 10, {"roc_auc": Spread(auc - 0.05, 0)}, {"roc_auc": Spread(auc, 0)}, {}, Spread(0, 0))
+        for n, auc in ((10, 0.95), (20, 0.96), (150, 0.987))
+    )
     healthy = {METADATA.default_point: {"specificity": scores.estimates["specificity"]}}
+    outcomes = {f"refused {label}": Estimate(0.1, 0.0, 0.2, hits, 20) for label, hits in REFUSED.items()}
+    learnt = "uninfected cells of its other fields"
     both = [
-        LaboratoryScore("lahore", "outline", False, 9, 20, 60, called, scores, (), gains),
-        LaboratoryScore("<bangkok>", "box", True, 9, 0, 60, healthy, None, (), ()),
+        LaboratoryScore(
+            "lahore", "outline", "unseen", 9, 20, 60, REFUSED, outcomes, called, scores, (), gains
+        ),
+        LaboratoryScore("<bangkok>", "box", learnt, 9, 0, 60, {}, outcomes, healthy, None, (), ()),
     ]
     path = tmp_path / "laboratories.json"
     path.write_text(to_json(Laboratories.of(both, "evaluate", METADATA.sha256, "0" * 64)), encoding="utf-8")
-    html = about(METADATA, laboratories=path)
+    html = about(replace(METADATA, expectations={"lahore": "Much <b>."}), laboratories=path)
+    assert "Much <b>." in text_of(html)
     lahore, bangkok = (text_of(row) for row in rows_of(html))
     assert plain(format_percent(scores.estimates["sensitivity"].value)) in lahore
-    assert "0.987 with 150 + 450 cells" in lahore
+    assert "0.910 → 0.960" in lahore
+    assert "6 more were not found; unseen" in lahore
+    assert plain(format_percent(6 / 80)) in lahore
     assert bangkok.count("–") == 3
     assert "<bangkok>" not in html
-    assert "other fields of this laboratory" in bangkok
+    assert learnt in bangkok
     assert "of another model" not in text_of(html)
     assert "Laboratories" not in about(METADATA, laboratories=tmp_path / "missing.json")
     path.write_text("{}", encoding="utf-8")
@@ -106,7 +120,7 @@ def test_about_says_if_nothing_was_calibrated_and_escapes_the_metadata() -> None
     evil = replace(other, intended_use=EVIL, licence=EVIL, created=EVIL, versions={EVIL: EVIL})
     html = about(replace(evil, sha256=EVIL.ljust(64)))
     assert NOT_CALIBRATED in text_of(html)
-    assert "Labels as corrected" in text_of(html)
+    assert "Labels corrected" in text_of(html)
     assert "<script" not in html
 
 

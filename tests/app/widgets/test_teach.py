@@ -118,7 +118,7 @@ def test_the_adapted_model_is_estimated_downloaded_and_used(
 ) -> None:
     hear(labelled.lab, type="estimate")
     found = state(told)["estimate"]
-    assert (found["better"], found["outdated"], len(found["rows"])) == (True, "", 3)
+    assert (found["better"], found["outdated"], len(found["rows"])) == (True, "", 5)
     estimate = labelled.lab.estimate
     assert estimate is not None
     assert estimate.judgement.gain["roc_auc"].value > 0.1

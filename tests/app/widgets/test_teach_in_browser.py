@@ -80,7 +80,7 @@ def test_cells_are_labelled_with_keys_and_buttons_and_teach_the_model(page: Page
 
     estimate.click()
     rows = page.get_by_role("table", name="Accuracy on your cells").get_by_role("row")
-    expect(rows).to_have_count(4)
+    expect(rows).to_have_count(6)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the adapted model").click()
     assert download.value.suggested_filename == "mylab.zip"
