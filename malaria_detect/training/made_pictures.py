@@ -191,9 +191,8 @@ def _leaves(random: _Random) -> Image.Image:
     side = int(random.integers(60, 200))
     image, *textures = (_noise(random).resize((side, side)) for _ in range(6))
     for _ in range(int(random.integers(5, 60))):
-        corners = random.uniform(0, side, 2) + (2 + side * random.random() ** 3 / 2) * random.normal(
-            0, 1, (4, 2)
-        )
+        size = 2 + side * random.random() ** 3 / 2
+        corners = random.uniform(0, side, 2) + size * random.normal(0, 1, (4, 2))
         mask = Image.new("L", image.size)
         draw = ImageDraw.Draw(mask)
         if random.random() < 0.5:
@@ -230,9 +229,8 @@ def _disguised(make: Callable[[_Random], Image.Image], random: _Random) -> Image
     picture = make(random)
     if random.random() < 0.4:
         look, shade = drawn_look(random), 1 - np.asarray(picture.convert("L"))[..., None] / 255
-        absorbance = shade * look.stain * random.uniform(1, 3) + shade**2 * look.nucleus * random.uniform(
-            0, 1
-        )
+        absorbance = random.uniform(1, 3) * shade * look.stain
+        absorbance += random.uniform(0, 1) * shade**2 * look.nucleus
         picture = Image.fromarray((255 * look.background * np.exp(-absorbance)).astype(np.uint8))
     if random.random() < 0.3:
         mask = Image.new("L", picture.size)

@@ -113,17 +113,23 @@ def references_of(
     if not (training and validation):
         return None
     number = max(4, len(cells[0]) // _CELLS_PER_RED_CELL)
-    kinds = [
-        (_MADE_REFUSED, *(make(some, number) for some in cells)) for make in (_made_red_cells, _random_looks)
+    kinds: list[tuple[float, Iterable[Image.Image], Iterable[Image.Image]]] = [
+        (_MADE_REFUSED, make(cells[0], number), make(cells[1], number))
+        for make in (_made_red_cells, _random_looks)
     ]
-    kinds += [(_ELSEWHERE_REFUSED, *map(_pictures, thirds_of(one)[1:])) for one in further.red_cells]
-    red, limiting = [], []
-    for share, to_fit, to_limit in kinds:
-        fitted, held_out = seen("red cells", to_fit), seen("other red cells", to_limit)
+    for folder in further.red_cells:
+        _, to_fit, to_limit = map(_pictures, thirds_of(folder))
+        kinds.append((_ELSEWHERE_REFUSED, to_fit, to_limit))
+    red: list[Seen] = []
+    limiting: list[tuple[float, Seen]] = []
+    for share, first, second in kinds:
+        fitted, held_out = seen("red cells", first), seen("other red cells", second)
         if fitted and held_out:
             red.append(fitted)
             limiting.append((share, held_out))
     foreign = seen("foreign pictures", _foreign(cells[0], further.foreign))
+    if foreign is None:
+        return None
     chosen = [*cells[0], *cells[1]]
     return References(
         features=np.concatenate([training.features, validation.features]),
