@@ -104,8 +104,8 @@ def read_references(
             place = stored["steps"].astype(np.float32) / 255
             screen = None
             if "weights" in stored:
-                limits = (float(stored[name]) for name in ("offset", "distance", "tolerance"))
-                screen = Screen(stored["weights"], *limits)
+                names = [name for name in ("offset", "distance", "tolerance") if name in stored]
+                screen = Screen(stored["weights"], **{name: float(stored[name]) for name in names})
             return References(
                 features=stored["lowest"] + stored["span"] * place**2,
                 parasitized=stored["parasitized"],

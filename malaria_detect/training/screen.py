@@ -43,13 +43,16 @@ from malaria_detect.training.randomized_cells import randomized
 # References of each part: more make neither foreign images nor a new site clearer, only the file larger.
 _REFERENCES = 1500
 # Made pictures of each kind, and of red cells, for so many training cells among the references.
-_CELLS_PER_PICTURE, _CELLS_PER_RED_CELL = 10, 3
-# Of the model's own validation cells, and of each kind of other red cells, at most these shares are refused as foreign.
-_HOME_REFUSED, _ELSEWHERE_REFUSED = 0.005, 0.02
+_CELLS_PER_PICTURE, _CELLS_PER_RED_CELL = 10, 2
+# At most these shares are refused as foreign: of the model's own validation cells, of the red cells of each folder, and
+# of made red cells, which are wilder than those of any laboratory.
+_HOME_REFUSED, _ELSEWHERE_REFUSED, _MADE_REFUSED = 0.005, 0.02, 0.03
+# This share of the fitted foreign pictures looks no more foreign than a cell may that is near to taught ones.
+_TOLERATED = 0.1
 # Of the model's own validation cells, this share is taken for cells of another site.
 _HOME_WARNED = 0.01
 # Small, because there are fewer pictures than features.
-_REGULARISATION = 1e-2
+_REGULARISATION = 0.1
 # Px: side of cells before they get a random look; and how many get theirs at once, as neighbours of each other.
 _SIDE, _BATCH = 160, 50
 
@@ -110,14 +113,23 @@ def references_of(
     if not (training and validation):
         return None
     number = max(4, len(cells[0]) // _CELLS_PER_RED_CELL)
-    made, looks = (
-        [seen("red cells", make(some, number)) for some in cells] for make in (_made_red_cells, _random_looks)
-    )
-    folders = [
-        [seen(folder_name(one), _pictures(part)) for part in thirds_of(one)[1:]] for one in further.red_cells
+    kinds: list[tuple[float, Iterable[Image.Image], Iterable[Image.Image]]] = [
+        (_MADE_REFUSED, make(cells[0], number), make(cells[1], number))
+        for make in (_made_red_cells, _random_looks)
     ]
-    red, limiting = zip(*(pair for pair in (made, looks, *folders) if all(pair)), strict=True)
+    for folder in further.red_cells:
+        _, to_fit, to_limit = map(_pictures, thirds_of(folder))
+        kinds.append((_ELSEWHERE_REFUSED, to_fit, to_limit))
+    red: list[Seen] = []
+    limiting: list[tuple[float, Seen]] = []
+    for share, first, second in kinds:
+        fitted, held_out = seen("red cells", first), seen("other red cells", second)
+        if fitted and held_out:
+            red.append(fitted)
+            limiting.append((share, held_out))
     foreign = seen("foreign pictures", _foreign(cells[0], further.foreign))
+    if foreign is None:
+        return None
     chosen = [*cells[0], *cells[1]]
     return References(
         features=np.concatenate([training.features, validation.features]),
@@ -164,7 +176,11 @@ def renew_references(
 
 
 def fit_screen(
-    training: Seen, validation: Seen, red: Sequence[Seen], limiting: Sequence[Seen], foreign: Seen
+    training: Seen,
+    validation: Seen,
+    red: Sequence[Seen],
+    limiting: Sequence[tuple[float, Seen]],
+    foreign: Seen,
 ) -> Screen:
     """Fit a screen to cells and to pictures of other things.
 
@@ -174,8 +190,8 @@ def fit_screen(
         The model's own cells: training cells are fitted, validation cells choose the limits.
     red : sequence of Seen
         Other red cells that are fitted, such as those of other stains and cameras.
-    limiting : sequence of Seen
-        Red cells that choose the limit, kind by kind: of none is more refused than is allowed.
+    limiting : sequence of (float, Seen)
+        Red cells that choose the limit, kind by kind, and the share of them that may be refused.
     foreign : Seen
         Pictures that are to be refused.
     """
@@ -188,10 +204,12 @@ def fit_screen(
     weights /= (held_out @ weights).std()
     limit = max(
         np.quantile(held_out @ weights, 1 - _HOME_REFUSED),
-        *(np.quantile(np.sqrt(one.layers) @ weights, 1 - _ELSEWHERE_REFUSED) for one in limiting),
+        *(np.quantile(np.sqrt(one.layers) @ weights, 1 - share) for share, one in limiting),
     )
+    beyond = np.quantile(outside @ weights, _TOLERATED) - limit
     away = distances(normalised(validation.features), normalised(training.features))
-    return Screen(weights, -float(limit), float(np.quantile(away, 1 - _HOME_WARNED)))
+    distance = float(np.quantile(away, 1 - _HOME_WARNED))
+    return Screen(weights, -float(limit), distance, max(0.0, float(beyond)))
 
 
 def _picture_of(cell: Cell) -> Image.Image:
@@ -208,12 +226,13 @@ def _random_looks(cells: Sequence[Cell], number: int) -> Iterator[Image.Image]:
     """Cells as other laboratories would show them, cut out or with their neighbours."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        for start in range(0, number, _BATCH):
+        for start in range(0, min(number, len(cells)), _BATCH):
             some = cells[start : min(start + _BATCH, number)]
             padded = np.stack([pad_to_square(_picture_of(cell), _SIDE) for cell in some])
             share = torch.tensor([float(cell.label == CLASSES[0]) for cell in some])
-            own = torch.zeros(len(some), dtype=torch.bool)
-            looks, _ = randomized(torch.from_numpy(padded).permute(0, 3, 1, 2), share, own, _SIDE)
+            # Those that are treated as cells of others get large parasites, too.
+            others = (share == 0) & (torch.rand(len(some)) < 0.5)
+            looks, _ = randomized(torch.from_numpy(padded).permute(0, 3, 1, 2), share, others, _SIDE)
             yield from map(to_pil_image, looks)
 
 

@@ -52,7 +52,7 @@ def seen(centre: int, number: int, seed: int) -> Seen:
 
 def test_a_screen_keeps_known_cells_warns_of_others_and_refuses_foreign_pictures() -> None:
     training, validation = seen(0, 300, 1), seen(0, 200, 2)
-    screen = fit_screen(training, validation, [seen(1, 50, 3)], [seen(1, 50, 8)], seen(2, 100, 4))
+    screen = fit_screen(training, validation, [seen(1, 50, 3)], [(0.02, seen(1, 50, 8))], seen(2, 100, 4))
     known = KnownCells(normalised(training.features), screen)
     home, elsewhere, foreign = (known.outcomes(seen(*one)) for one in ((0, 400, 5), (1, 100, 6), (2, 100, 7)))
     assert home.count(FOREIGN) <= 0.02 * len(home)
