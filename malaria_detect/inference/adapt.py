@@ -144,7 +144,7 @@ class Adaptation:
         Raises
         ------
         AdaptError
-            ``no_fit``, for features that are not finite.
+            ``no_fit``, if no best change is found.
         """
         temperature = self.metadata.temperature
         local, (home, home_labels) = self.hidden(cells.features), self._rehearsed

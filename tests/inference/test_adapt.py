@@ -156,12 +156,6 @@ def test_a_model_without_references_or_of_another_design_is_refused(parent: Adap
         Adaptation(nn.Linear(8, 2), parent.metadata, parent.references)
 
 
-def test_features_that_are_not_finite_are_refused(parent: Adaptation) -> None:
-    cells = cells_of(AWAY, (20, 20))
-    with refused(AdaptError, "no_fit"):
-        parent.fit(replace(cells, features=cells.features * np.float32(np.nan)))
-
-
 def test_the_gain_curve_rises_with_the_number_of_cells(parent: Adaptation) -> None:
     cells = cells_of(AWAY, (150, 600), fields=40, seed=1)
     gains = gain_curve(parent, cells, numbers=((10, 30), (50, 150), (150, 600)), draws=4)
