@@ -31,7 +31,6 @@ from malaria_detect.inference.input import run_threaded
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import default_model, read_model
 from malaria_detect.inference.network import (
-    Seen,
     import_fastai,
     log_odds,
     mixed_log_odds,
@@ -207,25 +206,12 @@ class Detector:
         odds = seen.odds if seen else log_odds(self.network, pictures, self.bfloat16)
         if self.bfloat16:
             odds = mixed_log_odds(self.network, pictures, odds, _decision_range(self.metadata))
-        outcomes = self._outcomes(pictures, seen)
+        known, rounded = self.known, (self.network, pictures) if self.bfloat16 else None
+        outcomes = known.outcomes(seen, rounded) if seen and known else [ORDINARY] * len(padded)
         return [
             Refusal(NOT_A_CELL, FOREIGN) if outcome == FOREIGN else self._prediction(one, value, outcome)
             for one, value, outcome in zip(padded, odds, outcomes, strict=True)
         ]
-
-    def _outcomes(self, pictures: torch.Tensor, seen: Seen | None) -> list[str]:
-        """How each picture compares with known cells, in float32 where rounding could change this."""
-        if not (seen and self.known):
-            return [ORDINARY] * len(pictures)
-        outcomes = self.known.outcomes(seen)
-        close = np.flatnonzero(self.known.close(seen)) if self.bfloat16 else np.empty(0, int)
-        if len(close):
-            chosen = pictures[close].contiguous(memory_format=torch.channels_last)
-            exact = seen_by(self.network, chosen)
-            assert exact is not None
-            for position, outcome in zip(close, self.known.outcomes(exact), strict=True):
-                outcomes[position] = outcome
-        return outcomes
 
     def _prediction(self, padded: _Padded, odds: float, outcome: str) -> Prediction:
         calibrated, raw = (

@@ -12,9 +12,11 @@ References
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from malaria_detect.inference.network import Seen
+from malaria_detect.inference.network import Seen, seen_by
 
 ORDINARY, OTHER_SITE, FOREIGN = OUTCOMES = ("ordinary", "other site", "foreign")
 NOT_A_CELL = (
@@ -65,18 +67,23 @@ class KnownCells:
     screen: Screen
     taught: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
-    def outcomes(self, seen: Seen) -> list[str]:
-        """One of `OUTCOMES` for each picture."""
-        return [
-            FOREIGN if foreign > 0 else OTHER_SITE if elsewhere > 0 else ORDINARY
-            for foreign, elsewhere in zip(*self._excesses(seen), strict=True)
-        ]
+    def outcomes(self, seen: Seen, rounded: tuple[nn.Module, torch.Tensor] | None = None) -> list[str]:
+        """One of `OUTCOMES` for each picture.
 
-    def close(self, seen: Seen) -> NDArray[np.bool_]:
-        """Whether rounding to bfloat16 might change the outcome of each picture."""
-        foreign, elsewhere = map(np.abs, self._excesses(seen))
-        near: NDArray[np.bool_] = ~((foreign > _FOREIGN_MARGIN) & (elsewhere > _DISTANCE_MARGIN))
-        return near
+        If they were seen in bfloat16, `rounded` is the network and its input: outcomes that rounding could change are
+        computed again in float32.
+        """
+        foreign, elsewhere = self._excesses(seen)
+        close = ~((np.abs(foreign) > _FOREIGN_MARGIN) & (np.abs(elsewhere) > _DISTANCE_MARGIN))
+        if rounded and close.any():
+            network, pictures = rounded
+            chosen = pictures[torch.from_numpy(close)].contiguous(memory_format=torch.channels_last)
+            if exact := seen_by(network, chosen):
+                foreign[close], elsewhere[close] = self._excesses(exact)
+        return [
+            FOREIGN if is_foreign > 0 else OTHER_SITE if is_elsewhere > 0 else ORDINARY
+            for is_foreign, is_elsewhere in zip(foreign, elsewhere, strict=True)
+        ]
 
     def _excesses(self, seen: Seen) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """By how much each picture is beyond the limits to what is foreign, and to another site."""

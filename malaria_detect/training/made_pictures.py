@@ -29,20 +29,12 @@ from malaria_detect.fields.synthetic_parts import Canvas, red_cell, small_thing,
 _Random = np.random.Generator
 _CutOuts = Sequence[CutOut]
 # In the wheels of scikit-image and scikit-learn, so that none is downloaded.
-_NAMES = [
-    "astronaut",
-    "brick",
-    "camera",
-    "chelsea",
-    "coins",
-    "grass",
-    "hubble_deep_field",
-    "moon",
-    "page",
-    "rocket",
+_NAMES = ["astronaut", "brick", "camera", "chelsea", "coins", "grass", "hubble_deep_field", "moon", "rocket"]
+_PHOTOGRAPHS: list[Callable[[], np.ndarray]] = [
+    skimage.data.immunohistochemistry,
+    *(getattr(skimage.data, name) for name in _NAMES),
 ]
-_PHOTOGRAPHS = [skimage.data.immunohistochemistry, *(getattr(skimage.data, name) for name in _NAMES)]
-_OTHER_PHOTOGRAPHS = [
+_OTHER_PHOTOGRAPHS: list[Callable[[], np.ndarray]] = [
     skimage.data.coffee,
     skimage.data.retina,
     *(partial(load_sample_image, name) for name in ("china.jpg", "flower.jpg")),
@@ -205,7 +197,7 @@ def _leaves(random: _Random) -> Image.Image:
 
 def _photograph(photographs: Sequence[Callable[[], np.ndarray]], random: _Random) -> Image.Image:
     """A piece of a photograph, or the whole."""
-    image = Image.fromarray(photographs[random.integers(len(photographs))]()).convert("RGB")
+    image = Image.fromarray(photographs[int(random.integers(len(photographs)))]()).convert("RGB")
     width, height = (int(length * np.exp(random.uniform(np.log(0.2), 0))) for length in image.size)
     left, top = (int(random.integers(room + 1)) for room in (image.width - width, image.height - height))
     image = image.crop((left, top, left + width, top + height))
@@ -245,18 +237,16 @@ NEAR: dict[str, Callable[[_Random, _CutOuts], Image.Image]] = {
     "thick film": _thick_film,
     "whole field": _field,
 }
+_DISGUISED: dict[str, Callable[[_Random], Image.Image]] = {
+    "noise": _noise,
+    "text": _text,
+    "drawing": _drawing,
+    "leaves": _leaves,
+    "photograph": partial(_photograph, _PHOTOGRAPHS),
+}
 FAR: dict[str, Callable[[_Random], Image.Image]] = {
     "gradient": _gradient,
-    **{
-        kind: partial(_disguised, make)
-        for kind, make in {
-            "noise": _noise,
-            "text": _text,
-            "drawing": _drawing,
-            "leaves": _leaves,
-            "photograph": partial(_photograph, _PHOTOGRAPHS),
-        }.items()
-    },
+    **{kind: partial(_disguised, make) for kind, make in _DISGUISED.items()},
 }
 UNSEEN: dict[str, Callable[[_Random], Image.Image]] = {
     "pattern": _pattern,
