@@ -127,7 +127,7 @@ def _centred(network: nn.Module, run: TrainingRun) -> nn.Module:
         slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
         if slope > 0:
             with torch.no_grad():
-                last.bias += intercept / slope * torch.tensor([0.5, -0.5])
+                last.bias.add_(intercept / slope * torch.tensor([0.5, -0.5]))
     return network
 
 
