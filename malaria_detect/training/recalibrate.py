@@ -37,12 +37,17 @@ def recalibrate(model_path: Path) -> ModelMetadata:
         If model, metadata or logits are missing or damaged, or do not belong together.
     """
     metadata = read_metadata(model_path)
+    refuse_adapted(model_path, metadata)
+    renewed = replace(metadata, **vars(assess(*logits_of(model_path, metadata))))
+    write_text(metadata_path(model_path), to_json(renewed))
+    return renewed
+
+
+def refuse_adapted(model_path: Path, metadata: ModelMetadata) -> None:
+    """Refuse a model that was adapted: it would lose the cells that it was taught; ``reason`` is ``adapted``."""
     if metadata.parent:
         raise MetadataError(
             f"{model_path} was adapted, so it keeps the operating points of {metadata.parent.file_name}. Calibrate "
             "that model and adapt it again.",
             "adapted",
         )
-    renewed = replace(metadata, **vars(assess(*logits_of(model_path, metadata))))
-    write_text(metadata_path(model_path), to_json(renewed))
-    return renewed

@@ -39,6 +39,7 @@ from malaria_detect.inference.references import (
 from malaria_detect.training.held_out import seen_of
 from malaria_detect.training.made_pictures import FAR, NEAR, made_picture
 from malaria_detect.training.randomized_cells import randomized
+from malaria_detect.training.recalibrate import refuse_adapted
 
 # References of each part: more make neither foreign images nor a new site clearer, only the file larger.
 _REFERENCES = 1500
@@ -149,10 +150,11 @@ def renew_references(
     Raises
     ------
     MetadataError
-        If the model cannot be opened; with the reason ``no_references`` if it has no pooled features, or if there are
-        no cells of its training or of its validation patients.
+        If the model cannot be opened; with the reason ``adapted`` if it was adapted, and ``no_references`` if it has no
+        pooled features, or if there are no cells of its training or of its validation patients.
     """
     metadata, data = read_model(model_path)
+    refuse_adapted(model_path, metadata)
     parts = tuple(
         [cell for cell in cells if cell.group in set(side.groups)]
         for side in (metadata.train, metadata.valid)

@@ -24,6 +24,7 @@ from malaria_detect.inference.references import read_references
 from malaria_detect.training.adapt import site_cells, usable_cells, write_adapted
 from malaria_detect.training.recalibrate import recalibrate
 from malaria_detect.training.run import labelled_cells
+from malaria_detect.training.screen import renew_references
 from tests.parents import write_parent
 from tests.refused import refused
 
@@ -84,6 +85,8 @@ def test_the_metadata_names_the_parent_and_scores_the_cells_of_the_laboratory(ad
     assert metadata.train == parent.train
     with refused(MetadataError, "adapted"):
         recalibrate(adapted.model)
+    with refused(MetadataError, "adapted"):
+        renew_references(adapted.model, ())
 
 
 def test_cells_of_the_laboratory_become_references(adapted: Adapted) -> None:
