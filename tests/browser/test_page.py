@@ -53,7 +53,9 @@ def test_how_good_is_it_shows_some_figures_at_once_and_the_others_when_they_are_
         fold.click()
         expect(fold.locator("xpath=..").locator("figure, p").first).to_be_visible()
     expect(view.get_by_role("table", name="What a slide would read").locator("tbody tr")).to_have_count(3)
-    row = view.get_by_role("table", name="Scores on cells of test patients").get_by_role("row", name="Accuracy")
+    row = view.get_by_role("table", name="Scores on cells of test patients").get_by_role(
+        "row", name="Accuracy"
+    )
     expect(row).to_contain_text(f"{accuracy.hits:,} of {accuracy.total:,}")
     for width in (360, 390, 900, 1280):  # no table is wider than the page
         page.set_viewport_size({"width": width, "height": 844})
