@@ -44,10 +44,12 @@ def _written(value: Any) -> dict[str, Any]:
 
 
 def _array(plain: Any) -> np.ndarray:
-    content = bytearray(
-        base64.b64decode(plain["base64"])
-    )  # not bytes: torch expects arrays that can be changed
-    return np.frombuffer(content, plain["dtype"]).reshape(plain["shape"])
+    try:
+        # Not bytes: torch expects arrays that can be changed.
+        content = bytearray(base64.b64decode(plain["base64"]))
+        return np.frombuffer(content, plain["dtype"]).reshape(plain["shape"])
+    except (KeyError, TypeError) as error:
+        raise ValueError("an array has a dtype, a shape and its content in base64") from error
 
 
 # Of an array in a dataclass: ``Annotated[NDArray[np.float32], ARRAY]``.

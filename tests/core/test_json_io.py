@@ -88,3 +88,11 @@ def test_arrays_come_back_as_they_were(values: np.ndarray) -> None:
     again = from_json(_Measured, json.loads(to_json(_Measured(values)))).values
     assert (again.dtype, again.shape, again.tobytes()) == (values.dtype, values.shape, values.tobytes())
     again += again  # torch expects arrays that can be changed
+
+
+@pytest.mark.parametrize(
+    "content", [None, [[0, 1]], {"dtype": "<f4"}, {"dtype": "<f4", "shape": [2], "base64": ""}]
+)
+def test_what_is_not_an_array_is_refused(content: object) -> None:
+    with refused(RecordError, "bad_record", naming="values"):
+        from_json(_Measured, {"values": content})
