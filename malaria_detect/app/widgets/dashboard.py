@@ -95,21 +95,24 @@ def build_dashboard(
     def reviewed() -> Iterable[UploadedFile]:
         return answers[-1].reviewed()
 
-    teach: Part
-    try:
-        teach = TeachLab(open_teacher(model), reviewed, use)
-    except MalariaDetectError as error:
-        teach = problem("This model cannot be taught", error)
-        if isinstance(shipped.slide, AnalyseSlide):
-            shipped.slide.kept_bytes = 0  # of photographs, as nothing will learn from them
     reports = model.parent / "reports"
     page = Page(
         {
             "Check cells": shipped.cells,
             SLIDE_TAB: shipped.slide,
-            TEACH_TAB: teach,
+            TEACH_TAB: _teaching(lambda: TeachLab(open_teacher(model), reviewed, use), shipped),
             "How good is it": ScoreReport(detector.metadata, shipped.cells.choice, reports / EVALUATION),
             "About": About(detector.metadata, reports / PUBLISHED, reports / LABORATORIES),
         }
     )
     return page
+
+
+def _teaching(open_tab: Callable[[], TeachLab], shipped: Answers) -> Part:
+    """The tab in which the model is adapted, or why that is not possible."""
+    try:
+        return open_tab()
+    except MalariaDetectError as error:
+        if isinstance(shipped.slide, AnalyseSlide):
+            shipped.slide.kept_bytes = 0  # of photographs, as nothing will learn from them
+        return problem("This model cannot be taught", error)
