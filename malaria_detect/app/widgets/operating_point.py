@@ -5,7 +5,7 @@ from typing import Any
 import traitlets
 
 from malaria_detect.app.widgets.base import Part, script
-from malaria_detect.app.wording import purpose
+from malaria_detect.app.wording import purpose, scored_on
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
 from malaria_detect.metrics.formatting import format_percent, format_threshold_percent
 
@@ -32,16 +32,13 @@ class OperatingPointChoice(Part):
     _esm = script("points.js")
     points = traitlets.List(traitlets.Dict()).tag(sync=True)
     chosen = traitlets.Unicode().tag(sync=True)
-    about = traitlets.Unicode(
-        "A cell is called parasitized if its probability is at least the threshold. The error rates are those on test "
-        "patients."
-    ).tag(sync=True)
+    about = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, metadata: ModelMetadata, **kwargs: Any) -> None:
         self._points = {point.name: point for point in metadata.operating_points}
         super().__init__(
             points=[_shown(point) for point in metadata.operating_points],
-            **{"chosen": metadata.default_point} | kwargs,
+            **{"chosen": metadata.default_point, "about": _about(metadata)} | kwargs,
         )
         self.on_msg(self._hear)
 
@@ -64,6 +61,13 @@ class OperatingPointChoice(Part):
         if content.get("type") == "choose" and isinstance(name, str) and name in self._points:
             self.chosen = name
             self.send({"type": "chosen"})
+
+
+def _about(metadata: ModelMetadata) -> str:
+    return (
+        "A cell is called parasitized if its probability is at least the threshold. The error rates are those on cells "
+        f"of {scored_on(metadata.point())}."
+    )
 
 
 def _shown(point: OperatingPoint) -> dict[str, str]:
