@@ -25,7 +25,7 @@ _NOT_WORTH = {
     "not_better": "The adapted model shows no clear gain on your cells. Label more cells, or keep the shipped model.",
     "home_loss": "The adapted model forgets too much of what the shipped one knows. Check your labels, or label more.",
 }
-# What is told of an adaptation.
+# Titles of the scores of an adaptation.
 JUDGED = {
     "roc_auc": "ROC AUC",
     "sensitivity": "Sensitivity",

@@ -29,7 +29,7 @@ class Adapted:
         Scores are its own; file name and SHA-256 are still those of the parent.
     change : Change
     features : numpy.ndarray
-        float32, (N, 1024), of the laboratory's cells, which it knows beside those of its parent.
+        float32, (N, 1024), of the laboratory's cells, which it knows in addition to those of its parent.
     """
 
     metadata: ModelMetadata

@@ -60,7 +60,7 @@ _SIDE, _BATCH = 160, 50
 
 @dataclass(frozen=True)
 class FurtherPictures:
-    """Pictures beside those that the software makes: folders of red cells, and of other things."""
+    """Folders of red cells, and of other things, in addition to the pictures that the software makes."""
 
     red_cells: tuple[Path, ...] = ()
     foreign: tuple[Path, ...] = ()

@@ -70,7 +70,7 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
 
 
 def laboratory_figures(results: Results) -> dict[str, Figure]:
-    """A reliability diagram for each laboratory with cells of both classes, beside NLM's test patients."""
+    """A reliability diagram for each laboratory with cells of both classes, with NLM's test patients."""
     return {
         f"docs/laboratory-{number}.svg": plots.reliability_diagram(
             {"NLM, test patients": results.metadata.reliability}
