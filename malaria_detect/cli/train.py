@@ -20,7 +20,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "train",
         help="train a model and write export.pkl with its metadata",
         description="Train a model on the NIH/NLM cells, split by patient. Write the model, its metadata "
-        "(export.json) and its logits for validation and test patients (reports/export-cells.csv).",
+        "(export.json), its reference cells (export.npz) and its logits for validation and test patients "
+        "(reports/export-cells.csv).",
     )
     train.add_argument("--output", default=MODEL, help="the model to write (default: %(default)s)")
     train.add_argument("--sizes", help="image sizes in px and epochs, such as 96x7,160x3,224x2")
