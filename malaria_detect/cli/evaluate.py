@@ -39,7 +39,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--parasitemia",
         action="store_true",
         help="read the predictions (--output) of an earlier run on all of NLM's cells, derive each patient's true "
-        "parasitemia from the file names, and write parasitemia.json beside them",
+        "parasitemia from the file names, and write parasitemia.json next to them",
     )
     instead.add_argument(
         "--fields",
@@ -69,9 +69,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="grouped",
         help="hold out whole patients (default), or random cells, so that patients are in both parts",
     )
-    evaluate.add_argument(
-        "--folds", type=int, help="number of folds (default: 5; random: 1, a single 80/20 split)"
-    )
+    evaluate.add_argument("--folds", type=int, help="number of folds (default: 5; random: one 80/20 split)")
     evaluate.add_argument(
         "--output",
         help="file to write (default: reports/crossval-SPLIT.csv, or ...-SPLIT-corrected.csv with corrections)",
