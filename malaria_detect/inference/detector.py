@@ -1,9 +1,10 @@
 """Load a model and classify images: ``load_detector().predict("cell.png")``."""
 
 import itertools
+import operator
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,7 +168,7 @@ class Detector:
     def _answers(
         self, images: Iterable[ImageSource], batch_size: int, progress: bool
     ) -> Iterator[Prediction | Refusal]:
-        total = len(images) if isinstance(images, Sized) else None
+        total = operator.length_hint(images) or None
         source = iter(images)
         with tqdm(total=total, unit="cell", disable=not progress) as bar:
             while batch := list(itertools.islice(source, batch_size)):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tqdm.auto import tqdm
 
 from malaria_detect.core.errors import ArgumentError
 from malaria_detect.data.images import read_image
@@ -46,7 +47,7 @@ def test_one_image_is_not_taken_for_many(detector: Detector, single: Any) -> Non
         detector.predict_many(single)
 
 
-def test_a_stack_names_in_an_array_and_views_of_a_dictionary_are_many(
+def test_a_stack_names_in_an_array_views_of_a_dictionary_and_progress_bars_are_many(
     detector: Detector, paths: list[Path]
 ) -> None:
     few = paths[:2]
@@ -55,6 +56,7 @@ def test_a_stack_names_in_an_array_and_views_of_a_dictionary_are_many(
         np.array([str(path) for path in few]),
         np.array(few, dtype=object),
         dict.fromkeys(few).keys(),
+        tqdm(iter(few), disable=True),
     ):
         assert [type(answer) for answer in detector.predict_many(many)] == [Prediction] * 2
     assert list(detector.predict_many([])) == []
