@@ -119,7 +119,7 @@ def score_foreign(
 def _group(folder: Path) -> str:
     if folder.name in CLASSES:
         return RED
-    return FAR_GROUP if folder.name.rstrip("s") in FAR else NEAR_GROUP
+    return FAR_GROUP if folder.name.rstrip("s") in {*FAR, *UNSEEN} else NEAR_GROUP
 
 
 def _outcomes(detector: Detector, pictures: Iterable[Path | Image.Image]) -> Iterator[str]:
