@@ -88,7 +88,7 @@ def score_foreign(
             f"made: {kind}",
             group,
             _NEVER if kind in UNSEEN else "other pictures of a kind to which the screen was fitted",
-            (made_picture(kind, draw, cut_outs) for _ in range(each)),
+            [made_picture(kind, draw, cut_outs) for _ in range(each)],
         )
         for kind, group in made.items()
         if cut_outs

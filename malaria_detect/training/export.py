@@ -8,9 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from fastai.vision.all import Learner
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from malaria_detect.core.atomic import check_writable, replaced
@@ -86,7 +84,7 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
         replaced(logits_path(output)) as logits_file,
         ExitStack() as optional,
     ):
-        _write_learner(_centred(fitted.network, run), fitted.learner, run, model_file)
+        _write_learner(fitted, run, model_file)
         network = open_learner(model_file.read_bytes()).model
         _write_logits(network, run, logits_file)
         references_sha256 = None
@@ -111,27 +109,7 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
     return metadata
 
 
-def _centred(network: nn.Module, run: TrainingRun) -> nn.Module:
-    """A copy of a network whose bias makes as many validation cells parasitized as there are, on average.
-
-    Temperature alone cannot correct log-odds that are all too high or too low (Platt scaling has both). Random looks
-    make the images of the own laboratory a special case, whose log-odds need not be centred. A network that does not
-    end in a linear layer, returns NaN or does not separate the classes stays as it is.
-    """
-    network = copy.deepcopy(network)
-    *_, last = network.modules()
-    validation = _logits(network, run, run.split.valid, "validation")
-    if isinstance(last, nn.Linear) and last.bias is not None and np.isfinite(validation.values).all():
-        # Hardly any penalty, but classes may be separated.
-        platt = LogisticRegression(C=1e3).fit(np.array(validation.values)[:, None], validation.parasitized)
-        slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
-        if slope > 0:
-            with torch.no_grad():
-                last.bias.add_(intercept / slope * torch.tensor([0.5, -0.5]))
-    return network
-
-
-def _write_learner(network: nn.Module, trained: Learner, run: TrainingRun, file: Path) -> None:
+def _write_learner(fitted: Fitted, run: TrainingRun, file: Path) -> None:
     design = run.design
     with TemporaryDirectory() as folder:
         # fastai takes the labels from the folders: those of a laboratory may be patients, or missing.
@@ -148,7 +126,8 @@ def _write_learner(network: nn.Module, trained: Learner, run: TrainingRun, file:
             std=design.std,
             preprocess=run.settings.preprocess,
         )
-    learner = Learner(dls, network, splitter=trained.splitter, **training_parts(run.settings))
+    network, splitter = copy.deepcopy(fitted.network), fitted.learner.splitter
+    learner = Learner(dls, network, splitter=splitter, **training_parts(run.settings))
     export_learner(run.weighted(learner), file)
 
 

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from malaria_detect.evaluation import foreign_scores
 from malaria_detect.evaluation.foreign_scores import FAR_GROUP, NEAR_GROUP, RED, score_foreign
 from malaria_detect.inference.detector import Detector
+from malaria_detect.training.made_pictures import UNSEEN
 from malaria_detect.training.screen import folder_name
 from tests.drawn import draw_cell
 
@@ -48,3 +51,20 @@ def test_folders_are_kinds_and_kinds_have_groups(detector: Detector, folders: li
         shares = kind.refused.value, kind.site_warned.value, kind.ordinary.value
         assert sum(shares) == pytest.approx(1)
         assert kind.refused.low <= kind.refused.value <= kind.refused.high
+
+
+def test_each_made_kind_is_scored_on_its_own_pictures(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Detector(detector.network, replace(detector.metadata, references_sha256=None))
+    blank = next(iter(UNSEEN))
+
+    def picture(kind: str, *_: object) -> Image.Image:
+        return Image.new("RGB", (50, 50), "white") if kind == blank else drawn
+
+    drawn = draw_cell(np.random.default_rng(0), parasitized=False)
+    monkeypatch.setattr(foreign_scores, "made_picture", picture)
+    scores = score_foreign(plain, (), [Mock()], "a command", each=1)
+    refused = {kind.name for kind in scores.kinds if kind.refused.hits}
+    assert refused == {f"made: {blank}"}
+    assert len(scores.kinds) > 5

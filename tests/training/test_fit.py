@@ -139,22 +139,6 @@ def test_a_finished_run_can_be_exported_twice(resumed: Resumed, few_cells: Path,
     assert first.logits_sha256 == second.logits_sha256
 
 
-def test_log_odds_that_are_all_too_high_are_centred(
-    resumed: Resumed, few_cells: Path, tmp_path: Path
-) -> None:
-    run = run_of(few_cells, resumed.work, resume=True)
-    fitted = fit(run)
-    with torch.no_grad():
-        fitted.learner.model[1][8].bias += torch.tensor([2.0, -2.0])
-    metadata = export(fitted, run, tmp_path / "high.pkl")
-    bias = open_learner((tmp_path / "high.pkl").read_bytes()).model[1][8].bias
-    expected = open_learner((resumed.work / "export.pkl").read_bytes()).model[1][8].bias
-    assert bias.tolist() == pytest.approx(expected.tolist(), abs=0.01)
-    assert metadata.temperature == pytest.approx(
-        read_metadata(resumed.work / "export.pkl").temperature, abs=0.01
-    )
-
-
 def test_an_unfinished_run_is_not_overwritten(resumed: Resumed, few_cells: Path) -> None:
     before = (resumed.unfinished / "checkpoint.pt").read_bytes()
     with refused(TrainingError, "unfinished"):

@@ -26,7 +26,7 @@ class KnownTeacher(Teacher):
     def features_of(self, picture: bytes) -> CellFeatures:
         found = np.zeros((1, FEATURES), np.float32)
         red, _, blue = np.asarray(read_image(picture), float).mean(axis=(0, 1)) / 255
-        found[0, :2] = 2 * red - 1, 4 * blue - 2
+        found[0, :2] = 2 * red - 1, 16 * blue - 8
         return CellFeatures(found, red)
 
     def pack(self, cells: SiteCells, judgement: Judgement) -> bytes:
