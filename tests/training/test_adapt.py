@@ -20,7 +20,7 @@ from malaria_detect.inference.judge import Judgement, judge
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import read_metadata, read_model
 from malaria_detect.inference.network import open_learner
-from malaria_detect.inference.references import read_references
+from malaria_detect.inference.references import TAUGHT, read_references
 from malaria_detect.training.adapt import site_cells, usable_cells, write_adapted
 from malaria_detect.training.recalibrate import recalibrate
 from malaria_detect.training.run import labelled_cells
@@ -95,7 +95,7 @@ def test_cells_of_the_laboratory_become_references(adapted: Adapted) -> None:
     assert after is not None
     assert len(after.files) == len(before.files) + 48
     assert after.files[-48:] == adapted.cells.files
-    assert set(after.part[-48:]) == {"training"}
+    assert set(after.part[-48:]) == {TAUGHT}
     assert before.screen is not None
     assert after.screen is not None
     assert after.screen.distance == before.screen.distance
