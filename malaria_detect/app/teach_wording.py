@@ -68,13 +68,13 @@ def judged_on(judgement: Judgement) -> str:
     """From what the scores of an adaptation are estimated."""
     scores = judgement.parent
     held_out = (
-        "some held out cell by cell, as no name tells their field or all of their class have the same: too favourable, "
-        "and with intervals that are too narrow"
+        ". Some cells were held out one by one, because their names tell no field, or because all cells of their class "
+        "are from one field. So the scores are too good, and the intervals too narrow"
         if judgement.by_cell
-        else f"of {scores.patients} patients or fields, which are held out together"
+        else f" of {scores.patients} patients or fields; the cells of each are held out together"
     )
     return (
-        f"Cross-validated on {format_count(scores.cells, 'cell')} ({scores.parasitized} parasitized), {held_out}. "
+        f"Cross-validated on {format_count(scores.cells, 'cell')} ({scores.parasitized} parasitized){held_out}. "
         "At the operating point “balanced”; 95 % intervals in brackets."
     )
 

@@ -40,8 +40,8 @@ NOT_CALIBRATED = (
 # What helps with the cells of another laboratory: on the page, and where only a file is read.
 TAB, COMMAND = "“Teach it your lab”", "`malaria-detect adapt`"
 NO_PATIENTS = (
-    "The errors of an adapted model are known from a few cells of one laboratory only. How they differ between "
-    "patients is not known, so the share cannot be corrected for them, and there is no limit of detection."
+    "The errors of an adapted model were measured on a few cells of one laboratory. Nobody knows how they differ "
+    "between patients. So no corrected estimate and no limit of detection can be given."
 )
 # Follows every score on corrected labels.
 FLATTERED = (

@@ -16,7 +16,7 @@ MAX_MESSAGE_BYTES = 128 * 2**20
 
 _LOG = logging.getLogger("malaria_detect.app.server")
 _TOO_LONG = "The server could not finish. Try again later or with fewer cells, or use `malaria-detect adapt`."
-_BUSY = "The server adapts the model of another visitor. Try again in a minute."
+_BUSY = "The server is busy: it is adapting the model for another visitor. Try again in a minute."
 
 
 async def _adapted(workers: Workers, frames: Frames) -> Frames:
