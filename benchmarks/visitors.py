@@ -32,6 +32,7 @@ from requests.cookies import get_cookie_header
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from malaria_detect.app.widgets.upload import MAX_IMAGES
 from malaria_detect.data.nlm_cells import CLASSES
 
 PROTOCOL = Subprotocol("v1.kernel.websocket.jupyter.org")
@@ -216,9 +217,9 @@ class Visitor:
                 comm = message.content["comm_id"]
                 states.setdefault(comm, message.content["data"]["state"])
                 waiting.discard(comm)
-        upload, cards = (
-            [comm for comm, state in states.items() if trait in state] for trait in ("max_images", "explains")
-        )
+        # Another place to upload, for adapting the model, takes more images.
+        upload = [comm for comm, state in states.items() if state.get("max_images") == MAX_IMAGES]
+        cards = [comm for comm, state in states.items() if "explains" in state]
         if len(upload) != 1 or len(cards) != 1:
             raise VisitError(f"The page has {len(upload)} places to upload and {len(cards)} for cards.")
         self._send_to(cards[0], {"type": "hello"})
