@@ -32,7 +32,6 @@ from requests.cookies import get_cookie_header
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from malaria_detect.app.widgets.upload import MAX_IMAGES
 from malaria_detect.data.nlm_cells import CLASSES
 
 PROTOCOL = Subprotocol("v1.kernel.websocket.jupyter.org")
@@ -217,14 +216,14 @@ class Visitor:
                 comm = message.content["comm_id"]
                 states.setdefault(comm, message.content["data"]["state"])
                 waiting.discard(comm)
-        # Another place to upload, for adapting the model, takes more images.
-        upload = [comm for comm, state in states.items() if state.get("max_images") == MAX_IMAGES]
+        uploads = [comm for comm, state in states.items() if "max_images" in state]
         cards = [comm for comm, state in states.items() if "explains" in state]
-        if len(upload) != 1 or len(cards) != 1:
-            raise VisitError(f"The page has {len(upload)} places to upload and {len(cards)} for cards.")
+        if not uploads or len(cards) != 1:
+            raise VisitError(f"The page has {len(uploads)} places to upload and {len(cards)} for cards.")
         self._send_to(cards[0], {"type": "hello"})
         next(message for message in self._messages() if message.sent.get("type") == "state")
-        return upload[0], cards[0]
+        # The other place to upload, for adapting the model, takes more images.
+        return min(uploads, key=lambda comm: states[comm]["max_images"]), cards[0]
 
     def _send_to(self, comm: str, content: Mapping[str, Any], buffers: Sequence[bytes] = ()) -> None:
         data = {"method": "custom", "content": content}
