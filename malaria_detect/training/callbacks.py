@@ -1,7 +1,7 @@
 """fastai callbacks of a training run, apart from the checkpoint."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from fastai.vision.all import Callback, CancelFitException, Learner, set_seed
@@ -102,12 +102,12 @@ class Averaging(Callback):
             self.average.update_parameters(self.learn.model)
 
 
-def take_average(learner: Learner, average: AveragedModel, seed: int) -> None:
-    """Give a learner the averaged weights, and batch norms measured with them on training cells.
+def take_weights(learner: Learner, weights: Mapping[str, torch.Tensor], seed: int) -> None:
+    """Give a learner averaged weights, and batch norms measured with them on training cells.
 
     The seed is that of the choice of cells and of their augmentation.
     """
-    learner.model.load_state_dict(average.module.state_dict())
+    learner.model.load_state_dict(weights)
     set_seed(seed)
     batches = itertools.islice(learner.dls.train, _NORM_BATCHES)
     update_bn((images.as_subclass(torch.Tensor) for images, _ in batches), learner.model)

@@ -4,10 +4,13 @@ Cells are decoded and scaled once for each image size. The network computes in b
 fastai's own ``MixedPrecision`` supports only CUDA.
 """
 
-from contextlib import nullcontext
+import copy
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from fastai.vision.all import ChannelsLast, Learner, TerminateOnNaNCallback, set_seed
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -21,7 +24,7 @@ from malaria_detect.training.callbacks import (
     Patience,
     PlainTensors,
     Progress,
-    take_average,
+    take_weights,
 )
 from malaria_detect.training.checkpoint import Checkpoint, out_of_patience, read_checkpoint, recorded_start
 from malaria_detect.training.dataloaders import CellLoaders, FeatureLoaders
@@ -124,6 +127,7 @@ def _fit(run: TrainingRun) -> Fitted:
     sizes, done = run.settings.epochs, state["done"] if state else 0
     size = sizes[min(done, len(sizes) - 1)]
     learner = run.weighted(run.design.wrap(loaders.at(size), network, run.settings))
+    before = copy.deepcopy(learner.model.state_dict())
     average = AveragedModel(learner.model)
     if state is not None:
         learner.model.load_state_dict(state["model"])
@@ -131,19 +135,24 @@ def _fit(run: TrainingRun) -> Fitted:
             average.load_state_dict(state["average"])
     checkpoint = Checkpoint(run, started.start, average, state, seconds)
     _train(run, learner, loaders, checkpoint, state)
+    if run.settings.average_epochs or run.settings.start_share:
+        learnt = average.module.state_dict() if run.settings.average_epochs else learner.model.state_dict()
+        with _number_format(run, learner), learner.no_bar(), learner.no_logging():
+            take_weights(learner, _mixed(learnt, before, run.settings.start_share), run.settings.seed)
     loaders.discard()
     return Fitted(learner, tuple(checkpoint.history), started.start, trunk)
 
 
 def _start(run: TrainingRun, state: dict[str, Any] | None) -> Started:
-    """The network before training; weights that a checkpoint replaces are not downloaded, a frozen trunk is."""
+    """The network before training; weights that a checkpoint replaces are not downloaded."""
     if state is None:
         started = run.design.start(run.settings.weights)
         tqdm.write(started.report)
         return started
-    started = run.design.start(run.settings.weights if run.design.frozen else "none")
+    needed = run.design.frozen or run.settings.start_share
+    started = run.design.start(run.settings.weights if needed else "none")
     start = recorded_start(state)
-    if run.design.frozen and start != started.start:
+    if needed and start != started.start:
         raise TrainingError(
             f"The checkpoint in {run.work} was trained on a trunk from {start}; this trunk is from {started.start} and "
             "has another SHA-256. Use the same file, or choose another folder with --work.",
@@ -163,8 +172,7 @@ def _train(
     done = len(history)
     with (
         _bar(run, done) as bar,
-        # A head alone is fast in float32.
-        nullcontext() if run.design.frozen else in_bfloat16(learner.model, learner.dls.device),
+        _number_format(run, learner),
         learner.no_bar(),
         learner.no_logging(),
     ):
@@ -182,10 +190,25 @@ def _train(
             phase.train(learner, [data, *averaging, *callbacks], first)
             if len(history) < phase.end and not out_of_patience(history, settings.patience):
                 raise DivergedError
-        if settings.average_epochs:
-            take_average(learner, checkpoint.average, settings.seed)
     if checkpoint.best is not None:
         learner.model.load_state_dict(checkpoint.best)
+
+
+def _mixed(
+    learnt: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor], share: float
+) -> dict[str, torch.Tensor]:
+    """Weights with a share of the trunk's weights before training; fastai's trunk is the first module."""
+    return {
+        name: torch.lerp(tensor, before[name], share)
+        if name.startswith("0.") and tensor.is_floating_point()
+        else tensor
+        for name, tensor in learnt.items()
+    }
+
+
+def _number_format(run: TrainingRun, learner: Learner) -> AbstractContextManager[None]:
+    """Bfloat16 for a whole network; a head alone is fast in float32."""
+    return nullcontext() if run.design.frozen else in_bfloat16(learner.model, learner.dls.device)
 
 
 def _freeze(learner: Learner, phase: Phase, state: dict[str, Any] | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.preprocessing import check_preprocess
 from malaria_detect.inference.metadata import Epoch
-from malaria_detect.metrics.formatting import format_list
+from malaria_detect.metrics.formatting import format_list, format_percent
 
 # One source of starting weights, or one for each trunk.
 Weights = str | Mapping[str, str]
@@ -25,6 +25,7 @@ _RANGES = {
     "lr_mult": (1, 1e6),
     "patience": (0, math.inf),
     "seed": (0, 2**32 - 2**16),
+    "start_share": (0, 0.9),
     "weight_decay": (0, 1e3),
 }
 _CHOICES = {
@@ -96,6 +97,10 @@ class TrainSettings:
         Validation cells are weighted in the loss only; temperature and thresholds are chosen without weights.
     preprocess : tuple of str
         Names of the preprocessings, see :mod:`malaria_detect.data.preprocessing`.
+    start_share : float
+        Share of its starting weights in the exported trunk, 0 to 0.9; the rest is what was learnt. A network that was
+        trained for other laboratories so loses less of what it knew of its own (Wortsman et al. 2022, Robust
+        fine-tuning of zero-shot models, arXiv 2109.01903).
     looks : str
         ``own``: training cells look as in their images, apart from the design's augmentations. ``random``: as other
         laboratories would show them, see :mod:`malaria_detect.training.randomized_cells`.
@@ -130,6 +135,7 @@ class TrainSettings:
     keep: str = "last"
     class_weights: str = "none"
     preprocess: tuple[str, ...] = ()
+    start_share: float = 0.0
     looks: str = "own"
 
     def __post_init__(self) -> None:
@@ -148,6 +154,10 @@ class TrainSettings:
         steady = constant or not self.patience
         _check(steady, "patience", "needs schedule=constant; a cycle cannot stop early")
         _check(not (best and self.average_epochs), "keep", "best excludes averaged epochs")
+        _check(not (best and self.start_share), "start_share", "excludes keep=best")
+        _check(
+            not (self.start_share and self.weights == "none"), "start_share", "needs weights to start from"
+        )
 
     @property
     def epochs(self) -> tuple[int, ...]:
@@ -178,18 +188,20 @@ def recorded(settings: TrainSettings) -> dict[str, Any]:
         key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()
     }
     # Left out if not used, so that checkpoints and results from before there were any still match.
-    for field, unused in (("class_weights", "none"), ("looks", "own")):
+    for field, unused in (("class_weights", "none"), ("start_share", 0.0), ("looks", "own")):
         if fields[field] == unused:
             del fields[field]
     return {**fields, "weights": name}
 
 
 def recipe(history: Sequence[Epoch], settings: Mapping[str, Any]) -> str:
-    """Epochs of a training run in words: how many at each image size, and how many were averaged.
+    """Epochs of a training run in words: how many at each image size, how many were averaged, what was mixed in.
 
     The settings are as :func:`recorded` returns them.
     """
     runs = [(size, len(list(epochs))) for size, epochs in groupby(history, key=lambda epoch: epoch.size)]
     sizes = format_list([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
-    averaged = settings.get("average_epochs", 0)
-    return f"{sizes}, the weights averaged over the last {averaged} of them" if averaged else sizes
+    averaged, share = settings.get("average_epochs", 0), settings.get("start_share", 0)
+    averaging = f", the weights averaged over the last {averaged} of them" if averaged else ""
+    mixing = f", {format_percent(share)} of the starting trunk mixed in" if share else ""
+    return f"{sizes}{averaging}{mixing}"

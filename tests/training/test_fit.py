@@ -13,6 +13,7 @@ from torch import nn
 
 from malaria_detect.cli.training_options import parse_sizes
 from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.designs.registry import find_design
 from malaria_detect.inference.model_files import read_metadata, read_model
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.precision import in_bfloat16
@@ -121,6 +122,35 @@ def test_weights_are_averaged_across_an_interruption(resumed: Resumed, few_cells
     assert not torch.equal(exported["0.1.running_mean"], state["model"]["0.1.running_mean"])
 
 
+def test_a_share_of_the_starting_trunk_is_mixed_into_the_exported_one(
+    few_cells: Path, shipped_model: Path, tmp_path: Path
+) -> None:
+    weights = trunk_of(open_learner(read_model(shipped_model)[1]).model)
+    torch.save(weights, tmp_path / "trunk.pth")
+    settings = TrainSettings(
+        (32, 32), 0, average_epochs=1, batch_size=8, weights=str(tmp_path / "trunk.pth"), start_share=0.25
+    )
+    data = labelled_cells(find_cells(few_cells))
+    fit(run_by_patient(DESIGN, settings, data, tmp_path / "work", progress=False))
+    # Again, from the checkpoint, which has no weights of the start.
+    run = run_by_patient(DESIGN, settings, data, tmp_path / "work", resume=True, progress=False)
+    exported = fit(run).learner.model.state_dict()
+    learnt = torch.load(tmp_path / "work" / "checkpoint.pt", weights_only=True)["average"]
+    first, last = "0.0.weight", "1.8.weight"
+    assert not torch.equal(learnt[f"module.{first}"], weights["conv1.weight"])
+    mixed = 0.75 * learnt[f"module.{first}"] + 0.25 * weights["conv1.weight"]
+    torch.testing.assert_close(exported[first], mixed)
+    assert torch.equal(exported[last], learnt[f"module.{last}"])
+
+
+def test_a_design_without_a_trunk_mixes_nothing_in(few_cells: Path, tmp_path: Path) -> None:
+    design = find_design("small-cnn-64")
+    settings = design.settings(start_share=0.2, weights="imagenet", keep="last")
+    run = run_by_patient(design, settings, labelled_cells(find_cells(few_cells)), tmp_path)
+    with refused(TrainingError, "start_share"):
+        fit(run)
+
+
 def test_a_checkpoint_of_other_settings_is_refused(resumed: Resumed, few_cells: Path) -> None:
     run = run_of(few_cells, resumed.work, resume=True)
     with refused(TrainingError, "other_run"):
@@ -197,6 +227,7 @@ def test_sizes_and_epochs_that_cannot_be_read_are_refused(text: str, epochs: str
     "wrong",
     [
         *({"sizes": ()}, {"sizes": (8,)}, {"batch_size": 1}, {"average_epochs": -1}, {"lr_mult": 0}),
+        *({"start_share": 1.0}, {"start_share": 0.2, "weights": "none"}),
         *({"base_lr": float("nan")}, {"patience": -3}, {"label_smoothing": 5}, {"weight_decay": -1}),
         {"optimiser": "lion"},
         # These contradict the frozen and the averaged epochs, and the cycle, of the default.
