@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from malaria_detect.cli import main, parser
 from malaria_detect.cli.training_options import design_and_settings, scores_in_words
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
-from malaria_detect.data.image_checks import COLOURLESS
 from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.data.quality import BLURRED
 from malaria_detect.evaluation.cross_validation import write_held_out
 from malaria_detect.evaluation.patient_parasitemia import read_parasitemia
 from malaria_detect.explain import Explanation
@@ -269,8 +269,8 @@ def test_an_explanation_is_written_only_if_it_is_reliable_or_asked_for(
 
 def test_an_explanation_carries_the_warnings_of_the_prediction(run: Run, dotted: Path) -> None:
     with Image.open(dotted) as cell:
-        cell.convert("L").save(dotted)
-    assert COLOURLESS in run("explain", dotted).out
+        cell.filter(ImageFilter.GaussianBlur(3)).save(dotted)
+    assert BLURRED in run("explain", dotted).out
 
 
 def test_a_cell_is_explained_in_one_line(run: Run, dotted: Path) -> None:

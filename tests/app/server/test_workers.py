@@ -24,7 +24,7 @@ from malaria_detect.app.server.workers import PAGE, Workers, _exchange
 from malaria_detect.app.widgets import CheckCells, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.shipped import MODEL_VARIABLE
-from malaria_detect.data.images import ImageRefused, ImageSource
+from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.explain import Explainer
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Prediction, Refusal
@@ -195,8 +195,7 @@ def test_a_kernel_asks_the_servers_workers_and_gets_what_it_would_find_itself(
     assert remote is not None
     with pytest.raises(ImageRefused):
         remote.predict(b"no picture")
-    array = np.arange(60 * 50 * 3, dtype=np.uint16).reshape(60, 50, 3).astype(np.uint8)
-    sources: list[ImageSource] = [*pictures, array]
+    sources: list[ImageSource] = [*pictures, np.asarray(read_image(pictures[0]))]
     assert says([remote.predict(one) for one in sources], [detector.predict(one) for one in sources])
     assert remote.at("screening").predict(pictures[0]).operating_point == "screening"
     assert [type(answer) for answer in remote.predict_many([b"", pictures[0]])] == [Refusal, Prediction]
