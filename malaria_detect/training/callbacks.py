@@ -4,12 +4,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
-from fastai.vision.all import Callback, CancelFitException, Learner, noop, set_seed
+from fastai.vision.all import Callback, CancelFitException, Learner, set_seed
 from torch.optim.swa_utils import AveragedModel, update_bn
 from tqdm.auto import tqdm
 
 from malaria_detect.inference.metadata import Epoch
-from malaria_detect.training.centred import even_chance, lower_log_odds
 from malaria_detect.training.checkpoint import Checkpoint, out_of_patience
 from malaria_detect.training.dataloaders import CellLoaders, FeatureLoaders
 from malaria_detect.training.settings import TrainSettings
@@ -104,19 +103,13 @@ class Averaging(Callback):
 
 
 def take_weights(learner: Learner, weights: Mapping[str, torch.Tensor], seed: int) -> None:
-    """Give a learner averaged weights, and measure with them what depends on all weights together.
+    """Load a learner's final weights, measure its batch norms with them on training cells, and print its scores.
 
-    These are the batch norms, on training cells, and the log-odds of an even chance, on validation cells; fastai's head
-    is the second module of the network. The seed is that of the choice of cells and of their augmentation.
+    The seed is that of the choice of cells and of their augmentation.
     """
     learner.model.load_state_dict(weights)
     set_seed(seed)
     batches = itertools.islice(learner.dls.train, _NORM_BATCHES)
     update_bn((images.as_subclass(torch.Tensor) for images, _ in batches), learner.model)
-    with learner.no_bar(), learner.no_logging():
-        logits, classes = learner.get_preds(1, act=noop)
-        lower_log_odds(learner.model[1], even_chance(logits[:, 0] - logits[:, 1], classes == 0))
-        loss, *metrics = learner.validate()
-    tqdm.write(
-        f"averaged weights: validation {loss:.4f}, accuracy {metrics[0]:.4f}, ROC AUC {metrics[-1]:.4f}"
-    )
+    loss, *metrics = learner.validate()
+    tqdm.write(f"final weights: validation {loss:.4f}, accuracy {metrics[0]:.4f}, ROC AUC {metrics[-1]:.4f}")

@@ -150,6 +150,11 @@ class Design:
     chosen: str = ""
     split: AuthorSplit | None = None
 
+    @property
+    def has_fastai_head(self) -> bool:
+        """Whether the network is fastai's sequence of a trunk and a head."""
+        return self.wrap is not plain_learner
+
     def settings(self, **changed: Any) -> TrainSettings:
         """The author's training, with some fields changed; ``epochs`` is their number at the design's size."""
         if "epochs" in changed:

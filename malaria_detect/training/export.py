@@ -23,6 +23,7 @@ from malaria_detect.inference.model_files import metadata_path, references_path,
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.references import write_references
 from malaria_detect.training.borrowed import fields_of
+from malaria_detect.training.centred import even_chance, lower_log_odds
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import training_parts
 from malaria_detect.training.fit import Fitted, fit
@@ -84,7 +85,7 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
         replaced(logits_path(output)) as logits_file,
         ExitStack() as optional,
     ):
-        _write_learner(fitted, run, model_file)
+        _write_learner(_centred(fitted, run), fitted, run, model_file)
         network = open_learner(model_file.read_bytes()).model
         _write_logits(network, run, logits_file)
         references_sha256 = None
@@ -109,7 +110,18 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
     return metadata
 
 
-def _write_learner(fitted: Fitted, run: TrainingRun, file: Path) -> None:
+def _centred(fitted: Fitted, run: TrainingRun) -> nn.Module:
+    """A copy of the network; if it has fastai's head, log-odds of 0 are an even chance on validation cells."""
+    network = copy.deepcopy(fitted.network)
+    if run.design.has_fastai_head:
+        validation = _logits(network, run, run.split.valid, "validation")
+        if not np.isfinite(validation.values).all():
+            raise DivergedError
+        lower_log_odds(network.get_submodule("1"), even_chance(validation.values, validation.parasitized))
+    return network
+
+
+def _write_learner(network: nn.Module, fitted: Fitted, run: TrainingRun, file: Path) -> None:
     design = run.design
     with TemporaryDirectory() as folder:
         # fastai takes the labels from the folders: those of a laboratory may be patients, or missing.
@@ -126,8 +138,7 @@ def _write_learner(fitted: Fitted, run: TrainingRun, file: Path) -> None:
             std=design.std,
             preprocess=run.settings.preprocess,
         )
-    network, splitter = copy.deepcopy(fitted.network), fitted.learner.splitter
-    learner = Learner(dls, network, splitter=splitter, **training_parts(run.settings))
+    learner = Learner(dls, network, splitter=fitted.learner.splitter, **training_parts(run.settings))
     export_learner(run.weighted(learner), file)
 
 

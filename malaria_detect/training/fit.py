@@ -34,6 +34,9 @@ from malaria_detect.training.run import TrainingRun
 from malaria_detect.training.schedule import Phase, phases
 from malaria_detect.training.settings import DivergedError, TrainingError
 
+# Tensors of the last layer, which fastai's head replaces.
+_LAST_LAYER = 2
+
 
 @dataclass(frozen=True)
 class LearningRates:
@@ -116,6 +119,7 @@ def _fit(run: TrainingRun) -> Fitted:
     state = read_checkpoint(run)
     set_seed(run.settings.seed)
     started = _start(run, state)
+    _check_start(run, started.start)
     network, trunk, seconds = started.network, None, 0.0
     loaders: CellLoaders | FeatureLoaders
     if run.design.frozen:
@@ -127,7 +131,8 @@ def _fit(run: TrainingRun) -> Fitted:
     sizes, done = run.settings.epochs, state["done"] if state else 0
     size = sizes[min(done, len(sizes) - 1)]
     learner = run.weighted(run.design.wrap(loaders.at(size), network, run.settings))
-    before = copy.deepcopy(learner.model.state_dict())
+    learner.model.to(learner.dls.device)
+    before = copy.deepcopy(learner.model.state_dict()) if run.settings.start_share else {}
     average = AveragedModel(learner.model)
     if state is not None:
         learner.model.load_state_dict(state["model"])
@@ -159,6 +164,16 @@ def _start(run: TrainingRun, state: dict[str, Any] | None) -> Started:
             "other_trunk",
         )
     return Started(started.network, start, started.report)
+
+
+def _check_start(run: TrainingRun, start: StartWeights) -> None:
+    """Raise TrainingError if a share of the starting trunk was asked for, and some of it started at random."""
+    if run.settings.start_share and (start.source == "none" or start.missing > _LAST_LAYER):
+        raise TrainingError(
+            f"start_share would mix random weights into the trunk: it starts from {start}. Leave it out, or use "
+            "--weights with a file of the whole trunk.",
+            "start_share",
+        )
 
 
 def _train(
@@ -196,14 +211,14 @@ def _train(
 
 def _mixed(
     learnt: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor], share: float
-) -> dict[str, torch.Tensor]:
+) -> Mapping[str, torch.Tensor]:
     """Weights with a share of the trunk's weights before training; fastai's trunk is the first module."""
-    return {
-        name: torch.lerp(tensor, before[name], share)
+    mixed = {
+        name: torch.lerp(learnt[name], tensor, share)
+        for name, tensor in before.items()
         if name.startswith("0.") and tensor.is_floating_point()
-        else tensor
-        for name, tensor in learnt.items()
     }
+    return {**learnt, **mixed}
 
 
 def _number_format(run: TrainingRun, learner: Learner) -> AbstractContextManager[None]:

@@ -16,7 +16,7 @@ from malaria_detect.data.nlm_cells import CLASSES, Cell, CellFolder
 from malaria_detect.data.splits import Split, given_split, grouped_split
 from malaria_detect.inference.input import RESIZE, InputTransform
 from malaria_detect.inference.metadata import BELIEVED, CORRECTED
-from malaria_detect.training.design import Design, class_loss, plain_learner
+from malaria_detect.training.design import Design, class_loss
 from malaria_detect.training.settings import TrainingError, TrainSettings, recorded
 
 BY_PATIENT = "grouped by patient"
@@ -208,9 +208,9 @@ class TrainingRun:
                 "their stain means uninfected.",
                 "looks",
             )
-        if self.settings.start_share and self.design.wrap is plain_learner:
+        if self.settings.start_share and not self.design.has_fastai_head:
             raise TrainingError(
-                f"{self.design.name} has no trunk of fastai's to mix with the one that it started from.",
+                f"start_share needs a design with fastai's trunk and head; {self.design.name} has none. Leave it out.",
                 "start_share",
             )
         design, sizes = self.design, dict.fromkeys(self.settings.epochs)

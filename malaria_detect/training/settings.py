@@ -98,9 +98,9 @@ class TrainSettings:
     preprocess : tuple of str
         Names of the preprocessings, see :mod:`malaria_detect.data.preprocessing`.
     start_share : float
-        Share of its starting weights in the exported trunk, 0 to 0.9; the rest is what was learnt. A network that was
-        trained for other laboratories so loses less of what it knew of its own (Wortsman et al. 2022, Robust
-        fine-tuning of zero-shot models, arXiv 2109.01903).
+        Share of the starting weights in the exported trunk, 0 to 0.9, such as 0.2; the rest is what was learnt. A
+        network that is trained for other laboratories then stays more accurate on its own (Wortsman et al. 2022,
+        Robust fine-tuning of zero-shot models, arXiv 2109.01903). For designs with fastai's trunk and head.
     looks : str
         ``own``: training cells look as in their images, apart from the design's augmentations. ``random``: as other
         laboratories would show them, see :mod:`malaria_detect.training.randomized_cells`.
@@ -155,9 +155,6 @@ class TrainSettings:
         _check(steady, "patience", "needs schedule=constant; a cycle cannot stop early")
         _check(not (best and self.average_epochs), "keep", "best excludes averaged epochs")
         _check(not (best and self.start_share), "start_share", "excludes keep=best")
-        _check(
-            not (self.start_share and self.weights == "none"), "start_share", "needs weights to start from"
-        )
 
     @property
     def epochs(self) -> tuple[int, ...]:

@@ -14,11 +14,14 @@ from torch import nn
 from malaria_detect.cli.training_options import parse_sizes
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs.registry import find_design
+from malaria_detect.inference.calibrate import read_logits
 from malaria_detect.inference.model_files import read_metadata, read_model
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.precision import in_bfloat16
+from malaria_detect.training.centred import even_chance
 from malaria_detect.training.export import export
 from malaria_detect.training.fit import fit
+from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.resnet34 import DESIGN
 from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_patient
 from malaria_detect.training.settings import TrainingError, TrainSettings
@@ -143,12 +146,32 @@ def test_a_share_of_the_starting_trunk_is_mixed_into_the_exported_one(
     assert torch.equal(exported[last], learnt[f"module.{last}"])
 
 
-def test_a_design_without_a_trunk_mixes_nothing_in(few_cells: Path, tmp_path: Path) -> None:
-    design = find_design("small-cnn-64")
-    settings = design.settings(start_share=0.2, weights="imagenet", keep="last")
+@pytest.mark.parametrize("name", ["small-cnn-64", "resnet34"])
+def test_what_has_no_starting_trunk_mixes_nothing_in(few_cells: Path, tmp_path: Path, name: str) -> None:
+    design = find_design(name)
+    settings = design.settings(start_share=0.2, weights="none", keep="last")
     run = run_by_patient(design, settings, labelled_cells(find_cells(few_cells)), tmp_path)
     with refused(TrainingError, "start_share"):
         fit(run)
+
+
+def test_the_exported_log_odds_are_centred_on_validation_cells(
+    resumed: Resumed, few_cells: Path, tmp_path: Path
+) -> None:
+    run = run_of(few_cells, resumed.work, resume=True)
+    export(fit(run), run, tmp_path / "export.pkl")
+    validation, _ = read_logits(logits_path(tmp_path / "export.pkl"))
+    spread = max(validation.values) - min(validation.values)
+    assert even_chance(validation.values, validation.parasitized) == pytest.approx(0, abs=0.05 * spread)
+
+
+def test_weights_of_a_design_without_a_fastai_head_can_be_averaged(few_cells: Path, tmp_path: Path) -> None:
+    design = find_design("small-cnn-64")
+    settings = design.settings(
+        epochs=1, average_epochs=1, schedule="one-cycle", patience=0, keep="last", batch_size=16
+    )
+    run = run_by_patient(design, settings, labelled_cells(find_cells(few_cells)), tmp_path, progress=False)
+    assert export(fit(run), run, tmp_path / "export.pkl").architecture == "small-cnn-64"
 
 
 def test_a_checkpoint_of_other_settings_is_refused(resumed: Resumed, few_cells: Path) -> None:
@@ -227,7 +250,7 @@ def test_sizes_and_epochs_that_cannot_be_read_are_refused(text: str, epochs: str
     "wrong",
     [
         *({"sizes": ()}, {"sizes": (8,)}, {"batch_size": 1}, {"average_epochs": -1}, {"lr_mult": 0}),
-        *({"start_share": 1.0}, {"start_share": 0.2, "weights": "none"}),
+        *({"start_share": 1.0}, {"start_share": 0.2, "keep": "best", "average_epochs": 0}),
         *({"base_lr": float("nan")}, {"patience": -3}, {"label_smoothing": 5}, {"weight_decay": -1}),
         {"optimiser": "lion"},
         # These contradict the frozen and the averaged epochs, and the cycle, of the default.
