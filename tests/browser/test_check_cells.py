@@ -12,6 +12,7 @@ from malaria_detect.app.widgets.samples import HANDFUL
 from malaria_detect.app.widgets.upload import MAX_IMAGES
 from malaria_detect.data.images import MAX_BYTES
 from malaria_detect.inference.detector import Detector
+from malaria_detect.inference.foreign import NOT_A_CELL
 from malaria_detect.inference.prediction import Prediction
 from tests.browser.served import cards, probability, upload
 
@@ -238,4 +239,4 @@ def test_the_largest_upload_that_is_allowed_arrives(page: Page, tmp_path: Path) 
     assert 0.99 * MAX_BYTES < pictures[0].stat().st_size <= MAX_BYTES
     upload(page, *pictures)
     expect(cards(page)).to_have_count(MAX_IMAGES)
-    expect(cards(page).last).to_contain_text("This image is large")
+    expect(cards(page).last).to_contain_text(NOT_A_CELL)

@@ -144,7 +144,7 @@ def test_the_fingerprint_of_the_cells_shows_what_was_learnt_instead_of_the_label
     pair: Path, drawn_cells: Path
 ) -> None:
     metadata, folder = read_metadata(pair), find_cells(drawn_cells)
-    assert metadata.labels_learnt == "published"
+    assert metadata.labels_learnt == "mean of published label and cross-validated probability"
     one = Correction(folder.cells[0].path.name, folder.cells[0].label, "disagree")
     for corrections, learnt in ((None, "published"), (Corrections((one,)), "corrected")):
         fingerprint = labelled_cells(folder, corrections).fingerprint
