@@ -60,9 +60,9 @@ def lower_log_odds(head: nn.Module, shift: float) -> None:
     Examples
     --------
     >>> head = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(), nn.Linear(3, 2, bias=False)).eval()
-    >>> before = head(torch.zeros(1, 3))
+    >>> before = head(torch.zeros(1, 3)).detach()
     >>> lower_log_odds(head, 0.5)
-    >>> moved = head(torch.zeros(1, 3)) - before
+    >>> moved = head(torch.zeros(1, 3)).detach() - before
     >>> round(float(moved[0, 0] - moved[0, 1]), 3)
     -0.5
     """
