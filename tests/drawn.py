@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from malaria_detect.data.nlm_cells import CLASSES
 
@@ -41,7 +42,10 @@ def draw_cell(
     depth = np.hypot(x, y / stretch) / outline  # 0 in the middle, 1 on the rim
 
     pallor = 10 * np.exp(-((depth / 0.45) ** 2)) - 14 * np.clip(depth - 0.6, 0, None)
-    colour = np.asarray(stain, float) + pallor[..., None] + rng.normal(0, 1.5, (*depth.shape, 1))
+    grain = rng.normal(0, 1.5, (*depth.shape, 1))
+    # Without its soft part, the model refuses some of these cells as foreign: their surface is too smooth.
+    grain = grain + 9.4 * ndimage.gaussian_filter(grain, (2, 2, 0))
+    colour = np.asarray(stain, float) + pallor[..., None] + grain
     # The stain is uneven: one colour throughout would be a tinted grey picture.
     colour = colour + 4 * (x / radius)[..., None] * (0, -1, 1)
     if parasitized:

@@ -89,7 +89,7 @@ class KnownCells:
         """By how much each picture is beyond the limits to what is foreign, and to another site."""
         screen, features = self.screen, normalised(seen.features)
         taught = distances(features, self.taught) - screen.distance
-        foreign = np.sqrt(seen.layers) @ screen.weights + screen.offset
+        foreign = _product(np.sqrt(seen.layers), screen.weights) + screen.offset
         own = distances(features, self.features) - screen.distance
         return foreign - np.where(taught > 0, 0, screen.tolerance), np.minimum(own, taught)
 
@@ -109,5 +109,11 @@ def distances(seen: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[
     if not len(known):
         return np.full(len(seen), np.inf, np.float32)
     rank = min(_NEIGHBOURS, 1 + len(known) // 20)
-    near: NDArray[np.float32] = 1 - np.partition(seen @ known.T, -rank, axis=1)[:, -rank]
+    near: NDArray[np.float32] = 1 - np.partition(_product(seen, known.T), -rank, axis=1)[:, -rank]
     return near
+
+
+def _product(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``a @ b`` in torch's threads: those of NumPy's BLAS keep the processors busy for a while after each product."""
+    product: NDArray[np.float32] = (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()
+    return product

@@ -5,7 +5,7 @@ function render({ model, el, signal }) {
   const group = `md-point-${Math.random().toString(36).slice(2)}`;
   const problem = make("p", { role: "alert", class: "md-problem", hidden: "" });
   const radios = new Map();
-  let late;
+  let late, asked;
 
   function option(point) {
     const radio = make("input", { type: "radio", name: group, value: point.name, id: `${group}-${point.name}`, "aria-describedby": `${group}-${point.name}-more` });
@@ -25,11 +25,17 @@ function render({ model, el, signal }) {
   }
   function show() {
     clearTimeout(late);
+    asked = undefined;
     tell("");
     for (const [name, radio] of radios) radio.checked = name === model.get("chosen");
   }
+  // The answer to an earlier choice must not undo a later one.
+  function confirm() {
+    if (asked === undefined || asked === model.get("chosen")) show();
+  }
   function choose(name) {
     clearTimeout(late);
+    asked = name;
     const fail = () => { show(); tell(ENDED); };
     if (!send(model, { type: "choose", name })) return fail();
     // A kernel that the server has ended does not answer.
@@ -45,10 +51,10 @@ function render({ model, el, signal }) {
     problem);
   show();
   // The kernel also confirms a choice that changes nothing.
-  const hear = (message) => { if (message.type === "chosen") show(); };
-  model.on("change:chosen", show);
+  const hear = (message) => { if (message.type === "chosen") confirm(); };
+  model.on("change:chosen", confirm);
   model.on("msg:custom", hear);
-  signal.addEventListener("abort", () => { clearTimeout(late); model.off("change:chosen", show); model.off("msg:custom", hear); });
+  signal.addEventListener("abort", () => { clearTimeout(late); model.off("change:chosen", confirm); model.off("msg:custom", hear); });
 }
 
 export default { render };
