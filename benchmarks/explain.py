@@ -17,26 +17,26 @@ from pathlib import Path
 
 import torch
 from captum.attr import LayerGradCam  # type: ignore[import-untyped]
+from torch import nn
 
 from benchmarks.chosen import spread
 from benchmarks.results import machine, write
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
 from malaria_detect.explain import Explainer
-from malaria_detect.explain.attribution import last_map
 from malaria_detect.explain.explainer import RANDOM_PARTS
-from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.network import log_odds_tensor
+from malaria_detect.inference.detector import load_detector
+from malaria_detect.inference.input import InputTransform
+from malaria_detect.inference.model_files import read_model
+from malaria_detect.inference.network import open_learner
 
 
-def plain(detector: Detector, paths: Sequence[Path]) -> None:
+def plain(network: nn.Module, transform: InputTransform, paths: Sequence[Path]) -> None:
     """Grad-CAM, and a forward pass for the whole image, for the mark and for each random part."""
-    network = detector.network
-    transform = detector.metadata.input_transform
-    layer = last_map(network, transform([read_image(paths[0])]))
+    layer = network.get_submodule("0")
     for path in paths:
-        picture = transform([read_image(path)])
-        LayerGradCam(lambda pictures: log_odds_tensor(network, pictures), layer).attribute(picture)
+        picture = torch.from_numpy(transform([read_image(path)]))
+        LayerGradCam(network, layer).attribute(picture, target=0)
         with torch.inference_mode():
             for _ in range(RANDOM_PARTS + 2):
                 network(picture)
@@ -59,16 +59,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     detector = load_detector(options.model)
-    explainer = Explainer(detector)
+    explainer, transform = Explainer(detector), detector.metadata.input_transform
+    network = open_learner(read_model(options.model)[1]).model.eval()
     every = [cell.path for cell in find_cells(options.cells).cells if cell.label == CLASSES[0]]
     called = [path for path in spread(every, options.count) if detector.predict(path).decision == CLASSES[0]]
     few = spread(called, 6)
     ways: dict[str, tuple[Callable[[], None], int]] = {
         "explain": (lambda: ours(explainer, called), len(called)),
-        "plain": (lambda: plain(detector, few), len(few)),
+        "plain": (lambda: plain(network, transform, few), len(few)),
     }
     ours(explainer, few[:2])
-    plain(detector, few[:2])
+    plain(network, transform, few[:2])
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _, (name, (run, _)) in itertools.product(range(options.rounds), ways.items()):
         began = time.perf_counter()

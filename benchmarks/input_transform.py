@@ -9,7 +9,6 @@ held-out cells of a fold of a cross-validation by patient, whose number is read 
 """
 
 import argparse
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,10 @@ from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.splits import folds_of, grouped_split
+from malaria_detect.inference.convert import classifier_of
 from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.model_files import read_model
-from malaria_detect.inference.network import log_odds, open_learner, prepared
+from malaria_detect.inference.network import open_learner
 from malaria_detect.metrics import score
 from malaria_detect.training.datablock import cell_augmentations, design_dataloaders
 from malaria_detect.training.dataloaders import cached_side
@@ -40,7 +40,7 @@ from malaria_detect.training.settings import TrainSettings
 
 def logits_from_cache(network: nn.Module, transform: InputTransform, cells: Sequence[Cell]) -> list[float]:
     """Log-odds of parasitized with images that are scaled twice, as until November 2026; not calibrated."""
-    size, ready = transform.size, prepared(copy.deepcopy(network))
+    size, ready = transform.size, classifier_of(network)
     normalize = Normalize.from_stats(transform.mean, transform.std, cuda=False)
     twice = Pipeline([IntToFloatTensor(), *setup_aug_tfms(cell_augmentations(size)), normalize], split_idx=1)
     values: list[float] = []
@@ -48,14 +48,14 @@ def logits_from_cache(network: nn.Module, transform: InputTransform, cells: Sequ
         images = [read_image(cell.path) for cell in cells[begin : begin + 64]]
         padded = np.stack([pad_to_square(image, cached_side(size)) for image in images])
         batch = twice(TensorImage(torch.from_numpy(padded).permute(0, 3, 1, 2)))
-        values += log_odds(ready, batch.as_subclass(torch.Tensor))
+        values += ready.log_odds(batch.as_subclass(torch.Tensor).numpy()).tolist()
     return values
 
 
 def compared(network: nn.Module, size: int, cells: Sequence[Cell]) -> dict[str, Any]:
     """How far probabilities and scores differ between both ways."""
     transform = InputTransform(size=size)
-    new = expit(held_out_logits(network, transform, cells))
+    new = expit(held_out_logits(classifier_of(network), transform, cells))
     old = expit(logits_from_cache(network, transform, cells))
     change = np.abs(new - old)
     return {

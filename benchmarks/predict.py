@@ -7,6 +7,7 @@ All ways run in turns in one process, after one round that is not counted; the r
 - ``predict`` and ``learn.predict``: one cell at a time, from the content of a file; every fourth cell.
 - ``predict_many`` and ``get_preds``: all cells, from files; ``get_preds`` with fastai's defaults.
 - ``network``: the network alone, with its input ready.
+- ``float32``: ``predict`` and ``predict_many`` without bfloat16, as on processors that lack it.
 - ``unscreened``: as ``predict_many``, but nothing is compared with known cells. ``screen_cost`` is the time that this
   saves; at most 0.05 is accepted.
 """
@@ -18,8 +19,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import torch
+import numpy as np
 from fastai.vision.all import Learner, defaults, load_learner
+from numpy.typing import NDArray
 from scipy.special import logit
 from tqdm import tqdm
 
@@ -27,8 +29,10 @@ from benchmarks.chosen import spread
 from benchmarks.results import write
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.inference.classifier import Classifier
 from malaria_detect.inference.detector import BATCH, Detector, load_detector
-from malaria_detect.inference.network import log_odds
+from malaria_detect.inference.graph import Graph
+from malaria_detect.inference.model_files import graph_path
 from malaria_detect.inference.prediction import Prediction, decide
 from malaria_detect.metrics import scaled
 
@@ -51,10 +55,10 @@ def get_preds(learner: Learner, paths: Sequence[Path]) -> None:
         learner.get_preds(dl=learner.dls.test_dl(list(paths), num_workers=defaults.cpus))
 
 
-def network(detector: Detector, pictures: torch.Tensor) -> None:
+def network(classifier: Classifier, pictures: NDArray[np.float32]) -> None:
     """The network alone, in the batches of predict_many."""
-    for batch in pictures.split(BATCH):
-        log_odds(detector.network, batch, detector.bfloat16)
+    for start in range(0, len(pictures), BATCH):
+        classifier.log_odds(pictures[start : start + BATCH])
 
 
 def seconds(ways: Ways, rounds: int) -> dict[str, float]:
@@ -99,7 +103,12 @@ def main() -> None:
     options = parser.parse_args()
     paths = [cell.path for cell in spread(find_cells(options.cells).cells, options.count)]
     detector, learner = load_detector(options.model), load_learner(options.model)
-    unscreened = Detector(detector.network, detector.metadata)
+    classifier = detector.classifier
+    assert classifier is not None  # this process computes it
+    unscreened = Detector(classifier, detector.metadata)
+    graph = Graph.read(graph_path(options.model).read_bytes())
+    exact = Classifier.open(graph, Path(options.model).read_bytes(), exact=True)
+    in_float32 = Detector(exact, detector.metadata, known=detector.known)
     images = [path.read_bytes() for path in paths]
     few = images[::_FEW]
     pictures = detector.metadata.input_transform([read_image(path) for path in paths])
@@ -110,7 +119,9 @@ def main() -> None:
         "predict_many": (lambda: list(detector.predict_many(paths)), len(paths)),
         "get_preds": (lambda: get_preds(learner, paths), len(paths)),
         "unscreened": (lambda: list(unscreened.predict_many(paths)), len(paths)),
-        "network": (lambda: network(detector, pictures), len(paths)),
+        "network": (lambda: network(classifier, pictures), len(paths)),
+        "predict, float32": (lambda: [in_float32.predict(image) for image in few], len(few)),
+        "predict_many, float32": (lambda: list(in_float32.predict_many(paths)), len(paths)),
     }
     taken = seconds(ways, options.rounds)
     speed = {name: cells / taken[name] for name, (_, cells) in ways.items()}
@@ -120,6 +131,8 @@ def main() -> None:
         "ratio_to_learn_predict": speed["predict_many"] / speed["learn.predict"],
         "ratio_to_get_preds": speed["predict_many"] / speed["get_preds"],
         "single_ratio": speed["predict"] / speed["learn.predict"],
+        "single_ratio_float32": speed["predict, float32"] / speed["learn.predict"],
+        "ratio_to_learn_predict_float32": speed["predict_many, float32"] / speed["learn.predict"],
         "screen_cost": speed["unscreened"] / speed["predict_many"] - 1,
         "share_of_network": speed["predict_many"] / speed["network"],
     }
@@ -132,7 +145,7 @@ def main() -> None:
             "cells_one_by_one": len(few),
             "rounds": options.rounds,
             "batch": BATCH,
-            "bfloat16": detector.bfloat16,
+            "bfloat16": classifier.engine.precision == "bf16",
             "cells_per_s": {name: round(value, 1) for name, value in speed.items()},
             "milliseconds": {name: round(1000 / value, 2) for name, value in speed.items()},
             **{name: round(value, 2) for name, value in ratios.items()},

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def machine() -> dict[str, Any]:
         "bfloat16": bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "torch": torch.__version__,
+        "openvino": version("openvino"),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 

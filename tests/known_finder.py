@@ -22,7 +22,9 @@ class KnownFinder:
         From `drawn_field`.
     """
 
-    metadata = FinderMetadata(1, "known.pt", "0" * 64, 0, 0.5, 1.0, {}, [], "", "", {}, "2026-11-30", "", "")
+    metadata = FinderMetadata(
+        1, "known.pt", "0" * 64, 0, 0.5, 1.0, {}, [], "", "", {}, "2026-11-30", "", "", ""
+    )
 
     def __init__(self, *fields: tuple[np.ndarray, list[np.ndarray], list[str]]) -> None:
         self._known = {_digest(pixels): (outlines, kinds) for pixels, outlines, kinds in fields}

@@ -7,10 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from malaria_detect.core.json_io import to_json
-from malaria_detect.inference.adapt import last_layers
 from malaria_detect.inference.foreign import Screen
-from malaria_detect.inference.model_files import metadata_path, read_metadata, references_path, sha256_of
-from malaria_detect.inference.network import open_learner
+from malaria_detect.inference.graph import Graph, members
+from malaria_detect.inference.head import Head
+from malaria_detect.inference.model_files import (
+    graph_path,
+    metadata_path,
+    read_metadata,
+    references_path,
+    sha256_of,
+)
 from malaria_detect.inference.references import (
     TRAINING,
     VALIDATION,
@@ -27,15 +33,13 @@ def write_parent(shipped: Path, model: Path, certain: bool = False) -> None:
 
     Of them it can be `certain`; then it forgets little, whatever it learns. Its screen lets everything pass.
     """
-    import torch
-
-    shutil.copy(shipped, model)
+    for path in (shipped, graph_path(shipped)):
+        shutil.copy(path, model.with_suffix(path.suffix))
     random = np.random.default_rng(0)
     features = random.exponential(size=(CELLS * (6 if certain else 1), 1024)).astype(np.float32)
-    with torch.inference_mode():
-        hidden, last = last_layers(open_learner(shipped.read_bytes()).model)
-        logits = last(hidden(torch.from_numpy(features))).numpy()
-    odds = logits[:, 0] - logits[:, 1]
+    head = Head.of(Graph.read(graph_path(shipped).read_bytes()), members(shipped.read_bytes()))
+    assert head is not None
+    odds = head.log_odds(features)
     if certain:
         order = np.argsort(odds)
         kept = random.permutation([*order[: CELLS // 2], *order[-CELLS // 2 :]])

@@ -47,28 +47,27 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _adapt(options: argparse.Namespace) -> int:
-    from malaria_detect.inference.network import import_fastai, open_learner
-
-    import_fastai()
     from malaria_detect.app.teach_wording import judgement_lines
     from malaria_detect.inference.adapt import Adaptation, AdaptError
+    from malaria_detect.inference.detector import load_detector
     from malaria_detect.inference.judge import judge
     from malaria_detect.inference.metadata import RESEARCH_USE
-    from malaria_detect.inference.model_files import default_model, read_model
+    from malaria_detect.inference.model_files import default_model
     from malaria_detect.inference.references import read_references
     from malaria_detect.training.adapt import check_new_model, site_cells, usable_cells, write_adapted
 
     model, output = Path(options.model or default_model()), Path(options.output)
     check_new_model(model, output)
-    metadata, data = read_model(model)
-    network = open_learner(data).model
-    adaptation = Adaptation(network, metadata, read_references(model, metadata))
+    detector = load_detector(model)
+    classifier, metadata = detector.classifier, detector.metadata
+    assert classifier is not None  # this process computes it
+    adaptation = Adaptation(classifier.head, metadata, read_references(model, metadata))
     with _folder(options) as (folder, corrections):
         labelled = _labelled(folder, corrections)
         chosen, left_out = usable_cells(labelled)
         for sentence in left_out:
             print(f"left out: {sentence}", file=sys.stderr)
-        cells = site_cells(adaptation, network, chosen).without_names()
+        cells = site_cells(adaptation, classifier, chosen).without_names()
     judgement = judge(adaptation, cells)
     print("\n".join(judgement_lines(judgement)))
     if not options.anyway:

@@ -26,15 +26,16 @@ def evaluate_laboratories(options: argparse.Namespace) -> int:
     output, model = Path(options.output or LABORATORY_SCORES), Path(options.model or default_model())
     check_writable(output)
     detector, finder = load_detector(model), load_finder()
-    network, metadata = detector.network, detector.metadata
-    adaptation = Adaptation(network, metadata, read_references(model, metadata))
+    classifier, metadata = detector.classifier, detector.metadata
+    assert classifier is not None  # this process computes it
+    adaptation = Adaptation(classifier.head, metadata, read_references(model, metadata))
     sets = [one for folder in options.laboratories for one in read_field_sets(folder)]
     scores = []
     for score in score_laboratories(
         sets,
         finder,
         lambda images: (
-            pooled_features(network, metadata.input_transform, images),
+            pooled_features(classifier, metadata.input_transform, images),
             list(detector.predict_many(images)),
         ),
         adaptation,

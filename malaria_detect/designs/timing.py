@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.inference.model_files import read_model
-from malaria_detect.inference.network import log_odds, open_learner, prepared
+from malaria_detect.inference.runtime import open_classifier
 
 _CELLS, _BATCH, _ROUNDS = 96, 32, 5
 
@@ -27,7 +27,7 @@ def images_per_second(
     images = [read_image(cell.path) for cell in chosen]
     read = {name: read_model(model) for name, model in models.items()}
     transforms = {name: metadata.input_transform for name, (metadata, _) in read.items()}
-    networks = {name: prepared(open_learner(data).model) for name, (_, data) in read.items()}
+    classifiers = {name: open_classifier(models[name], *read[name]) for name in models}
     # Padded once for each preprocessing, to save memory.
     padded = {
         names: [one.pad(image) for image in images]
@@ -39,6 +39,6 @@ def images_per_second(
             began = time.perf_counter()
             for begin in range(0, len(chosen), _BATCH):
                 batch = padded[transform.preprocess][begin : begin + _BATCH]
-                log_odds(networks[name], transform.tensor(batch))
+                classifiers[name].log_odds(transform.tensor(batch))
             seconds[name].append(time.perf_counter() - began)
     return {name: round(len(chosen) / median(times[1:]), 1) for name, times in seconds.items()}

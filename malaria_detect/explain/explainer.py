@@ -4,20 +4,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
+import scipy
+from numpy.typing import NDArray
 from PIL import Image
-from scipy.special import expit, logit
-from torch import nn
-from torch.nn import functional
 
+from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.stain import cell_mask
-from malaria_detect.explain.attribution import ExplainError, evidence, last_map
-from malaria_detect.explain.regions import GRID, hidden, marked_part, random_parts
+from malaria_detect.explain.attribution import evidence
+from malaria_detect.explain.regions import GRID, hidden, marked_part, random_parts, resized
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.network import log_odds
 from malaria_detect.inference.prediction import Prediction
 
 # A meaningless mark would beat 19 random parts in 5 % of cells.
@@ -29,7 +27,16 @@ LEAST_FALL = 0.22
 # Of log-odds: the smaller image may get the opposite answer if it is closer to 0 than this.
 _UNDECIDED = 1.0
 
+# Images that go through the network together: as many random parts as there are, and the mark.
+_BATCH = RANDOM_PARTS + 2
+# Squares in each direction that are hidden one by one, for networks whose head is not known.
+_SQUARES = 7
+
 Finding = Literal["reliable", "not_parasitized", "no_mark", "mark_too_large", "not_confirmed"]
+
+
+class ExplainError(MalariaDetectError):
+    """A network that cannot be explained; ``reason`` is ``hsv``."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +85,15 @@ class Explanation:
 class Explainer:
     """Explains cells one by one.
 
-    HiResCAM (:func:`malaria_detect.explain.attribution.evidence`) at the network's last map marks a part of the cell.
-    This part is hidden, and so are 19 random parts of the same size and shape. The explanation is reliable if hiding
-    the marked part lowers the log-odds of ``Parasitized`` most.
+    HiResCAM (:func:`malaria_detect.explain.attribution.evidence`) at the network's last map marks a part of the cell;
+    for networks without fastai's head, hiding one square of the cell after the other does. This part is hidden, and so
+    are 19 random parts of the same size and shape. The explanation is reliable if hiding the marked part lowers the
+    log-odds of ``Parasitized`` most.
 
     Raises
     ------
     ExplainError
-        If the network has no map or several trunks, or its input is not RGB.
+        If the network's input is not RGB.
 
     Examples
     --------
@@ -98,23 +106,17 @@ class Explainer:
     """
 
     def __init__(self, detector: Detector) -> None:
-        trunks = max(len(getattr(part, "trunks", ())) for part in detector.network.modules())
-        if trunks > 1:
-            raise ExplainError(
-                f"This network cannot be explained: it has {trunks} trunks, and none of their maps shows all.",
-                reason="several_trunks",
-            )
         if "hsv" in detector.metadata.preprocess:
             raise ExplainError(
                 "This network cannot be explained: its input is HSV, in which parts cannot be hidden.",
                 reason="hsv",
             )
         self.detector = detector
+        assert detector.classifier is not None  # remote detectors have a method of their own
+        self._classifier = detector.classifier
         side = detector.metadata.input_size
-        self._layer = last_map(detector.network, torch.zeros(1, 3, side, side))
-        # Only global pooling makes a network independent of the size of its input.
-        pooled = any(isinstance(part, _GLOBAL_POOLING) for part in detector.network.modules())
-        self._check_side = min(CHECK_SIDE, side) if pooled else side
+        # Other networks may take pictures of one size only.
+        self._check_side = min(CHECK_SIDE, side) if self._classifier.head else side
 
     def explain(self, image: ImageSource, prediction: Prediction | None = None) -> Explanation:
         """Explain the decision about one cell.
@@ -136,19 +138,19 @@ class Explainer:
         if prediction.decision != CLASSES[0]:
             return _nothing(prediction, "not_parasitized", picture)
         transform = self.detector.metadata.input_transform
-        seen = transform([picture])
-        heat = _resized(evidence(self.detector.network, self._layer, seen), (GRID, GRID))
+        shown = transform([picture])
         mask = cell_mask(pad_to_square(picture, transform.resize)).astype(np.float32)
-        cell = _resized(mask, (GRID, GRID)) > 0.5
+        cell = resized(mask, (GRID, GRID)) > 0.5
+        heat = resized(self._heat(shown, cell), (GRID, GRID))
         part = marked_part(heat, cell)
         if not part.any():
             return _nothing(prediction, "no_mark", picture)
         others = random_parts(part, cell, RANDOM_PARTS)
         if not others:
             return _nothing(prediction, "mark_too_large", picture)
-        (without,) = self._log_odds(seen, cell, [part])
+        (without,) = self._log_odds(shown, cell, [part])
         side = self._check_side
-        small = functional.interpolate(seen, size=(side, side), mode="bilinear", antialias=True)
+        small = np.stack([resized(channel, (side, side)) for channel in shown[0]])[None]
         small_whole, small_without, *random = self._log_odds(
             small, cell, [np.zeros_like(part), part, *others]
         )
@@ -161,7 +163,7 @@ class Explainer:
             and ((whole > 0) == (small_whole > 0) or abs(small_whole) < _UNDECIDED)
         )
         probability = prediction.probability_parasitized
-        left = expit(_log_odds_of(probability) - fall / self.detector.metadata.temperature)
+        left = scipy.special.expit(_log_odds_of(probability) - fall / self.detector.metadata.temperature)
         return Explanation(
             decision=prediction.decision,
             finding="reliable" if reliable else "not_confirmed",
@@ -175,13 +177,23 @@ class Explainer:
             threshold=prediction.threshold,
         )
 
-    def _log_odds(self, picture: torch.Tensor, cell: np.ndarray, parts: list[np.ndarray]) -> list[float]:
+    def _heat(self, shown: NDArray[np.float32], cell: np.ndarray) -> NDArray[np.float32]:
+        """How much each place of the padded image speaks for ``Parasitized``, (rows, columns)."""
+        classifier = self._classifier
+        if classifier.head and (seen := classifier.see(shown)):
+            return evidence(seen, classifier.head).astype(np.float32)
+        numbers = np.arange(_SQUARES**2).reshape(_SQUARES, _SQUARES)
+        squares = np.kron(numbers, np.ones((GRID // _SQUARES, GRID // _SQUARES)))
+        parts = [squares == number for number in numbers.flat]
+        whole, *hidden_each = self._log_odds(shown, cell, [np.zeros_like(cell), *parts])
+        return np.reshape([whole - one for one in hidden_each], (_SQUARES, _SQUARES)).astype(np.float32)
+
+    def _log_odds(self, shown: NDArray[np.float32], cell: np.ndarray, parts: list[np.ndarray]) -> list[float]:
         """Log-odds of ``Parasitized`` with each of the parts hidden."""
-        pictures = hidden(picture, cell, parts).contiguous(memory_format=torch.channels_last)
-        return log_odds(self.detector.network, pictures, self.detector.bfloat16)
-
-
-_GLOBAL_POOLING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+        batches = (parts[start : start + _BATCH] for start in range(0, len(parts), _BATCH))
+        return [
+            float(odds) for batch in batches for odds in self._classifier.log_odds(hidden(shown, cell, batch))
+        ]
 
 
 def explain(detector: Detector, image: ImageSource, prediction: Prediction | None = None) -> Explanation:
@@ -212,12 +224,7 @@ def _nothing(prediction: Prediction, finding: Finding, picture: Image.Image) -> 
 
 
 def _log_odds_of(probability: float) -> float:
-    return float(logit(np.clip(probability, 1e-12, 1 - 1e-12)))
-
-
-def _resized(map_: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    whole = torch.from_numpy(map_)[None, None]
-    return np.asarray(functional.interpolate(whole, size=shape, mode="bilinear", antialias=True)[0, 0])
+    return float(scipy.special.logit(np.clip(probability, 1e-12, 1 - 1e-12)))
 
 
 def _on_image(padded: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -225,4 +232,4 @@ def _on_image(padded: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     width, height = size
     side = max(size)
     left, top = (side - width) // 2, (side - height) // 2
-    return _resized(padded, (side, side))[top : top + height, left : left + width]
+    return resized(padded, (side, side))[top : top + height, left : left + width]

@@ -1,8 +1,8 @@
 """Images of explanations."""
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy.ndimage import binary_dilation
 
 from malaria_detect.explain.explainer import Explanation
 
@@ -24,8 +24,8 @@ def heat_layer(explanation: Explanation) -> Image.Image:
     # Transparent enough to see the parasite.
     pixels[..., 3] = np.round(150 * explanation.heat)
     steps = max(1, round(_EDGE_WIDTH * max(marked.shape)))
-    bright = binary_dilation(marked, iterations=steps) & ~marked
-    dark = binary_dilation(marked, iterations=2 * steps) & ~marked & ~bright
+    bright = scipy.ndimage.binary_dilation(marked, iterations=steps) & ~marked
+    dark = scipy.ndimage.binary_dilation(marked, iterations=2 * steps) & ~marked & ~bright
     for line, colour in ((bright, _HEAT), (dark, _EDGE)):
         pixels[line] = (*colour, 255)
     return Image.fromarray(pixels)

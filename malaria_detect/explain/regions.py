@@ -6,9 +6,9 @@ Masks are bool arrays (GRID, GRID) of the padded image.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
-from scipy.signal import fftconvolve
-from torch.nn import functional
+import scipy
+from numpy.typing import NDArray
+from PIL import Image
 
 GRID = 56
 # Places with at least this share of the largest heat are marked.
@@ -63,7 +63,7 @@ def random_parts(part: np.ndarray, cell: np.ndarray, number: int, seed: int = 0)
     for index, shape in enumerate(shapes):
         # Counts the pixels inside the cell and inside the part for all places at once.
         inside, shared = (
-            fftconvolve(mask.astype(float), shape[::-1, ::-1].astype(float), mode="valid")
+            scipy.signal.fftconvolve(mask.astype(float), shape[::-1, ::-1].astype(float), mode="valid")
             for mask in (cell, part)
         )
         fits = (inside > (1 - _OUTSIDE) * area - 0.5) & (shared < _SHARED * area + 0.5)
@@ -94,7 +94,9 @@ def _turned(part: np.ndarray) -> Iterator[np.ndarray]:
                 yield turned
 
 
-def hidden(picture: torch.Tensor, cell: np.ndarray, parts: Sequence[np.ndarray]) -> torch.Tensor:
+def hidden(
+    picture: NDArray[np.float32], cell: np.ndarray, parts: Sequence[np.ndarray]
+) -> NDArray[np.float32]:
     """Copies of an image, each with one part painted over in the median colour of the rest of the cell.
 
     The median is the colour of a cell without a parasite. Blurring would leave a trace of the parasite's colour.
@@ -103,22 +105,16 @@ def hidden(picture: torch.Tensor, cell: np.ndarray, parts: Sequence[np.ndarray])
 
     Parameters
     ----------
-    picture : torch.Tensor
+    picture : numpy.ndarray
         float32, (1, 3, side, side), in any linear scale of RGB.
 
     Returns
     -------
-    torch.Tensor
+    numpy.ndarray
         float32, (parts, 3, side, side).
     """
     side = picture.shape[-1]
-
-    def at_full_size(masks: np.ndarray) -> torch.Tensor:
-        return functional.interpolate(
-            torch.from_numpy(masks.astype(np.float32))[:, None], size=(side, side), mode="bilinear"
-        )
-
-    small = functional.interpolate(picture, size=(GRID, GRID), mode="area")[0].numpy()
+    small = np.stack([resized(channel, (GRID, GRID), Image.Resampling.BOX) for channel in picture[0]])
     colours = np.stack(
         [
             np.median(small[:, cell & ~part] if (cell & ~part).any() else small[:, cell], axis=1)
@@ -126,5 +122,13 @@ def hidden(picture: torch.Tensor, cell: np.ndarray, parts: Sequence[np.ndarray])
         ]
     )
     # The black background stays black.
-    covered = at_full_size(np.stack(parts)) * at_full_size(cell[None])
-    return picture + covered * (torch.from_numpy(colours)[:, :, None, None] - picture)
+    inside = resized(cell.astype(np.float32), (side, side))
+    covered = np.stack([resized(part.astype(np.float32), (side, side)) * inside for part in parts])[:, None]
+    return picture + covered * (colours[:, :, None, None] - picture)
+
+
+def resized(
+    values: NDArray[np.float32], shape: tuple[int, int], how: Image.Resampling = Image.Resampling.BILINEAR
+) -> NDArray[np.float32]:
+    """An array of float32, (rows, columns), scaled to another shape without aliasing."""
+    return np.asarray(Image.fromarray(values).resize(shape[::-1], how))

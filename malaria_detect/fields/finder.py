@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+import scipy
+from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from malaria_detect.core.errors import ArgumentError
 from malaria_detect.fields.cell import KINDS, RED_CELL, FoundCell
-from malaria_detect.fields.finder_files import FinderMetadata, read_finder
-from malaria_detect.fields.network import DIAMETER, FinderNetwork, Maps, network_input, white_level
+from malaria_detect.fields.finder_files import FinderMetadata, open_engine, read_finder
+from malaria_detect.fields.maps import DIAMETER, Maps, network_input, white_level
 from malaria_detect.fields.outlines import Stars, joined, separated, stars_of, without_duplicates
 from malaria_detect.fields.usable import FieldRefused, check_cells, check_exposure, lit_area
-from malaria_detect.inference.precision import bfloat16_is_fast
+from malaria_detect.inference.engine import Engine
 
 # Long sides in px at which a picture is searched for the size of its cells, one after the other.
 _LEVELS = (256, 512, 1024, 2048, 4096)
@@ -44,13 +44,13 @@ class CellFinder:
 
     Attributes
     ----------
-    network : FinderNetwork
+    engine : Engine
+        The compiled network; gives :class:`malaria_detect.fields.maps.Maps`.
     metadata : FinderMetadata
     """
 
-    def __init__(self, network: FinderNetwork, metadata: FinderMetadata) -> None:
-        self.network, self.metadata = network, metadata
-        self.bfloat16 = bfloat16_is_fast(torch.device("cpu"))
+    def __init__(self, engine: Engine, metadata: FinderMetadata) -> None:
+        self.engine, self.metadata = engine, metadata
 
     def find(self, pixels: np.ndarray, cell_diameter: float | None = None) -> list[FoundCell]:
         """Red cells, white cells and platelets of a field, in reading order.
@@ -136,19 +136,18 @@ class CellFinder:
                 parts.append(stars[own])
         return view, without_duplicates(joined(parts))
 
-    def _maps(self, tile: torch.Tensor) -> Maps:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            maps: Maps = self.network(tile[None].contiguous(memory_format=torch.channels_last))
-        return maps
+    def _maps(self, tile: NDArray[np.float32]) -> Maps:
+        return Maps(**self.engine(tile[None]))
 
 
 def load_finder(path: str | os.PathLike[str] | None = None) -> CellFinder:
-    """Open a cell finder, after checking its SHA-256 against its metadata; nothing is unpickled but tensors.
+    """Open a cell finder, after checking its files against its metadata; nothing is unpickled.
 
     Parameters
     ----------
     path : path, optional
-        The weights, such as ``finder.pt``, with ``finder.json`` in the same folder; default: those of the package.
+        The weights, such as ``finder.pt``, with ``finder.json`` and ``finder.graph`` in the same folder; default: those
+        of the package.
 
     Raises
     ------
@@ -161,10 +160,8 @@ def load_finder(path: str | os.PathLike[str] | None = None) -> CellFinder:
     >>> 0 < finder.metadata.threshold < 1
     True
     """
-    metadata, weights = read_finder(path)
-    network = FinderNetwork()
-    network.load_state_dict({name: value.float() for name, value in weights.items()})
-    return CellFinder(network.eval().to(memory_format=torch.channels_last), metadata)
+    metadata, graph, weights = read_finder(path)
+    return CellFinder(open_engine(graph, weights), metadata)
 
 
 def _view(picture: Image.Image, scale: float) -> _View:
@@ -228,7 +225,7 @@ def _near_edge(corners: np.ndarray, pixels: np.ndarray, diameters: np.ndarray) -
     near: np.ndarray = to_frame < _TOUCHING * diameters
     lit = lit_area(pixels)
     if not lit.all():
-        to_rim = ndimage.distance_transform_edt(lit)
+        to_rim = scipy.ndimage.distance_transform_edt(lit)
         places = np.clip(corners.astype(int), 0, (width - 1, height - 1))
         near |= to_rim[places[..., 1], places[..., 0]].min(axis=1) < _RIM * diameters
     return near

@@ -1,17 +1,14 @@
-"""The files of a cell finder: its weights, and metadata that say what they are."""
+"""The files of a cell finder: ``finder.pt`` with its weights, the runtime form ``finder.graph``, and metadata."""
 
 import hashlib
-import io
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from malaria_detect.core.atomic import replaced, write_text
-from malaria_detect.core.json_io import read_record, to_json
+from malaria_detect.core.json_io import read_record
+from malaria_detect.inference.engine import Engine
+from malaria_detect.inference.graph import Graph, GraphError, members
 from malaria_detect.inference.metadata import MetadataError
 
 SCHEMA_VERSION = 1
@@ -46,6 +43,8 @@ class FinderMetadata:
     created : str
         Date, YYYY-MM-DD.
     licence, intended_use : str
+    graph_sha256 : str
+        SHA-256 of the :mod:`runtime form <malaria_detect.inference.graph>`.
     """
 
     schema_version: int
@@ -62,60 +61,54 @@ class FinderMetadata:
     created: str
     licence: str
     intended_use: str
+    graph_sha256: str
 
 
-def write_finder(path: Path, weights: dict[str, torch.Tensor], about: dict[str, Any]) -> FinderMetadata:
-    """Write weights, as float16, and their metadata beside them, with the suffix ``.json``.
-
-    Parameters
-    ----------
-    path : path
-    weights : dict of str to torch.Tensor
-        State dict of a :class:`malaria_detect.fields.network.FinderNetwork`.
-    about : dict
-        The fields of :class:`FinderMetadata` that the file itself does not determine.
-    """
-    data = io.BytesIO()
-    torch.save(
-        {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}, data
-    )
-    content = data.getvalue()
-    metadata = FinderMetadata(
-        schema_version=SCHEMA_VERSION,
-        file_name=path.name,
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
-        **about,
-    )
-    with replaced(path) as new:
-        new.write_bytes(content)
-    write_text(path.with_suffix(".json"), to_json(metadata))
-    return metadata
-
-
-def read_finder(
-    path: str | os.PathLike[str] | None = None,
-) -> tuple[FinderMetadata, dict[str, torch.Tensor]]:
-    """Metadata and weights of a cell finder; see :func:`malaria_detect.fields.finder.load_finder`."""
+def read_finder(path: str | os.PathLike[str] | None = None) -> tuple[FinderMetadata, Graph, bytes]:
+    """Metadata, graph and weights of a cell finder; see :func:`malaria_detect.fields.finder.load_finder`."""
     file = _SHIPPED if path is None else Path(path)
-    described = file.with_suffix(".json")
-    for needed in (file, described):
+    described, recorded = file.with_suffix(".json"), file.with_suffix(".graph")
+    for needed in (file, described, recorded):
         if not needed.is_file():
             raise MetadataError(
-                f"{needed} is missing. A cell finder consists of {file.name} and {described.name}. {_FIX}",
+                f"{needed} is missing. A cell finder consists of {file.name}, {described.name} and {recorded.name}. "
+                f"{_FIX}",
                 reason="missing",
             )
     metadata = read_record(FinderMetadata, described, MetadataError, _FIX)
+    contents = [
+        _checked(one, described, sha256)
+        for one, sha256 in ((recorded, metadata.graph_sha256), (file, metadata.sha256))
+    ]
+    try:
+        return metadata, Graph.read(contents[0]), contents[1]
+    except GraphError as error:
+        raise MetadataError(f"{recorded} is {error}. {_FIX}", reason="invalid") from error
+
+
+def open_engine(graph: Graph, weights: bytes) -> Engine:
+    """The compiled network of a cell finder.
+
+    Raises
+    ------
+    MetadataError
+        ``invalid`` if the weights are not those of the graph.
+    """
+    try:
+        return Engine(graph.model(members(weights)))
+    except GraphError as error:
+        raise MetadataError(
+            f"The weights of the cell finder do not belong to it: {error}. {_FIX}", "invalid"
+        ) from error
+
+
+def _checked(file: Path, described: Path, sha256: str) -> bytes:
     content = file.read_bytes()
     found = hashlib.sha256(content).hexdigest()
-    if found != metadata.sha256:
+    if found != sha256:
         raise MetadataError(
-            f"{file} does not belong to {described.name}: its SHA-256 is {found[:12]}…, expected "
-            f"{metadata.sha256[:12]}…. {_FIX}",
+            f"{file} does not belong to {described.name}: its SHA-256 is {found[:12]}…, expected {sha256[:12]}…. "
+            f"{_FIX}",
             reason="wrong_sha256",
         )
-    try:
-        weights: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise MetadataError(f"{file} has no weights of a cell finder. {_FIX}", reason="invalid") from error
-    return metadata, weights
+    return content

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from scipy.spatial import cKDTree
-from torch.nn import functional
+import scipy
 
 from malaria_detect.fields.cell import KINDS, PLATELET
-from malaria_detect.fields.network import RAY_ANGLES, RAYS, STRIDE, UNIT, Maps
+from malaria_detect.fields.maps import RAY_ANGLES, RAYS, STRIDE, UNIT, Maps
 
 _DIRECTIONS = np.column_stack([np.cos(RAY_ANGLES), np.sin(RAY_ANGLES)])
 # Two outlines of one cell: they share this much of their union, or the less certain one lies this far in the other.
@@ -26,7 +24,7 @@ class Stars:
     centres : numpy.ndarray, float, shape (n, 2)
         x and y.
     radii : numpy.ndarray, float, shape (n, 32)
-        Distance of the outline from the centre in the directions `malaria_detect.fields.network.RAY_ANGLES`.
+        Distance of the outline from the centre in the directions `malaria_detect.fields.maps.RAY_ANGLES`.
     scores : numpy.ndarray, float, shape (n,)
         Value of the centre map, 0 to 1.
     kinds : numpy.ndarray, int, shape (n,)
@@ -90,16 +88,15 @@ def joined(parts: list[Stars]) -> Stars:
 
 def stars_of(maps: Maps, threshold: float) -> Stars:
     """One outline for each peak of the centre map of one picture (N = 1) that reaches the threshold (0 to 1)."""
-    near = torch.sigmoid(maps.centre.float())
-    peaks = (near == functional.max_pool2d(near[:, None], 3, 1, 1)[:, 0]) & (near >= threshold)
-    _, rows, columns = torch.nonzero(peaks, as_tuple=True)
-    offset = maps.offset[0, :, rows, columns].float().numpy().T * UNIT
-    pixels = np.column_stack([columns.numpy(), rows.numpy()])
+    near = scipy.special.expit(maps.centre[0])
+    peaks = (near == scipy.ndimage.maximum_filter(near, 3, mode="nearest")) & (near >= threshold)
+    rows, columns = np.nonzero(peaks)
+    offset = maps.offset[0][:, rows, columns].T * UNIT
     return Stars(
-        (pixels + 0.5) * STRIDE + offset,
-        np.exp(maps.rays[0, :, rows, columns].float().numpy().T) * UNIT,
-        near[0, rows, columns].numpy(),
-        maps.kind[0, :, rows, columns].argmax(dim=0).numpy(),
+        (np.column_stack([columns, rows]) + 0.5) * STRIDE + offset,
+        np.exp(maps.rays[0][:, rows, columns].T) * UNIT,
+        near[rows, columns],
+        maps.kind[0][:, rows, columns].argmax(axis=0),
     )
 
 
@@ -165,7 +162,7 @@ def _near_pairs(stars: Stars) -> tuple[np.ndarray, np.ndarray]:
     reach = stars.radii.max(axis=1) if len(stars) else np.zeros(0)
     if len(stars) < 2:
         return np.zeros(0, int), np.zeros(0, int)
-    pairs = cKDTree(stars.centres).query_pairs(2 * float(reach.max()), output_type="ndarray")
+    pairs = scipy.spatial.KDTree(stars.centres).query_pairs(2 * float(reach.max()), output_type="ndarray")
     apart = np.hypot(*(stars.centres[pairs[:, 0]] - stars.centres[pairs[:, 1]]).T)
     pairs = pairs[apart < reach[pairs[:, 0]] + reach[pairs[:, 1]]]
     return np.concatenate([pairs[:, 0], pairs[:, 1]]), np.concatenate([pairs[:, 1], pairs[:, 0]])

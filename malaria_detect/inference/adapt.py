@@ -14,16 +14,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
-import torch
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
 from sklearn.metrics import roc_auc_score
-from torch import nn
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import ARRAY
 from malaria_detect.data.nlm_cells import CLASSES
+from malaria_detect.inference.head import Change, Head
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.references import TAUGHT, TRAINING, VALIDATION, References
 
@@ -48,7 +46,7 @@ class SiteCells:
     Attributes
     ----------
     features : numpy.ndarray
-        float32, (N, 1024), from :func:`malaria_detect.inference.network.seen_by` of the parent.
+        float32, (N, 1024), from :meth:`malaria_detect.inference.classifier.Classifier.see` of the parent.
     parasitized : numpy.ndarray
         bool, (N,).
     files, groups : tuple of str
@@ -80,28 +78,13 @@ class SiteCells:
         return replace(self, files=files, groups=tuple(numbers[group] for group in self.groups))
 
 
-@dataclass(frozen=True, eq=False)
-class Change:
-    """What is added to a network's log-odds of ``Parasitized``: ``hidden @ weights + bias``.
-
-    Attributes
-    ----------
-    weights : numpy.ndarray
-        float64, (512,), for the inputs of the last layer.
-    bias : float
-    """
-
-    weights: Annotated[NDArray[np.float64], ARRAY]
-    bias: float
-
-
 class Adaptation:
     """A model that can be adapted to laboratories.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        The parent's, such as :attr:`malaria_detect.inference.detector.Detector.network`.
+    head : Head or None
+        Of the parent's network, :attr:`malaria_detect.inference.classifier.Classifier.head`.
     metadata : ModelMetadata
     references : References or None
         From :func:`malaria_detect.inference.references.read_references`.
@@ -109,31 +92,30 @@ class Adaptation:
     Raises
     ------
     AdaptError
-        ``other_design`` if the network does not end as fastai's ``vision_learner``; ``no_references``.
+        ``no_references``, or ``other_design`` if the network has no head of fastai.
     """
 
-    def __init__(self, network: nn.Module, metadata: ModelMetadata, references: References | None) -> None:
+    def __init__(self, head: Head | None, metadata: ModelMetadata, references: References | None) -> None:
         if references is None:
             raise _no_references(metadata)
-        self._hidden, self._last = last_layers(network)
+        if head is None:
+            raise AdaptError(
+                "Only models of the design resnet34 can be adapted; this one ends in other layers.",
+                "other_design",
+            )
+        self._head = head
         self.metadata, self.references = metadata, references
         self.home = _part(references, VALIDATION)
         training = _part(references, TRAINING, TAUGHT)
-        rehearsed = self.hidden(training.features)
+        rehearsed = self._head.hidden(training.features)
         self._rehearsed = rehearsed, training.parasitized
         self._mean, self._spread = rehearsed.mean(axis=0), rehearsed.std(axis=0)
         # A unit that is hardly ever active must not be blown up.
         self._spread = np.maximum(self._spread, 0.1 * self._spread.mean())
 
-    def hidden(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Inputs of the last layer for pooled features, (N, 512)."""
-        with torch.inference_mode():
-            return self._hidden(torch.from_numpy(np.ascontiguousarray(features))).double().numpy()
-
     def log_odds(self, features: NDArray[np.float32], change: Change | None = None) -> NDArray[np.float64]:
         """Log-odds of ``Parasitized``, not calibrated, by the parent or by the network with a change, (N,)."""
-        hidden = self.hidden(features)
-        return self._parent_odds(hidden) + (hidden @ change.weights + change.bias if change else 0.0)
+        return (self._head.changed(change) if change else self._head).log_odds(features)
 
     def fit(self, cells: SiteCells) -> Change:
         """The change that is most probable after these cells.
@@ -147,11 +129,11 @@ class Adaptation:
             ``no_fit``, if no best change is found.
         """
         temperature = self.metadata.temperature
-        local, (home, home_labels) = self.hidden(cells.features), self._rehearsed
+        local, (home, home_labels) = self._head.hidden(cells.features), self._rehearsed
         hidden = np.concatenate([local, home])
-        odds = self._parent_odds(hidden) / temperature
+        odds = self._head.of_hidden(hidden) / temperature
         # What is rehearsed are the parent's own answers: labels that it has not learnt are no news.
-        answers = np.concatenate([cells.parasitized, expit(odds[len(local) :])])
+        answers = np.concatenate([cells.parasitized, scipy.special.expit(odds[len(local) :])])
         weights = np.concatenate(
             [_balanced(cells.parasitized, len(local)), _balanced(home_labels, _REHEARSAL * len(local))]
         )
@@ -164,12 +146,6 @@ class Adaptation:
     def home_auc(self, change: Change | None = None) -> float:
         """ROC AUC on validation patients of the parent."""
         return float(roc_auc_score(self.home.parasitized, self.log_odds(self.home.features, change)))
-
-    def _parent_odds(self, hidden: NDArray[np.float64]) -> NDArray[np.float64]:
-        with torch.inference_mode():
-            logits = self._last(torch.from_numpy(hidden).float()).double().numpy()
-        odds: NDArray[np.float64] = logits[:, 0] - logits[:, 1]
-        return odds
 
 
 def check_enough(parasitized: NDArray[np.bool_]) -> None:
@@ -194,36 +170,16 @@ def check_enough(parasitized: NDArray[np.bool_]) -> None:
         )
 
 
-def check_adaptable(network: nn.Module, metadata: ModelMetadata) -> None:
+def check_adaptable(metadata: ModelMetadata) -> None:
     """Refuse a model that cannot be adapted; its references are not read.
 
     Raises
     ------
     AdaptError
-        ``no_references`` or ``other_design``.
+        ``no_references``.
     """
     if metadata.references_sha256 is None:
         raise _no_references(metadata)
-    last_layers(network)
-
-
-def last_layers(network: nn.Module) -> tuple[nn.Sequential, nn.Linear]:
-    """The layers that a network's pooled features pass, and the last one, which gives two logits.
-
-    Raises
-    ------
-    AdaptError
-        ``other_design`` if the network does not end as fastai's ``vision_learner``.
-    """
-    head = list(network.children())[-1] if isinstance(network, nn.Sequential) else None
-    layers = head[2:] if isinstance(head, nn.Sequential) else nn.Sequential()
-    last = layers[-1] if layers else None
-    if not isinstance(last, nn.Linear) or last.out_features != len(CLASSES):
-        raise AdaptError(
-            "Only models of the design resnet34 can be adapted; this one ends in other layers.",
-            "other_design",
-        )
-    return layers[:-1].eval(), last
 
 
 def _no_references(metadata: ModelMetadata) -> AdaptError:
@@ -251,9 +207,9 @@ def _fit(
     def loss(slopes: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         odds = offset + features @ slopes
         value = weights @ (np.logaddexp(0, odds) - answers * odds) + penalty @ slopes**2 / 2
-        return float(value), features.T @ (weights * (expit(odds) - answers)) + penalty * slopes
+        return float(value), features.T @ (weights * (scipy.special.expit(odds) - answers)) + penalty * slopes
 
-    found = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B")
+    found = scipy.optimize.minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B")
     if not found.success:
         raise AdaptError(f"The labelled cells could not be learnt ({found.message}).", "no_fit")
     slopes: NDArray[np.float64] = found.x

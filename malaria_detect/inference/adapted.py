@@ -1,20 +1,20 @@
-"""An adapted model: what it adds to its parent, before it is written to files and without them."""
+"""An adapted model: what it adds to its parent, and the parent's learner with that in it."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from malaria_detect.core.json_io import ARRAY
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.inference.adapt import Adaptation, Change, SiteCells, last_layers
+from malaria_detect.inference.adapt import Adaptation, SiteCells
 from malaria_detect.inference.calibrate import Logits, assess_at
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.foreign import normalised
+from malaria_detect.inference.graph import Graph, members, with_members
+from malaria_detect.inference.head import Change
 from malaria_detect.inference.judge import Judgement, in_groups
 from malaria_detect.inference.metadata import ModelMetadata, Parent, Side
 
@@ -43,28 +43,43 @@ class Adapted:
 
     def detector(self, parent: Detector) -> Detector:
         """A detector that shares all of its parent's network but the last layer."""
-        _, last = last_layers(parent.network)
-        trunk, head = parent.network.children()
-        assert isinstance(head, nn.Sequential)  # `last_layers` has checked it
-        network = nn.Sequential(trunk, nn.Sequential(*head[:-1], changed(last, self.change)))
-        network.eval().requires_grad_(False)
+        assert parent.classifier is not None  # a remote detector asks another process
         known = parent.known
         if known is not None:
             taught = normalised(self.features)
             known = replace(
                 known, taught=np.concatenate([known.taught, taught]) if len(known.taught) else taught
             )
-        return Detector(network, self.metadata, known=known)
+        return Detector(parent.classifier.changed(self.change), self.metadata, known=known)
 
 
-def changed(last: nn.Linear, change: Change) -> nn.Linear:
-    """A network's last layer with a change: half of it for Parasitized, and against Uninfected."""
-    new = nn.Linear(last.in_features, last.out_features)
-    halves = torch.tensor([[0.5], [-0.5]])
-    with torch.no_grad():
-        new.weight.copy_(last.weight + halves * torch.from_numpy(change.weights).float())
-        new.bias.copy_(halves[:, 0] * change.bias + (0 if last.bias is None else last.bias))
-    return new
+def adapted_learner(data: bytes, graph: Graph, change: Change) -> bytes:
+    """An exported learner with another last layer; nothing is unpickled.
+
+    Half of the change is for Parasitized, and half against Uninfected. The last layer has no bias: as when a model is
+    trained, the bias of the last batch norm does its work, see :mod:`malaria_detect.training.centred`. The weights are
+    rounded to float16, as in every exported learner.
+
+    Parameters
+    ----------
+    data : bytes
+        The parent's learner.
+    graph : Graph
+        The parent's runtime form, which is also that of the result.
+    change : Change
+    """
+    weights = members(data)
+    norm, last = (graph.layer(weights, name) for name in graph.head[2:])
+    rows = last["weight"].reshape(2, -1) + np.outer((0.5, -0.5), change.weights)
+    direction = np.subtract(*rows.astype(np.float16).astype(np.float64))
+    bias = norm["bias"] + change.bias * direction / (direction @ direction)
+    return with_members(
+        data,
+        {
+            graph.weights[f"{graph.head[3]}.weight"]: rows.astype(np.float16).tobytes(),
+            graph.weights[f"{graph.head[2]}.bias"]: bias.astype(np.float16).tobytes(),
+        },
+    )
 
 
 def adapted_metadata(adaptation: Adaptation, cells: SiteCells, judgement: Judgement) -> ModelMetadata:

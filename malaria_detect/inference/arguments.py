@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral
 
 import numpy as np
-import torch
 from PIL import Image
 
 from malaria_detect.core.errors import ArgumentError
@@ -31,7 +30,8 @@ def _is_single(images: object) -> bool:
     if isinstance(images, np.ndarray):
         # Only a stack, (N, height, width, 3), cannot be taken for one image.
         return images.ndim == 0 or (images.dtype.kind not in "OUS" and images.ndim < 4)
-    if isinstance(images, str | os.PathLike | Image.Image | Mapping | io.IOBase | torch.Tensor):
+    is_tensor = type(images).__module__ == "torch"  # without importing torch
+    if is_tensor or isinstance(images, str | os.PathLike | Image.Image | Mapping | io.IOBase):
         return True
     try:
         memoryview(images)  # type: ignore[arg-type]

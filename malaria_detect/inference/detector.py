@@ -3,15 +3,11 @@
 import itertools
 import operator
 import os
-import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from scipy.special import logit
-from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.core.errors import ArgumentError
@@ -21,6 +17,8 @@ from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.data.quality import quality_problems
 from malaria_detect.inference.arguments import check_many
+from malaria_detect.inference.classifier import Classifier
+from malaria_detect.inference.engine import run_threaded
 from malaria_detect.inference.foreign import (
     FOREIGN,
     NOT_A_CELL,
@@ -28,26 +26,15 @@ from malaria_detect.inference.foreign import (
     OTHER_SITE,
     KnownCells,
 )
-from malaria_detect.inference.input import run_threaded
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import default_model, read_model
-from malaria_detect.inference.network import (
-    import_fastai,
-    log_odds,
-    mixed_log_odds,
-    open_learner,
-    prepared,
-    seen_by,
-)
-from malaria_detect.inference.precision import bfloat16_is_fast
 from malaria_detect.inference.prediction import Prediction, Refusal, decide
 from malaria_detect.inference.references import read_references
+from malaria_detect.inference.runtime import open_classifier
 from malaria_detect.metrics import scaled
 
-# Larger batches are hardly faster, and each image takes 10 MB while the network runs.
+# Larger batches are hardly faster, and each image takes 7 MB while the network runs.
 BATCH = 8
-# Designs whose rounding in bfloat16 was measured; others are computed in float32.
-_BFLOAT16_DESIGNS = ("resnet34",)
 
 
 @dataclass(frozen=True)
@@ -64,28 +51,25 @@ class Detector:
 
     Attributes
     ----------
-    network : torch.nn.Module
-        From :func:`malaria_detect.inference.network.prepared`.
+    classifier : Classifier or None
+        The compiled network; None if another process computes it.
     metadata : ModelMetadata
     point : OperatingPoint
     known : KnownCells or None
         What a picture is compared with; None for a model without references, which refuses nothing as foreign.
-    bfloat16 : bool
-        Whether bfloat16 is used: if the processor has it and the rounding of this design was measured.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        classifier: Classifier | None,
         metadata: ModelMetadata,
         operating_point: str | None = None,
         known: KnownCells | None = None,
     ) -> None:
         self.metadata = metadata
         self.point = metadata.point(operating_point)
-        self.network = network
+        self.classifier = classifier
         self.known = known
-        self.bfloat16 = metadata.architecture in _BFLOAT16_DESIGNS and bfloat16_is_fast(torch.device("cpu"))
 
     def at(self, operating_point: str) -> "Detector":
         """The same network at another operating point.
@@ -102,7 +86,7 @@ class Detector:
                 f"An operating point is named by a word such as 'counting'; got {operating_point!r}.",
                 reason="operating_point",
             )
-        return Detector(self.network, self.metadata, operating_point, self.known)
+        return Detector(self.classifier, self.metadata, operating_point, self.known)
 
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one image.
@@ -179,9 +163,7 @@ class Detector:
                 bar.update(len(batch))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # As bytes: multiprocessing would send tensors through shared memory, and containers have little.
-        parts = pickle.dumps((self.network, self.known))
-        return _restored, (type(self), parts, self.metadata, self.point.name)
+        return type(self), (self.classifier, self.metadata, self.point.name, self.known)
 
     def __copy__(self) -> "Detector":
         return self.at(self.point.name)
@@ -202,13 +184,11 @@ class Detector:
     def _classified(self, padded: Sequence[_Padded]) -> list[Prediction | Refusal]:
         if not padded:
             return []
+        assert self.classifier is not None  # detectors without one override the methods that predict
         pictures = self.metadata.input_transform.tensor([one.pixels for one in padded])
-        seen = seen_by(self.network, pictures, self.bfloat16) if self.known else None
-        odds = seen.odds if seen else log_odds(self.network, pictures, self.bfloat16)
-        if self.bfloat16:
-            odds = mixed_log_odds(self.network, pictures, odds, _decision_range(self.metadata))
-        known, rounded = self.known, (self.network, pictures) if self.bfloat16 else None
-        outcomes = known.outcomes(seen, rounded) if seen and known else [ORDINARY] * len(padded)
+        seen = self.classifier.see(pictures) if self.known else None
+        odds = self.classifier.log_odds(pictures) if seen is None else seen.odds
+        outcomes = self.known.outcomes(seen) if seen and self.known else [ORDINARY] * len(padded)
         return [
             Refusal(NOT_A_CELL, FOREIGN) if outcome == FOREIGN else self._prediction(one, value, outcome)
             for one, value, outcome in zip(padded, odds, outcomes, strict=True)
@@ -253,7 +233,8 @@ def load_detector(path: str | os.PathLike[str] | None = None, operating_point: s
     Raises
     ------
     MetadataError
-        If a file is missing or changed, or there is no such operating point; nothing is unpickled then.
+        If a file is missing or changed, or there is no such operating point. Nothing is unpickled, unless the runtime
+        form of the network is missing: see :mod:`malaria_detect.inference.runtime`.
 
     Examples
     --------
@@ -261,7 +242,8 @@ def load_detector(path: str | os.PathLike[str] | None = None, operating_point: s
     >>> detector.metadata.architecture
     'resnet34'
     """
-    metadata, data = read_model(path)
+    model = default_model() if path is None else path
+    metadata, data = read_model(model)
     metadata.point(operating_point)
     if metadata.classes != CLASSES:
         raise MetadataError(
@@ -270,28 +252,14 @@ def load_detector(path: str | os.PathLike[str] | None = None, operating_point: s
         )
     key = metadata.sha256, metadata.references_sha256
     if key not in _OPENED:
-        references = read_references(default_model() if path is None else path, metadata)
+        references = read_references(model, metadata)
         known = None if references is None else references.known
-        network = prepared(open_learner(data).model)
+        classifier = open_classifier(model, metadata, data)
         _OPENED.clear()
-        _OPENED[key] = network, known
-    network, known = _OPENED[key]
-    return Detector(network, metadata, operating_point, known)
+        _OPENED[key] = classifier, known
+    classifier, known = _OPENED[key]
+    return Detector(classifier, metadata, operating_point, known)
 
 
-# The last network and its known cells by the SHA-256 of their files; forked processes share them.
-_OPENED: dict[tuple[str, str | None], tuple[nn.Module, KnownCells | None]] = {}
-
-
-def _restored(kind: type[Detector], parts: bytes, metadata: ModelMetadata, operating_point: str) -> Detector:
-    import_fastai()
-    network, known = pickle.loads(parts)
-    return kind(network, metadata, operating_point, known)
-
-
-def _decision_range(metadata: ModelMetadata) -> tuple[float, float]:
-    """Lowest and highest log-odds of the network at which a decision or its uncertainty changes."""
-    below = metadata.uncertainty.below
-    probabilities = [*(point.threshold for point in metadata.operating_points), below, 1 - below]
-    odds = [metadata.temperature * float(logit(share)) for share in probabilities if 0 < share < 1]
-    return min(odds), max(odds)
+# The last network and its known cells by the SHA-256 of their files.
+_OPENED: dict[tuple[str, str | None], tuple[Classifier, KnownCells | None]] = {}

@@ -10,22 +10,19 @@ References
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
+from threadpoolctl import ThreadpoolController
 
-from malaria_detect.inference.network import Seen, seen_by
+from malaria_detect.inference.classifier import Seen
 
 ORDINARY, OTHER_SITE, FOREIGN = OUTCOMES = ("ordinary", "other site", "foreign")
 NOT_A_CELL = (
     "This does not look like a single stained red cell. Use an image of one red cell of a thin smear."
 )
 _NEIGHBOURS = 10
-# Of an excess over a limit: more than the largest change by rounding to bfloat16 in 38 cells and other pictures, which
-# was 0.03 and 0.0007.
-_FOREIGN_MARGIN, _DISTANCE_MARGIN = 0.1, 0.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,19 +64,9 @@ class KnownCells:
     screen: Screen
     taught: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
-    def outcomes(self, seen: Seen, rounded: tuple[nn.Module, torch.Tensor] | None = None) -> list[str]:
-        """One of `OUTCOMES` for each picture.
-
-        If they were seen in bfloat16, `rounded` is the network and its input: outcomes that rounding could change are
-        computed again in float32.
-        """
+    def outcomes(self, seen: Seen) -> list[str]:
+        """One of `OUTCOMES` for each picture."""
         foreign, elsewhere = self._excesses(seen)
-        close = ~((np.abs(foreign) > _FOREIGN_MARGIN) & (np.abs(elsewhere) > _DISTANCE_MARGIN))
-        if rounded and close.any():
-            network, pictures = rounded
-            chosen = pictures[torch.from_numpy(close)].contiguous(memory_format=torch.channels_last)
-            if exact := seen_by(network, chosen):
-                foreign[close], elsewhere[close] = self._excesses(exact)
         return [
             FOREIGN if is_foreign > 0 else OTHER_SITE if is_elsewhere > 0 else ORDINARY
             for is_foreign, is_elsewhere in zip(foreign, elsewhere, strict=True)
@@ -114,6 +101,12 @@ def distances(seen: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[
 
 
 def _product(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``a @ b`` in torch's threads: those of NumPy's BLAS keep the processors busy for a while after each product."""
-    product: NDArray[np.float32] = (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()
+    """``a @ b`` in one thread: those of NumPy's BLAS keep the processors busy for a while after each product."""
+    with _blas().limit(limits=1):
+        product: NDArray[np.float32] = a @ b
     return product
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")

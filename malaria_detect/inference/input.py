@@ -1,22 +1,20 @@
-"""The one way from an image of a cell to the tensor that a network takes.
+"""The one way from an image of a cell to the array that a network takes.
 
 Cells have all sizes. Each is padded to a square with black (the cells already lie on black) and scaled, so that no
 cell loses its edge.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
 
 import numpy as np
-import torch
+import scipy
+from numpy.typing import NDArray
 from PIL import Image
-from scipy.sparse import csc_array, csr_array, identity, kron
-from torch.nn import functional
 
 from malaria_detect.data.preprocessing import pad_to_square, preprocess
+from malaria_detect.inference.engine import run_threaded
 
 RESIZE = 460  # px: the item transform Resize(460)
 INPUT_SIZE = 224  # px: the batch transform aug_transforms(size=224)
@@ -24,16 +22,13 @@ INPUT_SIZE = 224  # px: the batch transform aug_transforms(size=224)
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
-_Item = TypeVar("_Item")
-_Done = TypeVar("_Done")
-
 
 @dataclass(frozen=True)
 class InputTransform:
     """What happens to an image before the network sees it; the same in validation, prediction and explanation.
 
     It equals the learner's own validation transforms ``Resize(460, "pad", "zeros")``, ``IntToFloatTensor``,
-    ``aug_transforms(size=224)``, ``Normalize``: pixel for pixel after padding, to 1e-5 as a tensor.
+    ``aug_transforms(size=224)``, ``Normalize``: pixel for pixel after padding, to 1e-5 as an array.
 
     Attributes
     ----------
@@ -48,7 +43,7 @@ class InputTransform:
     --------
     >>> transform = InputTransform(size=110)
     >>> transform([Image.new("RGB", (130, 120))]).shape
-    torch.Size([1, 3, 110, 110])
+    (1, 3, 110, 110)
     """
 
     resize: int = RESIZE
@@ -57,7 +52,7 @@ class InputTransform:
     std: tuple[float, ...] = STD
     preprocess: tuple[str, ...] = ()
 
-    def __call__(self, images: Sequence[Image.Image]) -> torch.Tensor:
+    def __call__(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Network input for RGB images: :meth:`pad`, then :meth:`tensor`."""
         return self.tensor(run_threaded(self.pad, images))
 
@@ -65,11 +60,10 @@ class InputTransform:
         """Preprocess an RGB image and pad it with black to a square: uint8, (resize, resize, 3)."""
         return pad_to_square(preprocess(image, self.preprocess), self.resize)
 
-    def tensor(self, padded: Sequence[np.ndarray]) -> torch.Tensor:
-        """Scale and normalise images from :meth:`pad`: float32, (N, 3, size, size), channels last.
+    def tensor(self, padded: Sequence[np.ndarray]) -> NDArray[np.float32]:
+        """Scale and normalise images from :meth:`pad`: float32, (N, 3, size, size).
 
-        The learner's transforms are linear after padding. They are applied as one sparse matrix, which is taken from
-        the functions that fastai calls.
+        The learner's transforms are linear after padding. They are applied as one sparse matrix.
         """
         size = self.size
         rows, columns = _downscaling(self.resize, size), _downscaling_columns(self.resize, size)
@@ -85,42 +79,34 @@ class InputTransform:
             line += shift
 
         run_threaded(fill, range(len(padded)))
-        return torch.from_numpy(out).permute(0, 3, 1, 2)
-
-
-def run_threaded(function: Callable[[_Item], _Done], items: Sequence[_Item]) -> list[_Done]:
-    """Results of a function for each item, in order, computed in as many threads as torch may use.
-
-    The function should spend its time in code that releases Python's lock, as Pillow and SciPy do.
-
-    Examples
-    --------
-    >>> run_threaded(abs, [-1, 2])
-    [1, 2]
-    """
-    threads = min(len(items), torch.get_num_threads())
-    if threads < 2:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))
+        return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
 
 
 @cache
-def _downscaling(resize: int, size: int) -> csr_array:
+def _downscaling(resize: int, size: int) -> scipy.sparse.csr_array:
     """The sparse (size, resize) matrix that fastai's ``affine_coord`` applies to rows and to columns."""
-    # One channel for each pixel of a line; two equal lines, because a grid of one has no direction.
-    line = torch.eye(resize)[None, :, None, :].expand(1, resize, 2, resize)
     # If fastai shrinks to less than half, it first averages areas (vision.augment._grid_sample).
     shrunk = resize / size / 2
-    if shrunk > 1:
-        line = functional.interpolate(
-            line, scale_factor=(1.0, 1 / shrunk), mode="area", recompute_scale_factor=True
-        )
-    grid = functional.affine_grid(torch.eye(3)[None, :2], [1, resize, 2, size], align_corners=True)
-    return csr_array(functional.grid_sample(line, grid, align_corners=True)[0, :, 0, :].T.numpy())
+    averaged = _averaging(resize, int(resize / shrunk)) if shrunk > 1 else np.eye(resize)
+    # Then it interpolates, with the first and the last pixel in place.
+    places = np.linspace(0, len(averaged) - 1, size)
+    before = np.minimum(places.astype(int), len(averaged) - 2)
+    share = (places - before)[:, None]
+    scaled = averaged[before] * (1 - share) + averaged[before + 1] * share
+    return scipy.sparse.csr_array(scaled.astype(np.float32))
+
+
+def _averaging(length: int, shorter: int) -> NDArray[np.float64]:
+    """The (shorter, length) matrix that averages areas, as torch's ``interpolate(mode="area")`` does."""
+    matrix = np.zeros((shorter, length))
+    for row in range(shorter):
+        first, end = row * length // shorter, -(-(row + 1) * length // shorter)
+        matrix[row, first:end] = 1 / (end - first)
+    return matrix
 
 
 @cache
-def _downscaling_columns(resize: int, size: int) -> csc_array:
+def _downscaling_columns(resize: int, size: int) -> scipy.sparse.csc_array:
     """The same for a line of pixels with three channels each, to be multiplied from the right."""
-    return csc_array(kron(_downscaling(resize, size), identity(3, dtype=np.float32)).T)
+    each = scipy.sparse.identity(3, dtype=np.float32)
+    return scipy.sparse.csc_array(scipy.sparse.kron(_downscaling(resize, size), each).T)

@@ -10,8 +10,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from malaria_detect.core.json_io import ARRAY
-from malaria_detect.inference.adapt import Adaptation, AdaptError, Change, SiteCells, check_enough
+from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells, check_enough
 from malaria_detect.inference.calibrate import DEFAULT_POINT
+from malaria_detect.inference.head import Change
 from malaria_detect.metrics import Estimate, Scores, difference, scaled, score
 
 HOME_LOSS = 0.002  # of the ROC AUC on the first parent's validation patients

@@ -198,6 +198,8 @@ class ModelMetadata:
         At the default operating point on test patients with corrected labels; None if no label was corrected.
     references_sha256 : str or None
         SHA-256 of the :mod:`references <malaria_detect.inference.references>`; None for a model without them.
+    graph_sha256 : str or None
+        SHA-256 of the :mod:`runtime form <malaria_detect.inference.graph>`; None until it is made.
     parent : Parent or None
         For a model that was adapted to a laboratory: ``test`` and all scores on test patients are then those of the
         laboratory's cells, cross-validated.
@@ -240,6 +242,7 @@ class ModelMetadata:
     borrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     expectations: dict[str, str] = field(default_factory=dict)
     references_sha256: str | None = None
+    graph_sha256: str | None = None
     screened: dict[str, int] = field(default_factory=dict)
     parent: Parent | None = None
 
@@ -268,7 +271,7 @@ class ModelMetadata:
     @property
     def input_transform(self) -> "InputTransform":
         """How an image becomes the network's input."""
-        # torch takes seconds to import, and reading metadata needs none of it.
+        # SciPy takes memory, and reading metadata needs none of it.
         from malaria_detect.inference.input import InputTransform
 
         return InputTransform(self.resize, self.input_size, self.mean, self.std, self.preprocess)

@@ -1,4 +1,4 @@
-"""The files of a model, ``export.pkl``, ``export.json`` and ``export.npz``: checked before anything is unpickled.
+"""The files of a model, ``export.pkl``, ``.json``, ``.npz`` and ``.graph``: checked before anything is used.
 
 ``export.pkl`` is a pickle: opening it runs the code in it. It is used only if its SHA-256 is the one in its metadata
 and, if :data:`PIN_VARIABLE` is set, the one in that variable.
@@ -50,6 +50,11 @@ def metadata_path(model_path: str | os.PathLike[str]) -> Path:
 def references_path(model_path: str | os.PathLike[str]) -> Path:
     """Path of a model's reference cells: next to the model, with the suffix ``.npz``."""
     return Path(model_path).with_suffix(".npz")
+
+
+def graph_path(model_path: str | os.PathLike[str]) -> Path:
+    """Path of a model's runtime form: next to the model, with the suffix ``.graph``."""
+    return Path(model_path).with_suffix(".graph")
 
 
 def sha256_of(path: Path) -> str:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.core.atomic import replaced
@@ -18,16 +17,22 @@ from malaria_detect.inference.adapt import (
     AdaptError,
     SiteCells,
     check_enough,
-    last_layers,
 )
-from malaria_detect.inference.adapted import adapted_metadata, changed
+from malaria_detect.inference.adapted import adapted_learner, adapted_metadata
+from malaria_detect.inference.classifier import Classifier
+from malaria_detect.inference.graph import Graph
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import metadata_path, read_model, references_path, sha256_of
-from malaria_detect.inference.network import open_learner
+from malaria_detect.inference.model_files import (
+    graph_path,
+    metadata_path,
+    read_model,
+    references_path,
+    sha256_of,
+)
 from malaria_detect.inference.references import TAUGHT, References, write_references
+from malaria_detect.inference.runtime import graph_content
 from malaria_detect.training.export import check_output
-from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.held_out import pooled_features
 from malaria_detect.training.run import LabelledCells
 
@@ -55,9 +60,9 @@ def usable_cells(data: LabelledCells) -> tuple[list[Cell], tuple[str, ...]]:
 
 
 def site_cells(
-    adaptation: Adaptation, network: nn.Module, cells: Sequence[Cell], progress: bool = True
+    adaptation: Adaptation, classifier: Classifier, cells: Sequence[Cell], progress: bool = True
 ) -> SiteCells:
-    """Labelled cells of a laboratory as the parent's network sees them; the network stays as it is.
+    """Labelled cells of a laboratory as the parent's network sees them.
 
     Raises
     ------
@@ -68,7 +73,7 @@ def site_cells(
     check_enough(parasitized)
     shown = tqdm(cells, "cells", unit="cell", disable=not progress)
     pictures = (read_image(cell.path) for cell in shown)
-    features = pooled_features(network, adaptation.metadata.input_transform, pictures)
+    features = pooled_features(classifier, adaptation.metadata.input_transform, pictures)
     names, groups = (tuple(getattr(cell, name) for cell in cells) for name in ("name", "group"))
     return SiteCells(features, parasitized, names, groups)
 
@@ -76,7 +81,7 @@ def site_cells(
 def write_adapted(
     model_path: Path, adaptation: Adaptation, cells: SiteCells, judgement: Judgement, output: Path
 ) -> ModelMetadata:
-    """Write a model that is adapted to a laboratory: its learner, metadata and references.
+    """Write a model that is adapted to a laboratory: its learner, metadata, runtime form and references.
 
     The metadata names the parent, whose temperature and thresholds it keeps. The scores in ``test`` are those of the
     laboratory's cells, each by a model that was fitted without its patient or field.
@@ -107,15 +112,15 @@ def write_adapted(
             f"{model_path} has been replaced by another model since this adaptation began. Adapt again.",
             "replaced",
         )
-    learner = open_learner(data)
-    _, last = last_layers(learner.model)
-    learner.model[-1][-1] = changed(last, judgement.change)
+    content = graph_content(model_path, found)
     with (
         replaced(metadata_path(output)) as metadata_file,
         replaced(output) as model_file,
+        replaced(graph_path(output)) as graph_file,
         replaced(references_path(output)) as references_file,
     ):
-        export_learner(learner, model_file, opened=True)
+        model_file.write_bytes(adapted_learner(data, Graph.read(content), judgement.change))
+        graph_file.write_bytes(content)
         write_references(_with(adaptation.references, cells), references_file)
         renewed = replace(
             adapted_metadata(adaptation, cells, judgement),
@@ -123,6 +128,7 @@ def write_adapted(
             sha256=sha256_of(model_file),
             size_bytes=model_file.stat().st_size,
             references_sha256=sha256_of(references_file),
+            graph_sha256=sha256_of(graph_file),
         )
         metadata_file.write_text(to_json(renewed), encoding="utf-8")
     return renewed

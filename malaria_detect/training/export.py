@@ -17,11 +17,15 @@ from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
+from malaria_detect.inference.classifier import Classifier
+from malaria_detect.inference.convert import classifier_of, graph_of
+from malaria_detect.inference.graph import members
 from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.metadata import RESEARCH_USE, SCHEMA_VERSION, ModelMetadata, Side
-from malaria_detect.inference.model_files import metadata_path, references_path, sha256_of
+from malaria_detect.inference.model_files import graph_path, metadata_path, references_path, sha256_of
 from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.references import write_references
+from malaria_detect.inference.runtime import computed_exactly
 from malaria_detect.training.borrowed import fields_of
 from malaria_detect.training.centred import even_chance, lower_log_odds
 from malaria_detect.training.datablock import design_dataloaders
@@ -38,10 +42,11 @@ _INTENDED_USE = f"{RESEARCH_USE} Single red blood cells cut out of Giemsa-staine
 
 
 def train(run: TrainingRun, output: Path) -> ModelMetadata:
-    """Train a network and write the model, its metadata, its references and its logits on all held-out cells.
+    """Train a network and write the model, its metadata, runtime form, references and logits on all held-out cells.
 
     `output` is the exported learner, usually ``export.pkl``. The other files are written to
     :func:`malaria_detect.inference.model_files.metadata_path`,
+    :func:`malaria_detect.inference.model_files.graph_path`,
     :func:`malaria_detect.inference.model_files.references_path` and
     :func:`malaria_detect.training.recalibrate.logits_path`.
 
@@ -65,7 +70,7 @@ def check_output(output: Path) -> None:
         raise TrainingError(f"The name of a model ends in .pkl; got {output}.", "output")
     logits = logits_path(output)
     # The folder of the logits is created when they are written.
-    files = output, metadata_path(output), references_path(output)
+    files = output, metadata_path(output), graph_path(output), references_path(output)
     for file in (*files, logits if logits.parent.exists() else logits.parent):
         check_writable(file)
 
@@ -82,15 +87,19 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
     with (
         replaced(metadata_path(output)) as metadata_file,
         replaced(output) as model_file,
+        replaced(graph_path(output)) as graph_file,
         replaced(logits_path(output)) as logits_file,
         ExitStack() as optional,
     ):
         _write_learner(_centred(fitted, run), fitted, run, model_file)
-        network = open_learner(model_file.read_bytes()).model
-        _write_logits(network, run, logits_file)
+        data = model_file.read_bytes()
+        graph = graph_of(open_learner(data).model, members(data), run.design.input_size)
+        graph_file.write_bytes(graph.content())
+        classifier = Classifier.open(graph, data, computed_exactly(run.design.name))
+        _write_logits(classifier, run, logits_file)
         references_sha256 = None
         cells = run.learnt()[0], run.held_out()
-        if references := references_of(network, run.input_transform(), cells, progress=run.progress):
+        if references := references_of(classifier, run.input_transform(), cells, progress=run.progress):
             references_file = optional.enter_context(replaced(references_path(output)))
             write_references(references, references_file)
             references_sha256 = sha256_of(references_file)
@@ -103,6 +112,7 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
             history=fitted.history,
             logits_sha256=sha256_of(logits_file),
             references_sha256=references_sha256,
+            graph_sha256=sha256_of(graph_file),
             **vars(assess(*read_logits(logits_file))),
             **_described(run),
         )
@@ -114,7 +124,9 @@ def _centred(fitted: Fitted, run: TrainingRun) -> nn.Module:
     """A copy of the network; if it has fastai's head, log-odds of 0 are an even chance on validation cells."""
     network = copy.deepcopy(fitted.network)
     if run.design.has_fastai_head:
-        validation = _logits(network, run, run.split.valid, "validation")
+        exact = computed_exactly(run.design.name)
+        classifier = classifier_of(network, run.design.input_size, exact)
+        validation = _logits(classifier, run, run.split.valid, "validation")
         if not np.isfinite(validation.values).all():
             raise DivergedError
         lower_log_odds(network.get_submodule("1"), even_chance(validation.values, validation.parasitized))
@@ -142,9 +154,9 @@ def _write_learner(network: nn.Module, fitted: Fitted, run: TrainingRun, file: P
     export_learner(run.weighted(learner), file)
 
 
-def _write_logits(network: nn.Module, run: TrainingRun, file: Path) -> None:
+def _write_logits(classifier: Classifier, run: TrainingRun, file: Path) -> None:
     validation, test = (
-        _logits(network, run, positions, name)
+        _logits(classifier, run, positions, name)
         for positions, name in ((run.split.valid, "validation"), (run.split.test, "test"))
     )
     if not np.isfinite(validation.values + test.values).all():
@@ -152,9 +164,11 @@ def _write_logits(network: nn.Module, run: TrainingRun, file: Path) -> None:
     write_logits(validation, test, file)
 
 
-def _logits(network: nn.Module, run: TrainingRun, positions: Sequence[int], name: str) -> Logits:
+def _logits(classifier: Classifier, run: TrainingRun, positions: Sequence[int], name: str) -> Logits:
     cells = [run.cells[index] for index in positions]
-    values = held_out_logits(network, run.input_transform(), cells, f"scoring {name} patients", run.progress)
+    values = held_out_logits(
+        classifier, run.input_transform(), cells, f"scoring {name} patients", run.progress
+    )
     return Logits(
         files=tuple(cell.name for cell in cells),
         groups=tuple(cell.group for cell in cells),

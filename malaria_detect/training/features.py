@@ -14,8 +14,7 @@ from tqdm.auto import tqdm
 from malaria_detect.core.atomic import replaced, write_text
 from malaria_detect.data.images import read_image
 from malaria_detect.data.stain import stain_targets
-from malaria_detect.inference.network import prepared
-from malaria_detect.inference.precision import bfloat16_is_fast, in_bfloat16
+from malaria_detect.training.precision import bfloat16_is_fast, in_bfloat16
 from malaria_detect.training.run import TrainingRun
 
 _BATCH = 32
@@ -42,7 +41,8 @@ def _features(trunk: nn.Module, run: TrainingRun) -> tuple[np.ndarray, float]:
         pass
     part = file.with_suffix(".rows")
     # A copy, because the exported network keeps its batch norms.
-    network = prepared(copy.deepcopy(trunk)).to(device)
+    network = copy.deepcopy(trunk).eval().requires_grad_(False).to(device)
+    network = network.to(memory_format=torch.channels_last)
     with in_bfloat16(network, device):
         features = _computed(network, run, part, took)
     with replaced(file) as new, new.open("wb") as whole:
@@ -58,7 +58,7 @@ def _computed(network: nn.Module, run: TrainingRun, part: Path, took: Path) -> n
     def rows(begin: int, end: int) -> np.ndarray:
         images = transform([read_image(cell.path) for cell in run.cells[begin:end]])
         with torch.inference_mode():
-            return np.asarray(network(images.to(device)).float().cpu())
+            return np.asarray(network(torch.from_numpy(images).to(device)).float().cpu())
 
     began, number = time.monotonic() - _seconds(took), len(run.cells)
     width = rows(0, 1).shape[1]

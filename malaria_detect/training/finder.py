@@ -17,12 +17,13 @@ from malaria_detect.core.atomic import replaced
 from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.data.splits import grouped_split
 from malaria_detect.fields.cut_outs import CutOut, cut_outs_of
-from malaria_detect.fields.network import DIAMETER, FinderNetwork, network_input, white_level
+from malaria_detect.fields.maps import DIAMETER, network_input, white_level
 from malaria_detect.fields.synthetic import FieldSettings, synthetic_field
 from malaria_detect.inference.model_files import sha256_of
-from malaria_detect.inference.precision import bfloat16_is_fast
+from malaria_detect.training.finder_network import FinderNetwork
 from malaria_detect.training.finder_settings import FinderEpoch, FinderSettings
 from malaria_detect.training.finder_targets import Targets, batch_of, finder_loss, targets_of
+from malaria_detect.training.precision import bfloat16_is_fast
 from malaria_detect.training.settings import TrainingError
 
 CHECKPOINT_FILE = "finder-checkpoint.pt"
@@ -46,7 +47,8 @@ class _Pictures(Dataset[tuple[torch.Tensor, Targets]]):
         spread = 0.25 if random.random() < 0.75 else 0.6
         diameter = float(np.clip(DIAMETER * np.exp(random.normal(0, spread)), 10, self.side / 2))
         field = synthetic_field(self.cut_outs, seed, FieldSettings(self.side, self.side, diameter))
-        return network_input(field.pixels, white_level(field.pixels)), targets_of(field)
+        picture = network_input(field.pixels, white_level(field.pixels))
+        return torch.from_numpy(picture), targets_of(field)
 
 
 def finder_cells(cells: Sequence[Cell], settings: FinderSettings) -> tuple[list[CutOut], list[CutOut]]:

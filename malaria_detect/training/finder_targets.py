@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from malaria_detect.fields.cell import KINDS, FoundCell
-from malaria_detect.fields.network import RAY_ANGLES, RAYS, STRIDE, UNIT, Maps
+from malaria_detect.fields.maps import RAY_ANGLES, RAYS, STRIDE, UNIT, Maps
 from malaria_detect.fields.synthetic import SyntheticField
 
 # A platelet of few pixels needs a target, too.
@@ -26,7 +26,7 @@ class Targets:
     weight : shape (h, w)
         0 where a cell is too little visible to say whether it is one, else 1.
     shape : shape (34, h, w)
-        Offset and rays as in :class:`malaria_detect.fields.network.Maps`.
+        Offset and rays as in :class:`malaria_detect.fields.maps.Maps`.
     kind : int64, shape (h, w)
         Index into `KINDS`.
     """

@@ -17,7 +17,6 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from malaria_detect.inference.metadata import Epoch, StartWeights
-from malaria_detect.inference.precision import in_bfloat16
 from malaria_detect.training.callbacks import (
     Averaging,
     EpochData,
@@ -30,6 +29,7 @@ from malaria_detect.training.checkpoint import Checkpoint, out_of_patience, read
 from malaria_detect.training.dataloaders import CellLoaders, FeatureLoaders
 from malaria_detect.training.design import Started
 from malaria_detect.training.features import features_of
+from malaria_detect.training.precision import in_bfloat16
 from malaria_detect.training.run import TrainingRun
 from malaria_detect.training.schedule import Phase, phases
 from malaria_detect.training.settings import DivergedError, TrainingError

@@ -44,7 +44,7 @@ def cache_inputs(
     """
 
     def inputs(batch: Sequence[Path]) -> np.ndarray:
-        images: np.ndarray = transform([read_image(path) for path in batch]).permute(0, 2, 3, 1).numpy()
+        images = transform([read_image(path) for path in batch]).transpose(0, 2, 3, 1)
         return images.astype(np.float16, order="C")
 
     return _cached(paths, file, inputs, progress)

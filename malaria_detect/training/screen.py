@@ -1,6 +1,5 @@
 """The references of a model, and what it refuses as foreign: fitted to its own cells and to pictures made for it."""
 
-import copy
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +11,6 @@ import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 from torchvision.transforms.functional import to_pil_image
 from tqdm.auto import tqdm
 
@@ -25,17 +23,24 @@ from malaria_detect.data.picture_files import pictures_in
 from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.fields.cell import RED_CELL
 from malaria_detect.fields.cut_outs import cut_outs_of
+from malaria_detect.inference.classifier import Classifier, Seen
 from malaria_detect.inference.foreign import Screen, distances, normalised
 from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import metadata_path, read_model, references_path, sha256_of
-from malaria_detect.inference.network import Seen, open_learner, prepared
+from malaria_detect.inference.model_files import (
+    metadata_path,
+    read_metadata,
+    read_model,
+    references_path,
+    sha256_of,
+)
 from malaria_detect.inference.references import (
     TRAINING,
     VALIDATION,
     References,
     write_references,
 )
+from malaria_detect.inference.runtime import open_classifier
 from malaria_detect.training.held_out import seen_of
 from malaria_detect.training.made_pictures import FAR, NEAR, made_picture
 from malaria_detect.training.randomized_cells import randomized
@@ -89,23 +94,22 @@ def thirds_of(folder: Path) -> tuple[list[Path], ...]:
 
 
 def references_of(
-    network: nn.Module,
+    classifier: Classifier,
     transform: InputTransform,
     parts: tuple[Sequence[Cell], Sequence[Cell]],
     further: FurtherPictures | None = None,
     progress: bool = True,
 ) -> References | None:
-    """References with a screen, always the same for the same cells; the network stays as it is.
+    """References with a screen, always the same for the same cells.
 
     `parts` are the training and the validation cells, of which some are chosen at random. None for a network in which
-    :func:`malaria_detect.inference.network.seen_by` sees no features.
+    :meth:`malaria_detect.inference.classifier.Classifier.see` sees no features.
     """
     draw, further = random.Random(0), further or FurtherPictures()
     cells = [draw.sample(part, min(len(part), _REFERENCES)) for part in parts]
-    ready = prepared(copy.deepcopy(network).cpu())
 
     def seen(text: str, pictures: Iterable[Image.Image]) -> Seen | None:
-        return seen_of(ready, transform, tqdm(pictures, text, unit="picture", disable=not progress))
+        return seen_of(classifier, transform, tqdm(pictures, text, unit="picture", disable=not progress))
 
     training, validation = (
         seen(text, map(_picture_of, some))
@@ -161,8 +165,10 @@ def renew_references(
     )
     references = None
     if all(parts):
-        network, transform = open_learner(data).model, metadata.input_transform
-        references = references_of(network, transform, (parts[0], parts[1]), further, progress)
+        classifier = open_classifier(model_path, metadata, data)
+        metadata = read_metadata(model_path)  # which names the runtime form if it was made now
+        sides = parts[0], parts[1]
+        references = references_of(classifier, metadata.input_transform, sides, further, progress)
     if references is None:
         raise MetadataError(
             f"{model_path} can have no references: they need cells of its training and validation patients, and a "

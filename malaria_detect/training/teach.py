@@ -16,16 +16,16 @@ from malaria_detect.data.field_check import WHOLE_FIELD, shows_field
 from malaria_detect.data.images import ImageRefused, read_image
 from malaria_detect.inference.adapt import Adaptation, SiteCells, check_adaptable
 from malaria_detect.inference.adapted import Adapted
+from malaria_detect.inference.classifier import Classifier
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.judge import Judgement, judge
-from malaria_detect.inference.network import seen_by
 from malaria_detect.inference.references import read_references
 from malaria_detect.metrics import scaled
 
 MODEL_NAME = "mylab.pkl"
 README = f"""A model that is adapted to your laboratory. For Research Use Only. Not for use in diagnostic procedures.
 
-Keep {MODEL_NAME}, mylab.json and mylab.npz together in one folder. Then
+Keep {MODEL_NAME}, mylab.json, mylab.npz and mylab.graph together in one folder. Then
 
     malaria-detect serve --model {MODEL_NAME}
     malaria-detect predict cells/ --model {MODEL_NAME}
@@ -66,11 +66,11 @@ class Teacher:
     Raises
     ------
     AdaptError
-        ``no_references`` or ``other_design`` if the model cannot be adapted.
+        ``no_references`` if the model cannot be adapted.
     """
 
     def __init__(self, detector: Detector, path: Path) -> None:
-        check_adaptable(detector.network, detector.metadata)
+        check_adaptable(detector.metadata)
         self.parent = detector
         self._path = path
 
@@ -78,7 +78,12 @@ class Teacher:
     def adaptation(self) -> Adaptation:
         """The model with its references, which take some megabytes."""
         metadata = self.parent.metadata
-        return Adaptation(self.parent.network, metadata, read_references(self._path, metadata))
+        return Adaptation(self._classifier.head, metadata, read_references(self._path, metadata))
+
+    @property
+    def _classifier(self) -> Classifier:
+        assert self.parent.classifier is not None  # remote teachers do not compute
+        return self.parent.classifier
 
     def features_of(self, picture: bytes) -> CellFeatures:
         """What the model sees in an image file of one cell; also in one that it would refuse as foreign.
@@ -91,8 +96,8 @@ class Teacher:
         image, metadata = read_image(picture), self.parent.metadata
         if shows_field(image):
             raise ImageRefused(WHOLE_FIELD, "whole_field")
-        seen = seen_by(self.parent.network, metadata.input_transform([image]))
-        assert seen is not None  # checked when the teacher was made
+        seen = self._classifier.see(metadata.input_transform([image]))
+        assert seen is not None  # a model with references has features
         return CellFeatures(seen.features, float(scaled(seen.odds[0], metadata.temperature)))
 
     def judge(self, cells: SiteCells) -> tuple[Judgement, Adapted]:
@@ -109,9 +114,8 @@ class Teacher:
     def pack(self, cells: SiteCells, judgement: Judgement) -> bytes:
         """The adapted model as a ZIP file with a README.
 
-        The files of a model are written to a private folder, as fastai can export only to files, and then removed.
+        The files of a model are written to a private folder and then removed.
         """
-        # Imports all of fastai, which nothing else here needs.
         from malaria_detect.training.adapt import write_adapted
 
         archive = io.BytesIO()

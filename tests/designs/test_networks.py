@@ -12,15 +12,16 @@ from torchvision.models import mobilenet_v2, vgg16
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.designs.activations import activations
 from malaria_detect.designs.keras_cnn import sheared
 from malaria_detect.designs.registry import DESIGNS, find_design
 from malaria_detect.designs.run_comparison import cut_off
 from malaria_detect.designs.scratch import one_output
 from malaria_detect.evaluation.literature import read_published
-from malaria_detect.explain import activations
+from malaria_detect.inference.convert import classifier_of
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.model_files import read_metadata
-from malaria_detect.inference.network import open_learner, prepared
+from malaria_detect.inference.network import open_learner
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.pretrained import WeightsError
@@ -92,12 +93,13 @@ def test_every_network_goes_through_export_detector_and_activations(
     metadata = replace(
         read_metadata(shipped_model), input_size=design.input_size, mean=design.mean, std=design.std
     )
-    detector = Detector(prepared(again.model), metadata)
+    detector = Detector(classifier_of(again.model, design.input_size, exact=True), metadata)
     with learner.no_bar(), learner.no_logging():
         _, _, probabilities = learner.predict(paths[0])
     prediction = detector.predict(paths[0])
     assert prediction.raw_probability_parasitized == pytest.approx(float(probabilities[0]), abs=1e-3)
-    layers = activations(detector.network, detector.metadata.input_transform([read_image(paths[0])]))
+    picture = torch.from_numpy(metadata.input_transform([read_image(paths[0])]))
+    layers = activations(again.model, picture)
     assert len(layers) >= 4
     assert all(np.isfinite(layer.maps).all() for layer in layers)
 

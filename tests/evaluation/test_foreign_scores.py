@@ -32,13 +32,13 @@ def test_of_a_folder_that_was_fitted_only_what_is_held_out_is_scored(
     detector: Detector, folders: list[Path]
 ) -> None:
     metadata = replace(detector.metadata, references_sha256=None, screened={folder_name(folders[0]): 1})
-    scores = score_foreign(Detector(detector.network, metadata), folders[:2], (), "a command")
+    scores = score_foreign(Detector(detector.classifier, metadata), folders[:2], (), "a command")
     assert [kind.refused.total for kind in scores.kinds] == [1, 1]
     assert scores.kinds[0].basis != scores.kinds[1].basis
 
 
 def test_folders_are_kinds_and_kinds_have_groups(detector: Detector, folders: list[Path]) -> None:
-    plain = Detector(detector.network, replace(detector.metadata, references_sha256=None))
+    plain = Detector(detector.classifier, replace(detector.metadata, references_sha256=None))
     scores = score_foreign(plain, folders, (), "a command")
     assert [(kind.group, kind.refused.hits, kind.refused.total) for kind in scores.kinds] == [
         (RED, 0, 2),
@@ -56,7 +56,7 @@ def test_folders_are_kinds_and_kinds_have_groups(detector: Detector, folders: li
 def test_each_made_kind_is_scored_on_its_own_pictures(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Detector(detector.network, replace(detector.metadata, references_sha256=None))
+    plain = Detector(detector.classifier, replace(detector.metadata, references_sha256=None))
     blank = next(iter(UNSEEN))
 
     def picture(kind: str, *_: object) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Activations of layers, the marked part of a cell, and the check of an explanation."""
+"""The marked part of a cell, and the check of an explanation."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,19 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from captum.attr import LayerGradientXActivation  # type: ignore[import-untyped]
 from PIL import Image
 from torch import nn
 from torchvision.models import resnet18
 
 from malaria_detect.data.images import ImageRefused
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
-from malaria_detect.designs.frozen import Trunks
-from malaria_detect.explain import Explainer, Explanation, activations, overlay
-from malaria_detect.explain.attribution import ExplainError, evidence, last_map
-from malaria_detect.explain.explainer import LEAST_FALL, RANDOM_PARTS
+from malaria_detect.explain import Explainer, Explanation, overlay
+from malaria_detect.explain.attribution import evidence
+from malaria_detect.explain.explainer import LEAST_FALL, RANDOM_PARTS, ExplainError
 from malaria_detect.explain.regions import GRID, hidden, marked_part, random_parts
+from malaria_detect.inference.classifier import Classifier
+from malaria_detect.inference.convert import classifier_of
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.network import prepared
+from malaria_detect.inference.model_files import read_model
+from malaria_detect.inference.network import open_learner
 from tests.refused import refused
 
 ROWS, COLUMNS = np.mgrid[:GRID, :GRID]
@@ -35,7 +38,7 @@ def dotted_cell(x: int, y: int, width: int = 130, height: int = 110) -> Image.Im
     return Image.fromarray(pixels)
 
 
-def dot_finder(strength: float = 4000.0) -> nn.Module:
+def dot_finder(strength: float = 4000.0) -> Classifier:
     """Known weights: the sum of what is much less green than a cell, behind one convolution, against a bias."""
     grain, answer = nn.Conv2d(3, 1, 8, stride=8), nn.Linear(1, 2)
     # Red without green: neither the pink cell nor the black around it has that.
@@ -46,7 +49,9 @@ def dot_finder(strength: float = 4000.0) -> nn.Module:
     answer.load_state_dict(
         {"weight": torch.tensor([[strength], [-strength]]), "bias": torch.tensor([-2.0, 2.0])}
     )
-    return prepared(nn.Sequential(grain, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), answer))
+    return classifier_of(
+        nn.Sequential(grain, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), answer), exact=True
+    )
 
 
 def explained(judge: Detector, picture: Image.Image | np.ndarray) -> Explanation:
@@ -91,7 +96,7 @@ def test_a_network_with_random_weights_mostly_fails_the_check(detector: Detector
     for seed in range(12):
         torch.manual_seed(seed)
         metadata = replace(detector.metadata, input_size=96)
-        judge = Detector(prepared(resnet18(num_classes=2)), metadata)
+        judge = Detector(classifier_of(resnet18(num_classes=2), 96), metadata)
         explanation = explained(judge, dotted_cell(*np.random.default_rng(seed).integers(40, 75, 2)))
         if explanation.random_falls:
             checked.append(explanation.reliable)
@@ -107,21 +112,15 @@ def test_a_mark_that_hardly_matters_is_not_reliable(detector: Detector) -> None:
     assert not explanation.reliable
 
 
-def test_networks_that_cannot_be_explained_are_refused(detector: Detector) -> None:
-    two = nn.Sequential(Trunks([resnet18(num_classes=2), resnet18(num_classes=2)]), nn.Linear(4, 2))
+def test_a_network_that_sees_hsv_is_not_explained(detector: Detector) -> None:
     hsv = replace(detector.metadata, preprocess=("hsv",))
-    for network, metadata, reason in (
-        (two, detector.metadata, "several_trunks"),
-        (dot_finder(), hsv, "hsv"),
-        (nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), detector.metadata, "no_map"),
-    ):
-        with refused(ExplainError, reason):
-            Explainer(Detector(network, metadata))
+    with refused(ExplainError, "hsv"):
+        Explainer(Detector(dot_finder(), hsv))
 
 
 def test_a_network_for_one_size_only_is_explained_at_its_own_size(detector: Detector) -> None:
     layers = nn.Conv2d(3, 4, 8, stride=8), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 12 * 12, 2)
-    judge = Detector(prepared(nn.Sequential(*layers)), replace(detector.metadata, input_size=96))
+    judge = Detector(classifier_of(nn.Sequential(*layers), 96), replace(detector.metadata, input_size=96))
     assert explained(judge, dotted_cell(40, 50)).heat.shape == (110, 130)
 
 
@@ -146,44 +145,20 @@ def test_an_unreadable_image_is_refused(dot_explainer: Explainer) -> None:
         dot_explainer.explain(b"no picture")
 
 
-def test_activations_are_those_of_every_convolution_and_pooling_and_are_not_changed_later() -> None:
-    layers = nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1)
-    network = nn.Sequential(*layers)
-    picture = torch.randn(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    found = activations(network, picture)
-    kinds = [("0", "Conv2d"), ("2", "MaxPool2d"), ("3", "AdaptiveAvgPool2d")]
-    assert [(one.layer, one.kind) for one in found] == kinds
-    with torch.no_grad():
-        np.testing.assert_allclose(found[0].maps, network[0](picture)[0].numpy(), rtol=1e-5)
-    assert found[0].maps.min() < 0
-    assert found[2].maps.shape == (4, 1, 1)
-    assert network.training
-    activations(network, picture)  # another run does not add to the first
-    assert len(found) == 3
-    with pytest.raises(ValueError, match="one image"):
-        activations(network, torch.zeros(2, 3, 12, 12))
-
-
-def test_activations_of_a_prepared_resnet_are_those_of_its_layers() -> None:
-    network = resnet18(num_classes=2)
-    picture = torch.zeros(1, 3, 64, 64)
-    layers = [(one.layer, one.kind) for one in activations(network, picture)]
-    found = activations(prepared(network), picture)
-    assert [(one.layer, one.kind) for one in found] == layers
-    assert len(found) == 20 + 2
-    assert found[0].maps.shape == (64, 32, 32)
-    assert (found[1].kind, found[-1].kind) == ("MaxPool2d", "AdaptiveAvgPool2d")
-
-
-def test_evidence_adds_up_to_the_log_odds_where_the_rest_is_linear() -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 36, 2, bias=False))
-    picture = torch.randn(1, 3, 8, 8)
-    layer = last_map(network, picture)
-    assert layer is network[1]
-    with torch.no_grad():
-        logits = network(picture)[0]
-    assert evidence(network, layer, picture).sum() == pytest.approx(float(logits[0] - logits[1]), rel=1e-4)
+def test_evidence_is_gradient_times_activation(detector: Detector, shipped_model: Path) -> None:
+    """As captum computes it with torch."""
+    network = open_learner(read_model(shipped_model)[1]).model.eval()
+    attribution = LayerGradientXActivation(
+        lambda pictures: network(pictures) @ torch.tensor([1.0, -1.0]), network.get_submodule("0")
+    )
+    exact = classifier_of(network, exact=True)
+    assert exact.head is not None
+    for x, y in ((50, 40), (90, 60)):
+        shown = detector.metadata.input_transform([dotted_cell(x, y)])
+        expected = attribution.attribute(torch.from_numpy(shown).requires_grad_()).sum(dim=1)[0]
+        seen = exact.see(shown)
+        assert seen is not None
+        np.testing.assert_allclose(evidence(seen, exact.head), expected.detach().numpy(), atol=1e-3)
 
 
 def test_the_mark_is_never_more_than_a_fifth_of_the_cell() -> None:
@@ -207,14 +182,13 @@ def test_random_parts_are_alike_in_size_inside_the_cell_and_away_from_the_mark()
 
 
 def test_hiding_paints_the_cells_own_colour_and_leaves_the_rest() -> None:
-    picture = torch.zeros(1, 3, GRID, GRID)
-    picture[0, :, torch.from_numpy(ROUND_CELL)] = 0.7
+    picture = np.zeros((1, 3, GRID, GRID), np.float32)
+    picture[0, :, ROUND_CELL] = 0.7
     dot = np.hypot(ROWS - 27, COLUMNS - 40) < 3
-    picture[0, :, torch.from_numpy(dot)] = 0.1
+    picture[0, :, dot] = 0.1
     (without,) = hidden(picture, ROUND_CELL, [dot])
-    inside = torch.from_numpy(ROUND_CELL)
-    assert torch.allclose(without[:, inside], torch.tensor(0.7))
-    assert torch.equal(without[:, ~inside], picture[0, :, ~inside])
+    assert np.allclose(without[:, ROUND_CELL], 0.7)
+    assert np.array_equal(without[:, ~ROUND_CELL], picture[0][:, ~ROUND_CELL])
 
 
 def test_the_overlay_is_the_picture_at_no_strength_and_changes_only_what_is_hot_or_marked() -> None:

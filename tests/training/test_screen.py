@@ -10,9 +10,9 @@ from PIL import Image
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.fields.cell import RED_CELL
 from malaria_detect.fields.cut_outs import CutOut, cut_outs_of
+from malaria_detect.inference.classifier import Seen
 from malaria_detect.inference.foreign import FOREIGN, ORDINARY, OTHER_SITE, KnownCells, normalised
 from malaria_detect.inference.metadata import MetadataError
-from malaria_detect.inference.network import Seen
 from malaria_detect.training.made_pictures import FAR, NEAR, UNSEEN, made_picture
 from malaria_detect.training.screen import (
     FurtherPictures,
@@ -47,7 +47,7 @@ def seen(centre: int, number: int, seed: int) -> Seen:
     layers[:, centre] += 1
     features = np.abs(draw.normal(0.2, 0.05, (number, 40))).astype(np.float32)
     features[:, centre] += 2
-    return Seen(features, layers, [0.0] * number)
+    return Seen(np.zeros(number), features, layers, np.zeros((0, 0, 0, 0), np.float32))
 
 
 def test_a_screen_keeps_known_cells_warns_of_others_and_refuses_foreign_pictures() -> None:

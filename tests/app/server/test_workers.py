@@ -94,7 +94,7 @@ def test_a_model_that_is_missing_or_changed_is_told_and_the_worker_lives(
 
 
 def test_a_page_that_has_another_model_is_told(crew: Crew, detector: Detector, pictures: list[bytes]) -> None:
-    newer = Detector(detector.network, replace(detector.metadata, sha256="1" * 64))
+    newer = Detector(detector.classifier, replace(detector.metadata, sha256="1" * 64))
     with refused(MalariaDetectError, "replaced"):
         RemoteDetector(newer, crew.address).predict(pictures[0])
 

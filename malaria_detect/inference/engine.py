@@ -1,0 +1,119 @@
+"""The engine that computes networks: OpenVINO, on the processor."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import openvino
+
+# Also limits the threads of NumPy and of torch, if they are imported later.
+_THREADS_VARIABLE = "OMP_NUM_THREADS"
+
+_Item = TypeVar("_Item")
+_Done = TypeVar("_Done")
+
+
+class Engine:
+    """A network, compiled for the processor of this machine.
+
+    It computes in bfloat16 where the processor does so natively, with rounding errors of about 1 %, else in float32.
+    Any thread may call it; calls wait for one another.
+
+    Parameters
+    ----------
+    model : openvino.Model
+        From :meth:`malaria_detect.inference.graph.Graph.model`.
+    exact : bool
+        Compute in float32 on every processor.
+
+    Attributes
+    ----------
+    precision : str
+        ``bf16`` or ``f32``.
+    """
+
+    def __init__(self, model: "openvino.Model", exact: bool = False) -> None:
+        import openvino  # here, because the page's kernels compute no network
+
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads(),
+            # Two pinned processes would share one processor and leave another idle.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if exact:
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
+        self._use(openvino.Core().compile_model(model, "CPU", settings))
+
+    def _use(self, compiled: "openvino.CompiledModel") -> None:
+        self._compiled = compiled
+        self._one_at_a_time = threading.Lock()
+        hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.precision = {"bf16": "bf16"}.get(hint, "f32")
+
+    def __call__(self, pictures: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Outputs by name for pictures, float32, (N, 3, height, width)."""
+        with self._one_at_a_time:
+            outputs = self._compiled(np.ascontiguousarray(pictures))
+        return {output.get_any_name(): value for output, value in outputs.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _imported, (self._compiled.export_model().getvalue(),)
+
+    @classmethod
+    def imported(cls, content: bytes) -> "Engine":
+        """The engine that was pickled."""
+        import openvino
+
+        engine = cls.__new__(cls)
+        engine._use(openvino.Core().import_model(content, "CPU"))
+        return engine
+
+
+_imported: Callable[[bytes], Engine] = Engine.imported
+
+
+def threads() -> int:
+    """Threads that a computation may use: ``OMP_NUM_THREADS``, or one for each processor of this process."""
+    named = os.environ.get(_THREADS_VARIABLE, "")
+    return int(named) if named.isdecimal() and int(named) else processors()
+
+
+def use_threads(count: int) -> None:
+    """Limit the threads of the engines that this process compiles from now on."""
+    os.environ[_THREADS_VARIABLE] = str(count)
+
+
+def processors() -> int:
+    """Number of processors that this process may use.
+
+    Examples
+    --------
+    >>> processors() >= 1
+    True
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def run_threaded(function: Callable[[_Item], _Done], items: Sequence[_Item]) -> list[_Done]:
+    """Results of a function for each item, in order, computed in :func:`threads` threads.
+
+    The function should spend its time in code that releases Python's lock, as Pillow and SciPy do.
+
+    Examples
+    --------
+    >>> run_threaded(abs, [-1, 2])
+    [1, 2]
+    """
+    number = min(len(items), threads())
+    if number < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(function, items))

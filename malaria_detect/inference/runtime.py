@@ -1,0 +1,98 @@
+"""Open the runtime form of a model, ``export.graph``; where it is missing or stale, make it once."""
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from malaria_detect.core.atomic import WriteError, replaced, write_text
+from malaria_detect.core.json_io import to_json
+from malaria_detect.inference.classifier import Classifier
+from malaria_detect.inference.graph import Graph, GraphError
+from malaria_detect.inference.metadata import MetadataError, ModelMetadata
+from malaria_detect.inference.model_files import graph_path, metadata_path
+
+# Designs whose rounding in bfloat16 was measured.
+_ROUNDED_DESIGNS = ("resnet34",)
+
+
+def open_classifier(model_path: str | os.PathLike[str], metadata: ModelMetadata, data: bytes) -> Classifier:
+    """The network of a model, compiled.
+
+    Parameters
+    ----------
+    model_path : path
+        The exported learner.
+    metadata, data
+        Of :func:`malaria_detect.inference.model_files.read_model`.
+
+    Raises
+    ------
+    MetadataError
+        ``no_graph`` if the runtime form is missing or belongs to another model, and cannot be made.
+    """
+    content = graph_content(model_path, metadata)
+    try:
+        return Classifier.open(Graph.read(content), data, computed_exactly(metadata.architecture))
+    except GraphError as error:
+        raise MetadataError(
+            f"{graph_path(model_path)} does not belong to {metadata.file_name} ({error}). Delete it to make it again.",
+            "no_graph",
+        ) from error
+
+
+def computed_exactly(design: str) -> bool:
+    """Whether a design is computed in float32 on every processor, because nobody measured its rounding in bfloat16."""
+    return design not in _ROUNDED_DESIGNS
+
+
+def graph_content(model_path: str | os.PathLike[str], metadata: ModelMetadata) -> bytes:
+    """Content of a model's runtime form, which is made if it is missing or is not the one that the metadata name.
+
+    Raises
+    ------
+    MetadataError
+        ``no_graph`` if it cannot be made.
+    """
+    try:
+        content = graph_path(model_path).read_bytes()
+    except OSError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() == metadata.graph_sha256:
+        return content
+    return _made(Path(model_path), metadata)
+
+
+def _made(model_path: Path, metadata: ModelMetadata) -> bytes:
+    """The runtime form, made in a process that then ends, and written for the next time where that is possible."""
+    path = graph_path(model_path)
+    if find_spec("fastai") is None:
+        raise MetadataError(
+            f"{path} is missing or belongs to another model. Use all files of one release, or make it from "
+            f"{model_path.name}: install pip install 'malaria-detect[train]' and try again.",
+            "no_graph",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, path.name)
+        module = "malaria_detect.inference.convert"
+        command = [sys.executable, "-m", module, str(model_path.absolute()), str(made)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            raise MetadataError(
+                f"The network of {model_path} cannot be converted: {lines[-1] if lines else 'the process ended'}",
+                "no_graph",
+            )
+        content = made.read_bytes()
+    # The folder may be read-only: then it is made at every start.
+    with contextlib.suppress(WriteError):
+        named = replace(metadata, graph_sha256=hashlib.sha256(content).hexdigest())
+        with replaced(path) as file:
+            file.write_bytes(content)
+        write_text(metadata_path(model_path), to_json(named))
+    return content
