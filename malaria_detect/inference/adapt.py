@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from malaria_detect.core.errors import MalariaDetectError
@@ -26,6 +24,7 @@ from malaria_detect.core.json_io import ARRAY
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.references import TAUGHT, TRAINING, VALIDATION, References
+from malaria_detect.metrics import roc_auc
 
 LEAST_CELLS = 10  # of each class
 # Chosen on laboratories made of validation cells, see docs/methods.md.
@@ -151,7 +150,7 @@ class Adaptation:
         hidden = np.concatenate([local, home])
         odds = self._parent_odds(hidden) / temperature
         # What is rehearsed are the parent's own answers: labels that it has not learnt are no news.
-        answers = np.concatenate([cells.parasitized, expit(odds[len(local) :])])
+        answers = np.concatenate([cells.parasitized, scipy.special.expit(odds[len(local) :])])
         weights = np.concatenate(
             [_balanced(cells.parasitized, len(local)), _balanced(home_labels, _REHEARSAL * len(local))]
         )
@@ -163,7 +162,7 @@ class Adaptation:
 
     def home_auc(self, change: Change | None = None) -> float:
         """ROC AUC on validation patients of the parent."""
-        return float(roc_auc_score(self.home.parasitized, self.log_odds(self.home.features, change)))
+        return roc_auc(self.home.parasitized, self.log_odds(self.home.features, change))
 
     def _parent_odds(self, hidden: NDArray[np.float64]) -> NDArray[np.float64]:
         with torch.inference_mode():
@@ -251,9 +250,9 @@ def _fit(
     def loss(slopes: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         odds = offset + features @ slopes
         value = weights @ (np.logaddexp(0, odds) - answers * odds) + penalty @ slopes**2 / 2
-        return float(value), features.T @ (weights * (expit(odds) - answers)) + penalty * slopes
+        return float(value), features.T @ (weights * (scipy.special.expit(odds) - answers)) + penalty * slopes
 
-    found = minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B")
+    found = scipy.optimize.minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B")
     if not found.success:
         raise AdaptError(f"The labelled cells could not be learnt ({found.message}).", "no_fit")
     slopes: NDArray[np.float64] = found.x
