@@ -64,7 +64,7 @@ def open_learner(data: bytes) -> "Learner":
     """
     import_fastai()
     pickle_module = SimpleNamespace(__name__="pickle", Unpickler=_Unpickler, load=pickle.load)
-    with from_extra("designs"):  # the shipped design needs only what is always installed
+    with from_extra("train"):
         return torch.load(
             io.BytesIO(data), map_location="cpu", weights_only=False, pickle_module=pickle_module
         )
