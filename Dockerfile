@@ -1,9 +1,7 @@
 # The page and the HTTP API in a container; the how-to guide for deployment explains how to run it.
 FROM python:3.11-slim AS build
 
-# CPU builds of PyTorch: CUDA builds are several gigabytes larger, and the container uses no GPU.
-ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu \
-    PIP_NO_CACHE_DIR=1 \
+ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
@@ -13,12 +11,13 @@ WORKDIR /app
 COPY requirements.txt pyproject.toml README.md LICENSE ./
 COPY malaria_detect/__init__.py malaria_detect/__init__.py
 COPY tools/wheel_hook.py tools/wheel_hook.py
-RUN pip install -r requirements.txt
+# A container trains nothing.
+RUN sed -i '/^# Training/,$d' requirements.txt && pip install -r requirements.txt
 
 
 FROM python:3.11-slim
 
-# HOME, where Jupyter, IPython, matplotlib and fastai write, is /tmp: the rest of the file system may be read-only.
+# HOME, where Jupyter, IPython and matplotlib write, is /tmp: the rest of the file system may be read-only.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \

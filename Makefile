@@ -26,19 +26,19 @@ docs: .venv/installed-test  ## build the documentation site in build/site (ARGS=
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.docs.tutorials
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build)
 
-train: .venv/installed  ## train a model: writes export.pkl, export.json and export.npz (ARGS="--help" lists the options)
+train: .venv/installed-train  ## train a model: writes export.pkl, export.json and export.npz (ARGS="--help" lists the options)
 	$(BIN)/malaria-detect train $(ARGS)
 
-evaluate: .venv/installed  ## cross-validate the training recipe (ARGS="--split random" for a random split)
+evaluate: .venv/installed-train  ## cross-validate the training recipe (ARGS="--split random" for a random split)
 	$(BIN)/malaria-detect evaluate $(ARGS)
 
-compare: .venv/installed  ## train other designs on the same patients (ARGS="--help" lists the options)
+compare: .venv/installed-train  ## train other designs on the same patients (ARGS="--help" lists the options)
 	$(BIN)/malaria-detect compare $(ARGS)
 
-report: .venv/installed  ## write the README's table, MODEL_CARD.md and the figures from the result files
+report: .venv/installed-train  ## write the README's table, MODEL_CARD.md and the figures from the result files
 	$(BIN)/python -m tools.model_card
 
-bench: .venv/installed  ## measure the speed of training, prediction, explanations, intervals and fields
+bench: .venv/installed-train  ## measure the speed of training, prediction, explanations, intervals and fields
 	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap \
 	    && $(BIN)/python -m benchmarks.explain && $(BIN)/python -m benchmarks.fields
 
@@ -51,7 +51,7 @@ doctor: .venv/installed  ## say which versions differ from the tested ones, and 
 test-lowest: .venv/installed-test  ## run the tests with the lowest versions that pyproject.toml allows (installs into .venv-lowest)
 	$(PYTHON) -m venv .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --torch-backend auto \
-	    -e '.[train,designs,test,docs]'
+	    -e '.[train,test,docs]'
 	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 audit: .venv/installed  ## check the installed versions for known vulnerabilities (needs a network connection)
@@ -63,15 +63,20 @@ clean:  ## remove the environment, the caches and the built site
 	rm -rf .venv .venv-audit .venv-lowest .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build docs/tutorials
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The files named installed* mark a finished installation, which is repeated when the requirements change.
+# The files named installed* mark a finished installation, which is repeated when the requirements change: of pages and
+# predictions, of training in addition, and of tests in addition.
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "malaria_detect needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) tools/install.py
+	@touch $@
+
+.venv/installed-train: .venv/installed
 	@$(PYTHON) tools/install.py -r requirements.txt
 	@touch $@
 
-.venv/installed-test: .venv/installed
-	@$(PYTHON) tools/install.py -r requirements.txt -e '.[train,designs,test,docs]'
+.venv/installed-test: .venv/installed-train
+	@$(PYTHON) tools/install.py -r requirements.txt -e '.[train,test,docs]'
 	@touch $@
 
 .PHONY: help dashboard test test-quick check docs train evaluate compare report bench bench-serve doctor test-lowest audit clean

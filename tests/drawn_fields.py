@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy import ndimage
-from skimage.draw import polygon2mask
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.fields.cell import RED_CELL, WHITE_CELL
+from malaria_detect.fields.polygon import mask_of
 from tests.drawn import STAINS, draw_cell
 
 BACKGROUND = (226, 214, 219)
@@ -163,7 +163,7 @@ def _stain(
     x, y, radius = circle
     height, width = pixels.shape[:2]
     left, top, side = int(np.floor(x - radius)), int(np.floor(y - radius)), int(np.ceil(2 * radius)) + 1
-    inside = polygon2mask((side, side), outline[:, ::-1] - (top + 0.5, left + 0.5))
+    inside = mask_of(outline - (left, top), (side, side))
     if kind == WHITE_CELL:
         down, right = np.mgrid[:side, :side] + 0.5
         nucleus = np.hypot(right + left - x, down + top - y) < 0.7 * radius

@@ -1,5 +1,6 @@
 """Say what is installed differently from the tested set, and what this machine lacks: `make doctor`."""
 
+import importlib.util
 import shutil
 import sys
 import tomllib
@@ -17,10 +18,13 @@ from malaria_detect.inference.model_files import default_model, read_metadata
 PROJECT = Path(__file__).resolve().parents[1]
 
 
-def pins() -> list[Requirement]:
-    """The requirements in requirements.txt, each pinned to one version."""
-    lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith(("#", "-e"))]
+def pins() -> tuple[list[Requirement], list[Requirement]]:
+    """The requirements in requirements.txt, each pinned to one version: of the page, and of training."""
+    light, _, training = (PROJECT / "requirements.txt").read_text(encoding="utf-8").partition("\n# Training")
+    page, further = (
+        [Requirement(line) for line in part.splitlines() if "==" in line] for part in (light, training)
+    )
+    return page, further
 
 
 def tools() -> list[Requirement]:
@@ -51,16 +55,17 @@ def missing() -> Iterator[str]:
     try:
         find_cells()
     except MalariaDetectError as error:
-        yield f"Nothing can be trained, and tests use drawn cells: {error}"
+        yield f"There are no cells to train on, and tests use drawn ones: {error}"
+    if importlib.util.find_spec("fastai") is None:
+        yield "The extra `train` is not installed: nothing can be trained or evaluated."
     if shutil.which("chromium") is None:
         yield "There is no program `chromium`: tests of the page are skipped."
-    if sys.platform != "linux":
-        yield "On this system the page needs more memory for each visitor, and there is no HTTP interface."
 
 
 def main() -> int:
     """Print the report; 1 if an installed version is not the tested one."""
-    different = list(differences(pins(), tools()))
+    page, training = pins()
+    different = list(differences(page, [*training, *tools()]))
     print(f"Python {sys.version.split()[0]}, model {default_model()}")
     for sentence in (*different, *missing()):
         print(f"- {sentence}")

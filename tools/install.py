@@ -1,5 +1,6 @@
 """Install requirements into .venv, on a machine without an NVIDIA GPU with PyTorch's much smaller CPU builds.
 
+    python3 tools/install.py                     # what pages, predictions and the command line need: no PyTorch
     python3 tools/install.py -r requirements.txt
 
 The arguments are those of `pip install`. uv is used if it is installed, and pip otherwise. An extra index that is set
@@ -34,11 +35,21 @@ def main(arguments: Sequence[str]) -> int:
         install = [str(python), "-m", "pip", "install"]
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
-    index, sentence = builds_of_torch()
-    print(sentence, flush=True)
-    if index:
-        install += ["--extra-index-url", index]
-    return subprocess.run([*install, *arguments], check=False, env=_with_names_for_uv()).returncode
+    if arguments:
+        index, sentence = builds_of_torch()
+        print(sentence, flush=True)
+        if index:
+            install += ["--extra-index-url", index]
+    return subprocess.run(
+        [*install, *(arguments or base())], check=False, env=_with_names_for_uv()
+    ).returncode
+
+
+def base() -> list[str]:
+    """The requirements above the line "# Training" of requirements.txt, as arguments of `pip install`."""
+    light = Path("requirements.txt").read_text(encoding="utf-8").partition("\n# Training")[0]
+    lines = [line for line in light.splitlines() if line and not line.startswith("#")]
+    return [word for line in lines for word in line.split()]
 
 
 def builds_of_torch() -> tuple[str | None, str]:

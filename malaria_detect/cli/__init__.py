@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from malaria_detect.cli import (
     adapt,
@@ -24,6 +24,7 @@ from malaria_detect.cli import (
     train,
 )
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.core.extras import from_extra
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace", newline="")
     options = parser().parse_args(arguments)
     try:
-        with _stopped_by_sigterm():
+        with _stopped_by_sigterm(), from_extra(options.extra) if options.extra else nullcontext():
             status: int = options.run(options)
         sys.stdout.flush()  # here and not at exit, where an error could no longer be handled
     except MalariaDetectError as error:
@@ -90,14 +91,18 @@ def _say(message: str) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Parser of all subcommands; each sets ``run``, a function of the parsed options that returns the exit status."""
+    """Parser of all subcommands.
+
+    Each sets ``run``, a function of the parsed options that returns the exit status; ``extra``, if it needs an extra of
+    the package; and ``after_interrupt``, if there is something to say after Ctrl-C.
+    """
     commands_parser = argparse.ArgumentParser(
         prog="malaria-detect",
         description="Find and classify the red cells of malaria thin smears, and estimate the parasitemia. "
         "For Research Use Only. Not for use in diagnostic procedures.",
         epilog="Use `malaria-detect COMMAND --help` for the options of a command.",
     )
-    commands_parser.set_defaults(after_interrupt="")
+    commands_parser.set_defaults(after_interrupt="", extra="")
     commands = commands_parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (predict, field, explain, serve, adapt, train, evaluate, compare, labels, cells, fields):
         module.add_commands(commands)

@@ -43,7 +43,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     adapt.add_argument(
         "--anyway", action="store_true", help="write the model even if it is not better than its parent"
     )
-    adapt.set_defaults(run=_adapt)
+    adapt.set_defaults(run=_adapt, extra="train")
 
 
 def _adapt(options: argparse.Namespace) -> int:

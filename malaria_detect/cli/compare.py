@@ -53,6 +53,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     compare.set_defaults(
         run=_compare,
+        extra="train",
         after_interrupt="Finished networks and epochs are kept. Continue with the same command.",
     )
 

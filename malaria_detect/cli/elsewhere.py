@@ -14,7 +14,8 @@ def evaluate_laboratories(options: argparse.Namespace) -> int:
     from malaria_detect.core.atomic import check_writable, write_text
     from malaria_detect.core.json_io import to_json
     from malaria_detect.data.field_annotations import read_field_sets
-    from malaria_detect.evaluation.laboratories import Laboratories, expectation, score_laboratories
+    from malaria_detect.evaluation.laboratories import Laboratories, expectation
+    from malaria_detect.evaluation.score_laboratories import score_laboratories
     from malaria_detect.fields.finder import load_finder
     from malaria_detect.inference.adapt import Adaptation
     from malaria_detect.inference.detector import load_detector

@@ -80,6 +80,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_settings(evaluate, work="runs/crossval")
     evaluate.set_defaults(
         run=_evaluate,
+        extra="train",
         average_epochs=0,  # they would take twice as long as all others together
         default_sizes=_FOLD_SIZES,
         after_interrupt="Finished folds and epochs are kept. Continue with the same command and --resume.",

@@ -48,6 +48,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     train.set_defaults(
         run=_train,
+        extra="train",
         after_interrupt="Finished epochs are kept. Continue with the same command and --resume.",
     )
 

@@ -48,6 +48,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     train.set_defaults(
         run=_train,
+        extra="train",
         default_sizes=None,
         after_interrupt="Finished epochs are kept. Continue with the same command and --resume.",
     )
@@ -65,7 +66,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
             f"--{name}", nargs="+", default=[], metavar="DIR", help=f"with --cells: folders with {what}"
         )
     calibrate.add_argument("--model", default=MODEL, help="exported learner (default: %(default)s)")
-    calibrate.set_defaults(run=_calibrate)
+    calibrate.set_defaults(run=_calibrate, extra="train")
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -21,8 +21,8 @@ def from_extra(name: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> with from_extra("designs"):
-    ...     import timm
+    >>> with from_extra("train"):
+    ...     import fastai
     """
     try:
         yield

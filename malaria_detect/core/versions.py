@@ -2,20 +2,21 @@
 
 import datetime
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 from malaria_detect import __version__
 
-_LIBRARIES = ("torch", "torchvision", "fastai", "pillow", "numpy", "scikit-learn")
+_LIBRARIES = ("openvino", "torch", "torchvision", "fastai", "pillow", "numpy", "scipy", "scikit-learn")
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of this package, of Python, and of the libraries that can change a result."""
-    return {
-        "malaria_detect": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in _LIBRARIES},
-    }
+    """Versions of this package, of Python, and of the installed libraries that can change a result."""
+    versions = {"malaria_detect": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):  # without the extra `train`
+            versions[name] = version(name)
+    return versions
 
 
 def today() -> str:

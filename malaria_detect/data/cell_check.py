@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from malaria_detect.data.image_checks import is_colourless
 from malaria_detect.data.images import ImageRefused, read_image
@@ -133,8 +132,8 @@ def _joined(cells: Sequence[Cell]) -> tuple[list[Cell], tuple[str, ...]]:
     names = sorted({cell.group for cell in cells})
     number = {name: position for position, name in enumerate(names)}
     ends = np.array([(number[first.group], number[other.group]) for first, other in pairs]).T
-    links = coo_array((np.ones(len(pairs)), ends), shape=(len(names), len(names)))
-    component = connected_components(links, directed=False)[1]
+    links = scipy.sparse.coo_array((np.ones(len(pairs)), ends), shape=(len(names), len(names)))
+    component = scipy.sparse.csgraph.connected_components(links, directed=False)[1]
     patients: dict[int, list[str]] = defaultdict(list)
     for name in names:
         patients[component[number[name]]].append(name)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from skimage.measure import find_contours
 
+from malaria_detect.core.extras import from_extra
 from malaria_detect.core.json_io import RecordError, from_json
 from malaria_detect.data.field_truth import (
     ANNOTATIONS,
@@ -117,6 +117,8 @@ def _images_of_cells() -> dict[str, Path]:
 
 def _outline(file: Path, cell: _KnownCell) -> np.ndarray:
     """Outline of a cell whose image is black around it."""
+    with from_extra("train"):
+        from skimage.measure import find_contours
     mask = np.asarray(read_image(file)).any(axis=2)
     if mask.shape != (cell.h, cell.w):
         raise FieldAnnotationError(

@@ -1,9 +1,13 @@
-"""Whether a picture that should show one cell shows a whole field."""
+"""Whether a picture that should show one cell shows a whole field.
+
+References
+----------
+.. [1] N. Otsu, IEEE Trans. Syst. Man Cybern. 9 (1979) 62-66: the threshold with the largest variance between classes.
+"""
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from malaria_detect.data.image_checks import TRAINED_SIDES
 
@@ -37,10 +41,26 @@ def shows_field(image: Image.Image) -> bool:
     if not np.ptp(green[lit]):
         return False
     # Opened, because the texture of a single cell is no thing apart.
-    stained = ndimage.binary_opening(lit & (green < threshold_otsu(green[lit])))
+    stained = scipy.ndimage.binary_opening(lit & (green < otsu_threshold(green[lit])))
     contrast = green[lit & ~stained].mean() - green[stained].mean() if stained.any() else 0.0
     edges = sum(
         np.count_nonzero(np.diff(stained.astype(np.int8), axis=axis) > 0) / stained.shape[1 - axis]
         for axis in (0, 1)
     )
     return bool(edges / 2 * contrast >= _MIN_CROSSED)
+
+
+def otsu_threshold(values: np.ndarray, bins: int = 256) -> float:
+    """Threshold that separates values into two classes, the centre of a bin of their histogram [1]_.
+
+    Examples
+    --------
+    >>> round(otsu_threshold(np.array([10.0, 11.0, 12.0, 90.0, 91.0, 92.0])))
+    12
+    """
+    counts, edges = np.histogram(values, bins)
+    centres = (edges[:-1] + edges[1:]) / 2
+    cells, sums = np.cumsum(counts), np.cumsum(counts * centres)
+    low, high = cells[:-1], cells[-1] - cells[:-1]  # neither is 0: the outer bins have values
+    means = sums[:-1] / low, (sums[-1] - sums[:-1]) / high
+    return float(centres[np.argmax(low * high * (means[0] - means[1]) ** 2)])

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.stain import cell_mask, macenko, reinhard
@@ -166,7 +166,10 @@ def _hsv(pixels: np.ndarray, cell: np.ndarray) -> np.ndarray:
 
 def _blur(pixels: np.ndarray, cell: np.ndarray, sigma: float) -> np.ndarray:
     # Only pixels of the cell are averaged: the black around it would darken the edge.
-    weight = gaussian_filter(cell.astype(np.float32), sigma, mode="constant")
+    weight = scipy.ndimage.gaussian_filter(cell.astype(np.float32), sigma, mode="constant")
     seen = np.where(cell[..., None], pixels, 0).astype(np.float32)
-    mean = gaussian_filter(seen, (sigma, sigma, 0), mode="constant") / np.maximum(weight, 1e-6)[..., None]
+    mean = (
+        scipy.ndimage.gaussian_filter(seen, (sigma, sigma, 0), mode="constant")
+        / np.maximum(weight, 1e-6)[..., None]
+    )
     return np.where(cell[..., None], np.rint(mean).clip(0, 255), 0).astype(np.uint8)

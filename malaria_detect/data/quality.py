@@ -1,8 +1,8 @@
 """Pictures of a cell that are too poor for a certain answer: grey, overexposed or blurred."""
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy import ndimage
 
 from malaria_detect.data.image_checks import COLOURLESS, is_colourless, lit_part
 
@@ -45,6 +45,6 @@ def _is_blurred(image: Image.Image) -> bool:
     pixels = np.asarray(cell.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
     lit = pixels.max(axis=2) > 20  # JPEG leaves traces in black
     green = pixels[..., 1].astype(np.float32)
-    soft, softer = (ndimage.gaussian_filter(green, sigma, truncate=2.5) for sigma in (1.0, 4.0))
+    soft, softer = (scipy.ndimage.gaussian_filter(green, sigma, truncate=2.5) for sigma in (1.0, 4.0))
     fine, coarse = np.abs(green - soft), np.abs(soft - softer)
     return bool(fine[lit].sum() < _LEAST_DETAIL * coarse[lit].sum())

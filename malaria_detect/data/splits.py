@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from malaria_detect.core.extras import from_extra
 from malaria_detect.data.cell_table import PARTS
 from malaria_detect.data.nlm_cells import CLASSES, Cell, CellsError, patient_group
 
@@ -162,7 +162,11 @@ def folds_of(cells: Sequence[Cell], how: str, folds: int, seed: int) -> tuple[Sp
     ------
     CellsError
         If the number of folds is impossible for these cells.
+    MissingExtra
+        If scikit-learn is not installed, which the extra ``train`` installs.
     """
+    with from_extra("train"):
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
     if how not in (GROUPED, RANDOM) or folds < (2 if how == GROUPED else 1):
         raise CellsError(
             f"Cannot make {folds} {how} folds. Use grouped with 2 or more, or random with 1 or more.",

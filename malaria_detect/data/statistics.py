@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy.ndimage import binary_erosion, sobel
 
 from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import Cell
@@ -116,8 +116,8 @@ def _edges(pixels: np.ndarray, cell: np.ndarray) -> np.ndarray:
     if not cell.any():
         return np.zeros(cell.shape, np.uint8)
     # The step from the cell to the black around it would be the strongest.
-    inside = binary_erosion(cell, iterations=2)
-    steep = np.where(inside, np.hypot(sobel(grey, 0), sobel(grey, 1)), 0)
+    inside = scipy.ndimage.binary_erosion(cell, iterations=2)
+    steep = np.where(inside, np.hypot(scipy.ndimage.sobel(grey, 0), scipy.ndimage.sobel(grey, 1)), 0)
     scaled: np.ndarray = np.rint(255 * steep / max(steep.max(), 1)).astype(np.uint8)
     return scaled
 

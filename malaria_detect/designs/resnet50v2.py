@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from malaria_detect.core.extras import from_extra
 from malaria_detect.inference.input import MEAN, STD
 from malaria_detect.training.design import Started
 from malaria_detect.training.pretrained import (
@@ -76,8 +75,8 @@ def timm_name(name: str) -> str:
 
 def _with_own_scale(started: Started) -> Started:
     """A network of timm after a layer that converts our normalization to that of timm's weights."""
-    with from_extra("designs"):
-        from timm.data.config import resolve_model_data_config
+    from timm.data.config import resolve_model_data_config
+
     needed = resolve_model_data_config(started.network)
     mean, std, own_mean, own_std = (torch.tensor(x) for x in (MEAN, STD, needed["mean"], needed["std"]))
     layer = nn.Conv2d(3, 3, 1, groups=3)
@@ -87,15 +86,15 @@ def _with_own_scale(started: Started) -> Started:
 
 
 def _whole(pretrained: bool = False) -> nn.Module:
-    with from_extra("designs"):
-        import timm
+    import timm
+
     network: nn.Module = timm.create_model(_TIMM, pretrained=pretrained, num_classes=0)
     return network
 
 
 def _zoo_trunk(stages: int) -> nn.Module:
-    with from_extra("designs"):
-        from timm.layers.norm_act import BatchNormAct2d
+    from timm.layers.norm_act import BatchNormAct2d
+
     whole = _whole()
     parts = {
         "bn0": nn.BatchNorm2d(3),

@@ -1,14 +1,14 @@
 """How much a laboratory gains from a few labelled cells of its own: repeated draws, checked on its other fields."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
 
+from malaria_detect.evaluation.laboratories import Gain, Spread
 from malaria_detect.inference.adapt import Adaptation, SiteCells
-from malaria_detect.metrics import Estimate, difference, scaled
+from malaria_detect.metrics import Estimate, difference, roc_auc, scaled
 
 # Labelled cells of each draw, parasitized and uninfected.
 NUMBERS = ((10, 30), (20, 60), (50, 150), (150, 450))
@@ -18,43 +18,6 @@ SENSITIVITY = 0.93  # at which the specificity is read
 _LEAST_CHECKED = 20
 _RESAMPLES = 500  # enough for the mean of ten intervals
 _COMPARED = ("roc_auc", "sensitivity", "specificity")
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation over draws."""
-
-    mean: float
-    sd: float
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What adapting to a number of a laboratory's cells changes on cells of fields from which none was drawn.
-
-    Attributes
-    ----------
-    parasitized, uninfected : int
-        Labelled cells.
-    draws : int
-    before, after : dict of str to Spread
-        Of the model as it is and of the adapted one, on the same cells: ``roc_auc``; ``sensitivity`` and
-        ``specificity`` at the default operating point; ``specificity_at``, the specificity where the sensitivity is
-        at least 0.93, for which the threshold is read from the scored cells.
-    gain : dict of str to Estimate
-        After minus before of the first three: mean over the draws of each draw's difference and of the ends of its
-        paired 95 % interval over fields.
-    home : Spread
-        Change of the ROC AUC on validation patients of the parent.
-    """
-
-    parasitized: int
-    uninfected: int
-    draws: int
-    before: dict[str, Spread]
-    after: dict[str, Spread]
-    gain: dict[str, Estimate]
-    home: Spread
 
 
 def gain_curve(
@@ -150,7 +113,7 @@ def _compared(
     before, after = (scaled(one, metadata.temperature) for one in odds)
     scores = [
         {
-            "roc_auc": float(roc_auc_score(labels, one)),
+            "roc_auc": roc_auc(labels, one),
             "sensitivity": float((probability >= threshold)[labels].mean()),
             "specificity": float((probability < threshold)[~labels].mean()),
             "specificity_at": specificity_at(labels, one),

@@ -5,9 +5,9 @@ from functools import cached_property
 from typing import Annotated
 
 import numpy as np
-from skimage.draw import polygon2mask
 
 from malaria_detect.core.json_io import ARRAY
+from malaria_detect.fields.polygon import mask_of
 
 RED_CELL, WHITE_CELL, PLATELET = KINDS = ("red cell", "white cell", "platelet")
 
@@ -67,5 +67,4 @@ class FoundCell:
     def mask(self) -> np.ndarray:
         """Pixels of the cell within its box, bool, shape (height, width): those whose centre is within the outline."""
         left, top, width, height = self.box
-        corners = self.outline[:, ::-1] - (top + 0.5, left + 0.5)
-        return polygon2mask((height, width), corners)
+        return mask_of(self.outline - (left, top), (height, width))

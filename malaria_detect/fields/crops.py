@@ -2,9 +2,9 @@
 
 import numpy as np
 from PIL import Image
-from skimage.draw import polygon2mask
 
 from malaria_detect.fields.cell import FoundCell
+from malaria_detect.fields.polygon import mask_of
 
 # The outline is moved outwards by this share of its distance from the centre. Chosen on known cells of NLM's fields:
 # `python -m benchmarks.crops` compares the answers for our cut-outs with those for NLM's.
@@ -37,5 +37,5 @@ def cut_cell(pixels: np.ndarray, cell: FoundCell) -> Image.Image:
     height, width = pixels.shape[:2]
     left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int), 0)
     right, bottom = np.minimum(np.ceil(outline.max(axis=0)).astype(int), (width, height))
-    mask = polygon2mask((bottom - top, right - left), outline[:, ::-1] - (top + 0.5, left + 0.5))
+    mask = mask_of(outline - (left, top), (bottom - top, right - left))
     return Image.fromarray(pixels[top:bottom, left:right] * mask[..., None])

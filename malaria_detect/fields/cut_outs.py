@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy import ndimage
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import read_image
@@ -55,11 +55,11 @@ def cut_out(pixels: np.ndarray, side: int) -> CutOut | None:
     CutOut or None
         None if the cell is too small or too ragged to be the model of a cell.
     """
-    parts, found = ndimage.label(pixels.max(axis=2) > 8)
+    parts, found = scipy.ndimage.label(pixels.max(axis=2) > 8)
     if not found:
         return None
-    largest = 1 + int(np.argmax(ndimage.sum_labels(np.ones_like(parts), parts, range(1, found + 1))))
-    mask = ndimage.binary_fill_holes(parts == largest)
+    largest = 1 + int(np.argmax(scipy.ndimage.sum_labels(np.ones_like(parts), parts, range(1, found + 1))))
+    mask = scipy.ndimage.binary_fill_holes(parts == largest)
     rows, columns = np.nonzero(mask)
     if len(rows) < 600:
         return None
@@ -70,7 +70,7 @@ def cut_out(pixels: np.ndarray, side: int) -> CutOut | None:
     area = 0.5 * np.sin(2 * np.pi / ANGLES) * float(np.sum(radii * np.roll(radii, 1)))
     if not 0.93 < area / len(rows) < 1.08:
         return None
-    inner = ndimage.binary_erosion(mask, iterations=3)
+    inner = scipy.ndimage.binary_erosion(mask, iterations=3)
     brightest = np.maximum(np.percentile(pixels[inner], 97, axis=0), 40)
     relative = np.clip(pixels / brightest, 0, 1) * 255
     picture = np.where(mask[..., None], relative, 255).astype(np.uint8)
@@ -95,7 +95,7 @@ def _radii(mask: np.ndarray, centre_x: float, centre_y: float, reach: float) -> 
     hit = np.zeros(x.shape, dtype=bool)
     hit[inside] = mask[y[inside], x[inside]]
     last = hit.shape[1] - 1 - np.argmax(hit[:, ::-1], axis=1)
-    return np.asarray(ndimage.gaussian_filter1d(steps[last] + 0.5, 1.0, mode="wrap"))
+    return np.asarray(scipy.ndimage.gaussian_filter1d(steps[last] + 0.5, 1.0, mode="wrap"))
 
 
 def read_cut_outs(paths: Sequence[Path], side: int = 64) -> list[CutOut]:

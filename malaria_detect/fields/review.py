@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from skimage.measure import points_in_poly
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.fields.cell import RED_CELL, FoundCell
+from malaria_detect.fields.polygon import within
 from malaria_detect.fields.result import VERDICTS, AnalysedCell, FieldResult
 
 # Share of a split cell that its smaller part must have.
@@ -153,7 +153,7 @@ class Review:
         if not diameters.min() >= _LEAST_DIAMETER:
             raise ReviewError("A new cell needs a diameter. Drag over the cell.", reason="too_small")
         others = [cell.found.outline for cell in self.result.cells]
-        if any(points_in_poly(centre[None], other)[0] for other in others):
+        if any(within(other, centre[None, :1], centre[1:]).any() for other in others):
             raise ReviewError(
                 "There is a cell already. Give a verdict on it, or split it.", reason="occupied"
             )
@@ -208,6 +208,7 @@ def _clear_of(others: list[np.ndarray], centre: np.ndarray, outline: np.ndarray)
         if (other.max(axis=0) > outline.min(axis=0)).all() and (
             other.min(axis=0) < outline.max(axis=0)
         ).all():
-            taken |= points_in_poly(points.reshape(-1, 2), other).reshape(taken.shape)
+            x, y = points.reshape(-1, 2).T
+            taken |= within(other, x[:, None], y).reshape(taken.shape)
     last = np.argmax(np.vstack([taken, np.ones((1, taken.shape[1]), bool)]), axis=0) - 1
     return points[last, np.arange(len(outline))]

@@ -4,8 +4,8 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy import ndimage
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +102,11 @@ def photographed(
     numpy.ndarray, uint8, shape (height, width, 3)
     """
     blur = sharp * random.uniform(0.2, 1.0) if random.random() < 0.75 else sharp * random.uniform(1, 1.9)
-    picture = ndimage.gaussian_filter(picture, (blur, blur, 0))
+    picture = scipy.ndimage.gaussian_filter(picture, (blur, blur, 0))
     if random.random() < 0.45:
         # Refraction at the edge of a cell, and the camera's sharpening, both draw a halo.
         wide = sharp * random.uniform(1.5, 3.5)
-        soft = ndimage.gaussian_filter(picture, (wide, wide, 0))
+        soft = scipy.ndimage.gaussian_filter(picture, (wide, wide, 0))
         picture = picture + random.uniform(0.2, 1.2) * (picture - soft)
     if rim is not None:
         y, x = np.ogrid[: picture.shape[0], : picture.shape[1]]

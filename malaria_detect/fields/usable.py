@@ -1,7 +1,7 @@
 """Fields that cannot be used, and why."""
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.fields.outlines import Stars
@@ -32,12 +32,12 @@ def lit_area(pixels: np.ndarray) -> np.ndarray:
     The black surroundings of a round view touch the frame; dark cells do not make them larger.
     """
     dark = pixels.max(axis=2) < 24
-    dark = ndimage.binary_opening(dark, iterations=2)
-    parts, found = ndimage.label(dark)
+    dark = scipy.ndimage.binary_opening(dark, iterations=2)
+    parts, found = scipy.ndimage.label(dark)
     if not found:
         return np.ones(dark.shape, dtype=bool)
     framing = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
-    sizes = ndimage.sum_labels(dark, parts, range(found + 1))
+    sizes = scipy.ndimage.sum_labels(dark, parts, range(found + 1))
     outside = [part for part in framing if part and sizes[part] > 0.005 * dark.size]
     return ~np.isin(parts, outside)
 
@@ -107,7 +107,7 @@ def _contrast_and_sharpness(red: Stars, pixels: np.ndarray) -> tuple[float, floa
     The steepness is the largest difference between neighbouring pixels near the outline, as a share of the difference
     across it: about 0.4 if the edge is two or three pixels wide.
     """
-    grey = ndimage.gaussian_filter(pixels.mean(axis=2, dtype=np.float32), 0.7)
+    grey = scipy.ndimage.gaussian_filter(pixels.mean(axis=2, dtype=np.float32), 0.7)
     steep = np.hypot(*np.gradient(grey))
     within, beyond = (_along_outlines(grey, red, share).mean(axis=1) for share in (0.8, 1.25))
     contrast = np.abs(within - beyond)

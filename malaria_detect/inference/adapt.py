@@ -16,7 +16,6 @@ from typing import Annotated
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import ARRAY
@@ -24,6 +23,7 @@ from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.head import Change, Head
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.references import TAUGHT, TRAINING, VALIDATION, References
+from malaria_detect.metrics import roc_auc
 
 LEAST_CELLS = 10  # of each class
 # Chosen on laboratories made of validation cells, see docs/methods.md.
@@ -145,7 +145,7 @@ class Adaptation:
 
     def home_auc(self, change: Change | None = None) -> float:
         """ROC AUC on validation patients of the parent."""
-        return float(roc_auc_score(self.home.parasitized, self.log_odds(self.home.features, change)))
+        return roc_auc(self.home.parasitized, self.log_odds(self.home.features, change))
 
 
 def check_enough(parasitized: NDArray[np.bool_]) -> None:

@@ -6,14 +6,12 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
 
 from malaria_detect.core.json_io import ARRAY
 from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells, check_enough
 from malaria_detect.inference.calibrate import DEFAULT_POINT
 from malaria_detect.inference.head import Change
-from malaria_detect.metrics import Estimate, Scores, difference, scaled, score
+from malaria_detect.metrics import Estimate, Scores, difference, roc_auc, scaled, score
 
 HOME_LOSS = 0.002  # of the ROC AUC on the first parent's validation patients
 _FOLDS, _REPEATS = 5, 5
@@ -90,7 +88,7 @@ def judge(adaptation: Adaptation, cells: SiteCells) -> Judgement:
     check_enough(cells.parasitized)
     cells = in_groups(cells)
     repeats = [_held_out(adaptation, cells, seed) for seed in range(_REPEATS)]
-    areas = [roc_auc_score(cells.parasitized, odds) for odds in repeats]
+    areas = [roc_auc(cells.parasitized, odds) for odds in repeats]
     log_odds = repeats[int(np.argsort(areas)[_REPEATS // 2])]
     metadata = adaptation.metadata
     before, after = (
@@ -124,14 +122,26 @@ def in_groups(cells: SiteCells) -> SiteCells:
 def _held_out(adaptation: Adaptation, cells: SiteCells, seed: int) -> NDArray[np.float64]:
     """Log-odds of each cell by a model that was fitted without its group."""
     odds = np.empty(len(cells.files))
-    for learnt, held_out in _folds(cells, seed):
+    for learnt, held_out in folds(cells, seed):
         odds[held_out] = adaptation.log_odds(cells.features[held_out], adaptation.fit(cells[learnt]))
     return odds
 
 
-def _folds(cells: SiteCells, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Positions of learnt and of held-out cells in each fold."""
-    groups = np.array(cells.groups)
-    fewest = min(len(set(groups[cells.parasitized == kind])) for kind in (True, False))
-    folds = StratifiedGroupKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
-    yield from folds.split(cells.features, cells.parasitized, cells.groups)
+def folds(cells: SiteCells, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Positions of learnt and of held-out cells in each fold: whole groups, with similar shares of both classes.
+
+    Groups are dealt from the largest on, each to the fold that has the smallest share of the classes in it.
+    """
+    names, group = np.unique(cells.groups, return_inverse=True)
+    classes = (cells.parasitized, ~cells.parasitized)
+    counts = np.stack([np.bincount(group[of_class], minlength=len(names)) for of_class in classes], axis=1)
+    shares = counts / counts.sum(axis=0)
+    held = np.zeros((min(_FOLDS, *np.count_nonzero(counts, axis=0)), len(classes)))
+    fold = np.empty(len(names), dtype=int)
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    for dealt in shuffled[np.argsort(-shares[shuffled].max(axis=1), kind="stable")]:
+        fold[dealt] = np.lexsort((held.sum(axis=1), held @ shares[dealt]))[0]
+        held[fold[dealt]] += shares[dealt]
+    for number in range(len(held)):
+        held_out = fold[group] == number
+        yield np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -17,7 +17,7 @@ References
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from malaria_detect.metrics.types import Bools, Floats, Integers
 

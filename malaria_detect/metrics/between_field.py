@@ -7,7 +7,7 @@ References
 """
 
 import numpy as np
-import scipy.stats
+import scipy
 from numpy.typing import ArrayLike
 
 from malaria_detect.metrics.intervals import TAIL

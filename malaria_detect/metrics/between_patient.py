@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.special
+import scipy
 
 from malaria_detect.metrics._vectorized import ratio
 from malaria_detect.metrics.intervals import draw_groups, leave_one_out, widening

@@ -6,8 +6,7 @@ References
 """
 
 import numpy as np
-import scipy.optimize
-import scipy.special
+import scipy
 from numpy.typing import ArrayLike
 
 from malaria_detect.metrics.types import Floats, MetricsError, checked_pairs

@@ -36,8 +36,7 @@ import bisect
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.special
-import scipy.stats
+import scipy
 
 from malaria_detect.metrics._vectorized import ratio
 from malaria_detect.metrics.types import Floats, Integers, MetricsError

@@ -10,11 +10,11 @@ References
 """
 
 import numpy as np
-import sklearn.metrics
 from numpy.typing import ArrayLike
 
 from malaria_detect.metrics import intervals
 from malaria_detect.metrics._vectorized import Formulas
+from malaria_detect.metrics.roc import roc_curve
 from malaria_detect.metrics.types import (
     Estimate,
     Floats,
@@ -150,7 +150,7 @@ def roc_points(labels: ArrayLike, probability: ArrayLike) -> tuple[tuple[float, 
     ((0.0, 0.0), (0.0, 0.5), (0.5, 1.0), (1.0, 1.0))
     """
     parasitized, probabilities = checked_cells(labels, probability)
-    false_positive_rate, true_positive_rate, _ = sklearn.metrics.roc_curve(parasitized, probabilities)
+    false_positive_rate, true_positive_rate = roc_curve(parasitized, probabilities)
     if len(false_positive_rate) > ROC_POINTS:
         # Even steps along the curve, finer near the corner (0, 1), where the curve of a good model bends.
         along = false_positive_rate + true_positive_rate

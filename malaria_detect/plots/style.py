@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import matplotlib.style
 import numpy as np
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import PercentFormatter
-from scipy.optimize import isotonic_regression
 
 CLASS_COLORS = {"Parasitized": "#D55E00", "Uninfected": "#0072B2"}
 INK = "#1F2328"
@@ -85,7 +85,7 @@ def spread(wanted: Mapping[str, float], apart: float) -> dict[str, float]:
     """
     names = sorted(wanted, key=lambda name: wanted[name], reverse=True)[::-1]
     steps = apart * np.arange(len(names))
-    heights = isotonic_regression(np.array([wanted[name] for name in names]) - steps).x + steps
+    heights = scipy.optimize.isotonic_regression(np.array([wanted[name] for name in names]) - steps).x + steps
     return dict(zip(names, heights.tolist(), strict=True))
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from fastai.vision.all import Learner
 
-from malaria_detect.core.extras import from_extra
-
 
 def export_learner(learner: Learner, path: Path, opened: bool = False) -> None:
     """Write a learner that plain fastai opens, in half the bytes.
@@ -20,8 +18,7 @@ def export_learner(learner: Learner, path: Path, opened: bool = False) -> None:
     """
     pickler: type = _HalfPickler
     if not opened:
-        with from_extra("train"):
-            import cloudpickle
+        import cloudpickle
 
         pickler = type("_CloudPickler", (_HalfPickler, cloudpickle.Pickler), {})
     with torch.no_grad():

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.filters import threshold_otsu
 
-from malaria_detect.data.field_check import shows_field
+from malaria_detect.data.field_check import otsu_threshold, shows_field
 from malaria_detect.data.images import ImageRefused, read_field, read_image
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.inference.detector import Detector
@@ -63,3 +64,11 @@ def test_a_photograph_too_large_for_a_cell_is_read_as_a_field(tmp_path: Path) ->
 def test_fields_have_limits_of_their_own(picture: bytes | np.ndarray, reason: str) -> None:
     with refused(ImageRefused, reason):
         read_field(picture)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_threshold_is_that_of_scikit_image(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    dark, bright = random.integers(40, 120, 900), random.integers(100, 256, 3000)
+    values = np.concatenate([dark, bright]).astype(float)
+    assert otsu_threshold(values) == threshold_otsu(values)

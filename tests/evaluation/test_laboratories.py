@@ -18,8 +18,8 @@ from malaria_detect.evaluation.laboratories import (
     LaboratoryScore,
     expectation,
     read_laboratories,
-    score_laboratories,
 )
+from malaria_detect.evaluation.score_laboratories import score_laboratories
 from malaria_detect.inference.metadata import Parent, Side
 from malaria_detect.inference.model_files import read_metadata, write_expectations
 from malaria_detect.inference.prediction import Prediction, Refusal

@@ -11,7 +11,7 @@ from malaria_detect.evaluation.site_adaptation import gain_curve
 from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells
 from malaria_detect.inference.adapted import adapted_metadata
 from malaria_detect.inference.head import Change
-from malaria_detect.inference.judge import Judgement, judge
+from malaria_detect.inference.judge import Judgement, folds, judge
 from tests.inference.known_sites import AWAY, FEATURES, HOME, adaptation, cells_of, plain_head
 from tests.refused import refused
 
@@ -136,6 +136,35 @@ def test_a_field_is_never_on_both_sides_of_a_fold(parent: Adaptation) -> None:
     )
     copied = replace(mixed, features=mixed.features[np.arange(80) % 8])
     assert judge(parent, copied).adapted.estimates["roc_auc"].value < 0.8
+
+
+@pytest.mark.parametrize(
+    ("numbers", "fields"), [((20, 60), 8), ((37, 411), 60), ((200, 100), 2), ((12, 15), 3)]
+)
+def test_folds_hold_out_every_field_once_with_similar_shares_of_both_classes(
+    numbers: tuple[int, int], fields: int
+) -> None:
+    cells = cells_of(AWAY, numbers, fields)
+    dealt = list(folds(cells, seed=1))
+    assert len(dealt) == min(5, fields)
+    assert sorted(np.concatenate([held_out for _, held_out in dealt])) == list(range(sum(numbers)))
+    for learnt, held_out in dealt:
+        assert {cells.groups[index] for index in learnt}.isdisjoint(cells.groups[index] for index in held_out)
+        assert len(learnt) + len(held_out) == sum(numbers)
+        for of_class in (cells.parasitized, ~cells.parasitized):
+            # As close to an equal share of the class as one more or one less field allows.
+            assert of_class[held_out].sum() / of_class.sum() == pytest.approx(1 / len(dealt), abs=1 / fields)
+    again, other = (list(folds(cells, seed)) for seed in (1, 2))
+    assert all((one[1] == two[1]).all() for one, two in zip(dealt, again, strict=True))
+    assert fields == 2 or any(set(one[1]) != set(two[1]) for one, two in zip(dealt, other, strict=True))
+
+
+def test_folds_keep_a_class_of_two_fields_on_both_sides() -> None:
+    cells = replace(
+        cells_of(AWAY, (20, 60)), groups=tuple(f"{n < 20}{n % (2 if n < 20 else 7)}" for n in range(80))
+    )
+    for sides in folds(cells, seed=0):
+        assert all(cells.parasitized[side].any() and not cells.parasitized[side].all() for side in sides)
 
 
 @pytest.mark.parametrize(

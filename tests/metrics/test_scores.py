@@ -11,7 +11,7 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from malaria_detect.metrics import MetricsError, difference, roc_points, score
+from malaria_detect.metrics import MetricsError, difference, roc_auc, roc_curve, roc_points, score
 from malaria_detect.metrics._vectorized import Formulas, equal_mass_bins
 from tests.metrics.studies import Cells, Studies, some_cells
 from tests.refused import refused
@@ -187,6 +187,18 @@ def test_thinned_roc_keeps_the_shape_of_the_curve(cells: int, distance: float | 
     all_x, all_y, _ = sklearn.metrics.roc_curve(labels, probability)
     along = np.interp(all_x + all_y, x + y, x)
     assert np.abs(along - all_x).max() < 0.02
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=2, max_size=40).filter(
+        lambda cells: len({label for label, _ in cells}) == 2
+    )
+)
+def test_the_roc_curve_and_its_area_are_those_of_scikit_learn(cells: list[tuple[bool, int]]) -> None:
+    labels, log_odds = (np.array(column) for column in zip(*cells, strict=True))
+    assert roc_auc(labels, log_odds) == pytest.approx(sklearn.metrics.roc_auc_score(labels, log_odds))
+    expected = sklearn.metrics.roc_curve(labels, log_odds)[:2]
+    np.testing.assert_allclose(roc_curve(labels, log_odds), expected)
 
 
 def test_precision_of_a_model_that_calls_nothing_is_undefined() -> None:

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections import defaultdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,14 @@ JUPYTERLAB = {canonicalize_name("jupyterlab")}
 
 
 def test_every_dependency_is_pinned_inside_its_range() -> None:
-    pinned = {canonicalize_name(pin.name): pin for pin in pins()}
-    for name, dependency in (declared() | declared("train", "designs")).items():
+    for pinned, dependencies in zip(pins(), (declared(), declared("train")), strict=True):
+        check_pins({canonicalize_name(pin.name): pin for pin in pinned}, dependencies)
+
+
+def check_pins(
+    pinned: dict[NormalizedName, Requirement], dependencies: dict[NormalizedName, Requirement]
+) -> None:
+    for name, dependency in dependencies.items():
         if name not in JUPYTERLAB:
             (version,) = [specifier.version for specifier in pinned[name].specifier]
             assert dependency.specifier.contains(version), f"{pinned[name]} is outside {dependency}"
@@ -102,22 +107,103 @@ def imports(tree: ast.AST) -> set[str]:
     return found
 
 
+# Rooms that need the extra `train`; what others need of it is imported in a block `with from_extra("train")`.
+TRAINING_ROOMS = ("training", "evaluation", "designs")
+
+
 def test_the_package_imports_exactly_what_it_declares() -> None:
-    imported = defaultdict[str, set[str]](set)
+    base, further = set[str](), set[str]()
     for source in (PROJECT / "malaria_detect").rglob("*.py"):
         tree = ast.parse(source.read_text(encoding="utf-8"))
-        guarded = defaultdict[str, set[str]](set)
-        for block in [node for node in ast.walk(tree) if isinstance(node, ast.With)]:
-            if extra := re.fullmatch(r"from_extra\('(\w+)'\)", ast.unparse(block.items[0])):
-                guarded[extra[1]] |= imports(block)
-        for name, names in guarded.items():
-            imported[name] |= names
-        imported[""] |= imports(tree).difference(*guarded.values())
-    assert imported.keys() == {"", "train", "designs"}
+        blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
+        guarded = [one for one in blocks if ast.unparse(one.items[0]) == "from_extra('train')"]
+        of_extra = set[str]().union(*map(imports, guarded))
+        further |= of_extra
+        if source.relative_to(PROJECT / "malaria_detect").parts[0] in TRAINING_ROOMS:
+            further |= imports(tree)
+        else:
+            base |= imports(tree) - of_extra
     owners, own = metadata.packages_distributions(), set(sys.stdlib_module_names) | {"malaria_detect"}
-    for name, names in imported.items():
-        needed = {canonicalize_name(owners.get(one, [one])[0]) for one in names - own}
-        assert needed == declared(*[name] if name else []).keys() - JUPYTERLAB, name
+    needed = [
+        {canonicalize_name(owners.get(one, [one])[0]) for one in names - own} for names in (base, further)
+    ]
+    assert needed[0] == declared().keys()
+    assert needed[1] - needed[0] == declared("train").keys() - JUPYTERLAB
+
+
+# Without the extra `train`
+
+# What only the extra installs; a module that is None in sys.modules cannot be imported.
+OF_EXTRA = (
+    "torch torchvision fastai captum sklearn skimage timm pandas spacy torchstain pooch requests cloudpickle"
+)
+WITHOUT_EXTRA = f"import sys; sys.modules.update(dict.fromkeys({OF_EXTRA!r}.split())); "
+
+
+def test_the_page_fields_and_the_command_line_need_no_extra() -> None:
+    code = "import malaria_detect.app.widgets, malaria_detect.fields.analyse, malaria_detect.cli"
+    result = run(sys.executable, "-c", WITHOUT_EXTRA + code)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_every_command_explains_itself_without_the_extra() -> None:
+    code = """
+from malaria_detect.cli import parser
+def leaves(one):
+    under = [action for action in one._actions if hasattr(action, "_name_parser_map")]
+    return [leaf for action in under for sub in action.choices.values() for leaf in leaves(sub)] or [one]
+for one in leaves(parser()):
+    assert one.format_help()
+    print(one.prog)
+"""
+    result = run(sys.executable, "-c", WITHOUT_EXTRA + code)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(result.stdout.splitlines()) >= 12
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train --cells {cells}",
+        "train --cells {cells} --network resnet50v2-frozen",
+        "calibrate --cells {cells}",
+        "evaluate --cells {cells}",
+        "evaluate --fields {cells}",
+        "compare --cells {cells}",
+        "fields train --cells {cells} --weights resnet18.pth",
+        "cells fetch",
+    ],
+)
+def test_a_command_for_training_says_which_extra_to_install(
+    command: str, drawn_cells: Path, tmp_path: Path
+) -> None:
+    words = command.format(cells=drawn_cells).split()
+    code = f"{WITHOUT_EXTRA}from malaria_detect.cli import main; sys.exit(main({words!r}))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2, result.stderr
+    (sentence,) = result.stderr.splitlines()
+    assert sentence.startswith("malaria-detect: ")
+    assert "pip install 'malaria-detect[train]'" in sentence
+
+
+def test_the_kernel_of_a_visitor_loads_nothing_that_it_does_not_need_yet() -> None:
+    code = """
+import sys
+import malaria_detect
+assert not {"numpy", "PIL", "pydantic"} & set(sys.modules)
+from malaria_detect.app.widgets import About, OperatingPointChoice, ScoreReport
+from malaria_detect.inference.model_files import read_metadata
+import malaria_detect.app.widgets.dashboard
+metadata = read_metadata()
+About(metadata), ScoreReport(metadata)
+heavy = ["torch", "openvino", "matplotlib", "sklearn", "skimage", "pandas", "requests", "multiprocessing.pool"]
+heavy += [f"scipy.{part}" for part in ("linalg", "ndimage", "optimize", "signal", "sparse", "special", "stats")]
+print([name for name in heavy if name in sys.modules])
+"""
+    result = run(sys.executable, "-c", code)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "[]\n", "")
 
 
 # Makefile

@@ -22,13 +22,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("make", "sh", "touch", "env")
 
 
-def add_wheel(index: Path, version: str) -> None:
-    """Put an empty wheel of torch into an index in the layout of PEP 503."""
-    folder, record = index / "torch", f"torch-{version}.dist-info"
+def add_wheel(index: Path, project: str, version: str) -> None:
+    """Put an empty wheel into an index in the layout of PEP 503."""
+    folder, record = index / project, f"{project}-{version}.dist-info"
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"torch-{version}-py3-none-any.whl"
+    name = f"{project}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(folder / name, "w") as wheel:
-        wheel.writestr(f"{record}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n")
+        wheel.writestr(f"{record}/METADATA", f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n")
         wheel.writestr(f"{record}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{record}/RECORD", "")
     (folder / "index.html").write_text(f'<a href="{name.replace("+", "%2B")}">{name}</a>', encoding="utf-8")
@@ -39,7 +39,8 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a server with three indexes: the usual one, PyTorch's with CPU builds, and a user's own."""
     root = tmp_path_factory.mktemp("indexes")
     for index, version in (("usual", "2.14.1"), ("cpu", "2.14.1+cpu"), ("own", "2.14.1+own")):
-        add_wheel(root / index, version)
+        add_wheel(root / index, "torch", version)
+    add_wheel(root / "usual", "page", "1.0")
     handler = partial(SimpleHTTPRequestHandler, directory=str(root))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -49,17 +50,19 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
-def installed(folder: Path, usual: str, programs: dict[str, Path], **environment: str) -> tuple[str, str]:
-    """The version of torch that `make` installs in a project that requires 2.14.1, and what it says."""
+def installed(
+    folder: Path, usual: str, programs: dict[str, Path], target: str, **environment: str
+) -> tuple[dict[str, str], str]:
+    """What `make` installs in a project that requires torch 2.14.1 for training, and what it says."""
     (folder / "bin").mkdir()
     for name, program in programs.items():
         (folder / "bin" / name).symlink_to(program)
     (folder / "tools").mkdir()
     for name in ("Makefile", "pyproject.toml", "tools/install.py"):
         shutil.copy(PROJECT / name, folder / name)
-    (folder / "requirements.txt").write_text("torch==2.14.1\n", encoding="utf-8")
+    (folder / "requirements.txt").write_text("page==1.0\n\n# Training\ntorch==2.14.1\n", encoding="utf-8")
     done = subprocess.run(
-        ["make", ".venv/installed", f"PYTHON={sys.executable}"],
+        ["make", target, f"PYTHON={sys.executable}"],
         cwd=folder,
         env={
             "PATH": str(folder / "bin"),
@@ -74,8 +77,15 @@ def installed(folder: Path, usual: str, programs: dict[str, Path], **environment
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (record,) = (folder / ".venv").rglob("torch-*.dist-info")
-    return record.name.removesuffix(".dist-info").removeprefix("torch-"), done.stdout
+    records = [*(folder / ".venv").rglob("torch-*.dist-info"), *(folder / ".venv").rglob("page-*.dist-info")]
+    names = (record.name.removesuffix(".dist-info").split("-") for record in records)
+    return dict(names), done.stdout
+
+
+def programs_of(installer: str) -> dict[str, Path]:
+    """What the Makefile runs, and uv if it is the installer."""
+    programs = {name: Path(found) for name in PROGRAMS if (found := shutil.which(name))}
+    return programs | ({"uv": Path(sys.executable).with_name("uv")} if installer == "uv" else {})
 
 
 @pytest.fixture
@@ -100,9 +110,7 @@ def gpu(tmp_path: Path) -> Path:
 def test_make_installs_the_builds_for_the_machine_and_says_so_in_one_line(
     machine: str, expected: str, said: str, installer: str, tmp_path: Path, indexes: str, gpu: Path
 ) -> None:
-    programs = {name: Path(found) for name in PROGRAMS if (found := shutil.which(name))}
-    if installer == "uv":
-        programs["uv"] = Path(sys.executable).with_name("uv")
+    programs = programs_of(installer)
     if machine == "with a GPU":
         programs["nvidia-smi"] = gpu
     reachable = machine != "without PyTorch's index"
@@ -113,6 +121,20 @@ def test_make_installs_the_builds_for_the_machine_and_says_so_in_one_line(
         environment["PIP_EXTRA_INDEX_URL"] = f"{indexes}/own"
     folder = tmp_path / "project"
     folder.mkdir()
-    version, output = installed(folder, f"{indexes}/usual", programs, **environment)
-    assert version == expected
+    target = ".venv/installed-train"
+    found, output = installed(folder, f"{indexes}/usual", programs, target, **environment)
+    assert found == {"page": "1.0", "torch": expected}
     assert len([line for line in output.splitlines() if "PyTorch" in line and said in line]) == 1
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_the_page_is_installed_without_torch_and_without_asking_for_its_builds(
+    installer: str, tmp_path: Path, indexes: str
+) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    found, output = installed(
+        *(tmp_path, f"{indexes}/usual", programs_of(installer), ".venv/installed"),
+        MALARIA_DETECT_CPU_INDEX=nowhere,
+    )
+    assert found == {"page": "1.0"}
+    assert "PyTorch" not in output

@@ -16,10 +16,9 @@ from malaria_detect.data.field_truth import FieldSet
 from malaria_detect.designs.comparison import AUTHOR_COMPARISON_FILE, COMPARISON_FILE
 from malaria_detect.evaluation.cross_validation import EVALUATION, read_evaluation
 from malaria_detect.evaluation.field_scores import FIELDS, Called, FieldBenchmark, FieldScore, summarise
-from malaria_detect.evaluation.laboratories import Laboratories, LaboratoryScore
+from malaria_detect.evaluation.laboratories import Gain, Laboratories, LaboratoryScore, Spread
 from malaria_detect.evaluation.literature import PUBLISHED
 from malaria_detect.evaluation.patient_parasitemia import PARASITEMIA
-from malaria_detect.evaluation.site_adaptation import Gain, Spread
 from malaria_detect.metrics import Estimate, choose_threshold
 from tools.model_card.__main__ import main
 from tools.model_card.facts import slide_readings

@@ -11,7 +11,7 @@ from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, leakage_gap
 from malaria_detect.core.json_io import to_json
 from malaria_detect.designs.comparison import printed, score_name
 from malaria_detect.evaluation.cross_validation import EVALUATION
-from malaria_detect.evaluation.laboratories import MOST_UNINFECTED
+from malaria_detect.evaluation.score_laboratories import MOST_UNINFECTED
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.metrics import Estimate, formatting, share_within, worst_patients
 from malaria_detect.metrics.agreement import Agreement

@@ -34,7 +34,7 @@ class About(Text):
         laboratories: str | os.PathLike[str] = "reports/laboratories.json",
         **kwargs: Any,
     ) -> None:
-        super().__init__(lambda: about(metadata, published, laboratories), at_once=True, **kwargs)
+        super().__init__(lambda: about(metadata, published, laboratories), **kwargs)
 
 
 def about(

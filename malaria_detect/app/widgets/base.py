@@ -3,15 +3,18 @@
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from malaria_detect import plots
 from malaria_detect.app.wording import scored_on
 from malaria_detect.metrics import formatting
-from malaria_detect.plots import as_img
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLE = Path(__file__).parent / "style"
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -41,9 +44,15 @@ def _templates() -> Environment:
         {name: one for name, one in vars(formatting).items() if name.startswith("format_")}
     )
     templates.globals.update(
-        format_four=partial(formatting.format_score, decimals=4), as_img=as_img, scored_on=scored_on
+        format_four=partial(formatting.format_score, decimals=4),
+        as_img=_image,
+        scored_on=scored_on,
     )
     return templates
+
+
+def _image(figure: "Figure", alt: str) -> str:
+    return plots.as_img(figure, alt)  # loads matplotlib, which pages without a figure do not need
 
 
 def render(template: str, **values: Any) -> str:

@@ -47,8 +47,8 @@ class ScoreReport(Column):
         compared = Path(comparison or Path(evaluation).with_name(COMPARISON_FILE))
         counted = Path(evaluation).with_name(PARASITEMIA)
         self.at_point = (
-            Text(lambda: first_figures(metadata, choice.point), at_once=True),
-            Text(lambda: accuracy_table(choice.point, evaluation), at_once=True),
+            Text(lambda: first_figures(metadata, choice.point)),
+            Text(lambda: accuracy_table(choice.point, evaluation)),
             Text(lambda: score_details(metadata, choice.point), title="All scores and the ROC curve"),
         )
         figures, accuracy, scores = self.at_point

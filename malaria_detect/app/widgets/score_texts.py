@@ -2,7 +2,6 @@
 
 import math
 import os
-from functools import lru_cache
 from pathlib import Path
 
 from malaria_detect import plots
@@ -12,8 +11,8 @@ from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.designs.comparison import OURS, Comparison, printed, read_comparison
 from malaria_detect.evaluation.cross_validation import Evaluation, read_evaluation
 from malaria_detect.evaluation.patient_parasitemia import COUNTING, read_parasitemia
-from malaria_detect.inference.metadata import Epoch, ModelMetadata, OperatingPoint
-from malaria_detect.metrics import Scores, worst_patients
+from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
+from malaria_detect.metrics import worst_patients
 from malaria_detect.metrics.formatting import (
     format_estimate,
     format_parasitemia,
@@ -31,33 +30,16 @@ FEW = 0.01
 def first_figures(metadata: ModelMetadata, point: OperatingPoint) -> str:
     """The confusion matrix of an operating point and the loss curves."""
     scores = point.test
-    counts = (scores.true_positive, scores.false_negative, scores.false_positive, scores.true_negative)
-    matrix = (point.name, scores.threshold, scores.patients, counts)
-    return _first_figures(*matrix, metadata.history, metadata.settings.get("average_epochs", 0))
-
-
-# Drawing takes most of the time that the page needs; a server that forks its kernels does it once for all of them.
-@lru_cache(maxsize=16)
-def _first_figures(
-    name: str,
-    threshold: float,
-    patients: int,
-    counts: tuple[int, int, int, int],
-    history: tuple[Epoch, ...],
-    averaged: int,
-) -> str:
-    found, missed, alarms, passed = counts
-    scores = Scores(sum(counts), patients, found + missed, threshold, *counts, estimates={})
     return render(
         "first_figures.html",
-        name=name,
-        right=found + passed,
-        missed=missed,
-        alarms=alarms,
-        history=history,
-        averaged=averaged,
+        name=point.name,
+        right=scores.true_positive + scores.true_negative,
+        missed=scores.false_negative,
+        alarms=scores.false_positive,
+        history=metadata.history,
+        averaged=metadata.settings.get("average_epochs", 0),
         matrix=plots.confusion_matrix(scores),
-        losses=plots.loss_curves(history),
+        losses=plots.loss_curves(metadata.history),
     )
 
 

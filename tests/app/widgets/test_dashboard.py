@@ -18,9 +18,8 @@ from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
-from malaria_detect.evaluation.laboratories import Laboratories, LaboratoryScore
+from malaria_detect.evaluation.laboratories import Gain, Laboratories, LaboratoryScore, Spread
 from malaria_detect.evaluation.literature import read_published
-from malaria_detect.evaluation.site_adaptation import Gain, Spread
 from malaria_detect.fields import finder_files
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, MetadataError
@@ -46,7 +45,9 @@ from tests.refused import refused
 
 
 def test_about_has_data_limits_and_model() -> None:
-    words = text_of(About(METADATA).html)
+    page = About(METADATA)
+    hear(page, type="show")
+    words = text_of(page.html)
     alarms = [1 - point.test.estimates["specificity"].value for point in METADATA.operating_points]
     for needed in (
         METADATA.sha256,
@@ -188,6 +189,7 @@ def test_all_tabs_share_one_operating_point(detector: Detector, told: Messages) 
     assert check.choice in how_good.parts
     check.choice.chosen = "counting"
     assert check.cards.point.name == "counting"
+    hear(how_good.at_point[0], type="show")
     assert "“counting”" in how_good.at_point[0].html
 
 
