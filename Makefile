@@ -26,7 +26,7 @@ docs: .venv/installed-test  ## build the documentation site in build/site (ARGS=
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.docs.tutorials
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(or $(ARGS),build)
 
-train: .venv/installed-train  ## train a model: writes export.pkl, export.json and export.npz (ARGS="--help" lists the options)
+train: .venv/installed-train  ## train a model: writes export.pkl, .json, .npz and .graph (ARGS="--help" lists the options)
 	$(BIN)/malaria-detect train $(ARGS)
 
 evaluate: .venv/installed-train  ## cross-validate the training recipe (ARGS="--split random" for a random split)

@@ -28,7 +28,7 @@ from malaria_detect.explain.explainer import RANDOM_PARTS
 from malaria_detect.inference.detector import load_detector
 from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.model_files import read_model
-from malaria_detect.inference.network import open_learner
+from malaria_detect.training.learner import open_learner
 
 
 def plain(network: nn.Module, transform: InputTransform, paths: Sequence[Path]) -> None:

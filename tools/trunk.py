@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet34
 
-from malaria_detect.inference.network import open_learner
+from malaria_detect.training.learner import open_learner
 
 
 def trunk_of(model: nn.Sequential) -> dict[str, torch.Tensor]:

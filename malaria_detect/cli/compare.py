@@ -59,7 +59,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from malaria_detect.inference.network import import_fastai
+    from malaria_detect.training.learner import import_fastai
 
     import_fastai()
     from malaria_detect.data.nlm_cells import find_cells

@@ -150,7 +150,7 @@ def _in_words(score: "SetScore") -> str:
 
 
 def _cross_validate(options: argparse.Namespace) -> int:
-    from malaria_detect.inference.network import import_fastai
+    from malaria_detect.training.learner import import_fastai
 
     import_fastai()
     from malaria_detect.app.wording import FLATTERED

@@ -70,7 +70,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _train(options: argparse.Namespace) -> int:
-    from malaria_detect.inference.network import import_fastai
+    from malaria_detect.training.learner import import_fastai
 
     import_fastai()
     from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED

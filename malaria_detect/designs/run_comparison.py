@@ -30,9 +30,9 @@ from malaria_detect.designs.resnet50v2 import STAGES
 from malaria_detect.designs.scoring import ScoredNetwork, score_network, scoring_run
 from malaria_detect.designs.timing import images_per_second
 from malaria_detect.inference.model_files import read_model
-from malaria_detect.inference.network import open_learner
 from malaria_detect.metrics import difference, score
 from malaria_detect.training.design import Design
+from malaria_detect.training.learner import open_learner
 from malaria_detect.training.pretrained import WeightsError
 from malaria_detect.training.run import LabelledCells, labelled_cells
 from malaria_detect.training.settings import DivergedError, TrainSettings, Weights, recorded

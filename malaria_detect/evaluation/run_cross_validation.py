@@ -12,9 +12,9 @@ from malaria_detect.core.json_io import read_record, to_json
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.splits import GROUPED, RANDOM_HELD_OUT, folds_of
 from malaria_detect.evaluation.cross_validation import HeldOut, Run, write_held_out
-from malaria_detect.inference.convert import classifier_of
 from malaria_detect.inference.metadata import Epoch, StartWeights
 from malaria_detect.inference.runtime import computed_exactly
+from malaria_detect.training.convert import classifier_of
 from malaria_detect.training.design import Design
 from malaria_detect.training.fit import fit
 from malaria_detect.training.held_out import held_out_logits

@@ -79,7 +79,7 @@ def _made(model_path: Path, metadata: ModelMetadata) -> bytes:
         )
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, path.name)
-        module = "malaria_detect.inference.convert"
+        module = "malaria_detect.training.convert"
         command = [sys.executable, "-m", module, str(model_path.absolute()), str(made)]
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode:

@@ -18,21 +18,21 @@ from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
 from malaria_detect.inference.classifier import Classifier
-from malaria_detect.inference.convert import classifier_of, graph_of
 from malaria_detect.inference.graph import members
 from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.metadata import RESEARCH_USE, SCHEMA_VERSION, ModelMetadata, Side
 from malaria_detect.inference.model_files import graph_path, metadata_path, references_path, sha256_of
-from malaria_detect.inference.network import open_learner
 from malaria_detect.inference.references import write_references
 from malaria_detect.inference.runtime import computed_exactly
 from malaria_detect.training.borrowed import fields_of
 from malaria_detect.training.centred import even_chance, lower_log_odds
+from malaria_detect.training.convert import classifier_of, graph_of
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import training_parts
 from malaria_detect.training.fit import Fitted, fit
 from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.held_out import held_out_logits
+from malaria_detect.training.learner import open_learner
 from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.run import TrainingRun
 from malaria_detect.training.screen import references_of

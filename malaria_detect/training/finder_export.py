@@ -19,10 +19,10 @@ from malaria_detect.fields.finder_files import SCHEMA_VERSION, FinderMetadata, o
 from malaria_detect.fields.maps import DIAMETER, MULTIPLE, Maps, network_input, white_level
 from malaria_detect.fields.outlines import Stars, shared_areas, stars_of, without_duplicates
 from malaria_detect.fields.synthetic import FieldSettings, SyntheticField, synthetic_field
-from malaria_detect.inference.convert import recorded
 from malaria_detect.inference.engine import Engine
 from malaria_detect.inference.graph import Graph, members
 from malaria_detect.inference.metadata import RESEARCH_USE
+from malaria_detect.training.convert import recorded
 from malaria_detect.training.finder import TrainedFinder
 from malaria_detect.training.finder_network import FinderNetwork
 from malaria_detect.training.finder_settings import FinderSettings

@@ -11,10 +11,10 @@ from malaria_detect.designs.registry import find_design
 from malaria_detect.evaluation.run_cross_validation import CrossValidationPlan, cross_validate
 from malaria_detect.inference.metadata import Epoch
 from malaria_detect.inference.model_files import read_model
-from malaria_detect.inference.network import open_learner
 from malaria_detect.training.checkpoint import best_epoch, out_of_patience
 from malaria_detect.training.export import export, train
 from malaria_detect.training.fit import Fitted, find_learning_rate, fit
+from malaria_detect.training.learner import open_learner
 from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_patient
 from malaria_detect.training.settings import DivergedError, TrainingError, TrainSettings
 from tests.refused import refused

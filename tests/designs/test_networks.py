@@ -18,12 +18,12 @@ from malaria_detect.designs.registry import DESIGNS, find_design
 from malaria_detect.designs.run_comparison import cut_off
 from malaria_detect.designs.scratch import one_output
 from malaria_detect.evaluation.literature import read_published
-from malaria_detect.inference.convert import classifier_of
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.model_files import read_metadata
-from malaria_detect.inference.network import open_learner
+from malaria_detect.training.convert import classifier_of
 from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.half_pickle import export_learner
+from malaria_detect.training.learner import open_learner
 from malaria_detect.training.pretrained import WeightsError
 from malaria_detect.training.settings import Weights
 from tests.refused import refused

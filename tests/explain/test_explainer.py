@@ -18,10 +18,10 @@ from malaria_detect.explain.attribution import evidence
 from malaria_detect.explain.explainer import LEAST_FALL, RANDOM_PARTS, ExplainError
 from malaria_detect.explain.regions import GRID, hidden, marked_part, random_parts
 from malaria_detect.inference.classifier import Classifier
-from malaria_detect.inference.convert import classifier_of
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.model_files import read_model
-from malaria_detect.inference.network import open_learner
+from malaria_detect.training.convert import classifier_of
+from malaria_detect.training.learner import open_learner
 from tests.refused import refused
 
 ROWS, COLUMNS = np.mgrid[:GRID, :GRID]

@@ -17,14 +17,14 @@ from torchvision.models.resnet import resnet18
 from malaria_detect.core.json_io import to_json
 from malaria_detect.inference import runtime
 from malaria_detect.inference.classifier import Classifier
-from malaria_detect.inference.convert import classifier_of, graph_of
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.engine import processors, run_threaded, threads, use_threads
 from malaria_detect.inference.graph import Graph, GraphError, members, with_members
 from malaria_detect.inference.input import INPUT_SIZE, RESIZE, InputTransform
 from malaria_detect.inference.metadata import MetadataError
 from malaria_detect.inference.model_files import graph_path, metadata_path, read_metadata, read_model
-from malaria_detect.inference.network import open_learner
+from malaria_detect.training.convert import classifier_of, graph_of
+from malaria_detect.training.learner import open_learner
 from tests.refused import refused
 
 

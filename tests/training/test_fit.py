@@ -16,10 +16,10 @@ from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs.registry import find_design
 from malaria_detect.inference.calibrate import read_logits
 from malaria_detect.inference.model_files import read_metadata, read_model
-from malaria_detect.inference.network import open_learner
 from malaria_detect.training.centred import even_chance
 from malaria_detect.training.export import export
 from malaria_detect.training.fit import fit
+from malaria_detect.training.learner import open_learner
 from malaria_detect.training.precision import in_bfloat16
 from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.resnet34 import DESIGN

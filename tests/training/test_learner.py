@@ -10,8 +10,8 @@ import torch
 
 from malaria_detect.designs.frozen import Trunks
 from malaria_detect.designs.keras_cnn import sheared
-from malaria_detect.inference.network import open_learner
 from malaria_detect.training.datablock import Preprocess
+from malaria_detect.training.learner import open_learner
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Convert a network of torch to its runtime form: ``python -m malaria_detect.inference.convert MODEL OUTPUT``."""
+"""Convert a network of torch to its runtime form: ``python -m malaria_detect.training.convert MODEL OUTPUT``."""
 
 import copy
 import sys
@@ -17,7 +17,7 @@ from malaria_detect.inference.engine import Engine
 from malaria_detect.inference.graph import Graph, GraphError, members
 from malaria_detect.inference.head import Head
 from malaria_detect.inference.model_files import read_model
-from malaria_detect.inference.network import open_learner
+from malaria_detect.training.learner import open_learner
 
 _SIDE = 224  # px, of the picture with which a network that takes any size is recorded
 
