@@ -193,7 +193,7 @@ def test_a_model_in_the_current_folder_comes_before_that_of_the_package_and_a_na
     folders = {name: tmp_path / name for name in ("here", "named", "variable")}
     for name, folder in folders.items():
         folder.mkdir()
-        (folder / "export.pkl").touch()  # only its metadata are read
+        shutil.copy(PROJECT / "export.pkl", folder)
         (folder / "export.json").write_text(json.dumps(metadata | {"created": name}), encoding="utf-8")
     code = "import sys, malaria_detect as m; print(m.read_metadata(*sys.argv[1:]).created)"
     named, variable = str(folders["named"] / "export.pkl"), str(folders["variable"] / "export.pkl")
