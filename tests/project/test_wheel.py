@@ -16,6 +16,7 @@ import pytest
 import requests
 from PIL import Image
 
+from benchmarks.processes import free_port
 from benchmarks.visitors import Visitor
 from tests.browser.served import served_page
 from tests.drawn_fields import Drawn, drawn_field
@@ -41,7 +42,7 @@ class Environment:
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [self.folder / "bin" / command[0], *command[1:]],
+            [self.program(command[0]), *command[1:]],
             cwd=cwd,
             env={**os.environ, **environment},
             capture_output=True,
@@ -51,10 +52,14 @@ class Environment:
         assert done.returncode == status, done.stdout + done.stderr
         return done
 
+    def program(self, name: str) -> Path:
+        """A program of the environment."""
+        return self.folder / "Scripts" / f"{name}.exe" if os.name == "nt" else self.folder / "bin" / name
+
     @property
     def packages(self) -> Path:
         """Where packages are installed."""
-        (found,) = self.folder.glob("lib/python*/site-packages")
+        (found,) = self.folder.glob("Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages")
         return found
 
 
@@ -69,8 +74,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     environment, pinned = root / "environment", root / "pinned.txt"
     pinned.write_text("\n".join(map(str, pins()[0])), encoding="utf-8")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    uv = str(Path(sys.executable).with_name("uv"))
-    install = [uv, "pip", "install", "--quiet", "--python", str(environment / "bin" / "python")]
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(environment)]
     done = subprocess.run(
         [*install, "--constraint", str(pinned), str(wheel)], capture_output=True, text=True, check=False
     )
@@ -125,24 +129,60 @@ def test_the_cell_finder_comes_with_the_package(installed: Environment, tmp_path
     assert slide["cells"] == 20
 
 
-@pytest.mark.slow
-def test_the_page_and_the_interface_come_with_the_package(
+def test_the_http_interface_comes_with_the_package(
     installed: Environment, cell: Path, tmp_path: Path
 ) -> None:
-    program = installed.folder / "bin" / "malaria-detect"
+    port, log = free_port(), tmp_path / "log.txt"
+    command: list[str | Path] = [
+        installed.program("malaria-detect"),
+        "serve",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, cwd=tmp_path / "empty", stdout=output, stderr=subprocess.STDOUT)
+
+    def answered() -> Any:
+        assert server.poll() is None, log.read_text(encoding="utf-8")
+        return predicted(f"http://127.0.0.1:{port}/", cell)
+
+    try:
+        answer = until(answered, "an answer")
+    finally:
+        server.terminate()
+        server.wait(SECONDS)
+    done = installed.run("malaria-detect", "predict", "--json", str(cell), cwd=tmp_path / "empty")
+    (expected,) = json.loads(done.stdout)
+    assert answer["results"][0]["decision"] == expected["decision"]
+    assert answer["results"][0]["probability_parasitized"] == pytest.approx(
+        expected["probability_parasitized"], abs=1e-4
+    )
+
+
+@pytest.mark.slow
+def test_the_page_comes_with_the_package(installed: Environment, cell: Path, tmp_path: Path) -> None:
+    program = installed.program("malaria-detect")
     (tmp_path / "temporary").mkdir()
-    with served_page(tmp_path / "empty", tmp_path / "temporary", "--workers", "1", program=program) as server:
-        with Visitor(server.address) as visitor:
-            (card,) = visitor.upload({"cell.png": cell.read_bytes()})
-            assert card.probability is not None
-        answer = until(lambda: predicted(server.address, cell), "a worker's start")
-        assert answer["results"][0]["probability_parasitized"] == pytest.approx(card.probability, abs=1e-4)
+    with (
+        served_page(tmp_path / "empty", tmp_path / "temporary", "--workers", "1", program=program) as server,
+        Visitor(server.address) as visitor,
+    ):
+        (card,) = visitor.upload({"cell.png": cell.read_bytes()})
+        assert card.probability is not None
     log = (tmp_path / "temporary" / "log.txt").read_text(encoding="utf-8")
     assert "Traceback" not in log
 
 
 def predicted(address: str, cell: Path) -> Any:
-    answer = requests.post(f"{address}api/predict", files={"pictures": cell.read_bytes()}, timeout=SECONDS)
+    """The answer of the HTTP interface, None if there is none yet."""
+    try:
+        answer = requests.post(
+            f"{address}api/predict", files={"pictures": cell.read_bytes()}, timeout=SECONDS
+        )
+    except requests.ConnectionError:
+        return None
     return answer.json() if answer.status_code == 200 else None
 
 
@@ -153,7 +193,7 @@ def test_a_model_in_the_current_folder_comes_before_that_of_the_package_and_a_na
     folders = {name: tmp_path / name for name in ("here", "named", "variable")}
     for name, folder in folders.items():
         folder.mkdir()
-        (folder / "export.pkl").symlink_to(PROJECT / "export.pkl")
+        shutil.copy(PROJECT / "export.pkl", folder)
         (folder / "export.json").write_text(json.dumps(metadata | {"created": name}), encoding="utf-8")
     code = "import sys, malaria_detect as m; print(m.read_metadata(*sys.argv[1:]).created)"
     named, variable = str(folders["named"] / "export.pkl"), str(folders["variable"] / "export.pkl")
