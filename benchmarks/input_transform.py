@@ -26,13 +26,13 @@ from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.splits import folds_of, grouped_split
+from malaria_detect.inference.held_out import held_out_logits
 from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.model_files import read_model
 from malaria_detect.metrics import score
 from malaria_detect.training.convert import classifier_of
 from malaria_detect.training.datablock import cell_augmentations, design_dataloaders
 from malaria_detect.training.dataloaders import cached_side
-from malaria_detect.training.held_out import held_out_logits
 from malaria_detect.training.learner import open_learner
 from malaria_detect.training.resnet34 import DESIGN
 from malaria_detect.training.settings import TrainSettings

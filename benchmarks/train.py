@@ -30,13 +30,14 @@ from fastai.vision.all import (
 )
 
 from benchmarks.results import machine, write
+from malaria_detect.data.labelled_cells import LabelledCells
 from malaria_detect.data.nlm_cells import Cell, find_cells
 from malaria_detect.data.splits import Split
 from malaria_detect.training.callbacks import PlainTensors
 from malaria_detect.training.dataloaders import CellLoaders, cached_side
 from malaria_detect.training.precision import in_bfloat16
 from malaria_detect.training.resnet34 import DESIGN
-from malaria_detect.training.run import LabelledCells, TrainingRun
+from malaria_detect.training.run import TrainingRun
 
 BATCH = 64
 

@@ -13,7 +13,7 @@ from malaria_detect.cli.training_options import add_model
 from malaria_detect.core.errors import MalariaDetectError
 
 if TYPE_CHECKING:
-    from malaria_detect.training.run import LabelledCells
+    from malaria_detect.data.labelled_cells import LabelledCells
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,7 +43,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     adapt.add_argument(
         "--anyway", action="store_true", help="write the model even if it is not better than its parent"
     )
-    adapt.set_defaults(run=_adapt, extra="train")
+    adapt.set_defaults(run=_adapt)
 
 
 def _adapt(options: argparse.Namespace) -> int:
@@ -54,7 +54,12 @@ def _adapt(options: argparse.Namespace) -> int:
     from malaria_detect.inference.metadata import RESEARCH_USE
     from malaria_detect.inference.model_files import default_model
     from malaria_detect.inference.references import read_references
-    from malaria_detect.training.adapt import check_new_model, site_cells, usable_cells, write_adapted
+    from malaria_detect.inference.write_adapted import (
+        check_new_model,
+        site_cells,
+        usable_cells,
+        write_adapted,
+    )
 
     model, output = Path(options.model or default_model()), Path(options.output)
     check_new_model(model, output)
@@ -101,8 +106,8 @@ def _folder(options: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
 
 def _labelled(folder: str, corrections: str | None) -> "LabelledCells":
     from malaria_detect.data.corrections import account, read_corrections
+    from malaria_detect.data.labelled_cells import labelled_cells
     from malaria_detect.data.nlm_cells import find_cells
-    from malaria_detect.training.run import labelled_cells
 
     verdicts = read_corrections(corrections) if corrections else None
     data = labelled_cells(find_cells(folder, patients=False), verdicts)

@@ -11,8 +11,8 @@ from malaria_detect.core.atomic import check_writable
 from malaria_detect.core.errors import MalariaDetectError
 
 if TYPE_CHECKING:
+    from malaria_detect.data.labelled_cells import LabelledCells
     from malaria_detect.data.nlm_cells import Cell, CellFolder
-    from malaria_detect.training.run import LabelledCells
 
 CELLS_HELP = (
     "folder with Parasitized and Uninfected, or a CSV file with path,label,patient (default: $MALARIA_DETECT_CELLS, or "

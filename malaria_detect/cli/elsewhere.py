@@ -19,10 +19,10 @@ def evaluate_laboratories(options: argparse.Namespace) -> int:
     from malaria_detect.fields.finder import load_finder
     from malaria_detect.inference.adapt import Adaptation
     from malaria_detect.inference.detector import load_detector
+    from malaria_detect.inference.held_out import pooled_features
     from malaria_detect.inference.metadata import RESEARCH_USE
     from malaria_detect.inference.model_files import default_model, write_expectations
     from malaria_detect.inference.references import read_references
-    from malaria_detect.training.held_out import pooled_features
 
     output, model = Path(options.output or LABORATORY_SCORES), Path(options.model or default_model())
     check_writable(output)

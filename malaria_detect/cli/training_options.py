@@ -13,9 +13,9 @@ from malaria_detect.cli.cells import CELLS_HELP, report_cells
 from malaria_detect.core.shipped import MODEL
 
 if TYPE_CHECKING:
+    from malaria_detect.data.labelled_cells import LabelledCells
     from malaria_detect.metrics import Scores
     from malaria_detect.training.design import Design
-    from malaria_detect.training.run import LabelledCells
     from malaria_detect.training.settings import TrainSettings, Weights
 
 
@@ -120,8 +120,8 @@ def design_and_settings(options: argparse.Namespace) -> "tuple[Design, TrainSett
 def read_labelled_cells(options: argparse.Namespace) -> "LabelledCells":
     """The cells of a command with their corrected labels; what is left out is printed."""
     from malaria_detect.data.corrections import account, read_corrections
+    from malaria_detect.data.labelled_cells import labelled_cells
     from malaria_detect.data.nlm_cells import find_cells
-    from malaria_detect.training.run import labelled_cells
 
     corrections = read_corrections(options.corrections) if options.corrections else None
     data = labelled_cells(find_cells(options.cells), corrections)

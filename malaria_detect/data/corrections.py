@@ -26,6 +26,10 @@ _COLUMNS = ("file", "label", "verdict", "corrected")
 
 _OTHER = {CLASSES[0]: CLASSES[1], CLASSES[1]: CLASSES[0]}
 
+# Stand in the fingerprint of the cells, before that of the corrections if labels were corrected, and before that of the
+# targets if cross-validated probabilities were learnt, too.
+CORRECTED, BELIEVED = " corrected ", " believed "
+
 
 class LabelsError(MalariaDetectError):
     """Candidate label errors or corrections that are malformed or do not fit the cells.

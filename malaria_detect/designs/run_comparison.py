@@ -13,6 +13,7 @@ from malaria_detect.core.atomic import check_writable, write_text
 from malaria_detect.core.csv_io import write_rows
 from malaria_detect.core.json_io import to_json
 from malaria_detect.core.versions import library_versions, today
+from malaria_detect.data.labelled_cells import LabelledCells, labelled_cells
 from malaria_detect.data.nlm_cells import CellFolder
 from malaria_detect.designs.comparison import (
     COMPARED,
@@ -34,7 +35,6 @@ from malaria_detect.metrics import difference, score
 from malaria_detect.training.design import Design
 from malaria_detect.training.learner import open_learner
 from malaria_detect.training.pretrained import WeightsError
-from malaria_detect.training.run import LabelledCells, labelled_cells
 from malaria_detect.training.settings import DivergedError, TrainSettings, Weights, recorded
 
 # Settings that are not part of a design's own training.

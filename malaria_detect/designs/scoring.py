@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from malaria_detect.data.labelled_cells import LabelledCells
 from malaria_detect.data.nlm_cells import Cell
 from malaria_detect.data.splits import Split, random_split
 from malaria_detect.designs.comparison import OURS, PROTOCOL_GROUPED, ComparisonError
@@ -19,7 +20,7 @@ from malaria_detect.training.design import Design
 from malaria_detect.training.export import export
 from malaria_detect.training.fit import fit
 from malaria_detect.training.recalibrate import logits_of
-from malaria_detect.training.run import LabelledCells, TrainingRun, run_by_patient
+from malaria_detect.training.run import TrainingRun, run_by_patient
 from malaria_detect.training.settings import TrainSettings, recorded
 
 # The settings that define the split.

@@ -10,15 +10,16 @@ from tqdm.auto import tqdm
 from malaria_detect.core.atomic import check_writable, write_text
 from malaria_detect.core.json_io import read_record, to_json
 from malaria_detect.core.versions import library_versions, today
+from malaria_detect.data.labelled_cells import LabelledCells
 from malaria_detect.data.splits import GROUPED, RANDOM_HELD_OUT, folds_of
 from malaria_detect.evaluation.cross_validation import HeldOut, Run, write_held_out
+from malaria_detect.inference.held_out import held_out_logits
 from malaria_detect.inference.metadata import Epoch, StartWeights
 from malaria_detect.inference.runtime import computed_exactly
 from malaria_detect.training.convert import classifier_of
 from malaria_detect.training.design import Design
 from malaria_detect.training.fit import fit
-from malaria_detect.training.held_out import held_out_logits
-from malaria_detect.training.run import LabelledCells, TrainingRun
+from malaria_detect.training.run import TrainingRun
 from malaria_detect.training.settings import TrainingError, TrainSettings, recorded
 
 _FOLD = "fold.json"

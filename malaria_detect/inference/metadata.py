@@ -4,14 +4,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from malaria_detect.core.errors import MalariaDetectError
+from malaria_detect.data.corrections import BELIEVED, CORRECTED
 from malaria_detect.metrics import PatientCounts, ReliabilityBin, Scores
 
 if TYPE_CHECKING:
     from malaria_detect.inference.input import InputTransform
 
-# Stand in the fingerprint of the cells, before that of the corrections if labels were corrected, and before that of the
-# targets if cross-validated probabilities were learnt, too.
-CORRECTED, BELIEVED = " corrected ", " believed "
 SCHEMA_VERSION = 3
 RESEARCH_USE = "For Research Use Only. Not for use in diagnostic procedures."
 EPOCH_SCORES = ("train_loss", "valid_loss", "accuracy", "precision", "recall", "f1", "roc_auc")

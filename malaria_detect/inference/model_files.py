@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from malaria_detect.core.atomic import write_text
+from malaria_detect.core.atomic import check_writable, write_text
 from malaria_detect.core.errors import ArgumentError
 from malaria_detect.core.json_io import RecordError, from_json, to_json
 from malaria_detect.core.shipped import MODEL, MODEL_VARIABLE, shipped_folder
@@ -55,6 +55,21 @@ def references_path(model_path: str | os.PathLike[str]) -> Path:
 def graph_path(model_path: str | os.PathLike[str]) -> Path:
     """Path of a model's runtime form: next to the model, with the suffix ``.graph``."""
     return Path(model_path).with_suffix(".graph")
+
+
+def check_model_output(output: Path) -> None:
+    """Check that a model is named ``.pkl`` and that its files can be written.
+
+    Raises
+    ------
+    ArgumentError
+        ``output``, for another name.
+    malaria_detect.core.atomic.WriteError
+    """
+    if output.suffix != ".pkl":
+        raise ArgumentError(f"The name of a model ends in .pkl; got {output}.", "output")
+    for file in (output, metadata_path(output), graph_path(output), references_path(output)):
+        check_writable(file)
 
 
 def sha256_of(path: Path) -> str:

@@ -19,9 +19,16 @@ from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.inference.calibrate import Logits, assess, read_logits, write_logits
 from malaria_detect.inference.classifier import Classifier
 from malaria_detect.inference.graph import members
+from malaria_detect.inference.held_out import held_out_logits
 from malaria_detect.inference.input import RESIZE
 from malaria_detect.inference.metadata import RESEARCH_USE, SCHEMA_VERSION, ModelMetadata, Side
-from malaria_detect.inference.model_files import graph_path, metadata_path, references_path, sha256_of
+from malaria_detect.inference.model_files import (
+    check_model_output,
+    graph_path,
+    metadata_path,
+    references_path,
+    sha256_of,
+)
 from malaria_detect.inference.references import write_references
 from malaria_detect.inference.runtime import computed_exactly
 from malaria_detect.training.borrowed import fields_of
@@ -31,12 +38,11 @@ from malaria_detect.training.datablock import design_dataloaders
 from malaria_detect.training.design import training_parts
 from malaria_detect.training.fit import Fitted, fit
 from malaria_detect.training.half_pickle import export_learner
-from malaria_detect.training.held_out import held_out_logits
 from malaria_detect.training.learner import open_learner
 from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.run import TrainingRun
 from malaria_detect.training.screen import references_of
-from malaria_detect.training.settings import DivergedError, TrainingError, recorded
+from malaria_detect.training.settings import DivergedError, recorded
 
 _INTENDED_USE = f"{RESEARCH_USE} Single red blood cells cut out of Giemsa-stained thin smears, P. falciparum."
 
@@ -60,19 +66,17 @@ def train(run: TrainingRun, output: Path) -> ModelMetadata:
 
 
 def check_output(output: Path) -> None:
-    """Check that a model is named ``.pkl`` and that its files can be written, before hours of training.
+    """Check that the files of a model and its logits can be written, before hours of training.
 
     Raises
     ------
-    TrainingError, malaria_detect.core.atomic.WriteError
+    ArgumentError, malaria_detect.core.atomic.WriteError
+        As :func:`malaria_detect.inference.model_files.check_model_output`.
     """
-    if output.suffix != ".pkl":
-        raise TrainingError(f"The name of a model ends in .pkl; got {output}.", "output")
+    check_model_output(output)
     logits = logits_path(output)
     # The folder of the logits is created when they are written.
-    files = output, metadata_path(output), graph_path(output), references_path(output)
-    for file in (*files, logits if logits.parent.exists() else logits.parent):
-        check_writable(file)
+    check_writable(logits if logits.parent.exists() else logits.parent)
 
 
 def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:

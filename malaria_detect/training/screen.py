@@ -25,6 +25,7 @@ from malaria_detect.fields.cell import RED_CELL
 from malaria_detect.fields.cut_outs import cut_outs_of
 from malaria_detect.inference.classifier import Classifier, Seen
 from malaria_detect.inference.foreign import Screen, distances, normalised
+from malaria_detect.inference.held_out import seen_of
 from malaria_detect.inference.input import InputTransform
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import (
@@ -41,7 +42,6 @@ from malaria_detect.inference.references import (
     write_references,
 )
 from malaria_detect.inference.runtime import open_classifier
-from malaria_detect.training.held_out import seen_of
 from malaria_detect.training.made_pictures import FAR, NEAR, made_picture
 from malaria_detect.training.randomized_cells import randomized
 from malaria_detect.training.recalibrate import refuse_adapted

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torchvision.models import mobilenet_v2
 
+from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs.registry import find_design
 from malaria_detect.evaluation.run_cross_validation import CrossValidationPlan, cross_validate
@@ -15,7 +16,7 @@ from malaria_detect.training.checkpoint import best_epoch, out_of_patience
 from malaria_detect.training.export import export, train
 from malaria_detect.training.fit import Fitted, find_learning_rate, fit
 from malaria_detect.training.learner import open_learner
-from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_patient
+from malaria_detect.training.run import TrainingRun, run_by_patient
 from malaria_detect.training.settings import DivergedError, TrainingError, TrainSettings
 from tests.refused import refused
 

@@ -10,6 +10,7 @@ import torch
 from torchvision.models import mobilenet_v2
 
 from malaria_detect.cli import main
+from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs import run_comparison, scoring, timing
 from malaria_detect.designs.comparison import Comparison, DesignRow, read_comparison
@@ -18,7 +19,7 @@ from malaria_detect.designs.scoring import same_split
 from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.metrics import score
 from malaria_detect.training.fit import Fitted, fit
-from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_patient
+from malaria_detect.training.run import TrainingRun, run_by_patient
 
 
 class Compared(NamedTuple):

@@ -6,14 +6,13 @@ import pytest
 
 from malaria_detect.core.atomic import WriteError
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.data.corrections import Correction, Corrections
+from malaria_detect.data.corrections import CORRECTED, Correction, Corrections
+from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.data.splits import folds_of
 from malaria_detect.evaluation.cross_validation import read_run
 from malaria_detect.evaluation.run_cross_validation import CrossValidationPlan, cross_validate
-from malaria_detect.inference.metadata import CORRECTED
 from malaria_detect.training.resnet34 import DESIGN
-from malaria_detect.training.run import labelled_cells
 from malaria_detect.training.settings import TrainingError, TrainSettings
 from tests.refused import refused
 from tests.training.processes import next_epochs, running

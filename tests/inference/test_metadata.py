@@ -7,10 +7,11 @@ import pytest
 
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.corrections import Correction, Corrections
+from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.inference.metadata import MetadataError
 from malaria_detect.inference.model_files import PIN_VARIABLE, metadata_path, read_metadata, sha256_of
-from malaria_detect.training.run import believing, labelled_cells
+from malaria_detect.training.run import believing
 from tests.refused import refused
 
 

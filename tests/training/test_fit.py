@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from malaria_detect.cli.training_options import parse_sizes
+from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs.registry import find_design
 from malaria_detect.inference.calibrate import read_logits
@@ -23,7 +24,7 @@ from malaria_detect.training.learner import open_learner
 from malaria_detect.training.precision import in_bfloat16
 from malaria_detect.training.recalibrate import logits_path
 from malaria_detect.training.resnet34 import DESIGN
-from malaria_detect.training.run import TrainingRun, labelled_cells, run_by_patient
+from malaria_detect.training.run import TrainingRun, run_by_patient
 from malaria_detect.training.settings import TrainingError, TrainSettings
 from tests.refused import refused
 from tests.training.processes import next_epochs, running

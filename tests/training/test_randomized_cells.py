@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.designs.registry import find_design
 from malaria_detect.training.absorbance import Absorbance
@@ -16,7 +17,7 @@ from malaria_detect.training.borrowed import borrowed_cells, borrowed_fields, fi
 from malaria_detect.training.dataloaders import CellLoaders
 from malaria_detect.training.randomized_cells import randomized
 from malaria_detect.training.resnet34 import DESIGN
-from malaria_detect.training.run import TrainingRun, believing, labelled_cells, run_by_patient
+from malaria_detect.training.run import TrainingRun, believing, run_by_patient
 from malaria_detect.training.settings import TrainingError, TrainSettings
 from malaria_detect.training.transplants import transplanted
 from tests.drawn_fields import Drawn, drawn_field

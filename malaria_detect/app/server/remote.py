@@ -37,7 +37,7 @@ from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import field_point
 from malaria_detect.inference.prediction import Prediction, Refusal
-from malaria_detect.training.teach import CellFeatures, Teacher, load_teacher
+from malaria_detect.inference.teach import CellFeatures, Teacher, load_teacher
 
 # s: longer than the server waits for a worker, including the jobs of other visitors before this one.
 ANSWER_SECONDS = 180

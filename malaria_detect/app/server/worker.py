@@ -37,7 +37,7 @@ from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import MetadataError, OperatingPoint
 from malaria_detect.inference.prediction import Prediction
-from malaria_detect.training.teach import Teacher
+from malaria_detect.inference.teach import Teacher
 
 
 def run_worker(connection: Connection, model: str, sha256: str, threads: int) -> None:

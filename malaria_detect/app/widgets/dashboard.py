@@ -22,7 +22,7 @@ from malaria_detect.fields.analyse import FieldAnalyser, load_analyser
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.inference.model_files import default_model
-from malaria_detect.training.teach import Teacher, load_teacher
+from malaria_detect.inference.teach import Teacher, load_teacher
 
 SLIDE_TAB, TEACH_TAB = "Analyse a slide", "Teach it your lab"
 

@@ -24,8 +24,8 @@ from malaria_detect.inference.adapt import LEAST_CELLS, SiteCells
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import RESEARCH_USE
+from malaria_detect.inference.teach import CellFeatures
 from malaria_detect.metrics.formatting import format_probability
-from malaria_detect.training.teach import CellFeatures
 
 LEFT_OUT = "Left out"
 LABELS = (*CLASSES, LEFT_OUT)

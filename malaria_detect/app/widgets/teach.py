@@ -24,7 +24,7 @@ from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.cell_names import group_in_name
 from malaria_detect.data.images import ImageRefused, as_png, read_image
 from malaria_detect.inference.detector import Detector
-from malaria_detect.training.teach import Teacher
+from malaria_detect.inference.teach import Teacher
 
 MAX_CELLS = 300
 MAX_AT_ONCE = 100

@@ -25,7 +25,7 @@ from malaria_detect.inference.adapt import AdaptError, SiteCells
 from malaria_detect.inference.detector import load_detector
 from malaria_detect.inference.model_files import metadata_path, read_metadata
 from malaria_detect.inference.references import read_references
-from malaria_detect.training.teach import Teacher, load_teacher
+from malaria_detect.inference.teach import Teacher, load_teacher
 from tests.app.server.crew import working
 from tests.parents import write_parent
 from tests.refused import refused

@@ -9,7 +9,7 @@ from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.adapt import SiteCells
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.judge import Judgement
-from malaria_detect.training.teach import CellFeatures, Teacher
+from malaria_detect.inference.teach import CellFeatures, Teacher
 from tests.app.widgets.fakes import METADATA, BrightnessDetector, png_of
 from tests.inference.known_sites import FEATURES, adaptation
 

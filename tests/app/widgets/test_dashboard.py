@@ -18,11 +18,12 @@ from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.wording import NOT_CALIBRATED
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
+from malaria_detect.data.corrections import CORRECTED
 from malaria_detect.evaluation.laboratories import Gain, Laboratories, LaboratoryScore, Spread
 from malaria_detect.evaluation.literature import read_published
 from malaria_detect.fields import finder_files
 from malaria_detect.inference.detector import Detector
-from malaria_detect.inference.metadata import CORRECTED, RESEARCH_USE, MetadataError
+from malaria_detect.inference.metadata import RESEARCH_USE, MetadataError
 from malaria_detect.inference.model_files import metadata_path, sha256_of
 from malaria_detect.inference.prediction import Refusal
 from malaria_detect.metrics import Estimate

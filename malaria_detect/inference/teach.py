@@ -116,7 +116,7 @@ class Teacher:
 
         The files of a model are written to a private folder and then removed.
         """
-        from malaria_detect.training.adapt import write_adapted
+        from malaria_detect.inference.write_adapted import write_adapted
 
         archive = io.BytesIO()
         with swept_folder() as folder, zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:

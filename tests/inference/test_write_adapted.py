@@ -12,6 +12,7 @@ from fastai.learner import load_learner
 
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.images import read_image
+from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells
 from malaria_detect.inference.adapted import adapted_metadata
@@ -20,9 +21,8 @@ from malaria_detect.inference.judge import Judgement, judge
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.inference.references import TAUGHT, read_references
-from malaria_detect.training.adapt import site_cells, usable_cells, write_adapted
+from malaria_detect.inference.write_adapted import site_cells, usable_cells, write_adapted
 from malaria_detect.training.recalibrate import recalibrate
-from malaria_detect.training.run import labelled_cells
 from malaria_detect.training.screen import renew_references
 from tests.parents import write_parent
 from tests.refused import refused

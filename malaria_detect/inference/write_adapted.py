@@ -11,6 +11,7 @@ from malaria_detect.core.atomic import replaced
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.field_check import shows_field
 from malaria_detect.data.images import read_image
+from malaria_detect.data.labelled_cells import LabelledCells
 from malaria_detect.data.nlm_cells import CLASSES, Cell
 from malaria_detect.inference.adapt import (
     Adaptation,
@@ -21,9 +22,11 @@ from malaria_detect.inference.adapt import (
 from malaria_detect.inference.adapted import adapted_learner, adapted_metadata
 from malaria_detect.inference.classifier import Classifier
 from malaria_detect.inference.graph import Graph
+from malaria_detect.inference.held_out import pooled_features
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import (
+    check_model_output,
     graph_path,
     metadata_path,
     read_model,
@@ -32,9 +35,6 @@ from malaria_detect.inference.model_files import (
 )
 from malaria_detect.inference.references import TAUGHT, References, write_references
 from malaria_detect.inference.runtime import graph_content
-from malaria_detect.training.export import check_output
-from malaria_detect.training.held_out import pooled_features
-from malaria_detect.training.run import LabelledCells
 
 
 def usable_cells(data: LabelledCells) -> tuple[list[Cell], tuple[str, ...]]:
@@ -139,9 +139,9 @@ def check_new_model(model_path: Path, output: Path) -> None:
 
     Raises
     ------
-    AdaptError, TrainingError, malaria_detect.core.atomic.WriteError
+    AdaptError, ArgumentError, malaria_detect.core.atomic.WriteError
     """
-    check_output(output)
+    check_model_output(output)
     if output.resolve() == model_path.resolve():
         raise AdaptError(f"{output} is the model to adapt. Give the adapted one another name.", "output")
 
