@@ -98,6 +98,27 @@ def read_finder(
 ) -> tuple[FinderMetadata, dict[str, torch.Tensor]]:
     """Metadata and weights of a cell finder; see :func:`malaria_detect.fields.finder.load_finder`."""
     file = _SHIPPED if path is None else Path(path)
+    metadata, content = _checked(file)
+    try:
+        weights: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise MetadataError(f"{file} has no weights of a cell finder. {_FIX}", reason="invalid") from error
+    return metadata, weights
+
+
+def finder_metadata(path: str | os.PathLike[str] | None = None) -> FinderMetadata:
+    """Metadata of a cell finder, after checking that the weights belong to it; they are not opened.
+
+    Raises
+    ------
+    MetadataError
+        With the ``reason`` ``missing`` or ``wrong_sha256``.
+    """
+    return _checked(_SHIPPED if path is None else Path(path))[0]
+
+
+def _checked(file: Path) -> tuple[FinderMetadata, bytes]:
+    """Metadata of a cell finder, and the content of the file of its weights, which belongs to it."""
     described = file.with_suffix(".json")
     for needed in (file, described):
         if not needed.is_file():
@@ -114,8 +135,4 @@ def read_finder(
             f"{metadata.sha256[:12]}…. {_FIX}",
             reason="wrong_sha256",
         )
-    try:
-        weights: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise MetadataError(f"{file} has no weights of a cell finder. {_FIX}", reason="invalid") from error
-    return metadata, weights
+    return metadata, content

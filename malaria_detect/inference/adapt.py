@@ -202,9 +202,14 @@ def check_adaptable(network: nn.Module, metadata: ModelMetadata) -> None:
     AdaptError
         ``no_references`` or ``other_design``.
     """
+    check_described(metadata)
+    last_layers(network)
+
+
+def check_described(metadata: ModelMetadata) -> None:
+    """Refuse a model whose metadata say that it cannot be adapted; raises AdaptError (``no_references``)."""
     if metadata.references_sha256 is None:
         raise _no_references(metadata)
-    last_layers(network)
 
 
 def last_layers(network: nn.Module) -> tuple[nn.Sequential, nn.Linear]:
