@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,23 @@ def is_right(card: Card, known: Known) -> bool:
     )
 
 
-def after_a_visit(server: Server, one: Known) -> float:
-    """Megabytes of all processes, shared memory counted once, after one visitor has left."""
-    with Visitor(server.address) as visitor:
-        visitor.upload({one.path.name: one.path.read_bytes()})
-    server.wait_until_quiet()
-    return server.proportional()
+def first_page(start: Callable[[], AbstractContextManager[Server]]) -> float:
+    """Seconds from the start of a server until its first visitor has the page."""
+    began = time.perf_counter()
+    with start() as server, Visitor(server.address):
+        return round(time.perf_counter() - began, 2)
+
+
+def few(server: Server, known: Sequence[Known]) -> dict[str, Any]:
+    """Measure visitors who come one after another, check one cell each, and stay."""
+    right = 0
+    with ExitStack() as stay:
+        for one in known:
+            visitor = stay.enter_context(Visitor(server.address))
+            (card,) = visitor.upload({one.path.name: one.path.read_bytes()})
+            right += is_right(card, one)
+        server.wait_until_quiet()
+        return {"visitors": len(known), "right": right, "memory_mb": round(server.proportional(), 1)}
 
 
 def crowd(server: Server, known: Sequence[Known], visitors: int, pictures: int) -> dict[str, Any]:

@@ -76,14 +76,19 @@ def recorded(
     outputs : sequence of str
         Names of the outputs.
     """
+    place = {content: member for member, content in weights.items()}
     halves = {name: value.half() for name, value in _floats(network).items()}
+    # Training stores some weights with the channels last.
+    channels_last = {name for name, one in halves.items() if one.ndim == 4 and _bytes(one) not in place}
+    stored = {name: one.permute(0, 2, 3, 1) if name in channels_last else one for name, one in halves.items()}
+    if lost := [name for name, value in stored.items() if _bytes(value) not in place]:
+        raise GraphError(f"the archive lacks weights of the network: {', '.join(lost)}")
+    inputs = torch.rand(example), *stored.values()
     model = openvino.convert_model(
-        torch.jit.trace(
-            _Fed(network, tuple(halves)), (torch.rand(example), *halves.values()), check_trace=False
-        ),
-        example_input=(torch.rand(example), *halves.values()),
+        torch.jit.trace(_Fed(network, tuple(stored), channels_last), inputs, check_trace=False),
+        example_input=inputs,
     )
-    for parameter, value in zip(model.get_parameters()[1:], halves.values(), strict=True):
+    for parameter, value in zip(model.get_parameters()[1:], stored.values(), strict=True):
         parameter.set_partial_shape(openvino.PartialShape(list(value.shape)))
     model.get_parameters()[0].set_partial_shape(openvino.PartialShape(list(shape)))
     model.validate_nodes_and_infer_types()
@@ -100,12 +105,7 @@ def recorded(
         openvino.save_model(model, path, compress_to_fp16=False)
         xml, constants = path.read_bytes(), path.with_suffix(".bin").read_bytes()
     # Weights with the same content are the same weight.
-    place = {content: member for member, content in weights.items()}
-    found = {name: place.get(_bytes(value)) for name, value in halves.items()}
-    named = {name: member for name, member in found.items() if member is not None}
-    if len(named) < len(found):
-        raise GraphError("the archive does not have the network's weights")
-    return Graph(xml, constants, named)
+    return Graph(xml, constants, {name: place[_bytes(value)] for name, value in stored.items()})
 
 
 class _Watched(nn.Module):
@@ -138,10 +138,10 @@ class _Watched(nn.Module):
 class _Fed(nn.Module):
     """A network that gets its weights as arguments."""
 
-    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+    def __init__(self, network: nn.Module, names: tuple[str, ...], channels_last: set[str]) -> None:
         super().__init__()
         # In a list, so that torch does not record its weights as constants.
-        self._hidden, self._names = [network], names
+        self._hidden, self._names, self._channels_last = [network], names, channels_last
 
     def forward(self, pictures: torch.Tensor, *weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
         (network,) = self._hidden
@@ -149,7 +149,7 @@ class _Fed(nn.Module):
             owner, _, own = name.rpartition(".")
             part = network.get_submodule(owner)
             delattr(part, own)  # torch lets a parameter be replaced by another parameter only
-            setattr(part, own, value.float())
+            setattr(part, own, (value.permute(0, 3, 1, 2) if name in self._channels_last else value).float())
         outputs: tuple[torch.Tensor, ...] = network(pictures)
         return outputs
 

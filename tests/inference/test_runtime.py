@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import io
 import pickle
 import subprocess
 import sys
@@ -68,6 +69,17 @@ def test_a_layer_that_occurs_twice_keeps_its_place() -> None:
     network, pictures = nn.Sequential(*layers).eval(), torch.rand(2, 3, 8, 8)
     found = classifier_of(network, 8, exact=True).log_odds(pictures.numpy())
     assert found == pytest.approx(odds_of(in_halves(network), pictures), abs=1e-5)
+
+
+def test_weights_that_are_stored_channels_last_are_found() -> None:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 2)
+    network = in_halves(nn.Sequential(*layers)).to(memory_format=torch.channels_last)
+    file = io.BytesIO()
+    torch.save({name: value.half() for name, value in network.state_dict().items()}, file)
+    classifier = Classifier.open(graph_of(network, members(file.getvalue()), 8), file.getvalue(), exact=True)
+    pictures = torch.rand(2, 3, 8, 8)
+    assert classifier.log_odds(pictures.numpy()) == pytest.approx(odds_of(network, pictures), abs=1e-5)
 
 
 def test_one_pass_shows_what_torch_computes_on_the_way(learner_network: nn.Module, exact: Classifier) -> None:

@@ -168,7 +168,6 @@ for one in leaves(parser()):
         "train --cells {cells} --network resnet50v2-frozen",
         "calibrate --cells {cells}",
         "evaluate --cells {cells}",
-        "evaluate --fields {cells}",
         "compare --cells {cells}",
         "fields train --cells {cells} --weights resnet18.pth",
         "cells fetch",

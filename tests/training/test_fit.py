@@ -85,7 +85,7 @@ def test_a_killed_run_continues_and_leaves_only_its_results(resumed: Resumed) ->
     history = read_metadata(resumed.work / "export.pkl").history
     assert [(epoch.epoch, epoch.size) for epoch in history] == list(enumerate((32, 32, 32, 48, 48, 48), 1))
     left = {path.name for path in resumed.work.iterdir()}
-    assert left == {"checkpoint.pt", "export.pkl", "export.json", "export.npz", "reports"}
+    assert left == {"checkpoint.pt", "export.pkl", "export.graph", "export.json", "export.npz", "reports"}
     assert str(resumed.work) not in (resumed.work / "export.json").read_text(encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """Records that the HTTP API answers with."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import malaria_detect
 from malaria_detect.fields.records import FieldRecord, OutlinedCell, SlideRecord
@@ -11,17 +11,7 @@ from malaria_detect.inference.prediction import Record
 
 @dataclass(frozen=True)
 class ModelName:
-    """The model behind an answer.
-
-    Attributes
-    ----------
-    file_name, sha256 : str
-        Exported learner; its metadata is at ``/api/model``.
-    architecture, created : str
-        From the metadata; the day as YYYY-MM-DD.
-    version : str
-        Version of malaria_detect.
-    """
+    """The model behind an answer, and the version of malaria_detect; all metadata are at ``/api/model``."""
 
     file_name: str
     sha256: str
@@ -43,19 +33,9 @@ class ModelName:
 
 @dataclass(frozen=True)
 class Answer:
-    """Results for all images of a request.
+    """Results for all images of a request, in their order; ``path`` is the file name in the request.
 
-    Attributes
-    ----------
-    model : ModelName
-    operating_point : str
-        Operating point of the decisions.
-    request_id : str
-        Id of the request, as in the header X-Request-Id and in the server's log.
-    research_use : str
-        Statement that comes with all results.
-    results : tuple of Record
-        One per image, in the order of the request; ``path`` is the file name in the request.
+    The request's id is also in the header X-Request-Id and in the server's log.
     """
 
     model: ModelName
@@ -64,24 +44,12 @@ class Answer:
     results: tuple[Record, ...]
     research_use: str = RESEARCH_USE
 
-    def plain(self) -> dict[str, Any]:
-        """The answer as an object for ``json.dumps``."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class FieldAnswer:
-    """Results for the photographs of a request, which are the fields of one slide.
+    """Results for the photographs of a request, which are the fields of one slide, and for the red cells of all fields.
 
-    Attributes
-    ----------
-    model, operating_point, request_id, research_use
-        As in `Answer`.
-    slide : SlideRecord
-    fields : tuple of FieldRecord
-        One per photograph, in the order of the request; ``image`` is the file name in the request.
-    cells : tuple of OutlinedCell
-        Red cells of all fields.
+    ``image`` is the file name in the request.
     """
 
     model: ModelName

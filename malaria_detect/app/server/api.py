@@ -1,6 +1,6 @@
 """The HTTP API: classifies uploaded images, on the same port as the page.
 
-It neither decodes images nor imports torch: the files go to the prediction workers unchanged.
+It neither decodes images nor runs a network: the files go to the prediction workers unchanged.
 """
 
 import asyncio
@@ -14,18 +14,17 @@ from tornado.httputil import HTTPFile
 from tornado.web import HTTPError, stream_request_body
 
 from malaria_detect.app.server.answers import Answer, Health, ModelName
-from malaria_detect.app.server.errors import Overloaded, WorkerLost
 from malaria_detect.app.server.multipart import boundary_of, pictures_of
-from malaria_detect.app.server.openapi import POINT
 from malaria_detect.app.server.problems import Problem
-from malaria_detect.app.server.reception import RETRY_SECONDS, Limits, Upload
-from malaria_detect.app.server.service import Predictor, Service, ServiceHandler
-from malaria_detect.app.server.telemetry import Telemetry, request_id
-from malaria_detect.inference.metadata import RESEARCH_USE, ModelMetadata, field_point
+from malaria_detect.app.server.reception import RETRY_SECONDS, Upload
+from malaria_detect.app.server.service import Service, ServiceHandler
+from malaria_detect.app.server.telemetry import request_id
+from malaria_detect.app.server.workers import Overloaded, WorkerLost
+from malaria_detect.core.json_io import to_json
+from malaria_detect.inference.metadata import RESEARCH_USE, field_point
 from malaria_detect.inference.prediction import Record, Refusal
 
-__all__ = ["Limits", "api_rules"]
-
+POINT = "operating_point"
 # Status that nginx logs for a client that left before its answer; it is never sent.
 _CLIENT_LEFT = 499
 
@@ -36,16 +35,16 @@ class Predict(ServiceHandler):
 
     route = "/api/predict"
 
-    def initialize(self, service: Service, telemetry: Telemetry) -> None:
-        """Keep the arguments of the application's rule."""
-        super().initialize(service, telemetry)
+    def initialize(self, service: Service) -> None:
+        """Keep the argument of the application's rule."""
+        super().initialize(service)
         self.pictures = 0
         self.reception = service.reception
+        # Operating point without a choice.
+        self.default_point = service.metadata.default_point
         self._upload: Upload | None = None
         self._answering: asyncio.Task[dict[str, Any]] | None = None
-        self._body_is_read = False
-        self._is_answered = False
-        self._left = False
+        self._body_is_read = self._is_answered = self._left = False
 
     def prepare(self) -> None:
         """Reject invalid requests before the body is read."""
@@ -91,11 +90,8 @@ class Predict(ServiceHandler):
             self.set_status(_CLIENT_LEFT, "Client Left")
             return
         except TimeoutError as error:
-            raise Problem(
-                503,
-                f"No answer after {limits.answer_seconds:g} s. Try again with fewer images per request.",
-                retry_after=str(RETRY_SECONDS),
-            ) from error
+            late = f"No answer after {limits.answer_seconds:g} s. Try again with fewer images per request."
+            raise Problem(503, late, retry_after=str(RETRY_SECONDS)) from error
         except Overloaded as error:
             raise Problem(503, str(error), retry_after=str(error.retry_after)) from error
         except WorkerLost as error:
@@ -138,7 +134,7 @@ class Predict(ServiceHandler):
         self.count(len(results), sum(isinstance(result, Refusal) for result in results))
         records = tuple(Record.of(file.filename, result) for file, result in zip(files, results, strict=True))
         model = ModelName.of(self.service.metadata)
-        return Answer(model, self._point, request_id(self.request), records).plain()
+        return asdict(Answer(model, self._point, request_id(self.request), records))
 
     def count(self, pictures: int, refused: int) -> None:
         """Add to the server's metrics."""
@@ -148,8 +144,7 @@ class Predict(ServiceHandler):
     def _operating_point(self) -> str:
         unknown = set(self.request.query_arguments) - {POINT}
         chosen = self.get_query_arguments(POINT)
-        metadata = self.service.metadata
-        names = [point.name for point in metadata.operating_points]
+        names = [point.name for point in self.service.metadata.operating_points]
         # A misspelled parameter must not silently lead to decisions at another operating point.
         if unknown or len(chosen) > 1 or not set(chosen) <= set(names):
             raise Problem(
@@ -158,11 +153,6 @@ class Predict(ServiceHandler):
             )
         return chosen[0] if chosen else self.default_point
 
-    @property
-    def default_point(self) -> str:
-        """Operating point without a choice."""
-        return self.service.metadata.default_point
-
 
 @stream_request_body
 class Field(Predict):
@@ -170,10 +160,11 @@ class Field(Predict):
 
     route = "/api/field"
 
-    def initialize(self, service: Service, telemetry: Telemetry) -> None:
-        """Keep the arguments of the application's rule."""
-        super().initialize(service, telemetry)
+    def initialize(self, service: Service) -> None:
+        """Keep the argument of the application's rule."""
+        super().initialize(service)
         self.reception = service.field_reception
+        self.default_point = field_point(service.metadata)
 
     async def results(self, files: list[HTTPFile]) -> dict[str, Any]:
         """The answer for the files of a request."""
@@ -187,11 +178,6 @@ class Field(Predict):
             "research_use": RESEARCH_USE,
         }
 
-    @property
-    def default_point(self) -> str:
-        """Operating point without a choice."""
-        return field_point(self.service.metadata)
-
 
 class HealthCheck(ServiceHandler):
     """Whether the server accepts images; needs no token, so that container health checks can use it."""
@@ -201,25 +187,23 @@ class HealthCheck(ServiceHandler):
 
     def get(self) -> None:
         """Answer 200 if a worker runs, even a busy one (a busy container must not be restarted), otherwise 503."""
-        workers = self.service.workers
-        if workers.alive < 1:
-            raise Problem(
-                503, "No prediction worker is running. Try again later.", retry_after=str(RETRY_SECONDS)
-            )
+        if self.service.workers.alive < 1:
+            idle = "No prediction worker is running. Try again later."
+            raise Problem(503, idle, retry_after=str(RETRY_SECONDS))
         self.answer(asdict(Health()))
 
     head = get
 
 
 class Model(ServiceHandler):
-    """The model's metadata."""
+    """The model's metadata, as in export.json."""
 
     route = "/api/model"
 
     def get(self) -> None:
         """Answer with the metadata."""
         self.set_header("Content-Type", "application/json")
-        self.finish(self.service.model_document)
+        self.finish(to_json(self.service.metadata))
 
     head = get
 
@@ -231,7 +215,7 @@ class OpenApi(ServiceHandler):
 
     def get(self) -> None:
         """Answer with the description."""
-        self.answer(self.service.openapi_document)
+        self.answer(self.service.description)
 
     head = get
 
@@ -249,38 +233,7 @@ class Metrics(ServiceHandler):
     head = get
 
 
-def api_rules(
-    base_url: str,
-    workers: Predictor,
-    metadata: ModelMetadata,
-    limits: Limits,
-    token: str | None,
-    telemetry: Telemetry,
-) -> list[tuple[str, type[ServiceHandler], dict[str, Any]]]:
-    """Rules of a tornado application for the addresses of the API.
-
-    Parameters
-    ----------
-    base_url : str
-        Start of all addresses, with a slash at both ends.
-    workers : Predictor
-    metadata : ModelMetadata
-        Metadata of the model that the workers run.
-    limits : Limits
-    token : str or None
-        Bearer token required everywhere except on ``api/health``; None to require none.
-    telemetry : Telemetry
-
-    Returns
-    -------
-    list of (pattern, handler, keyword arguments)
-
-    Raises
-    ------
-    TokenError
-        If the token is empty or not allowed in a header.
-    """
-    service = Service(base_url, workers, metadata, limits, token)
-    shared = {"service": service, "telemetry": telemetry}
-    handlers = (Predict, Field, HealthCheck, Model, OpenApi, Metrics)
-    return [(re.escape(base_url.rstrip("/") + handler.route), handler, shared) for handler in handlers]
+def api_rules(service: Service) -> list[tuple[str, type[ServiceHandler], dict[str, Any]]]:
+    """Rules of a tornado application for the addresses of the API: pattern, handler, keyword arguments."""
+    base, handlers = service.base_url.rstrip("/"), (Predict, Field, HealthCheck, Model, OpenApi, Metrics)
+    return [(re.escape(base + handler.route), handler, {"service": service}) for handler in handlers]

@@ -1,6 +1,7 @@
 """The server: Voila, restricted to the page, and the HTTP API in one tornado process."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -12,19 +13,21 @@ from typing import Any
 from jupyter_core.paths import jupyter_config_path
 from jupyter_core.utils import run_sync
 from jupyter_server.utils import url_path_join
+from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
+from tornado.web import HTTPError
 from traitlets import Integer, Type, Unicode, default
 from voila.app import Voila
 
-from malaria_detect.app.server.api import Limits, api_rules
-from malaria_detect.app.server.connections import ConnectionLimits, GuardedServer
+from malaria_detect.app.server.api import api_rules
 from malaria_detect.app.server.guards import SecurityHeaders, page_policy, page_scripts
 from malaria_detect.app.server.kernel_handlers import KERNEL_ID, KernelEnd, KernelSocket, KernelStatus
-from malaria_detect.app.server.kernel_questions import answer_kernels
+from malaria_detect.app.server.kernel_questions import KernelQuestions
 from malaria_detect.app.server.messages import WORKERS_VARIABLE
 from malaria_detect.app.server.origins import read_origins
 from malaria_detect.app.server.page import AddSlash, Anybody, NotFound, PageHandler
-from malaria_detect.app.server.parent import forks_here, keep_parent, start_parent
+from malaria_detect.app.server.reception import Limits
+from malaria_detect.app.server.service import Service
 from malaria_detect.app.server.static_files import Extensions, Scripts, files_version, with_version
 from malaria_detect.app.server.telemetry import Telemetry, log_to
 from malaria_detect.app.server.visits import Visits
@@ -35,6 +38,11 @@ from malaria_detect.inference.model_files import default_model, read_metadata, r
 
 # A socket's path has at most 107 characters, and the folder and file of a kernel need the rest.
 LONGEST_PLACE = 40
+# Bytes of a request's headers, and of its body where nobody sends files.
+MAX_HEADER_BYTES, MAX_BODY_BYTES = 32 * 1024, 64 * 1024
+# Connections that the operating system holds until the server accepts them.
+BACKLOG = 1024
+_POSIX = os.name == "posix"
 
 
 class Server(Voila):
@@ -80,9 +88,7 @@ class Server(Voila):
     def _connection_dir_root(self) -> str:
         # Kernels are reached through sockets in this folder, and the operating system limits the length of their paths.
         for place in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/dev/shm"):
-            if 0 < len(place) <= LONGEST_PLACE and os.access(place, os.W_OK):
-                # For the sockets of multiprocessing, too.
-                tempfile.tempdir = place
+            if place and (len(place) <= LONGEST_PLACE or not _POSIX) and os.access(place, os.W_OK):
                 return place
         raise MalariaDetectError(
             "Found no temporary folder to write to. Set TMPDIR to a folder whose path has at most "
@@ -91,7 +97,7 @@ class Server(Voila):
         )
 
     def init_settings(self) -> dict[str, Any]:
-        """Start the fork parent and the workers, which take longest, and pass their address to the kernels."""
+        """Prepare the environment of kernels before the first one is started, and the workers."""
         log_to()
         origins = read_origins(self.allow_origin)
         # Voila appends to them, and "/malaria" must not become "/malariavoila".
@@ -99,27 +105,7 @@ class Server(Voila):
         self.base_url: str = url_path_join("/", self.base_url, "/")
         self._files_version = files_version([*self.static_paths, *self.labextensions_path])
         self.voila_configuration.page_config_hook = self._page_config
-        model = default_model().absolute()
-        # For the kernels, whose current folder is that of the notebook.
-        os.environ[MODEL_VARIABLE] = str(model)
-        # The page reports an invalid model itself; the HTTP API needs a valid one.
-        self._metadata = None
-        try:
-            metadata = read_metadata(model)
-            references_content(model, metadata)  # without them, every request would fail
-            self._metadata = metadata
-        except MalariaDetectError as error:
-            self.log.error("%s", error)
-        if forks_here():
-            start_parent()
-            # Over TCP, other users of this machine could read what kernels publish: images and file names.
-            self.config.KernelManager.transport = "ipc"
-        if forks_here() and self._metadata:
-            threads = max(1, _processors() // self.worker_count)
-            self._workers = Workers(model, self._metadata.sha256, self.worker_count, threads)
-            # In a folder that no other user can enter.
-            self._address = f"ipc://{self.connection_dir}/workers"
-            os.environ[WORKERS_VARIABLE] = self._address
+        self._prepare_kernels()
         settings: dict[str, Any] = super().init_settings()
         self._telemetry = Telemetry(
             queue_length=lambda: self._workers.waiting if self._workers else 0,
@@ -133,6 +119,27 @@ class Server(Voila):
             "files_version": self._files_version,
             "default_handler_class": NotFound,
         }
+
+    def _prepare_kernels(self) -> None:
+        model = default_model().absolute()
+        # Kernels have the folder of the notebook as their current folder, and read no settings of a user's IPython.
+        os.environ |= {MODEL_VARIABLE: str(model), "IPYTHONDIR": str(Path(self.connection_dir, "ipython"))}
+        # A page whose kernel died has lost its widgets: another process would not help it.
+        self.config.KernelManager.autorestart = False
+        if _POSIX:
+            # Over TCP, other users of this machine could read what kernels publish: images and file names.
+            self.config.KernelManager.transport = "ipc"
+        try:
+            self._metadata = read_metadata(model)
+            references_content(model, self._metadata)  # without them, every request would fail
+        except MalariaDetectError as error:
+            # The page says so itself; the HTTP API needs a valid model.
+            self.log.error("%s", error)
+            return
+        threads = max(1, _processors() // self.worker_count)
+        self._workers = Workers(model, self._metadata.sha256, self.worker_count, threads)
+        self._questions = KernelQuestions(self.connection_dir)
+        os.environ[WORKERS_VARIABLE] = self._questions.address
 
     def init_handlers(self) -> list[Any]:
         """Rules for everything that is served; all other addresses get 404."""
@@ -154,34 +161,33 @@ class Server(Voila):
         ]
         if self.server_url != "/":
             rules.append((self._at().rstrip("/"), AddSlash, {"page": self.base_url}))
-        if self._workers and self._metadata:
-            rules += api_rules(
-                self.server_url,
-                self._workers,
-                self._metadata,
-                Limits(body_seconds=self.body_seconds, answer_seconds=self.answer_seconds),
-                self.api_token,
-                self._telemetry,
-            )
-        else:
-            self.log.warning(
-                "The HTTP API is not available: it needs a valid model and a system that can fork processes."
-            )
-        return rules
+        if self._workers is None:
+            self.log.warning("The HTTP API is not available: it needs a valid model.")
+            return rules
+        limits = Limits(body_seconds=self.body_seconds, answer_seconds=self.answer_seconds)
+        token, telemetry = self.api_token, self._telemetry
+        return rules + api_rules(
+            Service(self.server_url, self._workers, self._metadata, limits, token, telemetry)
+        )
 
     def listen(self) -> None:
         """Serve until stopped."""
         cells = len(json.loads(Path(self.notebook_path).read_text(encoding="utf-8"))["cells"])
         policy = page_policy(page_scripts(self.template_paths, cells))
-        self.app.add_transform(SecurityHeaders.with_policy(policy))
-        server = GuardedServer(
+        self.app.add_transform(type("PageHeaders", (SecurityHeaders,), {"policy": policy}))
+        server = HTTPServer(
             self.app,
-            ConnectionLimits(header_seconds=self.header_seconds, body_seconds=self.body_seconds),
-            self.app.settings["websocket_max_message_size"],
+            xheaders=True,
+            max_header_size=MAX_HEADER_BYTES,
+            max_body_size=MAX_BODY_BYTES,
+            idle_connection_timeout=self.header_seconds,
+            body_timeout=self.body_seconds,
+            # A browser may send a message as one frame, which is read completely.
+            max_buffer_size=self.app.settings["websocket_max_message_size"] + MAX_BODY_BYTES,
         )
         self.ioloop = IOLoop.current()
         try:
-            server.listen(self.port, self.ip)
+            server.listen(self.port, self.ip, backlog=BACKLOG)
         except OSError as error:
             raise MalariaDetectError(
                 f"The server cannot listen on {self.ip}, port {self.port} ({error.strerror}). Choose another --port.",
@@ -207,20 +213,21 @@ class Server(Voila):
         """End workers and kernels immediately: they have nothing to save."""
         if self._workers:
             IOLoop.current().run_sync(self._workers.stop)
+            self._questions.close()
         if hasattr(self, "kernel_manager"):
-            run_sync(self.kernel_manager.shutdown_all)(now=True)
+            # A kernel that is still starting is not found; it ends with this process.
+            with contextlib.suppress(HTTPError):
+                run_sync(self.kernel_manager.shutdown_all)(now=True)
         shutil.rmtree(self.connection_dir, ignore_errors=True)
 
     async def _work(self) -> None:
-        if self._workers:
-            self._workers.start()
-            # asyncio itself keeps no reference to tasks.
-            self._tasks = [
-                asyncio.create_task(task)
-                for task in (keep_parent(), answer_kernels(self._address, self._workers))
-            ]
-            for task in (*self._tasks, *self._workers.tasks):
-                task.add_done_callback(self._ended)
+        if self._workers is None:
+            return
+        self._workers.start()
+        # asyncio itself keeps no reference to tasks.
+        self._answering = asyncio.create_task(self._questions.answer(self._workers))
+        for task in (self._answering, *self._workers.tasks):
+            task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Without one of these tasks some requests would hang; the service manager restarts a server that ended.
@@ -237,4 +244,4 @@ class Server(Voila):
 
 def _processors() -> int:
     """Number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if forks_here() else os.cpu_count() or 1
+    return getattr(os, "process_cpu_count", os.cpu_count)() or 1

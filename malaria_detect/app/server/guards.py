@@ -29,19 +29,9 @@ NOTHING_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def page_scripts(template_paths: Sequence[str], cells: int) -> list[str]:
-    """Sources for ``script-src`` that allow only the page's own inline scripts.
+    """Sources for ``script-src`` that allow only the inline scripts of Voila's templates in some folders.
 
-    Parameters
-    ----------
-    template_paths : sequence of str
-        Folders of Voila's templates.
-    cells : int
-        Number of cells in the notebook; Voila writes a script before each.
-
-    Returns
-    -------
-    list of str
-        Hashes such as ``'sha256-...'``, including the quotes.
+    A notebook has a number of `cells`, and Voila writes a script before each.
     """
     files = [Path(folder, name) for folder in template_paths for name in _TEMPLATES]
     texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
@@ -49,14 +39,9 @@ def page_scripts(template_paths: Sequence[str], cells: int) -> list[str]:
 
 
 def script_hashes(texts: Iterable[str], cells: int) -> list[str]:
-    """Hashes of the inline scripts of templates, see :func:`page_scripts`.
+    """Hashes, such as ``'sha256-...'`` with the quotes, of the inline scripts of HTML or of its Jinja templates.
 
-    Parameters
-    ----------
-    texts : iterable of str
-        HTML, or Jinja templates of HTML.
-    cells : int
-        A script that contains the number of its cell is hashed once per cell.
+    A script that contains the number of its cell is hashed once per cell.
     """
     scripts = {
         found["text"]
@@ -72,19 +57,12 @@ def script_hashes(texts: Iterable[str], cells: int) -> list[str]:
         template = jinja2.Environment(autoescape=True, keep_trailing_newline=True).from_string(script)
         for cell in range(1, cells + 1) if "cellloop" in script else (0,):
             rendered.add(template.render(cellloop={"index": cell}, cell_count=cells))
-    return sorted(
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in rendered
-    )
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in rendered)
+    return sorted(f"'sha256-{digest}'" for digest in digests)
 
 
 def page_policy(scripts: Iterable[str]) -> str:
-    """Content security policy of the page, which allows only content from this server.
-
-    Parameters
-    ----------
-    scripts : iterable of str
-        Result of :func:`page_scripts`.
-    """
+    """Content security policy of the page: only content from this server, and scripts of :func:`page_scripts`."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -103,42 +81,18 @@ def page_policy(scripts: Iterable[str]) -> str:
 
 
 def security_headers(status: int, headers: HTTPHeaders, policy: str) -> None:
-    """Add the security headers to an answer's headers.
-
-    Parameters
-    ----------
-    status : int
-        Status of the answer.
-    headers : HTTPHeaders
-        Changed in place.
-    policy : str
-        ``Content-Security-Policy`` of HTML pages; other content gets a policy that allows nothing.
-    """
+    """Add the security headers to an answer's headers; HTML gets the policy, other content one that allows nothing."""
     headers.pop("Server", None)
-    if status == 101:
-        return
-    for name, value in HEADERS.items():
-        headers[name] = value
-    is_page = headers.get("Content-Type", "").startswith("text/html")
-    headers["Content-Security-Policy"] = policy if is_page else NOTHING_POLICY
+    if status != 101:
+        headers.update(HEADERS)
+        is_page = headers.get("Content-Type", "").startswith("text/html")
+        headers["Content-Security-Policy"] = policy if is_page else NOTHING_POLICY
 
 
 class SecurityHeaders(OutputTransform):
-    """Adds security headers to all answers of an application; see :meth:`with_policy`."""
+    """Adds security headers to all answers of an application; subclasses have the policy of its pages."""
 
     policy: ClassVar[str] = NOTHING_POLICY
-
-    @classmethod
-    def with_policy(cls, policy: str) -> type["SecurityHeaders"]:
-        """The transform with this policy for pages.
-
-        Examples
-        --------
-        >>> from tornado.web import Application
-        >>> application = Application()
-        >>> application.add_transform(SecurityHeaders.with_policy(page_policy([])))
-        """
-        return type(cls.__name__, (cls,), {"policy": policy})
 
     def transform_first_chunk(
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool

@@ -6,16 +6,16 @@ No pickle: a worker decodes images from strangers, and unpickling its answers co
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import IO, Any
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import from_json
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 Frames = list[bytes]
-# Environment variable of kernels: the address at which the server listens for them.
+# Environment variable of kernels: where the server listens for them, and the secret that it expects.
 WORKERS_VARIABLE = "MALARIA_DETECT_WORKERS"
+_SIZE = 8  # bytes of a number
 # Tasks of a worker.
 PREDICT, EXPLAIN, FIELD, SLIDE = "predict", "explain", "field", "slide"
 FEATURES, JUDGE, PACK = TEACHING = "features", "judge", "pack"
@@ -33,42 +33,41 @@ def framed(content: dict[str, Any], blobs: Sequence[bytes | memoryview] = ()) ->
 
 
 def unframed(frames: Sequence[bytes]) -> tuple[dict[str, Any], Frames]:
-    """Content and blobs of a message, the inverse of :func:`framed`.
-
-    Raises
-    ------
-    ValueError
-        If the first frame is not a JSON object.
-    """
+    """Content and blobs of a message, the inverse of :func:`framed`; ValueError if it is not a JSON object."""
     content = json.loads(frames[0]) if frames else None
     if not isinstance(content, dict):
         raise ValueError("the first frame of a message must be a JSON object")
     return content, list(frames[1:])
 
 
-def send(connection: Connection, frames: Sequence[bytes]) -> None:
+def send(stream: IO[bytes], frames: Sequence[bytes]) -> None:
     """Send a message through a pipe."""
-    connection.send_bytes(len(frames).to_bytes(4, "big"))
-    for frame in frames:
-        connection.send_bytes(frame)
+    sizes = [len(frames), *map(len, frames)]
+    stream.write(b"".join(size.to_bytes(_SIZE, "big") for size in sizes))
+    stream.writelines(frames)
+    stream.flush()
 
 
-def receive(connection: Connection) -> Frames:
-    """Wait for a message from a pipe.
+def receive(stream: IO[bytes]) -> Frames:
+    """Wait for a message from a pipe; EOFError if its other end is closed."""
+    sizes = [_number(stream) for _ in range(_number(stream))]
+    return [_read(stream, size) for size in sizes]
 
-    Raises
-    ------
-    EOFError
-        If the other end is closed.
-    """
-    return [connection.recv_bytes() for _ in range(int.from_bytes(connection.recv_bytes(), "big"))]
+
+def _number(stream: IO[bytes]) -> int:
+    return int.from_bytes(_read(stream, _SIZE), "big")
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError("the other end of the pipe is closed")
+    return data
 
 
 def answered(answer: Prediction | Refusal) -> dict[str, Any]:
     """A prediction or a refusal as a JSON object."""
-    if isinstance(answer, Refusal):
-        return {"refusal": asdict(answer)}
-    return {"prediction": asdict(answer)}
+    return {"refusal" if isinstance(answer, Refusal) else "prediction": asdict(answer)}
 
 
 def failed(error: MalariaDetectError) -> Frames:
@@ -77,13 +76,7 @@ def failed(error: MalariaDetectError) -> Frames:
 
 
 def answer_of(content: dict[str, Any]) -> Prediction | Refusal:
-    """The prediction or refusal in a JSON object, the inverse of :func:`answered`.
-
-    Raises
-    ------
-    RecordError
-        If the object is neither.
-    """
+    """The prediction or refusal in a JSON object, the inverse of :func:`answered`; RecordError if it is neither."""
     if "refusal" in content:
         return from_json(Refusal, content["refusal"])
     return from_json(Prediction, content["prediction"])

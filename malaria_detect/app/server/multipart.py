@@ -21,10 +21,7 @@ _MAX_BOUNDARY = 70  # characters, RFC 2046
 def boundary_of(headers: HTTPHeaders) -> bytes:
     """Boundary between the parts of a body, from its headers.
 
-    Raises
-    ------
-    Problem
-        415 if the body is not an uncompressed form with files, 400 if the boundary is missing or invalid.
+    Raises a Problem: 415 if the body is not an uncompressed form with files, 400 without a valid boundary.
     """
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "The body is compressed. Send it uncompressed.", accept_encoding="identity")
@@ -41,17 +38,7 @@ def boundary_of(headers: HTTPHeaders) -> bytes:
 def pictures_of(body: bytes, boundary: bytes, max_pictures: int) -> list[HTTPFile]:
     r"""The files named :data:`FIELD`, in the order of the request.
 
-    Parameters
-    ----------
-    body : bytes
-    boundary : bytes
-        From :func:`boundary_of`.
-    max_pictures : int
-
-    Raises
-    ------
-    Problem
-        400 if the body is empty or malformed, or has other parts; 422 if there are too many files.
+    Raises a Problem: 400 if the body is empty or malformed, or has other parts; 422 if there are too many files.
 
     Examples
     --------

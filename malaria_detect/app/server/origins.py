@@ -1,4 +1,7 @@
-"""Origins: the sites whose pages may use a visitor's session."""
+"""Origins: the sites whose pages may use a visitor's session.
+
+Jupyter's own check lets requests without an origin pass, and knows only one further origin.
+"""
 
 import ipaddress
 import re
@@ -19,21 +22,12 @@ class OriginError(MalariaDetectError):
 def normal_origin(text: str) -> str | None:
     """An origin in lower case and with its port, so that equal origins are equal strings; None if it is not one.
 
-    Parameters
-    ----------
-    text : str
-        Scheme, host and possibly a port, as in a browser's header ``Origin``.
-
     Examples
     --------
     >>> normal_origin("https://Lab/"), normal_origin("http://[0:0::1]:8866")
     ('https://lab:443', 'http://[::1]:8866')
-    >>> (
-    ...     normal_origin("null"),
-    ...     normal_origin("https://lab/malaria"),
-    ...     normal_origin("https://*"),
-    ... )
-    (None, None, None)
+    >>> [normal_origin(text) for text in ("null", "https://lab/malaria", "https://*")]
+    [None, None, None]
     """
     found = _ORIGIN.fullmatch(text.lower())
     if found is None:
@@ -48,36 +42,23 @@ def normal_origin(text: str) -> str | None:
 
 
 def read_origins(text: str) -> frozenset[str]:
-    """The origins in a list with commas, for :func:`is_allowed`.
-
-    Raises
-    ------
-    OriginError
-        If one is not an exact origin: ``*``, ``null`` and addresses with a path are not.
-    """
-    origins = set()
-    for item in filter(None, map(str.strip, text.split(","))):
-        origin = normal_origin(item)
-        if origin is None:
+    """The exact origins in a list with commas, for :func:`is_allowed`; raises OriginError."""
+    items = list(filter(None, map(str.strip, text.split(","))))
+    for item in items:
+        if normal_origin(item) is None:
             raise OriginError(
                 f"{item!r} is not an allowed origin. Give scheme, host and, if it is not the usual one, port, such as "
                 "https://lab or http://localhost:8080, without a path or *.",
                 reason="bad_origin",
             )
-        origins.add(origin)
-    return frozenset(origins)
+    return frozenset(filter(None, map(normal_origin, items)))
 
 
 def is_allowed(origin: str, host: str, allowed: frozenset[str]) -> bool:
     """Whether a page of this origin may use the server.
 
-    Parameters
-    ----------
-    origin, host : str
-        The request's headers ``Origin`` and ``Host``. The server's own pages have the same host and port in both; a
-        proxy that ends TLS changes only the scheme.
-    allowed : frozenset of str
-        Other allowed origins, from :func:`read_origins`.
+    `origin` and `host` are headers of the request. The server's own pages have the same host and port in both; a proxy
+    that ends TLS changes only the scheme.
 
     Examples
     --------
@@ -91,5 +72,4 @@ def is_allowed(origin: str, host: str, allowed: frozenset[str]) -> bool:
     asked = normal_origin(origin)
     if asked is None:
         return False
-    scheme = asked.partition("://")[0]
-    return asked in allowed or asked == normal_origin(f"{scheme}://{host}")
+    return asked in allowed or asked == normal_origin(f"{asked.partition('://')[0]}://{host}")

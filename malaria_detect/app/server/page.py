@@ -16,7 +16,6 @@ from voila.request_info_handler import RequestInfoSocketHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
 from malaria_detect.app.server.problems import JsonHandler, Problem
-from malaria_detect.app.server.provisioner import was_restarted
 from malaria_detect.app.server.telemetry import LogsFailures
 from malaria_detect.app.server.visits import Visits, note_activity
 
@@ -37,15 +36,8 @@ _HEADERS = {
 class Anybody(IdentityProvider):
     """Lets everybody see the page, without login or cookie."""
 
-    @property
-    def auth_enabled(self) -> bool:
-        """Always False: there is no login."""
-        return False
-
-    @property
-    def login_available(self) -> bool:
-        """Always False: there is no login."""
-        return False
+    # There is no login.
+    auth_enabled = login_available = False
 
     def get_user(self, handler: Any) -> User:
         """The same user for everybody."""
@@ -66,19 +58,13 @@ class _HandedOut:
         for _attempt in range(_MOST_KERNELS):
             # Without Voila's second argument, which would pass this visitor's request to the next visitor's kernel.
             rendered = await self._kernels.get_rendered_notebook(notebook_name=notebook_name)
-            if await self._has_its_page(rendered[2]):
-                self._hand_out(rendered[2])
+            kernel_id = rendered[2]
+            if kernel_id in self._kernels and await self._kernels.is_alive(kernel_id):
+                self._hand_out(kernel_id)
                 return rendered
+            if kernel_id in self._kernels:
+                await self._kernels.shutdown_kernel(kernel_id, now=True)
         raise HTTPError(503, reason="No session could be started: try again in a minute")
-
-    async def _has_its_page(self, kernel_id: str) -> bool:
-        """Whether a kernel of the pool is the process that built the page; it is ended if it is not."""
-        if kernel_id not in self._kernels:
-            return False
-        if await self._kernels.is_alive(kernel_id) and not was_restarted(self._kernels.get_kernel(kernel_id)):
-            return True
-        await self._kernels.shutdown_kernel(kernel_id, now=True)
-        return False
 
     async def start_kernel(self, **options: Any) -> str:
         kernel_id: str = await self._kernels.start_kernel(**options)
@@ -147,14 +133,8 @@ class PageHandler(LogsFailures, TornadoVoilaHandler):
             (TALK_COOKIE, url_path_join(self.base_url, "api/kernels", kernel_id)),
             (END_COOKIE, url_path_join(self.base_url, "voila/api/shutdown", kernel_id)),
         ):
-            self.set_cookie(
-                name,
-                secret,
-                path=place,
-                httponly=True,
-                samesite="Strict",
-                secure=self.request.protocol == "https",
-            )
+            secure = self.request.protocol == "https"
+            self.set_cookie(name, secret, path=place, httponly=True, samesite="Strict", secure=secure)
         IOLoop.current().call_later(self._visits.unclaimed_seconds, self._end_unclaimed, kernel_id)
 
     def _expect_page(self) -> None:
@@ -204,9 +184,8 @@ class NotFound(JsonHandler):
 
     def prepare(self) -> None:
         """Answer 404."""
-        raise Problem(
-            404, "There is nothing at this address. See api/openapi.json for the description of the API."
-        )
+        nothing = "There is nothing at this address. See api/openapi.json for the description of the API."
+        raise Problem(404, nothing)
 
 
 def _too_many() -> HTTPError:

@@ -7,27 +7,18 @@ from typing import Any
 
 from tornado.web import HTTPError
 
-from malaria_detect.app.server.telemetry import REQUEST_ID, LogsFailures, Telemetry, request_id
+from malaria_detect.app.server.telemetry import REQUEST_ID, LogsFailures, request_id
 
 PROBLEM = "application/problem+json"
+_MALFORMED = "The request is malformed. See api/openapi.json for the description of this API."
+_FAILED = "The server failed on this request. Its log has the reason, under the request id."
 
 
 @dataclass(frozen=True)
 class ProblemDetails:
-    """Why a request failed (RFC 9457).
+    """Why a request failed (RFC 9457): ``type`` is always ``about:blank``, ``title`` the status in words.
 
-    Attributes
-    ----------
-    type : str
-        Always ``about:blank``: the status says what kind of problem it is.
-    title : str
-        The status in words.
-    status : int
-        HTTP status.
-    detail : str
-        What is wrong and what to do, for a person.
-    request_id : str
-        Id of the request, as in the header X-Request-Id and in the server's log.
+    ``detail`` says what is wrong and what to do, for a person.
     """
 
     type: str
@@ -38,16 +29,7 @@ class ProblemDetails:
 
 
 class Problem(HTTPError):  # noqa: N818 - RFC 9457's own name
-    """A request that fails, with the sentence for its answer.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status, 400 or more.
-    detail : str
-        What is wrong and what to do.
-    headers : str
-        Further headers of the answer, with ``_`` in their names instead of ``-``.
+    """A request that fails, with the sentence for its answer, and headers with ``_`` in their names instead of ``-``.
 
     Examples
     --------
@@ -68,12 +50,8 @@ class JsonHandler(LogsFailures):
     lets it read the answer nor send a token.
     """
 
-    # The API has no cookies. A request is authorised by its token only, which browsers never add by themselves, so
-    # another site cannot act in a visitor's name.
     def check_xsrf_cookie(self) -> None:
-        """Do nothing: no XSRF cookie is needed."""
-
-    telemetry: Telemetry
+        """Do nothing: a request is authorised by its token only, which browsers never add by themselves."""
 
     def set_default_headers(self) -> None:
         """Set the headers that all answers have, including errors."""
@@ -84,29 +62,22 @@ class JsonHandler(LogsFailures):
     def compute_etag(self) -> None:
         """Do nothing: answers are not cached and need no ETag."""
 
-    def answer(self, content: object) -> None:
+    def answer(self, content: object, content_type: str = "application/json") -> None:
         """Send a JSON document and finish."""
-        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Type", content_type)
         self.finish(json.dumps(content, ensure_ascii=False, allow_nan=False))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send the problem that ended the request."""
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        detail = _MALFORMED if status_code < 500 else _FAILED
         if isinstance(error, Problem):
             detail = error.detail
             for name, value in error.headers.items():
                 self.set_header(name, value)
         elif status_code == 405:
             detail = f"This address supports only {', '.join(self.allowed())}."
-        elif status_code < 500:
-            detail = "The request is malformed. See api/openapi.json for the description of this API."
-        else:
-            detail = "The server failed on this request. Its log has the reason, under the request id."
         self.tell_allowed(status_code)
         title = responses.get(status_code, "Unknown")
-        self.set_header("Content-Type", PROBLEM)
-        self.finish(
-            json.dumps(
-                asdict(ProblemDetails("about:blank", title, status_code, detail, request_id(self.request)))
-            )
-        )
+        details = ProblemDetails("about:blank", title, status_code, detail, request_id(self.request))
+        self.answer(asdict(details), PROBLEM)

@@ -12,30 +12,19 @@ MAX_FIELDS = 40
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on one request, and on all requests together.
+    """Limits on one request, and on all requests together."""
 
-    Attributes
-    ----------
-    max_pictures : int
-        Images in one request.
-    max_body_bytes : int
-        Size of one request's body: a few large images, or many single cells of 10 to 20 kB each.
-    max_held_bytes : int
-        Size of all bodies in memory, each counted from its first byte to its answer. The parser needs up to three times
-        as much for the one body that it processes.
-    body_seconds : float
-        Time for a body to arrive.
-    answer_seconds : float
-        Time for the prediction, after the body has arrived.
-    uploads : int
-        Bodies that may arrive at the same time.
-    """
-
+    # Images in one request.
     max_pictures: int = 20
+    # Of one request's body: a few large images, or many single cells of 10 to 20 kB each.
     max_body_bytes: int = 4 * MAX_BYTES
+    # Of all bodies in memory, each counted from its first byte to its answer. The parser needs up to three times as
+    # much for the one body that it processes.
     max_held_bytes: int = 12 * MAX_BYTES
+    # Time for a body to arrive, and then for the prediction.
     body_seconds: float = 30
     answer_seconds: float = 30
+    # Bodies that may arrive at the same time.
     uploads: int = 8
 
     @property
@@ -64,16 +53,8 @@ class Reception:
 class Upload:
     """One request body, from its first byte until the request is answered.
 
-    Parameters
-    ----------
-    reception : Reception
-    declared : int
-        Length according to the client, 0 if unknown.
-
-    Raises
-    ------
-    Problem
-        413 if the body is too large, 503 if the server has no room for it now.
+    Its `declared` length is that according to the client, or 0. Raises a Problem: 413 if the body is too large, 503 if
+    the server has no room for it now.
     """
 
     def __init__(self, reception: Reception, declared: int) -> None:
@@ -95,9 +76,8 @@ class Upload:
 
     def arrived(self) -> None:
         """Let another body arrive; this one stays in memory."""
-        if self._arriving:
-            self._reception.uploads -= 1
-            self._arriving = False
+        self._reception.uploads -= self._arriving
+        self._arriving = False
 
     def let_go(self) -> None:
         """Release the body's memory; a second call has no effect."""
@@ -107,11 +87,10 @@ class Upload:
         self.body = bytearray()
 
     def _hold(self, length: int) -> None:
-        if length > self._limits.max_body_bytes:
+        most = self._limits.max_body_bytes
+        if length > most:
             raise Problem(
-                413,
-                f"The body is larger than {self._limits.max_body_bytes:,} bytes. Send fewer or smaller images per "
-                "request.",
+                413, f"The body is larger than {most:,} bytes. Send fewer or smaller images per request."
             )
         more = max(0, length - self._held)
         if self._reception.held_bytes + more > self._limits.max_held_bytes:
@@ -121,8 +100,5 @@ class Upload:
 
 
 def _no_room() -> Problem:
-    return Problem(
-        503,
-        f"The server is overloaded. Try again in {RETRY_SECONDS} s.",
-        retry_after=str(RETRY_SECONDS),
-    )
+    retry_after = str(RETRY_SECONDS)
+    return Problem(503, f"The server is overloaded. Try again in {retry_after} s.", retry_after=retry_after)

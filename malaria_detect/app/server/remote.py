@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,11 +32,12 @@ from malaria_detect.explain import Explanation
 from malaria_detect.fields.analyse import FieldAnalyser, load_analyser, name_of
 from malaria_detect.fields.finder_files import read_finder
 from malaria_detect.fields.result import FieldResult
-from malaria_detect.inference.adapt import AdaptError, SiteCells
+from malaria_detect.inference.adapt import AdaptError, SiteCells, check_adaptable
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
 from malaria_detect.inference.judge import Judgement
-from malaria_detect.inference.metadata import field_point
+from malaria_detect.inference.metadata import ModelMetadata, field_point
+from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.inference.prediction import Prediction, Refusal
 from malaria_detect.inference.teach import CellFeatures, Teacher, load_teacher
 
@@ -45,11 +47,17 @@ ANSWER_SECONDS = 180
 TEACHING_VARIABLE = "MALARIA_DETECT_TEACHING"
 
 
+# The page opens its model three times: for cells, for fields, and to adapt it.
+@lru_cache(maxsize=1)
+def _described(model_path: Path | None) -> ModelMetadata:
+    return read_metadata(model_path)
+
+
 class RemoteDetector(Detector):
     """A detector whose images are classified and explained by the workers of the server that started this kernel.
 
-    A kernel then neither computes nor holds an active network: many kernels fit into a small machine, and no more
-    networks run at once than the machine has processors.
+    A kernel then neither opens nor runs a network: many kernels fit into a small machine, and no more networks run at
+    once than the machine has processors.
 
     Its methods wait for the server and may be called from any thread; the page calls them in threads other than that
     of its event loop. One question is sent at a time, however many threads call, so that a visitor who uploads and
@@ -57,10 +65,12 @@ class RemoteDetector(Detector):
 
     Parameters
     ----------
-    local : Detector
-        The same model, opened in this process.
+    metadata : ModelMetadata
+        Of the server's model, or of one that was adapted from it.
+    point : str or None
+        Name of the operating point; None for the default.
     address : str
-        Address at which the server listens for its kernels.
+        Address and secret of :class:`malaria_detect.app.server.kernel_questions.KernelQuestions`.
     adapted : dict, optional
         A :class:`~malaria_detect.inference.adapted.Adapted` for JSON, if its answers are asked for.
     """
@@ -68,28 +78,30 @@ class RemoteDetector(Detector):
     # Methods wait for the server: the page calls them in threads.
     is_remote = True
 
-    def __init__(self, local: Detector, address: str, adapted: dict[str, Any] | None = None) -> None:
-        super().__init__(local.network, local.metadata, local.point.name)
+    def __init__(
+        self, metadata: ModelMetadata, point: str | None, address: str, adapted: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(None, metadata, point)
         self._address = address
         self._adapted = adapted
         self._one_at_a_time = threading.Lock()
 
     @classmethod
-    def of_server(cls, local: Detector) -> Self | None:
+    def of_server(cls, model_path: str | os.PathLike[str] | None = None) -> Self | None:
         """The detector for the server that started this kernel, or None in other notebooks and programs."""
         address = os.environ.get(WORKERS_VARIABLE)
-        return cls(local, address) if address else None
+        return cls(_described(Path(model_path) if model_path else None), None, address) if address else None
 
     def at(self, operating_point: str) -> Self:
         """A detector that asks the same workers at another operating point."""
-        return self._like(super().at(operating_point), self._adapted)
+        return self._like(self.metadata, operating_point, self._adapted)
 
     def of_adapted(self, adapted: Adapted) -> Self:
         """A detector that asks the same workers for the answers of an adapted model."""
-        return self._like(Detector(self.network, adapted.metadata), to_plain(adapted))
+        return self._like(adapted.metadata, None, to_plain(adapted))
 
-    def _like(self, local: Detector, adapted: dict[str, Any] | None) -> Self:
-        other = type(self)(local, self._address, adapted)
+    def _like(self, metadata: ModelMetadata, point: str | None, adapted: dict[str, Any] | None) -> Self:
+        other = type(self)(metadata, point, self._address, adapted)
         other._one_at_a_time = self._one_at_a_time
         return other
 
@@ -110,11 +122,7 @@ class RemoteDetector(Detector):
         return answer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (
-            Detector(self.network, self.metadata, self.point.name),
-            self._address,
-            self._adapted,
-        )
+        return type(self), (self.metadata, self.point.name, self._address, self._adapted)
 
     def _answers(
         self, images: Iterable[ImageSource], batch_size: int, progress: bool
@@ -143,15 +151,16 @@ class RemoteDetector(Detector):
 
     def ask(self, content: dict[str, Any], blobs: Sequence[bytes] = ()) -> tuple[dict[str, Any], Frames]:
         """Send a question, such as one about a file, to the server's workers; raises as :meth:`predict`."""
+        address, _, secret = self._address.partition("#")
         question = framed(content | {"model": self.metadata.sha256, "adapted": self._adapted}, blobs)
         # A socket for each question, because a socket whose question was interrupted cannot be used again.
         socket: zmq.Socket[bytes]
         with self._one_at_a_time, zmq.Context.instance().socket(zmq.REQ) as socket:
             socket.setsockopt(zmq.LINGER, 0)
             socket.setsockopt(zmq.RCVTIMEO, 1000 * ANSWER_SECONDS)
-            socket.connect(self._address)
+            socket.connect(address)
             try:
-                socket.send_multipart(question)
+                socket.send_multipart([secret.encode(), *question])
                 answer, found = unframed(socket.recv_multipart())
             except zmq.Again as error:
                 raise MalariaDetectError(
@@ -209,6 +218,10 @@ class RemoteTeacher(Teacher):
 
     parent: RemoteDetector
 
+    def __init__(self, detector: RemoteDetector, path: Path) -> None:
+        check_adaptable(detector.metadata)
+        self.parent = detector
+
     def features_of(self, picture: bytes) -> CellFeatures:
         """What the model sees in an image file; raises as :meth:`RemoteDetector.predict`."""
         return from_json(CellFeatures, self.parent.ask({"task": FEATURES}, [picture])[0])
@@ -242,7 +255,7 @@ def open_teacher(model_path: Path) -> Teacher:
         raise AdaptError(
             "This server does not adapt models. Use `malaria-detect adapt` on your own computer.", "off"
         )
-    remote = RemoteDetector.of_server(load_detector(model_path))
+    remote = RemoteDetector.of_server(model_path)
     return RemoteTeacher(remote, model_path) if remote else load_teacher(model_path)
 
 
@@ -254,7 +267,7 @@ def open_analyser(model_path: str | os.PathLike[str] | None = None) -> FieldAnal
     MetadataError
         If a model cannot be opened.
     """
-    detector = RemoteDetector.of_server(load_detector(model_path))
+    detector = RemoteDetector.of_server(model_path)
     if detector is None:
         return load_analyser(model_path)
     read_finder()  # otherwise every field of a visitor would be refused because of a missing finder
@@ -269,5 +282,4 @@ def open_detector(model_path: str | os.PathLike[str] | None = None) -> Detector:
     MetadataError
         If the model cannot be opened.
     """
-    local = load_detector(model_path)
-    return RemoteDetector.of_server(local) or local
+    return RemoteDetector.of_server(model_path) or load_detector(model_path)

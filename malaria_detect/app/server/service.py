@@ -1,9 +1,10 @@
-"""State that the handlers of the HTTP API share: workers, limits, documents, and the token."""
+"""What the handlers of the HTTP API share: workers, limits and the token."""
 
 import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -12,7 +13,6 @@ from malaria_detect.app.server.problems import JsonHandler, Problem
 from malaria_detect.app.server.reception import Limits, Reception
 from malaria_detect.app.server.telemetry import Telemetry
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.json_io import to_json
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Prediction, Refusal
 
@@ -40,44 +40,51 @@ class Predictor(Protocol):
         """Number of running workers."""
 
 
+@dataclass
 class Service:
-    """State shared by the handlers of one server; the documents are created at the first request."""
+    """State shared by the handlers of one server; without a token, everybody is admitted."""
 
-    def __init__(
-        self, base_url: str, workers: Predictor, metadata: ModelMetadata, limits: Limits, token: str | None
-    ) -> None:
-        if token is not None and not _TOKEN.fullmatch(token):
+    base_url: str
+    workers: Predictor
+    metadata: ModelMetadata
+    limits: Limits
+    token: str | None
+    telemetry: Telemetry
+
+    def __post_init__(self) -> None:
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise TokenError(
                 "The API token is not valid. It may contain A-Z, a-z, 0-9 and - . _ ~ + /, followed by =. Set another "
                 "token, or none to require no token.",
                 reason="bad_token",
             )
-        self.workers = workers
-        self.metadata = metadata
-        self.limits = limits
-        self.reception = Reception(limits)
-        self.field_reception = Reception(limits.for_fields)
-        self._token = None if token is None else hashlib.sha256(token.encode("ascii")).digest()
-        self._interface = Interface(base_url, metadata, limits, with_token=token is not None)
+
+    @cached_property
+    def reception(self) -> Reception:
+        """Bodies with images of cells."""
+        return Reception(self.limits)
+
+    @cached_property
+    def field_reception(self) -> Reception:
+        """Bodies with photographs of fields."""
+        return Reception(self.limits.for_fields)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """The OpenAPI description."""
+        return document(Interface(self.base_url, self.metadata, self.limits, self.token is not None))
 
     def admits(self, authorization: str) -> bool:
         """Whether the header Authorization has the token, or no token is required."""
-        if self._token is None:
+        if self.token is None:
             return True
         scheme, _, given = authorization.partition(" ")
         # Digests have the same length, so that the time of the comparison reveals nothing about the token.
-        found = hashlib.sha256(given.strip().encode("utf-8", "surrogateescape")).digest()
-        return hmac.compare_digest(found, self._token) and scheme.lower() == "bearer"
-
-    @cached_property
-    def model_document(self) -> str:
-        """The metadata as JSON, as in export.json."""
-        return to_json(self.metadata)
-
-    @cached_property
-    def openapi_document(self) -> dict[str, Any]:
-        """The OpenAPI description."""
-        return document(self._interface)
+        found, expected = (
+            hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+            for text in (given.strip(), self.token)
+        )
+        return hmac.compare_digest(found, expected) and scheme.lower() == "bearer"
 
 
 class ServiceHandler(JsonHandler):
@@ -85,10 +92,10 @@ class ServiceHandler(JsonHandler):
 
     guarded = True
 
-    def initialize(self, service: Service, telemetry: Telemetry) -> None:
-        """Keep the arguments of the application's rule."""
+    def initialize(self, service: Service) -> None:
+        """Keep the argument of the application's rule."""
         self.service = service
-        self.telemetry = telemetry
+        self.telemetry = service.telemetry
 
     def prepare(self) -> None:
         """Reject requests without the token."""

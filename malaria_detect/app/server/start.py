@@ -1,10 +1,10 @@
 """Start the server with the options of ``malaria-detect serve``."""
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from malaria_detect.app.server.app import Server
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.shipped import MODEL_VARIABLE, NOTEBOOK, shipped_folder
 
@@ -13,19 +13,8 @@ from malaria_detect.core.shipped import MODEL_VARIABLE, NOTEBOOK, shipped_folder
 class ServeOptions:
     """Options of :func:`serve`; None stands for the setting in voila.json.
 
-    Attributes
-    ----------
-    host : str
-        Address to listen on.
-    port : int
-    api_token : str, optional
-        Bearer token that programs must send; None to require none.
-    allow_origin : str, optional
-        Origins of pages that may use the server, with commas in between.
-    workers, pool, max_visitors : int, optional
-        Number of prediction processes, of sessions kept ready for the next visitor, and of simultaneous visitors.
-    model : path, optional
-        Exported learner; default: :func:`malaria_detect.inference.model_files.default_model`.
+    They are numbers of prediction processes, of sessions kept ready for the next visitor, and of simultaneous visitors;
+    programs must send the bearer token; pages of further origins, with commas in between, may use the server.
     """
 
     host: str
@@ -42,17 +31,13 @@ def serve(options: ServeOptions) -> None:
     """Serve the page and the HTTP API until stopped.
 
     The page is dashboard.ipynb in the current folder, or that of the package. Settings are read from voila.json in the
-    current folder, then from that of the package.
-
-    Parameters
-    ----------
-    options : ServeOptions
-
-    Raises
-    ------
-    MalariaDetectError
-        If the port is in use, the token or an origin is not valid, or voila.json cannot be read.
+    current folder, then from that of the package. Raises MalariaDetectError if the port is in use, the token or an
+    origin is not valid, or voila.json cannot be read.
     """
+    # jsonschema, which jupyter_events imports, would compile a grammar of addresses: one second and 17 MB for nothing.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    from malaria_detect.app.server.app import Server
+
     settings = {
         "Voila.ip": options.host,
         "Voila.port": options.port,

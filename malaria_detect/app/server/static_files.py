@@ -35,15 +35,9 @@ class _CachedFiles(OneLineErrors, StaticFileHandler):
 
     def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
         """Path of the file, marked if its compressed form is sent."""
-        path = super().validate_absolute_path(root, absolute_path)
-        is_whole = "Range" not in self.request.headers
-        if (
-            path
-            and is_whole
-            and self._is_text()
-            and _accepts_gzip(self.request.headers.get("Accept-Encoding", ""))
-        ):
-            return path + _GZIP
+        path, headers = super().validate_absolute_path(root, absolute_path), self.request.headers
+        if path and "Range" not in headers and self._is_text():
+            return path + _GZIP * _accepts_gzip(headers.get("Accept-Encoding", ""))
         return path
 
     @classmethod
@@ -58,9 +52,8 @@ class _CachedFiles(OneLineErrors, StaticFileHandler):
 
     def get_content_size(self) -> int:
         """Number of bytes that are sent."""
-        return (
-            len(_compressed(str(self.absolute_path))) if self._is_compressed() else super().get_content_size()
-        )
+        whole = str(self.absolute_path)
+        return len(_compressed(whole)) if whole.endswith(_GZIP) else super().get_content_size()
 
     def get_modified_time(self) -> datetime:
         """Time of the last change of the file itself."""
@@ -85,14 +78,11 @@ class _CachedFiles(OneLineErrors, StaticFileHandler):
         )
         if self._is_text():
             self.set_header("Vary", "Accept-Encoding")
-        if self._is_compressed():
+        if str(self.absolute_path).endswith(_GZIP):
             self.set_header("Content-Encoding", "gzip")
 
     def _is_text(self) -> bool:
         return _TEXT.fullmatch(self.get_content_type()) is not None
-
-    def _is_compressed(self) -> bool:
-        return str(self.absolute_path).endswith(_GZIP)
 
 
 class Scripts(_CachedFiles, MultiStaticFileHandler):

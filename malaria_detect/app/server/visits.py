@@ -20,14 +20,9 @@ class Visit:
 
 @dataclass
 class Visits:
-    """All visits of a server.
+    """All visits of a server: ``most`` at the same time.
 
-    Attributes
-    ----------
-    most : int
-        Visits at the same time.
-    unclaimed_seconds : float
-        A kernel is ended if its page has not connected by then.
+    A kernel is ended if its page has not connected within ``unclaimed_seconds``.
     """
 
     most: int = 30
@@ -40,20 +35,11 @@ class Visits:
         return len(self._of_kernel) + self._opening
 
     def begin(self, kernels: Any) -> bool:
-        """Register a request for the page, if there is room for another visit.
+        """Register a request for the page, if there is room among the running kernels for another visit.
 
-        Parameters
-        ----------
-        kernels : MultiKernelManager
-            Running kernels.
-
-        Returns
-        -------
-        bool
-            False if there is no room. Each True must be followed by a call of :meth:`opened`.
+        Each True must be followed by a call of :meth:`opened`.
         """
-        for ended in [kernel_id for kernel_id in self._of_kernel if kernel_id not in kernels]:
-            del self._of_kernel[ended]
+        self._of_kernel = {name: visit for name, visit in self._of_kernel.items() if name in kernels}
         if len(self) >= self.most:
             return False
         self._opening += 1
@@ -73,17 +59,10 @@ class Visits:
 
     def claimed(self, kernel_id: str) -> bool:
         """Whether a kernel's page has connected."""
-        visit = self._of_kernel.get(kernel_id)
-        return visit is not None and visit.claimed
+        return kernel_id in self._of_kernel and self._of_kernel[kernel_id].claimed
 
     def admit(self, kernel_id: str, secret: str | None) -> Visit:
-        """The visit of a kernel, if the secret is correct.
-
-        Raises
-        ------
-        HTTPError
-            404 if the secret is wrong or there is no such kernel.
-        """
+        """The visit of a kernel; HTTPError 404 if the secret is wrong or there is no such kernel."""
         visit = self._of_kernel.get(kernel_id)
         expected = visit.secret if visit else ""
         if not hmac.compare_digest(expected.encode(), (secret or "").encode()) or visit is None:
@@ -92,14 +71,5 @@ class Visits:
 
 
 def note_activity(kernels: Any, kernel_id: str, ahead: float = 0) -> None:
-    """Count a kernel as active now, or until some seconds ahead, so that it is not culled as idle.
-
-    Parameters
-    ----------
-    kernels : MultiKernelManager
-        Running kernels.
-    kernel_id : str
-    ahead : float
-        s.
-    """
+    """Count a kernel as active now, or until some seconds ahead, so that it is not culled as idle."""
     kernels.get_kernel(kernel_id).last_activity = datetime.now(UTC) + timedelta(seconds=ahead)

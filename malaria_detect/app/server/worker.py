@@ -1,12 +1,16 @@
-"""A prediction worker: a copy of the fork parent that decodes images and runs the network."""
+"""A prediction worker: a process that decodes images and runs the network."""
 
+import contextlib
+import os
+import queue
+import signal
+import sys
+import threading
 from dataclasses import asdict
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from malaria_detect.app.server.messages import (
     EXPLAIN,
@@ -34,33 +38,42 @@ from malaria_detect.fields.tables import field_record, outlined_cells, slide_rec
 from malaria_detect.inference.adapt import SiteCells
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
+from malaria_detect.inference.engine import use_threads
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import MetadataError, OperatingPoint
 from malaria_detect.inference.prediction import Prediction
 from malaria_detect.inference.teach import Teacher
 
 
-def run_worker(connection: Connection, model: str, sha256: str, threads: int) -> None:
-    """Answer requests from a pipe until its other end is closed.
+def main(model: str, sha256: str, threads: str) -> None:
+    """Answer requests from standard input on standard output, until the server closes the pipe or ends.
 
     Parameters
     ----------
-    connection : Connection
     model : str
-        Exported learner, which the fork parent has opened.
+        Exported learner.
     sha256 : str
         Required SHA-256 of the learner.
-    threads : int
-        Threads for the network.
+    threads : str
+        Number of threads for the network.
     """
-    torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the server's terminal is for the server
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is for the log
+    requests: queue.SimpleQueue[Frames] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    use_threads(int(threads))
     worker = Worker(Path(model), sha256)
     while True:
-        try:
-            send(connection, worker.answer(receive(connection)))
-        except (EOFError, BrokenPipeError):
-            # The server has given up this worker, or ends.
-            return
+        send(answers, worker.answer(requests.get()))
+
+
+def _read(requests: "queue.SimpleQueue[Frames]") -> None:
+    """Read requests; end the process, even one that hangs, as soon as the server has ended."""
+    with contextlib.suppress(EOFError):
+        while True:
+            requests.put(receive(sys.stdin.buffer))
+    os._exit(0)
 
 
 class Worker:
@@ -162,3 +175,7 @@ def _slide(point: OperatingPoint, fields: list[dict[str, Any]]) -> Frames:
             "cells": [asdict(cell) for field in slide.fields for cell in outlined_cells(field)],
         }
     )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,18 +1,20 @@
-"""The server's side of the prediction workers: a queue of jobs, and processes that work on them."""
+"""The server's side of the prediction workers: a queue of jobs, and processes that work on them.
+
+Not those of ``concurrent.futures`` or pebble, which answer with pickles: see :mod:`malaria_detect.app.server.messages`.
+"""
 
 import asyncio
 import itertools
 import logging
-import multiprocessing
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from malaria_detect.app.server.errors import Overloaded, WorkerLost
 from malaria_detect.app.server.messages import (
     FIELD,
     PREDICT,
@@ -24,23 +26,36 @@ from malaria_detect.app.server.messages import (
     send,
     unframed,
 )
-from malaria_detect.app.server.parent import Forked, fork
 from malaria_detect.app.server.reception import RETRY_SECONDS
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.swept import sweep
 from malaria_detect.inference.prediction import Prediction, Refusal
 
-WORKER = "malaria_detect.app.server.worker:run_worker"
 # Visitors of the page, who wait for one image at a time, come before programs that send many, and these before the
 # adaptation of a model.
 PAGE, INTERFACE, ADAPTATION = 0, 1, 2
 # s: a worker that needs longer for a job is replaced. A large field can take a minute on a slow, busy machine.
 JOB_SECONDS = 180.0
-# s: least time between two starts of a worker.
+# s: least time between two starts of a worker, so that one that ends at once does not keep the machine busy.
 LEAST_SECONDS = 1
 
 _LOG = logging.getLogger("malaria_detect.app.server")
 _LOST = "This image could not be processed. Try again without it."
+
+
+class Overloaded(MalariaDetectError):  # noqa: N818 - names the server's state
+    """The queue of the prediction workers is full; a client may try again after ``retry_after`` seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message, reason="overloaded")
+        self.retry_after = retry_after
+
+
+class WorkerLost(MalariaDetectError):  # noqa: N818 - names what happened
+    """A worker died or hung while it processed this job; the server replaces the worker (``worker_lost``)."""
+
+
+Process = subprocess.Popen[bytes]
 
 
 @dataclass(order=True)
@@ -60,33 +75,25 @@ class Workers:
         Exported learner.
     sha256 : str
         Required SHA-256 of the learner; a worker that finds another one answers with an error.
-    size : int
-        Number of processes.
-    threads : int
-        Threads that each process uses for the network.
+    size, threads : int
+        Number of processes, and of threads that each uses for the network.
     capacity : int
         Jobs of the HTTP API that may wait. The page has at most one waiting job per visitor.
-
-    Attributes
-    ----------
-    tasks : list of asyncio.Task
-        Serve the queue after :meth:`start`; they run until cancelled.
-    job_seconds : float
-        A worker that needs longer for a job is replaced.
     """
 
     def __init__(self, model: Path, sha256: str, size: int, threads: int, capacity: int = 32) -> None:
         self.size = size
         self.capacity = capacity
         self.job_seconds = JOB_SECONDS
-        self._model = model
         self._sha256 = sha256
-        self._threads = threads
+        self._arguments = model, sha256, threads
         self._numbers = itertools.count()
         self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()
         self._queued: dict[int, _Job] = {}
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix="worker")
-        self._processes: list[Forked | None] = [None] * size
+        # One thread waits for each process's end, and one for its answer.
+        self._threads = ThreadPoolExecutor(2 * size, thread_name_prefix="worker")
+        self.processes: list[Process | None] = [None] * size
+        # They serve the queue until cancelled.
         self.tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -97,7 +104,7 @@ class Workers:
     @property
     def alive(self) -> int:
         """Number of running workers."""
-        return sum(process is not None and process.poll() is None for process in self._processes)
+        return sum(process is not None and process.poll() is None for process in self.processes)
 
     def start(self) -> None:
         """Start the workers in the running event loop."""
@@ -107,32 +114,17 @@ class Workers:
         """End all workers and drop waiting jobs."""
         for task in self.tasks:
             task.cancel()
-        for process in self._processes:
-            if process is not None:
-                process.kill()
-                await asyncio.to_thread(process.wait)
-                sweep(process.pid)
+        for process in filter(None, self.processes):
+            process.kill()
+            await asyncio.to_thread(process.wait)
+            sweep(process.pid)
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        self._pool.shutdown()
+        self._threads.shutdown()
 
     async def predict(
         self, pictures: Sequence[bytes], operating_point: str | None = None, place: int = INTERFACE
     ) -> list[Prediction | Refusal]:
-        """Classify images.
-
-        Parameters
-        ----------
-        pictures : sequence of bytes
-            Files, as accepted by :func:`malaria_detect.data.images.read_image`.
-        operating_point : str, optional
-            By default that of the metadata.
-        place : int
-            Place in the queue: `PAGE` or `INTERFACE`.
-
-        Returns
-        -------
-        list of Prediction or Refusal
-            In the order of the images.
+        """Classify image files, at the default operating point or another one; the answers are in their order.
 
         Raises
         ------
@@ -148,13 +140,7 @@ class Workers:
         return [answer_of(answer) for answer in content["answers"]]
 
     async def analyse(self, fields: Sequence[tuple[str, bytes]], operating_point: str) -> dict[str, Any]:
-        """Analyse the fields of one slide, one job each; errors as for :meth:`predict`.
-
-        Parameters
-        ----------
-        fields : sequence of (str, bytes)
-            Names, and files as accepted by :func:`malaria_detect.data.images.read_field`.
-        operating_point : str
+        """Analyse the fields of one slide, given as names and files, one job each; errors as for :meth:`predict`.
 
         Returns
         -------
@@ -190,49 +176,42 @@ class Workers:
             self._queued.pop(job.number, None)
 
     async def _work(self, place: int) -> None:
-        """Serve the queue with one worker, and with another one whenever that ends."""
+        """Serve the queue with one process, and with another one whenever that ends."""
         while True:
             began = time.monotonic()
             try:
-                connection, process = await asyncio.to_thread(self._begin)
-            except (OSError, EOFError) as error:
+                process = await asyncio.to_thread(_started, *self._arguments)
+            except OSError as error:
                 _LOG.error("Cannot start a worker: %s", error)
                 await asyncio.sleep(LEAST_SECONDS)
                 continue
-            self._processes[place] = process
-            try:
-                while job := await self._next(process):
-                    await self._have_answered(connection, process, job)
-            except OSError as error:
-                _LOG.error("Cannot watch worker %s: %s", process.pid, error)
-                process.kill()
-            finally:
-                connection.close()
+            self.processes[place] = process
+            ended = self._in_thread(process.wait)
+            while job := await self._next(ended):
+                await self._have_answered(process, ended, job)
             sweep(process.pid)
-            _LOG.warning("Worker %s ended with status %s; starting another one.", process.pid, process.poll())
-            # A worker that ends immediately must not keep the machine busy with starting it.
+            _LOG.warning("Worker %s ended with status %s; starting another one.", process.pid, ended.result())
             await asyncio.sleep(max(0, LEAST_SECONDS - (time.monotonic() - began)))
 
-    async def _next(self, process: Forked) -> _Job | None:
-        """Wait for a job whose client still waits; None if the worker has ended meanwhile."""
+    async def _next(self, ended: "asyncio.Future[Any]") -> _Job | None:
+        """Wait for a job whose client still waits; None if the process has ended meanwhile."""
         while True:
-            job = asyncio.ensure_future(self._jobs.get())
-            end = asyncio.ensure_future(process.ended())
+            turn = asyncio.ensure_future(self._jobs.get())
             try:
-                await asyncio.wait({job, end}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({turn, ended}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                end.cancel()
-                job.cancel()  # has no effect if it is done
-            if process.poll() is not None:
-                if job.done() and not job.cancelled():
-                    self._jobs.put_nowait(job.result())
+                turn.cancel()  # has no effect if it is done
+            job = turn.result() if turn.done() else None
+            if ended.done():
+                if job:
+                    self._jobs.put_nowait(job)
                 return None
-            if not job.result().answer.done():
-                self._queued.pop(job.result().number, None)
-                return job.result()
+            if job and not job.answer.done():
+                self._queued.pop(job.number, None)
+                return job
 
-    async def _have_answered(self, connection: Connection, process: Forked, job: _Job) -> None:
-        exchange = asyncio.get_running_loop().run_in_executor(self._pool, _exchange, connection, job.frames)
+    async def _have_answered(self, process: Process, ended: "asyncio.Future[Any]", job: _Job) -> None:
+        exchange = self._in_thread(_exchange, process, job.frames)
         done, _ = await asyncio.wait([exchange], timeout=self.job_seconds)
         if done and exchange.exception() is None:
             if not job.answer.done():
@@ -240,20 +219,23 @@ class Workers:
             return
         # An answer that is still in the pipe would be taken as the answer to the next job.
         process.kill()
-        await asyncio.wait([exchange])
-        await asyncio.to_thread(process.wait)
+        await asyncio.wait([exchange, ended])
         _LOG.error("Worker %s failed on a job: %r", process.pid, exchange.exception() or "too slow")
         if not job.answer.done():
             job.answer.set_exception(WorkerLost(_LOST, reason="worker_lost"))
 
-    def _begin(self) -> tuple[Connection, Forked]:
-        ours, theirs = multiprocessing.Pipe()
-        try:
-            return ours, fork(WORKER, theirs, str(self._model), self._sha256, self._threads)
-        finally:
-            theirs.close()
+    def _in_thread(self, work: Any, *arguments: Any) -> "asyncio.Future[Any]":
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
-def _exchange(connection: Connection, frames: Frames) -> Frames:
-    send(connection, frames)
-    return receive(connection)
+def _exchange(process: Process, frames: Frames) -> Frames:
+    assert process.stdin
+    assert process.stdout
+    send(process.stdin, frames)
+    return receive(process.stdout)
+
+
+def _started(*arguments: object) -> Process:
+    """A new process that works; it ends when its standard input is closed, that is with the server."""
+    command = [sys.executable, "-m", "malaria_detect.app.server.worker", *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -18,8 +18,10 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from malaria_detect.app.server.api import Limits, api_rules
-from malaria_detect.app.server.telemetry import LOGGER, Telemetry
+from malaria_detect.app.server.api import api_rules
+from malaria_detect.app.server.reception import Limits
+from malaria_detect.app.server.service import Service
+from malaria_detect.app.server.telemetry import LOGGER, JsonLines, Telemetry
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.prediction import Prediction, Refusal
 from tests.waiting import SECONDS
@@ -117,7 +119,7 @@ class Running:
 
 class _ToQueue(QueueHandler):
     def prepare(self, record: logging.LogRecord) -> str:
-        return record.getMessage()
+        return self.format(record)
 
 
 @contextmanager
@@ -132,13 +134,16 @@ def serving(
     telemetry = Telemetry(
         queue_length=lambda: workers.waiting, workers_alive=lambda: workers.alive, kernels_running=lambda: 0
     )
-    rules = api_rules(base_url, workers, workers.detector.metadata, limits, token, telemetry)
-    application = Application([*rules, *others], log_function=telemetry.log_request, telemetry=telemetry)
+    service = Service(base_url, workers, workers.detector.metadata, limits, token, telemetry)
+    application = Application(
+        [*api_rules(service), *others], log_function=telemetry.log_request, telemetry=telemetry
+    )
     # Small, as for the page: the interface raises it where it takes pictures.
     server = HTTPServer(application, max_body_size=64 * 1024)
     with in_a_thread(server) as port:
         running = Running(f"http://127.0.0.1:{port}{base_url}", token)
         handler = _ToQueue(running.lines)
+        handler.setFormatter(JsonLines())
         logger = logging.getLogger(LOGGER)
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 import malaria_detect
-from malaria_detect.app.server.api import Limits, api_rules
-from malaria_detect.app.server.service import TokenError
+from malaria_detect.app.server.reception import Limits
+from malaria_detect.app.server.service import Service, TokenError
 from malaria_detect.app.server.telemetry import Telemetry
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.images import MAX_BYTES
@@ -148,7 +148,7 @@ def test_asks_for_the_token(interface: Running, path: str, given: str) -> None:
 def test_refuses_a_token_that_cannot_be_one(detector: Detector, token: str) -> None:
     telemetry = Telemetry(queue_length=lambda: 0, workers_alive=lambda: 1)
     with pytest.raises(TokenError):
-        api_rules("/", Worker(detector), detector.metadata, Limits(), token, telemetry)
+        Service("/", Worker(detector), detector.metadata, Limits(), token, telemetry)
 
 
 def test_health_needs_no_token(interface: Running) -> None:

@@ -1,7 +1,6 @@
-"""Kernels that are forked: really started through jupyter_client, and asked to run code."""
+"""Visitors' kernels: really started through jupyter_client, and asked to run code."""
 
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,23 +12,23 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME
 from jupyter_client.manager import KernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from malaria_detect.app.server import voila
-from malaria_detect.app.server.parent import fork
-from malaria_detect.app.server.provisioner import ForkedProvisioner
 from malaria_detect.app.server.voila import PageKernelSpecs
 from tests.waiting import SECONDS
 
 
 class Kernel:
-    """A forked kernel of the name that notebooks ask for, and a client of it."""
+    """A kernel of the name that notebooks ask for, and a client of it."""
 
     def __init__(self, folder: Path) -> None:
         self.manager = KernelManager(
             kernel_name=NATIVE_KERNEL_NAME, kernel_spec_manager=PageKernelSpecs(), transport="ipc"
         )
         self.manager.connection_file = str(folder / "kernel.json")
-        self.manager.start_kernel(cwd=str(folder), env={**os.environ, "COLOUR": "purple"})
+        self.manager.start_kernel(
+            cwd=str(folder), env={**os.environ, "COLOUR": "purple", "IPYTHONDIR": str(folder / "ipython")}
+        )
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=SECONDS)
@@ -47,7 +46,7 @@ class Kernel:
 
     @property
     def process(self) -> psutil.Process:
-        assert isinstance(self.manager.provisioner, ForkedProvisioner)
+        assert isinstance(self.manager.provisioner, LocalProvisioner)
         assert self.manager.provisioner.pid is not None
         return psutil.Process(self.manager.provisioner.pid)
 
@@ -72,19 +71,32 @@ def has_ended(process: psutil.Process) -> bool:
     return psutil.wait_procs([process], timeout=SECONDS)[1] == []
 
 
-def test_a_kernel_is_born_with_everything_loaded_and_in_its_own_place(kernel: Kernel, tmp_path: Path) -> None:
-    modules = "('torch', 'malaria_detect.explain', 'malaria_detect.app.widgets')"
-    assert kernel.value(f"[name in __import__('sys').modules for name in {modules}]") == [True, True, True]
+def test_a_kernel_has_its_own_place_and_its_widgets_hear_the_browser(kernel: Kernel, tmp_path: Path) -> None:
     assert kernel.value("__import__('os').getcwd()") == str(tmp_path)
     assert kernel.value("__import__('os').environ['COLOUR']") == "purple"
-    # Forked, not started: its parent is neither this process nor did it import anything itself.
-    parent = kernel.process.parent()
-    assert parent is not None
-    assert parent.ppid() == os.getpid()
-    assert kernel.value("__import__('os').getsid(0) == __import__('os').getpid()")
-    # Its widgets hear the browser.
+    kernel.value("__import__('ipywidgets') and 1")
     targets = kernel.value("sorted(get_ipython().kernel.comm_manager.targets)")
     assert {"jupyter.widget", "jupyter.widget.control"} <= set(targets)
+
+
+def test_a_kernel_has_no_debugger(kernel: Kernel) -> None:
+    assert kernel.value("__import__('sys').modules['debugpy'] is None")
+    assert kernel.value("hasattr(get_ipython().kernel, 'debugger')") is False
+
+
+def test_what_is_run_is_not_written_to_disk(kernel: Kernel, tmp_path: Path) -> None:
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert kernel.value("6 * 7 * 1001") == 42042
+    assert kernel.value("get_ipython().history_manager.enabled") is False
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert not [path for path in before if "history" in path.name]
+
+
+def test_an_error_outside_a_cell_is_for_the_log_and_not_for_the_visitor(kernel: Kernel) -> None:
+    logged = "__import__('logging').getLogger('any').error('failed')"
+    assert kernel.value(logged) is None
+    root = "__import__('logging').getLogger().handlers[0].stream is __import__('sys').__stderr__"
+    assert kernel.value(root) is True
 
 
 def test_an_interrupt_stops_what_runs_and_the_kernel_goes_on(kernel: Kernel) -> None:
@@ -124,31 +136,8 @@ def test_a_killed_kernel_is_noticed(kernel: Kernel) -> None:
     assert not kernel.manager.is_alive()
 
 
-def test_two_kernels_do_not_draw_the_same_numbers(kernel: Kernel, tmp_path: Path) -> None:
-    draw = "__import__('numpy').random.rand(4).tolist()"
-    (tmp_path / "other").mkdir()
-    with running(tmp_path / "other") as other:
-        assert kernel.value(draw) != other.value(draw)
-
-
-def test_a_worker_that_writes_to_nobody_is_a_copy_of_the_same_process(kernel: Kernel) -> None:
-    ours, theirs = multiprocessing.Pipe()
-    with ours:
-        with theirs:
-            copy = fork("malaria_detect.app.server.parent:wait_until_closed", theirs)
-        assert psutil.Process(copy.pid).ppid() == kernel.process.ppid()
-        assert copy.poll() is None
-    assert copy.wait(SECONDS) == 0
-
-
-@pytest.mark.parametrize("forks", [True, False])
-def test_where_processes_cannot_be_forked_kernels_are_ordinary_and_the_log_warns(
-    forks: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(voila, "forks_here", lambda: forks)
+def test_every_kernel_a_notebook_names_is_that_of_the_page() -> None:
     specs = PageKernelSpecs()
-    assert ("kernel_provisioner" in specs.get_kernel_spec(NATIVE_KERNEL_NAME).metadata) == forks
-    assert {voila.FORKED, NATIVE_KERNEL_NAME} <= set(specs.find_kernel_specs())
-    # Our module's own warning, and only where there is something to warn of.
-    warned = [(record.levelname, record.pathname) for record in caplog.records]
-    assert warned == ([] if forks else [("WARNING", voila.__file__)])
+    for name in (NATIVE_KERNEL_NAME, "julia"):
+        command = specs.get_kernel_spec(name).argv
+        assert command[:3] == ["python", "-m", "malaria_detect.app.server.kernel"]

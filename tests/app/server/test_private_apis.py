@@ -1,8 +1,5 @@
 """Private names of other projects that the server uses; a test fails if a new version of a project changes its name."""
 
-import inspect
-
-from ipykernel import ipkernel
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.web import Application, RequestHandler
 from voila.request_info_handler import RequestInfoSocketHandler
@@ -30,9 +27,3 @@ def test_a_tornado_handler_holds_the_headers_of_its_answer() -> None:
     handler = RequestHandler(Application(), request)
     handler.set_header("Content-Length", "7")
     assert handler._headers.get("Content-Length") == "7"
-
-
-def test_an_ipython_kernel_reads_the_list_of_modules_from_its_own_global() -> None:
-    # Replaced in malaria_detect.app.server.kernel while a kernel is created.
-    assert "sys" in vars(ipkernel)
-    assert "in sys.modules" in inspect.getsource(ipkernel.IPythonKernel.__init__)

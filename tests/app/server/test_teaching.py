@@ -121,7 +121,7 @@ def test_one_model_is_adapted_at_a_time_and_images_need_not_wait(
 
     with working(parent, started=False) as crew, ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr(crew.workers, "ask", ask)
-        one, other = (RemoteDetector(load_detector(parent), crew.address) for _ in range(2))
+        one, other = (RemoteDetector(read_metadata(parent), None, crew.address) for _ in range(2))
         first = pool.submit(one.ask, {"task": JUDGE})
         assert begun.wait(SECONDS)
         with refused(MalariaDetectError, "busy"):

@@ -5,7 +5,6 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -16,14 +15,19 @@ import zmq.asyncio
 
 from malaria_detect.app.server import kernel_questions
 from malaria_detect.app.server import workers as module
-from malaria_detect.app.server.errors import Overloaded, WorkerLost
 from malaria_detect.app.server.messages import WORKERS_VARIABLE, Frames, framed
-from malaria_detect.app.server.parent import fork, start_parent
 from malaria_detect.app.server.remote import RemoteDetector
-from malaria_detect.app.server.workers import PAGE, Workers, _exchange
+from malaria_detect.app.server.workers import (
+    PAGE,
+    Overloaded,
+    Process,
+    WorkerLost,
+    Workers,
+    _exchange,
+    _started,
+)
 from malaria_detect.app.widgets import CheckCells, UploadedFile
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.core.shipped import MODEL_VARIABLE
 from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.explain import Explainer
 from malaria_detect.inference.detector import Detector
@@ -33,17 +37,8 @@ from tests.refused import refused
 from tests.waiting import SECONDS
 
 
-@pytest.fixture(scope="module", autouse=True)
-def parent(shipped_model: Path) -> Iterator[None]:
-    """The fork parent of this process, with the shipped model."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(MODEL_VARIABLE, str(shipped_model))
-        start_parent()
-        yield
-
-
 @pytest.fixture(scope="module")
-def crew(shipped_model: Path, parent: None) -> Iterator[Crew]:
+def crew(shipped_model: Path) -> Iterator[Crew]:
     """Two workers with the shipped model."""
     with working(shipped_model, size=2) as running:
         yield running
@@ -94,9 +89,9 @@ def test_a_model_that_is_missing_or_changed_is_told_and_the_worker_lives(
 
 
 def test_a_page_that_has_another_model_is_told(crew: Crew, detector: Detector, pictures: list[bytes]) -> None:
-    newer = Detector(detector.classifier, replace(detector.metadata, sha256="1" * 64))
+    newer = replace(detector.metadata, sha256="1" * 64)
     with refused(MalariaDetectError, "replaced"):
-        RemoteDetector(newer, crew.address).predict(pictures[0])
+        RemoteDetector(newer, None, crew.address).predict(pictures[0])
 
 
 def test_a_full_queue_turns_programs_away_and_not_the_page(
@@ -114,7 +109,7 @@ def test_a_worker_that_dies_or_hangs_over_a_picture_is_replaced(
     number: signal.Signals, shipped_model: Path, pictures: list[bytes]
 ) -> None:
     async def lose(workers: Workers) -> None:
-        (process,) = workers._processes
+        (process,) = workers.processes
         assert process is not None
         left = Path(mkdtemp(prefix=f"malaria-detect-pack-{process.pid}-"))
         # It stops before it gets the job, so that it cannot be done with it.
@@ -145,9 +140,9 @@ def test_who_left_is_neither_counted_nor_worked_for(
 ) -> None:
     asked: list[int] = []
 
-    def exchange(connection: Connection, frames: Frames) -> Frames:
+    def exchange(process: Process, frames: Frames) -> Frames:
         asked.append(len(frames) - 1)
-        return _exchange(connection, frames)
+        return _exchange(process, frames)
 
     monkeypatch.setattr(module, "_exchange", exchange)
 
@@ -172,13 +167,13 @@ def test_a_worker_that_cannot_be_started_is_tried_again(
 ) -> None:
     tries = []
 
-    def fork_later(*arguments: object) -> object:
+    def start_later(*arguments: object) -> Process:
         tries.append(arguments)
         if len(tries) < 3:
             raise BlockingIOError("no more processes")
-        return fork(*arguments)  # type: ignore[arg-type]
+        return _started(*arguments)
 
-    monkeypatch.setattr(module, "fork", fork_later)
+    monkeypatch.setattr(module, "_started", start_later)
     monkeypatch.setattr(module, "LEAST_SECONDS", 0)
     with working(shipped_model) as crew:
         assert len(crew.predict(pictures)) == len(pictures)
@@ -186,12 +181,16 @@ def test_a_worker_that_cannot_be_started_is_tried_again(
 
 
 def test_a_kernel_asks_the_servers_workers_and_gets_what_it_would_find_itself(
-    crew: Crew, detector: Detector, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+    crew: Crew,
+    shipped_model: Path,
+    detector: Detector,
+    pictures: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(WORKERS_VARIABLE, raising=False)
-    assert RemoteDetector.of_server(detector) is None
+    assert RemoteDetector.of_server(shipped_model) is None
     monkeypatch.setenv(WORKERS_VARIABLE, crew.address)
-    remote = RemoteDetector.of_server(detector)
+    remote = RemoteDetector.of_server(shipped_model)
     assert remote is not None
     with pytest.raises(ImageRefused):
         remote.predict(b"no picture")
@@ -213,7 +212,7 @@ def test_two_kernels_that_ask_at_once_get_their_own_answers(
     crew: Crew, detector: Detector, pictures: list[bytes]
 ) -> None:
     def ask(own: list[bytes]) -> bool:
-        remote = RemoteDetector(detector, crew.address)
+        remote = RemoteDetector(detector.metadata, None, crew.address)
         return says(
             [remote.predict(picture) for picture in 3 * own], 3 * [detector.predict(one) for one in own]
         )
@@ -228,10 +227,35 @@ def test_what_is_no_question_is_not_answered_and_the_others_are(
     socket: zmq.Socket[bytes]
     with zmq.Context.instance().socket(zmq.DEALER) as socket:
         socket.setsockopt(zmq.LINGER, 1000)
-        socket.connect(crew.address)
+        socket.connect(crew.address.partition("#")[0])
         socket.send_multipart([b"x"])
-    assert RemoteDetector(detector, crew.address).predict(pictures[0])
+    assert RemoteDetector(detector.metadata, None, crew.address).predict(pictures[0])
     assert not crew.door.done()
+
+
+def test_a_question_without_the_servers_secret_is_not_answered(
+    shipped_model: Path, monkeypatch: pytest.MonkeyPatch, detector: Detector
+) -> None:
+    asked: list[Frames] = []
+
+    async def note(frames: Frames, place: int) -> Frames:
+        asked.append(frames[1:])
+        return framed({})
+
+    with working(shipped_model, started=False) as crew:
+        monkeypatch.setattr(crew.workers, "ask", note)
+        address, _, secret = crew.address.partition("#")
+        assert len(secret) >= 32
+        socket: zmq.Socket[bytes]
+        with zmq.Context.instance().socket(zmq.DEALER) as socket:
+            socket.setsockopt(zmq.LINGER, 1000)
+            socket.connect(address)
+            for wrong in (b"", secret[:-1].encode(), secret.swapcase().encode()):
+                socket.send_multipart([b"", wrong, b"{}", b"stranger"])
+            # Of the same sender, and so after the others.
+            socket.send_multipart([b"", secret.encode(), b"{}", b"kernel"])
+            assert socket.recv_multipart() == [b"", b"{}"]
+        assert asked == [[b"kernel"]]
 
 
 def test_a_question_over_the_limit_is_not_taken(shipped_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,9 +278,10 @@ def test_a_question_over_the_limit_is_not_taken(shipped_model: Path, monkeypatch
         for socket in (large, small):
             socket.setsockopt(zmq.LINGER, 0)
             socket.setsockopt(zmq.RCVTIMEO, 1000 * SECONDS)
-            socket.connect(crew.address)
-        large.send_multipart([b"", b"{}", bytes(2**20 + 1)])
-        small.send_multipart([b"{}", b"x"])
+            socket.connect(crew.address.partition("#")[0])
+        secret = crew.address.partition("#")[2].encode()
+        large.send_multipart([b"", secret, b"{}", bytes(2**20 + 1)])
+        small.send_multipart([secret, b"{}", b"x"])
         assert small.recv_multipart() == [b"{}", b"x"]
         assert asked == [3]
 
@@ -269,7 +294,7 @@ def test_the_page_can_be_used_while_the_server_is_working(
     screening = detector.metadata.point("screening")
 
     async def visit() -> None:
-        view = CheckCells(RemoteDetector(detector, address))
+        view = CheckCells(RemoteDetector(detector.metadata, None, address))
         async with asyncio.timeout(SECONDS):
             with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as server:
                 server.bind(address)

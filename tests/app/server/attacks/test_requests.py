@@ -1,26 +1,20 @@
 """Attacks with strange, too large and too many requests, and the headers of all answers."""
 
-import resource
-import socket
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import ClientConnection
 
+from malaria_detect.app.server.app import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from malaria_detect.app.server.guards import HEADERS, NOTHING_POLICY, script_hashes
 from tests.app.server.attacker import (
     NO_KERNEL,
     Visitor,
     ask,
-    ask_kernel,
     send_raw,
     statuses,
-    visit,
 )
-from tests.browser.served import Server, page_folder, served_page
-from tests.waiting import SECONDS
+from tests.browser.served import page_folder, served_page
 
-IDLE = 3_000
 SCRIPT = "/voila/static/voila.js"
 
 
@@ -143,28 +137,10 @@ def test_slow_clients_are_not_waited_for(tmp_path: Path) -> None:
             assert statuses(answer) in ([], [404])
 
 
-@pytest.mark.slow
-def test_a_real_visitor_is_served_while_idle_connections_pile_up(
-    port: int, server: Server, connection: ClientConnection
-) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < IDLE + 200:
-        pytest.skip(f"this system allows no {IDLE} connections")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    idle = []
-    try:
-        for number in range(IDLE):
-            opened = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
-            if number % 2:
-                opened.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-            idle.append(opened)
-        another = visit(port)
-        with another.socket() as opened_socket:
-            ask_kernel(opened_socket)
-        ask_kernel(connection)
-        assert another.leave().status == 204
-        assert len(server.process.net_connections("tcp")) > IDLE / 2
-    finally:
-        for opened in idle:
-            opened.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+def test_headers_and_bodies_have_limits_where_nobody_sends_files(port: int) -> None:
+    head = b"POST /nothing HTTP/1.1\r\nHost: x\r\n"
+    short = head + f"Content-Length: {MAX_BODY_BYTES}\r\nConnection: close\r\n\r\n".encode()
+    assert statuses(send_raw(port, short, bytes(MAX_BODY_BYTES))) == [404]
+    assert statuses(send_raw(port, head + f"Content-Length: {MAX_BODY_BYTES + 1}\r\n\r\n".encode())) == [400]
+    long = b"X: " + b"a" * MAX_HEADER_BYTES + b"\r\n\r\n"
+    assert not {200, 404} & set(statuses(send_raw(port, b"GET /api/health HTTP/1.1\r\nHost: x\r\n" + long)))
