@@ -51,8 +51,9 @@ def within(outline: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     side = (ends * start - starts * end) / (start - end)
     # Odd numbers of crossings to the right and to the left.
     right, left = (np.zeros(x.shape, bool) for _ in crossed)
+    first = np.flatnonzero(np.diff(row, prepend=-1))  # of the borders that cross a row
     for odd, which, beyond in ((right, crossed[0], side > 0), (left, crossed[1], side < 0)):
-        np.logical_xor.at(odd, row, beyond & which[row, border, None])
+        odd[row[first]] = np.logical_xor.reduceat(beyond & which[row, border, None], first, axis=0)
     found = right | left
     # Corners are on the border, but cross no ray from themselves.
     row, corner = np.nonzero(above == 0)

@@ -4,6 +4,7 @@ import itertools
 import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.data.quality import quality_problems
 from malaria_detect.inference.arguments import check_many
 from malaria_detect.inference.classifier import Classifier
-from malaria_detect.inference.engine import run_threaded
+from malaria_detect.inference.engine import threads
 from malaria_detect.inference.foreign import (
     FOREIGN,
     NOT_A_CELL,
@@ -154,13 +155,25 @@ class Detector:
     ) -> Iterator[Prediction | Refusal]:
         total = operator.length_hint(images) or None
         source = iter(images)
-        with tqdm(total=total, unit="cell", disable=not progress) as bar:
-            while batch := list(itertools.islice(source, batch_size)):
-                found = run_threaded(self._padded_or_refusal, batch)
+        with (
+            tqdm(total=total, unit="cell", disable=not progress) as bar,
+            ThreadPoolExecutor(threads()) as pool,
+        ):
+            # The next batch is read and padded while the network computes this one.
+            batch = self._begun(pool, source, batch_size)
+            while batch:
+                following = self._begun(pool, source, batch_size)
+                found = [one.result() for one in batch]
                 answers = iter(self._classified([one for one in found if isinstance(one, _Padded)]))
                 for one in found:
                     yield one if isinstance(one, Refusal) else next(answers)
-                bar.update(len(batch))
+                bar.update(len(found))
+                batch = following
+
+    def _begun(
+        self, pool: ThreadPoolExecutor, source: Iterator[ImageSource], batch_size: int
+    ) -> list[Future[_Padded | Refusal]]:
+        return [pool.submit(self._padded_or_refusal, image) for image in itertools.islice(source, batch_size)]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.classifier, self.metadata, self.point.name, self.known)

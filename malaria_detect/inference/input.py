@@ -65,21 +65,21 @@ class InputTransform:
 
         The learner's transforms are linear after padding. They are applied as one sparse matrix.
         """
-        size = self.size
-        rows, columns = _downscaling(self.resize, size), _downscaling_columns(self.resize, size)
-        # One number for each channel of each pixel in a line.
-        scale = np.tile(1 / (255 * np.array(self.std, dtype=np.float32)), size)
-        shift = np.tile(-np.array(self.mean, dtype=np.float32) / np.array(self.std, dtype=np.float32), size)
-        out = np.empty((len(padded), size, size, 3), dtype=np.float32)
+        side, size = self.resize, self.size
+        scaling = _downscaling(side, size)
+        scale = 1 / (255 * np.array(self.std, dtype=np.float32))[:, None, None]
+        shift = (-np.array(self.mean, dtype=np.float32) / np.array(self.std, dtype=np.float32))[:, None, None]
+        out = np.empty((len(padded), 3, size, size), dtype=np.float32)
 
         def fill(index: int) -> None:
-            pixels = padded[index].reshape(self.resize, self.resize * 3).astype(np.float32)
-            line = out[index].reshape(size, size * 3)
-            np.multiply((rows @ pixels) @ columns, scale, out=line)
-            line += shift
+            rows = scaling @ padded[index].reshape(side, side * 3).astype(np.float32)
+            by_column = rows.reshape(size, side, 3).transpose(1, 0, 2).reshape(side, size * 3)
+            columns = scaling @ by_column
+            np.multiply(columns.reshape(size, size, 3).transpose(2, 1, 0), scale, out=out[index])
+            out[index] += shift
 
         run_threaded(fill, range(len(padded)))
-        return np.ascontiguousarray(out.transpose(0, 3, 1, 2))
+        return out
 
 
 @cache
@@ -88,8 +88,10 @@ def _downscaling(resize: int, size: int) -> scipy.sparse.csr_array:
     # If fastai shrinks to less than half, it first averages areas (vision.augment._grid_sample).
     shrunk = resize / size / 2
     averaged = _averaging(resize, int(resize / shrunk)) if shrunk > 1 else np.eye(resize)
-    # Then it interpolates, with the first and the last pixel in place.
-    places = np.linspace(0, len(averaged) - 1, size)
+    # Then it interpolates, at places from -1 to 1 that torch computes from both ends and rounds to float32.
+    step, numbers = float(np.float32(2 / (size - 1))), np.arange(size)
+    ends = np.where(numbers < size // 2, step * numbers - 1, 1 - step * numbers[::-1]).astype(np.float32)
+    places = (ends + 1) * np.float32((len(averaged) - 1) / 2)
     before = np.minimum(places.astype(int), len(averaged) - 2)
     share = (places - before)[:, None]
     scaled = averaged[before] * (1 - share) + averaged[before + 1] * share
@@ -103,10 +105,3 @@ def _averaging(length: int, shorter: int) -> NDArray[np.float64]:
         first, end = row * length // shorter, -(-(row + 1) * length // shorter)
         matrix[row, first:end] = 1 / (end - first)
     return matrix
-
-
-@cache
-def _downscaling_columns(resize: int, size: int) -> scipy.sparse.csc_array:
-    """The same for a line of pixels with three channels each, to be multiplied from the right."""
-    each = scipy.sparse.identity(3, dtype=np.float32)
-    return scipy.sparse.csc_array(scipy.sparse.kron(_downscaling(resize, size), each).T)
