@@ -38,7 +38,7 @@ compare: .venv/installed-train  ## train other designs on the same patients (ARG
 report: .venv/installed-train  ## write the README's table, MODEL_CARD.md and the figures from the result files
 	$(BIN)/python -m tools.model_card
 
-bench: .venv/installed-train  ## measure the speed of training, prediction, explanations, intervals and fields
+bench: .venv/installed-test  ## measure the speed of training, prediction, explanations, intervals and fields
 	$(BIN)/python -m benchmarks.train && $(BIN)/python -m benchmarks.predict && $(BIN)/python -m benchmarks.bootstrap \
 	    && $(BIN)/python -m benchmarks.explain && $(BIN)/python -m benchmarks.fields
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import openvino
 import torch
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
 from malaria_detect.inference.classifier import OUTPUTS, Classifier
@@ -84,10 +86,11 @@ def recorded(
     if lost := [name for name, value in stored.items() if _bytes(value) not in place]:
         raise GraphError(f"the archive lacks weights of the network: {', '.join(lost)}")
     inputs = torch.rand(example), *stored.values()
-    model = openvino.convert_model(
-        torch.jit.trace(_Fed(network, tuple(stored), channels_last), inputs, check_trace=False),
-        example_input=inputs,
-    )
+    fed = torch.jit.trace(_Fed(network, tuple(stored), channels_last), inputs, check_trace=False)
+    # Without openvino.convert_model, which reports its use to its makers.
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(fed)  # must live until the model is converted
+    model = frontend.convert(frontend.load(decoder))
     for parameter, value in zip(model.get_parameters()[1:], stored.values(), strict=True):
         parameter.set_partial_shape(openvino.PartialShape(list(value.shape)))
     model.get_parameters()[0].set_partial_shape(openvino.PartialShape(list(shape)))
