@@ -16,10 +16,10 @@ from tornado.web import HTTPError, stream_request_body
 from malaria_detect.app.server.answers import Answer, Health, ModelName
 from malaria_detect.app.server.multipart import boundary_of, pictures_of
 from malaria_detect.app.server.problems import Problem
-from malaria_detect.app.server.reception import RETRY_SECONDS, Upload
+from malaria_detect.app.server.reception import Upload
 from malaria_detect.app.server.service import Service, ServiceHandler
 from malaria_detect.app.server.telemetry import request_id
-from malaria_detect.app.server.workers import Overloaded, WorkerLost
+from malaria_detect.app.workers.pool import RETRY_SECONDS, Overloaded, WorkerLost
 from malaria_detect.core.json_io import to_json
 from malaria_detect.inference.metadata import RESEARCH_USE, field_point
 from malaria_detect.inference.prediction import Record, Refusal

@@ -22,8 +22,6 @@ from voila.app import Voila
 from malaria_detect.app.server.api import api_rules
 from malaria_detect.app.server.guards import SecurityHeaders, page_policy, page_scripts
 from malaria_detect.app.server.kernel_handlers import KERNEL_ID, KernelEnd, KernelSocket, KernelStatus
-from malaria_detect.app.server.kernel_questions import KernelQuestions
-from malaria_detect.app.server.messages import WORKERS_VARIABLE
 from malaria_detect.app.server.origins import read_origins
 from malaria_detect.app.server.page import AddSlash, Anybody, NotFound, PageHandler
 from malaria_detect.app.server.reception import Limits
@@ -31,7 +29,9 @@ from malaria_detect.app.server.service import Service
 from malaria_detect.app.server.static_files import Extensions, Scripts, files_version, with_version
 from malaria_detect.app.server.telemetry import Telemetry, log_to
 from malaria_detect.app.server.visits import Visits
-from malaria_detect.app.server.workers import Workers
+from malaria_detect.app.workers.kernel_questions import KernelQuestions
+from malaria_detect.app.workers.messages import WORKERS_VARIABLE
+from malaria_detect.app.workers.pool import Workers
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.shipped import MODEL_VARIABLE, shipped_folder
 from malaria_detect.inference.model_files import default_model, read_metadata, references_content

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from malaria_detect.app.server.problems import Problem
+from malaria_detect.app.workers.pool import RETRY_SECONDS
 from malaria_detect.data.image_checks import FIELD, MAX_BYTES
 
-RETRY_SECONDS = 2
 # Photographs of one slide.
 MAX_FIELDS = 40
 

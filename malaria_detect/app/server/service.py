@@ -25,7 +25,7 @@ class TokenError(MalariaDetectError):
 
 
 class Predictor(Protocol):
-    """Something that classifies images, such as :class:`malaria_detect.app.server.workers.Workers`."""
+    """Something that classifies images, such as :class:`malaria_detect.app.workers.pool.Workers`."""
 
     async def predict(
         self, pictures: Sequence[bytes], operating_point: str | None = None

@@ -66,7 +66,7 @@ def build_dashboard(
         :func:`malaria_detect.inference.model_files.default_model`. Result files in the folder ``reports`` next to it
         are shown as well.
     open_detector : callable
-        Opens the model. :func:`malaria_detect.app.server.remote.open_detector` predicts in the worker processes of
+        Opens the model. :func:`malaria_detect.app.workers.remote.open_detector` predicts in the worker processes of
         ``malaria-detect serve``.
     open_analyser, open_teacher : callable
         Open the model for whole fields, and to adapt it, in the same way.

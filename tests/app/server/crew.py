@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from malaria_detect.app.server.kernel_questions import KernelQuestions
-from malaria_detect.app.server.workers import Workers
+from malaria_detect.app.workers.kernel_questions import KernelQuestions
+from malaria_detect.app.workers.pool import Workers
 from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.inference.prediction import Prediction, Refusal
 from tests.waiting import SECONDS

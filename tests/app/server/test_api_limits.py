@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from malaria_detect.app.server.workers import Overloaded, WorkerLost
+from malaria_detect.app.workers.pool import Overloaded, WorkerLost
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.metadata import MetadataError
 from tests.app.server.interface import (

@@ -12,12 +12,12 @@ import pytest
 import requests
 from PIL import Image
 
-from malaria_detect.app.server.messages import WORKERS_VARIABLE, Frames
 from malaria_detect.app.server.openapi import Interface, document
 from malaria_detect.app.server.reception import Limits
-from malaria_detect.app.server.remote import RemoteAnalyser, open_analyser
-from malaria_detect.app.server.worker import Worker
-from malaria_detect.app.server.workers import Workers
+from malaria_detect.app.workers.messages import WORKERS_VARIABLE, Frames
+from malaria_detect.app.workers.pool import Workers
+from malaria_detect.app.workers.remote import RemoteAnalyser, open_analyser
+from malaria_detect.app.workers.worker import Worker
 from malaria_detect.core.json_io import to_plain
 from malaria_detect.data.image_checks import FIELD
 from malaria_detect.fields.analyse import FieldAnalyser
@@ -46,7 +46,7 @@ class InThread(Workers):
 
 @pytest.fixture
 def workers(detector: Detector, shipped_model: Path, monkeypatch: pytest.MonkeyPatch) -> InThread:
-    monkeypatch.setattr("malaria_detect.app.server.worker.load_finder", lambda: KnownFinder.of(0, 1))
+    monkeypatch.setattr("malaria_detect.app.workers.worker.load_finder", lambda: KnownFinder.of(0, 1))
     return InThread(detector, shipped_model)
 
 

@@ -14,10 +14,10 @@ from shutil import copy
 import numpy as np
 import pytest
 
-from malaria_detect.app.server.messages import JUDGE, PACK, PREDICT, WORKERS_VARIABLE, Frames, framed
-from malaria_detect.app.server.remote import RemoteDetector, RemoteTeacher, open_teacher
-from malaria_detect.app.server.worker import Worker
-from malaria_detect.app.server.workers import ADAPTATION, PAGE
+from malaria_detect.app.workers.messages import JUDGE, PACK, PREDICT, WORKERS_VARIABLE, Frames, framed
+from malaria_detect.app.workers.pool import ADAPTATION, PAGE
+from malaria_detect.app.workers.remote import RemoteDetector, RemoteTeacher, open_teacher
+from malaria_detect.app.workers.worker import Worker
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.nlm_cells import CLASSES, find_cells

@@ -13,11 +13,11 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from malaria_detect.app.server import kernel_questions
-from malaria_detect.app.server import workers as module
-from malaria_detect.app.server.messages import WORKERS_VARIABLE, Frames, framed
-from malaria_detect.app.server.remote import RemoteDetector
-from malaria_detect.app.server.workers import (
+from malaria_detect.app.widgets import CheckCells, UploadedFile
+from malaria_detect.app.workers import kernel_questions
+from malaria_detect.app.workers import pool as module
+from malaria_detect.app.workers.messages import WORKERS_VARIABLE, Frames, framed
+from malaria_detect.app.workers.pool import (
     PAGE,
     Overloaded,
     Process,
@@ -26,7 +26,7 @@ from malaria_detect.app.server.workers import (
     _exchange,
     _started,
 )
-from malaria_detect.app.widgets import CheckCells, UploadedFile
+from malaria_detect.app.workers.remote import RemoteDetector
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.explain import Explainer

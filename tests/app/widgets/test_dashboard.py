@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import malaria_detect
-from malaria_detect.app.server.messages import WORKERS_VARIABLE
-from malaria_detect.app.server.remote import open_analyser
 from malaria_detect.app.widgets import About, CheckCells, ScoreReport, build_dashboard
 from malaria_detect.app.widgets.about import about
 from malaria_detect.app.widgets.results import Result
 from malaria_detect.app.widgets.slide import AnalyseSlide
 from malaria_detect.app.widgets.upload import UploadedFile
 from malaria_detect.app.wording import NOT_CALIBRATED
+from malaria_detect.app.workers.messages import WORKERS_VARIABLE
+from malaria_detect.app.workers.remote import open_analyser
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.corrections import CORRECTED

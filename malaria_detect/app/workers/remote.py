@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import zmq
 
-from malaria_detect.app.server.messages import (
+from malaria_detect.app.workers.messages import (
     EXPLAIN,
     FEATURES,
     FIELD,
@@ -70,7 +70,7 @@ class RemoteDetector(Detector):
     point : str or None
         Name of the operating point; None for the default.
     address : str
-        Address and secret of :class:`malaria_detect.app.server.kernel_questions.KernelQuestions`.
+        Address and secret of :class:`malaria_detect.app.workers.kernel_questions.KernelQuestions`.
     adapted : dict, optional
         A :class:`~malaria_detect.inference.adapted.Adapted` for JSON, if its answers are asked for.
     """

@@ -9,8 +9,8 @@ import secrets
 import zmq
 import zmq.asyncio
 
-from malaria_detect.app.server.messages import JUDGE, PACK, Frames, failed, unframed
-from malaria_detect.app.server.workers import ADAPTATION, PAGE, WorkerLost, Workers
+from malaria_detect.app.workers.messages import JUDGE, PACK, Frames, failed, unframed
+from malaria_detect.app.workers.pool import ADAPTATION, PAGE, WorkerLost, Workers
 from malaria_detect.core.errors import MalariaDetectError
 
 # Size of one frame of a kernel's question: an image, possibly decoded and saved as PNG.

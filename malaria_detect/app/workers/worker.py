@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from malaria_detect.app.server.messages import (
+from malaria_detect.app.workers.messages import (
     EXPLAIN,
     FEATURES,
     FIELD,
@@ -149,7 +149,7 @@ class Worker:
 
 
 def _taught(teacher: Teacher, content: dict[str, Any], pictures: Frames) -> Frames:
-    """Answer a question of a :class:`malaria_detect.app.server.remote.RemoteTeacher`."""
+    """Answer a question of a :class:`malaria_detect.app.workers.remote.RemoteTeacher`."""
     if content["task"] == FEATURES:
         return framed(to_plain(teacher.features_of(pictures[0])))
     cells = from_json(SiteCells, content["cells"])

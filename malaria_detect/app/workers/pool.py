@@ -1,6 +1,7 @@
-"""The server's side of the prediction workers: a queue of jobs, and processes that work on them.
+"""A pool of prediction workers: a queue of jobs, and processes that work on them.
 
-Not those of ``concurrent.futures`` or pebble, which answer with pickles: see :mod:`malaria_detect.app.server.messages`.
+Not those of ``concurrent.futures`` or pebble, which answer with pickles; see
+:mod:`malaria_detect.app.workers.messages`.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from malaria_detect.app.server.messages import (
+from malaria_detect.app.workers.messages import (
     FIELD,
     PREDICT,
     SLIDE,
@@ -26,11 +27,11 @@ from malaria_detect.app.server.messages import (
     send,
     unframed,
 )
-from malaria_detect.app.server.reception import RETRY_SECONDS
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.swept import sweep
 from malaria_detect.inference.prediction import Prediction, Refusal
 
+RETRY_SECONDS = 2
 # Visitors of the page, who wait for one image at a time, come before programs that send many, and these before the
 # adaptation of a model.
 PAGE, INTERFACE, ADAPTATION = 0, 1, 2
@@ -237,5 +238,5 @@ def _exchange(process: Process, frames: Frames) -> Frames:
 
 def _started(*arguments: object) -> Process:
     """A new process that works; it ends when its standard input is closed, that is with the server."""
-    command = [sys.executable, "-m", "malaria_detect.app.server.worker", *map(str, arguments)]
+    command = [sys.executable, "-m", "malaria_detect.app.workers.worker", *map(str, arguments)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
