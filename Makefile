@@ -54,7 +54,7 @@ test-lowest: .venv/installed-test  ## run the tests with the lowest versions tha
 	    -e '.[train,test,docs]'
 	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n 2 --dist loadfile $(ARGS)
 
-audit: .venv/installed  ## check the installed versions for known vulnerabilities (needs a network connection)
+audit: .venv/installed-train  ## check the installed versions for known vulnerabilities (needs a network connection)
 	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1
 	.venv-audit/bin/pip-audit --strict --skip-editable \
 	    --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"

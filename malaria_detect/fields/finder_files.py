@@ -83,7 +83,7 @@ def read_finder(path: str | os.PathLike[str] | None = None) -> tuple[FinderMetad
     try:
         return metadata, Graph.read(contents[0]), contents[1]
     except GraphError as error:
-        raise MetadataError(f"{recorded} is {error}. {_FIX}", reason="invalid") from error
+        raise MetadataError(f"{recorded} cannot be used: {error}. {_FIX}", reason="invalid") from error
 
 
 def open_engine(graph: Graph, weights: bytes) -> Engine:

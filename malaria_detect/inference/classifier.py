@@ -14,7 +14,7 @@ LOG_ODDS, FEATURES, LAYERS, MAP = OUTPUTS = "log_odds", "features", "layers", "m
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What one pass of a network with fastai's head gives for N pictures.
+    """Outputs of one forward pass for N pictures, of a network with fastai's head.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Classifier:
         return self._odds(self.engine(pictures))
 
     def see(self, pictures: NDArray[np.float32]) -> Seen | None:
-        """Features and log-odds from one pass, for input as above; None for a network without fastai's head."""
+        """Outputs of one forward pass, for input as above; None for a network without fastai's head."""
         if self.head is None:
             return None
         found = self.engine(pictures)

@@ -3,6 +3,7 @@
 import itertools
 import operator
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -131,8 +132,8 @@ class Detector:
         images : iterable
             Each as for :meth:`predict`, or an array (N, height, width, 3 or 4); read at most one batch ahead.
         batch_size : int
-            Images that go through the network together, 1 or more. It changes memory and speed, and probabilities by
-            less than 0.01, but no decision, refusal or warning.
+            Images that go through the network together, 1 or more. It changes memory and speed; answers differ by
+            rounding at most.
         progress : bool
             Show a progress bar.
 
@@ -264,15 +265,17 @@ def load_detector(path: str | os.PathLike[str] | None = None, operating_point: s
             reason="other_classes",
         )
     key = metadata.sha256, metadata.references_sha256
-    if key not in _OPENED:
-        references = read_references(model, metadata)
-        known = None if references is None else references.known
-        classifier = open_classifier(model, metadata, data)
-        _OPENED.clear()
-        _OPENED[key] = classifier, known
-    classifier, known = _OPENED[key]
+    with _OPENING:
+        if key not in _OPENED:
+            references = read_references(model, metadata)
+            known = None if references is None else references.known
+            opened = open_classifier(model, metadata, data), known
+            _OPENED.clear()
+            _OPENED[key] = opened
+        classifier, known = _OPENED[key]
     return Detector(classifier, metadata, operating_point, known)
 
 
+_OPENING = threading.Lock()
 # The last network and its known cells by the SHA-256 of their files.
 _OPENED: dict[tuple[str, str | None], tuple[Classifier, KnownCells | None]] = {}

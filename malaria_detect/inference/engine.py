@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import openvino
 
-# Also limits the threads of NumPy and of torch, if they are imported later.
-_THREADS_VARIABLE = "OMP_NUM_THREADS"
+# In the environment of a process, it also limits the threads of NumPy and of torch.
+THREADS_VARIABLE = "OMP_NUM_THREADS"
 
 _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")
@@ -22,8 +22,8 @@ _Done = TypeVar("_Done")
 class Engine:
     """A network, compiled for the processor of this machine.
 
-    It computes in bfloat16 where the processor does so natively, with rounding errors of about 1 %, else in float32.
-    Any thread may call it; calls wait for one another.
+    It computes in bfloat16 where the processor does so natively, else in float32. Any thread may call it; calls wait
+    for one another.
 
     Parameters
     ----------
@@ -41,21 +41,19 @@ class Engine:
     def __init__(self, model: "openvino.Model", exact: bool = False) -> None:
         import openvino  # here, because the page's kernels compute no network
 
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads(),
-            # Two pinned processes would share one processor and leave another idle.
-            "ENABLE_CPU_PINNING": False,
-        }
-        if exact:
-            settings["INFERENCE_PRECISION_HINT"] = "f32"
-        self._use(openvino.Core().compile_model(model, "CPU", settings))
+        self._use(openvino.Core().compile_model(model, "CPU", _settings(exact)), exact)
 
-    def _use(self, compiled: "openvino.CompiledModel") -> None:
-        self._compiled = compiled
+    def _use(self, compiled: "openvino.CompiledModel", exact: bool) -> None:
+        self._compiled, self._exact = compiled, exact
         self._one_at_a_time = threading.Lock()
         hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        self.precision = {"bf16": "bf16"}.get(hint, "f32")
+        self.precision = "bf16" if hint == "bf16" else "f32"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Precision, threads and pinning, as OpenVINO names them."""
+        names = {*_settings(self._exact), "INFERENCE_PRECISION_HINT"}
+        return {name: str(self._compiled.get_property(name)) for name in sorted(names)}
 
     def __call__(self, pictures: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Outputs by name for pictures, float32, (N, 3, height, width)."""
@@ -64,30 +62,32 @@ class Engine:
         return {output.get_any_name(): value for output, value in outputs.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _imported, (self._compiled.export_model().getvalue(),)
-
-    @classmethod
-    def imported(cls, content: bytes) -> "Engine":
-        """The engine that was pickled."""
-        import openvino
-
-        engine = cls.__new__(cls)
-        engine._use(openvino.Core().import_model(content, "CPU"))
-        return engine
+        # For processes of this machine: the compiled network fits its processor.
+        return _imported, (self._compiled.export_model().getvalue(), self._exact)
 
 
-_imported: Callable[[bytes], Engine] = Engine.imported
+def _imported(content: bytes, exact: bool) -> Engine:
+    import openvino
+
+    engine = Engine.__new__(Engine)
+    engine._use(openvino.Core().import_model(content, "CPU", _settings(exact)), exact)
+    return engine
+
+
+def _settings(exact: bool) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads(),
+        # Two pinned processes would share one processor and leave another idle.
+        "ENABLE_CPU_PINNING": False,
+    }
+    return settings | ({"INFERENCE_PRECISION_HINT": "f32"} if exact else {})
 
 
 def threads() -> int:
     """Threads that a computation may use: ``OMP_NUM_THREADS``, or one for each processor of this process."""
-    named = os.environ.get(_THREADS_VARIABLE, "")
+    named = os.environ.get(THREADS_VARIABLE, "")
     return int(named) if named.isdecimal() and int(named) else processors()
-
-
-def use_threads(count: int) -> None:
-    """Limit the threads of the engines that this process compiles from now on."""
-    os.environ[_THREADS_VARIABLE] = str(count)
 
 
 def processors() -> int:

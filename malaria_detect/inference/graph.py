@@ -8,8 +8,9 @@ differ. Nothing is unpickled to read them.
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import openvino
 
 _XML, _CONSTANTS, _ABOUT = "graph.xml", "graph.bin", "graph.json"
+# Rises when the outputs of networks change: older files are made again.
+_VERSION = 1
 
 
 class GraphError(ValueError):
@@ -56,15 +59,19 @@ class Graph:
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 about = json.loads(archive.read(_ABOUT))
+                if about["version"] != _VERSION:
+                    raise GraphError(f"of version {about['version']}, expected {_VERSION}")
                 head = tuple(about["head"])
                 return cls(archive.read(_XML), archive.read(_CONSTANTS), about["weights"], head)
-        except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-            raise GraphError(f"not a graph ({error!r})") from error
+        except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, GraphError):
+                raise
+            raise GraphError(f"no graph ({error!r})") from error
 
     def content(self) -> bytes:
         """The file of the graph; the same for the same graph."""
         file = io.BytesIO()
-        about = {name: value for name, value in asdict(self).items() if name in ("weights", "head")}
+        about = {"version": _VERSION, "weights": self.weights, "head": self.head}
         parts = {_XML: self.xml, _CONSTANTS: self.constants, _ABOUT: json.dumps(about).encode()}
         with zipfile.ZipFile(file, "w") as archive:
             for name, part in parts.items():
@@ -86,8 +93,14 @@ class Graph:
         """
         import openvino  # here, because the page's kernels read graphs of no model
 
-        model = openvino.Core().read_model(self.xml, self.constants)
-        for parameter, member in zip(model.get_parameters()[1:], self.weights.values(), strict=True):
+        try:
+            model = openvino.Core().read_model(self.xml, self.constants)
+        except RuntimeError as error:
+            raise GraphError("no model of OpenVINO") from error
+        parameters = model.get_parameters()[1:]
+        if len(parameters) != len(self.weights):
+            raise GraphError(f"{len(parameters)} weights, but {len(self.weights)} names of weights")
+        for parameter, member in zip(parameters, self.weights.values(), strict=True):
             shape = tuple(parameter.get_partial_shape().to_shape())
             value = _array(weights, member, shape)
             parameter.output(0).replace(openvino.opset13.constant(value).output(0))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from malaria_detect.core.json_io import ARRAY
-from malaria_detect.inference.graph import Graph
+from malaria_detect.inference.graph import Graph, GraphError
 
 _EPSILON = 1e-5  # of torch's batch norms
 
@@ -53,11 +53,14 @@ class Head:
 
     @classmethod
     def of(cls, graph: Graph, weights: Mapping[str, bytes]) -> "Head | None":
-        """The head of a network, None if it has another one; `weights` as for :meth:`Graph.model`."""
+        """The head of a network, None if it has another one; parameters and errors are those of :meth:`Graph.model`."""
         if not graph.head:
             return None
-        first, inner, second, outer = (graph.layer(weights, name) for name in graph.head)
-        (scale, shift), (hidden_scale, hidden_shift) = _norm(first), _norm(second)
+        try:
+            first, inner, second, outer = (graph.layer(weights, name) for name in graph.head)
+            (scale, shift), (hidden_scale, hidden_shift) = _norm(first), _norm(second)
+        except (KeyError, ValueError) as error:
+            raise GraphError(f"its head lacks {error}") from error
         rows = outer["weight"].reshape(2, -1)
         bias = outer.get("bias", np.zeros(2))
         return cls(

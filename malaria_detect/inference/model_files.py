@@ -27,8 +27,8 @@ def default_model() -> Path:
     """Path of the model that is used if none is given.
 
     It is the model in the environment variable ``MALARIA_DETECT_MODEL``, else export.pkl in the current folder, else
-    the model that comes with the package. If the current folder has only some of the files export.pkl, export.json and
-    export.npz, it is not passed over, and opening it is an error.
+    the model that comes with the package. If the current folder has only some of the files export.pkl, export.json,
+    export.npz and export.graph, it is not passed over, and opening it is an error.
 
     Examples
     --------
@@ -38,7 +38,8 @@ def default_model() -> Path:
     if named := os.environ.get(MODEL_VARIABLE):
         return Path(named)
     here = Path(MODEL)
-    trained_here = any(os.path.lexists(one) for one in (here, metadata_path(here), references_path(here)))
+    files = here, metadata_path(here), references_path(here), graph_path(here)
+    trained_here = any(os.path.lexists(one) for one in files)
     return here if trained_here else shipped_folder() / MODEL
 
 

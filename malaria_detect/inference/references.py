@@ -24,7 +24,7 @@ class References:
     Attributes
     ----------
     features : numpy.ndarray
-        float32, (N, 1024): pooled features, see :func:`malaria_detect.training.learner.seen_by`.
+        float32, (N, 1024): pooled features, see :class:`malaria_detect.inference.classifier.Seen`.
     parasitized : numpy.ndarray
         bool, (N,): published labels.
     files, groups : tuple of str

@@ -5,20 +5,21 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from malaria_detect.core.atomic import WriteError, replaced, write_text
 from malaria_detect.core.json_io import to_json
+from malaria_detect.core.swept import swept_folder
 from malaria_detect.inference.classifier import Classifier
 from malaria_detect.inference.graph import Graph, GraphError
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import graph_path, metadata_path
+from malaria_detect.inference.model_files import graph_path, metadata_path, read_metadata
 
 # Designs whose rounding in bfloat16 was measured.
 _ROUNDED_DESIGNS = ("resnet34",)
+_SECONDS = 600  # at most, for a conversion
 
 
 def open_classifier(model_path: str | os.PathLike[str], metadata: ModelMetadata, data: bytes) -> Classifier:
@@ -41,7 +42,7 @@ def open_classifier(model_path: str | os.PathLike[str], metadata: ModelMetadata,
         return Classifier.open(Graph.read(content), data, computed_exactly(metadata.architecture))
     except GraphError as error:
         raise MetadataError(
-            f"{graph_path(model_path)} does not belong to {metadata.file_name} ({error}). Delete it to make it again.",
+            f"{graph_path(model_path)} cannot be used: {error}. Delete it to make it again.",
             "no_graph",
         ) from error
 
@@ -77,22 +78,31 @@ def _made(model_path: Path, metadata: ModelMetadata) -> bytes:
             f"{model_path.name}: install pip install 'malaria-detect[train]' and try again.",
             "no_graph",
         )
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, path.name)
+    with swept_folder() as folder:
+        made = folder / path.name
         module = "malaria_detect.training.convert"
-        command = [sys.executable, "-m", module, str(model_path.absolute()), str(made)]
-        done = subprocess.run(command, capture_output=True, check=False)
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            raise MetadataError(
-                f"The network of {model_path} cannot be converted: {lines[-1] if lines else 'the process ended'}",
-                "no_graph",
+        # -P: no module of the current folder, which may be anybody's, is imported.
+        command = [sys.executable, "-P", "-m", module, str(model_path.absolute()), str(made)]
+        try:
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_SECONDS
             )
+        except subprocess.TimeoutExpired as error:
+            raise _not_converted(model_path, f"it took longer than {_SECONDS} s") from error
+        except subprocess.CalledProcessError as error:
+            lines = error.stderr.decode(errors="replace").strip().splitlines()
+            raise _not_converted(model_path, lines[-1] if lines else "the process ended") from error
         content = made.read_bytes()
     # The folder may be read-only: then it is made at every start.
     with contextlib.suppress(WriteError):
-        named = replace(metadata, graph_sha256=hashlib.sha256(content).hexdigest())
-        with replaced(path) as file:
-            file.write_bytes(content)
-        write_text(metadata_path(model_path), to_json(named))
+        found = read_metadata(model_path)  # again: it may have been changed meanwhile
+        if found.sha256 == metadata.sha256:
+            with replaced(path) as file:
+                file.write_bytes(content)
+            named = replace(found, graph_sha256=hashlib.sha256(content).hexdigest())
+            write_text(metadata_path(model_path), to_json(named))
     return content
+
+
+def _not_converted(model_path: Path, why: str) -> MetadataError:
+    return MetadataError(f"The network of {model_path} cannot be converted: {why}.", "no_graph")

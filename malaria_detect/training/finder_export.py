@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from malaria_detect.core.atomic import replaced, write_text
+from malaria_detect.core.atomic import replaced
 from malaria_detect.core.json_io import to_json
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.fields.cell import KINDS, RED_CELL
@@ -72,10 +72,15 @@ def export_finder(
         intended_use=f"{RESEARCH_USE} Cells in photographs of stained thin smears.",
         graph_sha256=hashlib.sha256(graph.content()).hexdigest(),
     )
-    with replaced(path) as weights_file, replaced(path.with_suffix(".graph")) as graph_file:
+    # Replaced from the last to the first, so that the metadata comes when the others are there.
+    with (
+        replaced(path.with_suffix(".json")) as metadata_file,
+        replaced(path) as weights_file,
+        replaced(path.with_suffix(".graph")) as graph_file,
+    ):
         weights_file.write_bytes(weights)
         graph_file.write_bytes(graph.content())
-    write_text(path.with_suffix(".json"), to_json(metadata))
+        metadata_file.write_text(to_json(metadata), encoding="utf-8")
     return metadata
 
 

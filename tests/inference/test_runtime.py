@@ -3,9 +3,11 @@
 import copy
 import hashlib
 import io
+import json
 import pickle
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from malaria_detect.core.json_io import to_json
 from malaria_detect.inference import runtime
 from malaria_detect.inference.classifier import Classifier
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.engine import processors, run_threaded, threads, use_threads
+from malaria_detect.inference.engine import processors, run_threaded, threads
 from malaria_detect.inference.graph import Graph, GraphError, members, with_members
 from malaria_detect.inference.input import INPUT_SIZE, RESIZE, InputTransform
 from malaria_detect.inference.metadata import MetadataError
@@ -145,6 +147,7 @@ def test_a_copied_detector_answers_the_same(detector: Detector) -> None:
     again: Detector = pickle.loads(pickle.dumps(detector))
     assert detector.classifier is not None
     assert again.classifier is not None
+    assert again.classifier.engine.settings == detector.classifier.engine.settings
     np.testing.assert_allclose(
         again.classifier.log_odds(pictures), detector.classifier.log_odds(pictures), atol=1e-6
     )
@@ -164,7 +167,8 @@ def test_a_runtime_form_that_is_missing_or_stale_is_made_once(
         metadata_path(pair).write_text(to_json(metadata), encoding="utf-8")
     monkeypatch.setattr("malaria_detect.inference.detector._OPENED", {})
     opened = load_detector(pair)
-    assert graph.read_bytes() == graph_path(shipped_model).read_bytes()
+    shipped = Graph.read(graph_path(shipped_model).read_bytes())
+    assert Graph.read(graph.read_bytes()).weights == shipped.weights
     assert read_metadata(pair).graph_sha256 == hashlib.sha256(graph.read_bytes()).hexdigest()
     pictures = np.zeros((1, 3, 64, 64), np.float32)
     assert opened.classifier is not None
@@ -205,7 +209,7 @@ def test_a_learner_that_cannot_be_converted_says_why(
 def test_threads_are_those_that_the_environment_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert threads() == processors() >= 1
-    use_threads(3)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads() == 3
 
 
@@ -239,3 +243,41 @@ def test_a_prediction_needs_no_torch(sample_cells: Path, shipped_model: Path, de
     command = [sys.executable, "-c", _WITHOUT_TORCH, str(shipped_model), str(cell)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == detector.predict(cell).decision
+
+
+@pytest.mark.parametrize("module", ["torch", "numpy"])
+def test_nothing_is_imported_from_the_current_folder(
+    pair: Path, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph_path(pair).unlink()
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / f"{module}.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(strange)
+    monkeypatch.setattr("malaria_detect.inference.detector._OPENED", {})
+    load_detector(pair)
+    assert graph_path(pair).is_file()
+
+
+def test_a_model_that_is_replaced_during_the_conversion_keeps_its_metadata(
+    pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph_path(pair).unlink()
+    metadata = read_metadata(pair)
+    monkeypatch.setattr(runtime, "read_metadata", lambda _: replace(metadata, sha256="0" * 64))
+    before = metadata_path(pair).read_bytes()
+    assert runtime.graph_content(pair, metadata)
+    assert metadata_path(pair).read_bytes() == before
+    assert not graph_path(pair).exists()
+
+
+def test_a_graph_of_another_version_is_refused(shipped_model: Path) -> None:
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(graph_path(shipped_model)) as old,
+        zipfile.ZipFile(file, "w") as new,
+    ):
+        about = json.loads(old.read("graph.json"))
+        new.writestr("graph.json", json.dumps(about | {"version": about["version"] + 1}))
+    with pytest.raises(GraphError, match="version"):
+        Graph.read(file.getvalue())

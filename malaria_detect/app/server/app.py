@@ -34,7 +34,9 @@ from malaria_detect.app.workers.messages import WORKERS_VARIABLE
 from malaria_detect.app.workers.pool import Workers
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.shipped import MODEL_VARIABLE, shipped_folder
+from malaria_detect.inference.engine import processors
 from malaria_detect.inference.model_files import default_model, read_metadata, references_content
+from malaria_detect.inference.runtime import graph_content
 
 # A socket's path has at most 107 characters, and the folder and file of a kernel need the rest.
 LONGEST_PLACE = 40
@@ -76,7 +78,7 @@ class Server(Voila):
     @default("worker_count")
     def _default_worker_count(self) -> int:
         # One worker with two processors answers a single image sooner than two with one each, and needs less memory.
-        return max(1, min(2, _processors() // 2))
+        return max(1, min(2, processors() // 2))
 
     @default("config_file_paths")
     def _config_file_paths(self) -> list[str]:
@@ -131,12 +133,14 @@ class Server(Voila):
             self.config.KernelManager.transport = "ipc"
         try:
             self._metadata = read_metadata(model)
-            references_content(model, self._metadata)  # without them, every request would fail
+            # Without them, every request would fail.
+            references_content(model, self._metadata)
+            graph_content(model, self._metadata)
         except MalariaDetectError as error:
             # The page says so itself; the HTTP API needs a valid model.
             self.log.error("%s", error)
             return
-        threads = max(1, _processors() // self.worker_count)
+        threads = max(1, processors() // self.worker_count)
         self._workers = Workers(model, self._metadata.sha256, self.worker_count, threads)
         self._questions = KernelQuestions(self.connection_dir)
         os.environ[WORKERS_VARIABLE] = self._questions.address
@@ -240,8 +244,3 @@ class Server(Voila):
 
     def _at(self, *parts: str) -> str:
         return str(url_path_join(re.escape(self.server_url), *parts))
-
-
-def _processors() -> int:
-    """Number of processors that this process may use."""
-    return getattr(os, "process_cpu_count", os.cpu_count)() or 1

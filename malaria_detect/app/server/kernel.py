@@ -7,6 +7,8 @@ import sys
 OPTIONS = (
     # The history would be a database on disk with all that visitors do.
     "--HistoryManager.enabled=False",
+    # Nothing is imported from the folder of the notebook; so does -P in the command.
+    "--IPKernelApp.ignore_cwd=True",
     # What a library prints goes to the server's log, not to the visitor.
     "--IPKernelApp.capture_fd_output=False",
 )

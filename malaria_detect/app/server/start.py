@@ -38,6 +38,7 @@ def serve(options: ServeOptions) -> None:
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     from malaria_detect.app.server.app import Server
 
+    allow_open_files()
     settings = {
         "Voila.ip": options.host,
         "Voila.port": options.port,
@@ -60,3 +61,18 @@ def serve(options: ServeOptions) -> None:
     except ValueError as error:
         raise MalariaDetectError(f"voila.json is not valid: {error}", reason="bad_settings") from error
     server.start()
+
+
+def allow_open_files(number: int = 8192) -> None:
+    """Raise this process's limit on open files, of which each connection and each session needs some.
+
+    The usual one is 1,024, on macOS 256. Nothing is done on systems without such limits.
+    """
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

@@ -36,5 +36,13 @@ class PageKernelSpecs(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Spec of a visitor's kernel, whatever kernel a notebook names."""
-        command = ["python", "-m", "malaria_detect.app.server.kernel", "-f", "{connection_file}", *OPTIONS]
+        command = [
+            "python",
+            "-P",
+            "-m",
+            "malaria_detect.app.server.kernel",
+            "-f",
+            "{connection_file}",
+            *OPTIONS,
+        ]
         return KernelSpec(argv=command, display_name="Python 3", language="python")

@@ -63,6 +63,8 @@ class KernelQuestions:
                 answer = await self._asked(workers, frames)
             except MalariaDetectError as error:
                 answer = failed(error)
+            except (ValueError, RecursionError):
+                answer = failed(MalariaDetectError("This question is not valid.", "invalid"))
             # zmq drops the answer if the kernel has ended.
             await socket.send_multipart([sender, b"", *answer])
 

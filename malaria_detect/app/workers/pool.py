@@ -7,10 +7,11 @@ Not those of ``concurrent.futures`` or pebble, which answer with pickles; see
 import asyncio
 import itertools
 import logging
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from malaria_detect.app.workers.messages import (
 )
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.swept import sweep
+from malaria_detect.inference.engine import THREADS_VARIABLE
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 RETRY_SECONDS = 2
@@ -87,7 +89,8 @@ class Workers:
         self.capacity = capacity
         self.job_seconds = JOB_SECONDS
         self._sha256 = sha256
-        self._arguments = model, sha256, threads
+        self._arguments = model, sha256
+        self._environment = os.environ | {THREADS_VARIABLE: str(threads)}
         self._numbers = itertools.count()
         self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()
         self._queued: dict[int, _Job] = {}
@@ -181,7 +184,7 @@ class Workers:
         while True:
             began = time.monotonic()
             try:
-                process = await asyncio.to_thread(_started, *self._arguments)
+                process = await asyncio.to_thread(_started, self._environment, *self._arguments)
             except OSError as error:
                 _LOG.error("Cannot start a worker: %s", error)
                 await asyncio.sleep(LEAST_SECONDS)
@@ -236,7 +239,13 @@ def _exchange(process: Process, frames: Frames) -> Frames:
     return receive(process.stdout)
 
 
-def _started(*arguments: object) -> Process:
+def _started(environment: Mapping[str, str], *arguments: object) -> Process:
     """A new process that works; it ends when its standard input is closed, that is with the server."""
-    command = [sys.executable, "-m", "malaria_detect.app.workers.worker", *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    # -P: no module of the current folder, which may be anybody's, is imported.
+    command = [sys.executable, "-P", "-m", "malaria_detect.app.workers.worker", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )

@@ -38,14 +38,13 @@ from malaria_detect.fields.tables import field_record, outlined_cells, slide_rec
 from malaria_detect.inference.adapt import SiteCells
 from malaria_detect.inference.adapted import Adapted
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.engine import use_threads
 from malaria_detect.inference.judge import Judgement
 from malaria_detect.inference.metadata import MetadataError, OperatingPoint
 from malaria_detect.inference.prediction import Prediction
 from malaria_detect.inference.teach import Teacher
 
 
-def main(model: str, sha256: str, threads: str) -> None:
+def main(model: str, sha256: str) -> None:
     """Answer requests from standard input on standard output, until the server closes the pipe or ends.
 
     Parameters
@@ -54,16 +53,15 @@ def main(model: str, sha256: str, threads: str) -> None:
         Exported learner.
     sha256 : str
         Required SHA-256 of the learner.
-    threads : str
-        Number of threads for the network.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the server's terminal is for the server
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is for the log
     requests: queue.SimpleQueue[Frames] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
-    use_threads(int(threads))
     worker = Worker(Path(model), sha256)
+    with contextlib.suppress(MalariaDetectError):
+        worker.open()
     while True:
         send(answers, worker.answer(requests.get()))
 
@@ -96,20 +94,25 @@ class Worker:
         self._teacher: Teacher | None = None
         self._adapted: tuple[object, Detector] | None = None
 
+    def open(self) -> Detector:
+        """The detector; what cannot be opened is tried again at the next request, and the error is its answer."""
+        self._detector = self._detector or load_detector(self._model)
+        self._finder = self._finder or load_finder()
+        return self._detector
+
     def answer(self, frames: Frames) -> Frames:
         """Answer one request; errors that a user can fix are answers as well."""
         content, pictures = unframed(frames)
         try:
-            # If the model cannot be opened, that error is the answer to each request.
-            self._detector = self._detector or load_detector(self._model)
-            if not self._sha256 == self._detector.metadata.sha256 == content["model"]:
+            opened = self.open()
+            if not self._sha256 == opened.metadata.sha256 == content["model"]:
                 # Otherwise the thresholds of one model would be applied to probabilities of another.
                 raise MetadataError(
                     "The model was replaced after the server was started. Restart the server.",
                     reason="replaced",
                 )
             if content["task"] in TEACHING:
-                self._teacher = self._teacher or Teacher(self._detector, self._model)
+                self._teacher = self._teacher or Teacher(opened, self._model)
                 return _taught(self._teacher, content, pictures)
             detector = self._answering(content.get("adapted"))
             if content["task"] == EXPLAIN:
@@ -132,7 +135,7 @@ class Worker:
         return self._adapted[1]
 
     def _analysed(self, detector: Detector, content: dict[str, Any], picture: bytes) -> Frames:
-        self._finder = self._finder or load_finder()
+        assert self._finder is not None
         analyser = FieldAnalyser(detector.at(content["operating_point"]), self._finder)
         result = analyser.analyse_field(picture, content["name"], content["cell_diameter"])
         return framed({"field": to_plain(result)})

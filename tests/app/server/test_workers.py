@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -167,11 +167,11 @@ def test_a_worker_that_cannot_be_started_is_tried_again(
 ) -> None:
     tries = []
 
-    def start_later(*arguments: object) -> Process:
+    def start_later(environment: Mapping[str, str], *arguments: object) -> Process:
         tries.append(arguments)
         if len(tries) < 3:
             raise BlockingIOError("no more processes")
-        return _started(*arguments)
+        return _started(environment, *arguments)
 
     monkeypatch.setattr(module, "_started", start_later)
     monkeypatch.setattr(module, "LEAST_SECONDS", 0)
