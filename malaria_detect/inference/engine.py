@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from malaria_detect.inference.graph import import_openvino
+
 if TYPE_CHECKING:
     import openvino
 
@@ -39,9 +41,7 @@ class Engine:
     """
 
     def __init__(self, model: "openvino.Model", exact: bool = False) -> None:
-        import openvino  # here, because the page's kernels compute no network
-
-        self._use(openvino.Core().compile_model(model, "CPU", _settings(exact)), exact)
+        self._use(import_openvino().Core().compile_model(model, "CPU", _settings(exact)), exact)
 
     def _use(self, compiled: "openvino.CompiledModel", exact: bool) -> None:
         self._compiled, self._exact = compiled, exact
@@ -67,10 +67,8 @@ class Engine:
 
 
 def _imported(content: bytes, exact: bool) -> Engine:
-    import openvino
-
     engine = Engine.__new__(Engine)
-    engine._use(openvino.Core().import_model(content, "CPU", _settings(exact)), exact)
+    engine._use(import_openvino().Core().import_model(content, "CPU", _settings(exact)), exact)
     return engine
 
 

@@ -5,13 +5,15 @@ of the ZIP archive that torch wrote, such as ``export.pkl``: the weights exist o
 differ. Nothing is unpickled to read them.
 """
 
+import importlib
 import io
 import json
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,8 +93,7 @@ class Graph:
         GraphError
             If a weight is missing or has another size.
         """
-        import openvino  # here, because the page's kernels read graphs of no model
-
+        openvino = import_openvino()
         try:
             model = openvino.Core().read_model(self.xml, self.constants)
         except RuntimeError as error:
@@ -114,6 +115,16 @@ class Graph:
             for own, member in self.weights.items()
             if own.startswith(f"{name}.")
         }
+
+
+def import_openvino() -> Any:
+    """OpenVINO without its telemetry; imported when it is needed, because the page's kernels compute no network.
+
+    By itself, importing it reports to its makers that it is used, from a forked process. Without the package of its
+    telemetry, OpenVINO takes a stub.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
 
 
 def members(archive: bytes) -> dict[str, bytes]:

@@ -62,10 +62,11 @@ def graph_content(model_path: str | os.PathLike[str], metadata: ModelMetadata) -
     """
     try:
         content = graph_path(model_path).read_bytes()
-    except OSError:
-        content = b""
-    if hashlib.sha256(content).hexdigest() == metadata.graph_sha256:
-        return content
+        if hashlib.sha256(content).hexdigest() == metadata.graph_sha256:
+            Graph.read(content)
+            return content
+    except (OSError, GraphError):  # missing, or of another version
+        pass
     return _made(Path(model_path), metadata)
 
 

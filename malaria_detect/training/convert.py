@@ -9,15 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import openvino
 import torch
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
 from malaria_detect.inference.classifier import OUTPUTS, Classifier
 from malaria_detect.inference.engine import Engine
-from malaria_detect.inference.graph import Graph, GraphError, members
+from malaria_detect.inference.graph import Graph, GraphError, import_openvino, members
 from malaria_detect.inference.head import Head
 from malaria_detect.inference.model_files import read_model
 from malaria_detect.training.learner import open_learner
@@ -94,6 +91,10 @@ def recorded(
     inputs = torch.rand(example), *stored.values()
     fed = torch.jit.trace(_Fed(network, tuple(stored), channels_last), inputs, check_trace=False)
     # Without openvino.convert_model, which reports its use to its makers.
+    openvino = import_openvino()
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
     frontend = FrontEndManager().load_by_framework("pytorch")
     decoder = TorchScriptPythonDecoder(fed)  # must live until the model is converted
     model = frontend.convert(frontend.load(decoder))

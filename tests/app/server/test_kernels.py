@@ -140,4 +140,4 @@ def test_every_kernel_a_notebook_names_is_that_of_the_page() -> None:
     specs = PageKernelSpecs()
     for name in (NATIVE_KERNEL_NAME, "julia"):
         command = specs.get_kernel_spec(name).argv
-        assert command[:3] == ["python", "-m", "malaria_detect.app.server.kernel"]
+        assert command[:4] == ["python", "-P", "-m", "malaria_detect.app.server.kernel"]

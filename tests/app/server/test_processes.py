@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,11 +49,19 @@ def listens(process: psutil.Process) -> bool:
 
 
 def runs(process: psutil.Process, module: str) -> bool:
-    return f"malaria_detect.app.server.{module}" in process.cmdline()
+    return f"malaria_detect.app.{module}" in process.cmdline()
+
+
+def runs_still(process: psutil.Process) -> bool:
+    """Whether a process has not ended; one whose end nobody has noticed yet has."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def only_worker(server: Server) -> psutil.Process:
-    (worker,) = [process for process in children(server) if runs(process, "worker")]
+    (worker,) = [process for process in children(server) if runs(process, "workers.worker")]
     return worker
 
 
@@ -67,8 +76,11 @@ def test_only_workers_have_a_network_in_their_memory(server: Server, picture: di
         # One worker, this visitor's kernel, and one that waits for the next visitor.
         until(lambda: len(children(server)) == 3, "the pool's kernel")
         for process in (server.process, *filter(listens, children(server))):
-            for library in ("libtorch", "openvino", "/scipy", "/matplotlib", "/sklearn", "/skimage"):
-                assert library not in libraries(process), process
+            # Of SciPy only what it loads before one of its parts is used.
+            found = re.search(
+                r"libtorch|openvino|/scipy/[a-z]|/matplotlib|/sklearn|/skimage", libraries(process)
+            )
+            assert not found, (process, found)
 
 
 def test_a_dead_worker_is_replaced_and_nobody_notices(server: Server, picture: dict[str, bytes]) -> None:
@@ -147,7 +159,7 @@ def test_nothing_is_left_of_a_server_that_ends_and_only_it_knew_the_token(
         processes = server.process.children(recursive=True)
         assert len(processes) >= 3
         assert not any("s3cret" in process.environ().values() for process in children(server))
-    assert psutil.wait_procs(processes, timeout=SECONDS)[1] == []
+    until(lambda: not any(map(runs_still, processes)), "the end of all processes")
     left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
     assert number == signal.SIGKILL or left == []
 
