@@ -27,11 +27,6 @@ POLL_SECONDS = 0.25
 START_POLL_SECONDS = 0.02
 # Below the ports that Linux assigns to outgoing connections.
 _OWN_PORTS = (20_000, 32_000)
-# Where a control group with a limit of memory can be made, and the file of its limit: version 2, version 1.
-_CONTROL_GROUPS = (
-    (Path("/sys/fs/cgroup"), "memory.max"),
-    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
-)
 # Share of one core that the sampler may use.
 SAMPLER_SHARE = 0.1
 
@@ -163,31 +158,6 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise RuntimeError("no port is free")
-
-
-@contextlib.contextmanager
-def limited(megabytes: int) -> Iterator[list[str]]:
-    """Limit the memory of a command, by a control group: gives the beginning of its command line.
-
-    It is empty where control groups cannot be made, such as in most containers.
-    """
-    for root, limit in _CONTROL_GROUPS:
-        group = root / f"malaria-detect-{os.getpid()}"
-        try:
-            group.mkdir()
-            # The system makes this file, in control groups and not in ordinary folders.
-            with (group / limit).open("r+", encoding="ascii") as file:
-                file.write(str(megabytes * 2**20))
-        except OSError:
-            with contextlib.suppress(OSError):
-                group.rmdir()
-            continue
-        try:
-            yield ["sh", "-c", f'echo $$ > "{group}/cgroup.procs" && exec "$@"', "sh"]
-        finally:
-            group.rmdir()
-        return
-    yield []
 
 
 @contextlib.contextmanager

@@ -4,9 +4,9 @@
                                [--visitors 20] [--pictures 5] [--series 200]
 
 A headless Chromium opens both pages in turns, each time as a visitor with an empty cache, on servers at rest. The page
-alone is then used by few visitors under a limit of memory, by visitors who upload at the same time, and by visitors who
-come one after another. These have no browser (:mod:`benchmarks.visitors`), because a machine with two cores cannot run
-so many.
+alone is then used by few visitors, whose memory is compared with small machines, by visitors who upload at the same
+time, and by visitors who come one after another. These have no browser (:mod:`benchmarks.visitors`), because a machine
+with two cores cannot run so many.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from playwright.sync_api import Browser
 from benchmarks.browser import OURS, PLAIN, Look, TimedPage, chromium, open_pages
 from benchmarks.chosen import spread
 from benchmarks.crowd import PROJECT, Known, crowd, few, first_page, known_answers, series
-from benchmarks.processes import Server, limited, running
+from benchmarks.processes import Server, running
 from malaria_detect.data.nlm_cells import find_cells
 
 PLAIN_FOLDER = Path(__file__).parent / "plain"
@@ -155,8 +155,8 @@ def bars(found: Mapping[str, Any]) -> dict[str, Bar]:
     }
 
 
-def _ours(pool: int, prefix: Sequence[str] = ()) -> Any:
-    return running(lambda port: [*prefix, *ours_command(pool, port)], PROJECT)
+def _ours(pool: int) -> Any:
+    return running(lambda port: ours_command(pool, port), PROJECT)
 
 
 def measure_pages(options: argparse.Namespace, paths: Sequence[Path]) -> dict[str, Any]:
@@ -192,9 +192,9 @@ def measure_visitors(options: argparse.Namespace, known: Sequence[Known]) -> dic
     print("first page after, s:", first_page_s, flush=True)
     small_machines = []
     for visitors, megabytes in SMALL_MACHINES.items():
-        with limited(megabytes) as prefix, _ours(POOL, prefix) as server:
+        with _ours(POOL) as server:
             served = few(server, known[:visitors])
-        small_machines.append({"limit_mb": megabytes, "enforced": bool(prefix), **served})
+        small_machines.append({"limit_mb": megabytes, **served})
         print(f"{megabytes} MB:", small_machines[-1], flush=True)
     with _ours(POOL) as server:
         server.wait_until_quiet()

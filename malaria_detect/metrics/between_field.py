@@ -42,7 +42,7 @@ def design_effect(parasitized: ArrayLike, cells: ArrayLike) -> float:
     share = hits.sum() / counts.sum()
     chi_squared = ((hits - counts * share) ** 2 / (counts * share * (1 - share))).sum()
     fields = len(counts)
-    widening = (scipy.stats.t.ppf(TAIL, fields) / scipy.stats.norm.ppf(TAIL)) ** 2 * (1 + 1 / fields)
+    widening = (scipy.special.stdtrit(fields, TAIL) / scipy.special.ndtri(TAIL)) ** 2 * (1 + 1 / fields)
     effect = 1 + max(0.0, chi_squared / (fields - 1) - 1) * widening
     # The most that chi-squared can reach: all cells of a field alike.
     return float(min(effect, counts.sum() / (fields - 1)))

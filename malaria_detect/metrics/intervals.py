@@ -122,7 +122,7 @@ def interval_of_share(hits: Integers, cells: Integers, weights: Sequence[Floats]
 
 def wilson(share: Floats, cells: Floats) -> tuple[Floats, Floats]:
     """Wilson's 95 % intervals of shares of independent cells [7]_; the numbers of cells need not be whole."""
-    z = -scipy.stats.norm.ppf(TAIL)
+    z = -scipy.special.ndtri(TAIL)
     scale = 1 + z**2 / cells
     middle = (share + z**2 / (2 * cells)) / scale
     half = z / scale * np.sqrt(share * (1 - share) / cells + z**2 / (4 * cells**2))
@@ -142,7 +142,7 @@ def plain_interval(
     half = _half_width(resampled, without, groups)
     u = without - without.mean()
     skewness = -(u**3).sum() / (u**2).sum() ** 1.5 if u.any() else 0.0
-    z = scipy.stats.norm.ppf(TAIL)
+    z = scipy.special.ndtri(TAIL)
     further = (2 * z**2 + 1) / 6 * skewness / -z * half
     low, high = value - half + min(0.0, further), value + half + max(0.0, further)
     return float(max(-reach, low)), float(min(reach, high))
@@ -156,7 +156,7 @@ def _half_width(resampled: Floats, without: Floats, groups: int) -> float:
     rows = len(without)
     jackknife = np.sqrt((rows - 1) / rows * ((without - without.mean()) ** 2).sum())
     error = max(float(defined.std()), float(jackknife))
-    return error * widening(without, groups) * -float(scipy.stats.norm.ppf(TAIL))
+    return error * widening(without, groups) * -float(scipy.special.ndtri(TAIL))
 
 
 def widening(without: Floats, groups: int) -> float:
@@ -175,7 +175,7 @@ def widening(without: Floats, groups: int) -> float:
     freedom = groups - 1.0
     if spread > 1e-12 * total**2:
         freedom = min(freedom, 2 * total**2 / spread)
-    return float(scipy.stats.t.ppf(TAIL, freedom) / scipy.stats.norm.ppf(TAIL) * np.sqrt(1 + 1 / freedom))
+    return float(scipy.special.stdtrit(freedom, TAIL) / scipy.special.ndtri(TAIL) * np.sqrt(1 + 1 / freedom))
 
 
 def interval_of_absolute(middle: Floats, resampled: Floats, without: Floats) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.crowd import Known, is_right
-from benchmarks.processes import REST_SECONDS, Load, at_rest, limited
+from benchmarks.processes import REST_SECONDS, Load, at_rest
 from benchmarks.serve import Bar, bars
 from benchmarks.visitors import Card
 
@@ -80,10 +80,3 @@ def test_a_server_is_at_rest_when_it_neither_works_nor_starts_nor_ends_anything(
 def test_the_measuring_process_maps_no_torch_whose_memory_it_would_share_with_the_server() -> None:
     code = "import sys, benchmarks.serve; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
-
-
-def test_a_limit_of_memory_holds_for_the_command_or_there_is_none() -> None:
-    with limited(256) as prefix:
-        command = [*prefix, sys.executable, "-c", "print(open('/proc/self/cgroup').read())"]
-        groups = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert ("malaria-detect-" in groups) == bool(prefix)

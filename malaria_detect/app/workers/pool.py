@@ -90,7 +90,11 @@ class Workers:
         self.job_seconds = JOB_SECONDS
         self._sha256 = sha256
         self._arguments = model, sha256
-        self._environment = os.environ | {THREADS_VARIABLE: str(threads)}
+        # glibc would keep the large buffers that were used to compile the network.
+        self._environment = os.environ | {
+            THREADS_VARIABLE: str(threads),
+            "MALLOC_MMAP_THRESHOLD_": str(2**20),
+        }
         self._numbers = itertools.count()
         self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()
         self._queued: dict[int, _Job] = {}

@@ -97,7 +97,6 @@ class Worker:
     def open(self) -> Detector:
         """The detector; what cannot be opened is tried again at the next request, and the error is its answer."""
         self._detector = self._detector or load_detector(self._model)
-        self._finder = self._finder or load_finder()
         return self._detector
 
     def answer(self, frames: Frames) -> Frames:
@@ -135,7 +134,7 @@ class Worker:
         return self._adapted[1]
 
     def _analysed(self, detector: Detector, content: dict[str, Any], picture: bytes) -> Frames:
-        assert self._finder is not None
+        self._finder = self._finder or load_finder()
         analyser = FieldAnalyser(detector.at(content["operating_point"]), self._finder)
         result = analyser.analyse_field(picture, content["name"], content["cell_diameter"])
         return framed({"field": to_plain(result)})

@@ -195,6 +195,7 @@ def test_what_goes_wrong_in_a_session_is_told_in_the_servers_log_and_not_to_the_
         metadata = json.loads((folder / "export.json").read_text(encoding="utf-8"))
         (folder / "export.json").unlink()
         (folder / "export.json").write_text(json.dumps(metadata | {"sha256": 64 * "0"}), encoding="utf-8")
+        only_worker(server).kill()  # the next one cannot open the model
         with pytest.raises(VisitError):
             visitor.upload(picture)
         assert visitor.printed == ""
