@@ -60,8 +60,6 @@ def main(model: str, sha256: str) -> None:
     requests: queue.SimpleQueue[Frames] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests,), daemon=True).start()
     worker = Worker(Path(model), sha256)
-    with contextlib.suppress(MalariaDetectError):
-        worker.open()
     while True:
         send(answers, worker.answer(requests.get()))
 
@@ -95,7 +93,7 @@ class Worker:
         self._adapted: tuple[object, Detector] | None = None
 
     def open(self) -> Detector:
-        """The detector; what cannot be opened is tried again at the next request, and the error is its answer."""
+        """The detector, opened for the first request; after an error, it is tried again for the next one."""
         self._detector = self._detector or load_detector(self._model)
         return self._detector
 

@@ -76,10 +76,9 @@ def test_only_workers_have_a_network_in_their_memory(server: Server, picture: di
         # One worker, this visitor's kernel, and one that waits for the next visitor.
         until(lambda: len(children(server)) == 3, "the pool's kernel")
         for process in (server.process, *filter(listens, children(server))):
-            # Of SciPy only what it loads before one of its parts is used.
-            found = re.search(
-                r"libtorch|openvino|/scipy/[a-z]|/matplotlib|/sklearn|/skimage", libraries(process)
-            )
+            # Intervals of counts need scipy.special.
+            heavy = r"libtorch|openvino|/scipy/(stats|optimize|sparse)|/matplotlib|/sklearn|/skimage"
+            found = re.search(heavy, libraries(process))
             assert not found, (process, found)
 
 
@@ -195,7 +194,6 @@ def test_what_goes_wrong_in_a_session_is_told_in_the_servers_log_and_not_to_the_
         metadata = json.loads((folder / "export.json").read_text(encoding="utf-8"))
         (folder / "export.json").unlink()
         (folder / "export.json").write_text(json.dumps(metadata | {"sha256": 64 * "0"}), encoding="utf-8")
-        only_worker(server).kill()  # the next one cannot open the model
         with pytest.raises(VisitError):
             visitor.upload(picture)
         assert visitor.printed == ""
