@@ -130,7 +130,7 @@ def _held_out(adaptation: Adaptation, cells: SiteCells, seed: int) -> NDArray[np
 def folds(cells: SiteCells, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Positions of learnt and of held-out cells in each fold: whole groups, with similar shares of both classes.
 
-    Groups are dealt from the largest on, each to the fold that has the smallest share of the classes in it.
+    The largest groups are assigned first, each to the fold that has the smallest share of its classes so far.
     """
     names, group = np.unique(cells.groups, return_inverse=True)
     classes = (cells.parasitized, ~cells.parasitized)

@@ -45,7 +45,7 @@ from malaria_detect.inference.teach import Teacher
 
 
 def main(model: str, sha256: str) -> None:
-    """Answer requests from standard input on standard output, until the server closes the pipe or ends.
+    """Read requests from standard input and write answers to standard output, until the server closes the pipe or ends.
 
     Parameters
     ----------
