@@ -1,5 +1,6 @@
 """An adapted model: what it adds to its parent, and the parent's learner with that in it."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from malaria_detect.core.json_io import ARRAY
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.nlm_cells import CLASSES
-from malaria_detect.inference.adapt import Adaptation, SiteCells
+from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells
 from malaria_detect.inference.calibrate import Logits, assess_at
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.foreign import normalised
@@ -67,19 +68,24 @@ def adapted_learner(data: bytes, graph: Graph, change: Change) -> bytes:
     graph : Graph
         The parent's runtime form, which is also that of the result.
     change : Change
+
+    Raises
+    ------
+    AdaptError
+        ``untrained`` if a weight that changes has the same content as another one, which would change with it.
     """
     weights = members(data)
     norm, last = (graph.layer(weights, name) for name in graph.head[2:])
     rows = last["weight"].reshape(2, -1) + np.outer((0.5, -0.5), change.weights)
     direction = np.subtract(*rows.astype(np.float16).astype(np.float64))
     bias = norm["bias"] + change.bias * direction / (direction @ direction)
-    return with_members(
-        data,
-        {
-            graph.weights[f"{graph.head[3]}.weight"]: rows.astype(np.float16).tobytes(),
-            graph.weights[f"{graph.head[2]}.bias"]: bias.astype(np.float16).tobytes(),
-        },
-    )
+    changed = {
+        graph.weights[f"{graph.head[3]}.weight"]: rows.astype(np.float16).tobytes(),
+        graph.weights[f"{graph.head[2]}.bias"]: bias.astype(np.float16).tobytes(),
+    }
+    if any(number > 1 and member in changed for member, number in Counter(graph.weights.values()).items()):
+        raise AdaptError("This model was never trained. Train it before you adapt it.", "untrained")
+    return with_members(data, changed)
 
 
 def adapted_metadata(adaptation: Adaptation, cells: SiteCells, judgement: Judgement) -> ModelMetadata:

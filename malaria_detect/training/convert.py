@@ -3,7 +3,6 @@
 import copy
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,11 +42,6 @@ def graph_of(network: nn.Module, weights: Mapping[str, bytes], side: int = _SIDE
     shape = [-1, 3, -1, -1] if watched.head else [-1, 3, side, side]
     graph = recorded(watched, weights, (2, 3, side, side), shape, OUTPUTS[: 4 if watched.head else 1])
     named = {name.removeprefix("network."): member for name, member in graph.weights.items()}
-    used = Counter(named.values())
-    # To adapt a model, weights of the last two layers are replaced, and no others.
-    last = [member for name, member in named.items() if name.rpartition(".")[0] in watched.head[2:]]
-    if any(used[member] > 1 for member in last):
-        raise GraphError("a weight of the last layers has the same content as another one")
     return replace(graph, weights=named, head=watched.head)
 
 

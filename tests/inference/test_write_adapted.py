@@ -15,11 +15,12 @@ from malaria_detect.data.images import read_image
 from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
 from malaria_detect.inference.adapt import Adaptation, AdaptError, SiteCells
-from malaria_detect.inference.adapted import adapted_metadata
+from malaria_detect.inference.adapted import adapted_learner, adapted_metadata
 from malaria_detect.inference.detector import load_detector
+from malaria_detect.inference.graph import Graph
 from malaria_detect.inference.judge import Judgement, judge
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
-from malaria_detect.inference.model_files import read_metadata
+from malaria_detect.inference.model_files import graph_path, read_metadata
 from malaria_detect.inference.references import TAUGHT, read_references
 from malaria_detect.inference.write_adapted import site_cells, usable_cells, write_adapted
 from malaria_detect.training.recalibrate import recalibrate
@@ -54,6 +55,13 @@ def adapted(shipped_model: Path, laboratory: Path, tmp_path_factory: pytest.Temp
     judgement = judge(adaptation, cells)
     written = write_adapted(parent, adaptation, cells, judgement, model)
     return Adapted(parent, adaptation, pictures, cells, judgement, model, written)
+
+
+def test_a_model_whose_last_layer_shares_a_weight_is_not_adapted(adapted: Adapted) -> None:
+    graph = Graph.read(graph_path(adapted.parent).read_bytes())
+    shared = {**graph.weights, "another": graph.weights[f"{graph.head[2]}.bias"]}
+    with refused(AdaptError, "untrained"):
+        adapted_learner(adapted.parent.read_bytes(), replace(graph, weights=shared), adapted.judgement.change)
 
 
 def test_an_adapted_model_gives_the_fitted_answers_and_opens_with_plain_fastai(adapted: Adapted) -> None:
