@@ -4,11 +4,12 @@
 and, if :data:`PIN_VARIABLE` is set, the one in that variable.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,39 +99,20 @@ def read_metadata(model_path: str | os.PathLike[str] | None = None) -> ModelMeta
     >>> read_metadata("export.pkl").architecture
     'resnet34'
     """
-    return read_model(model_path)[0]
+    # Not with the content of the file, which would be most of the memory of a page's kernel.
+    model, metadata = _described(model_path)
+    with _readable(model):
+        found = sha256_of(model)
+    _check_sha256(model, metadata, found)
+    return metadata
 
 
 def read_model(model_path: str | os.PathLike[str] | None = None) -> tuple[ModelMetadata, bytes]:
     """Metadata of a model and the content of the model file that was checked against it; see :func:`read_metadata`."""
-    if not isinstance(model_path, str | os.PathLike | None):
-        raise ArgumentError(f"A model is named by its path; got a {type(model_path).__name__}.", "path")
-    model = default_model() if model_path is None else Path(model_path)
-    if model.is_dir():
-        raise MetadataError(f"{model} is a folder. Give the file in it, such as export.pkl.", "missing")
-    path = metadata_path(model)
-    for needed in (model, path):
-        if not needed.is_file():
-            raise MetadataError(
-                f"{needed} is missing. A model consists of {model.name}, {path.name} and, if {path.name} names "
-                f"reference cells, {references_path(model).name}. {_FIX}",
-                reason="missing",
-            )
-    try:
-        data, text = model.read_bytes(), path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise MetadataError(
-            f"{model} or {path.name} cannot be read ({error.strerror}).", reason="unreadable"
-        ) from error
-    metadata = _parsed(path, text)
-    found = hashlib.sha256(data).hexdigest()
-    if found != metadata.sha256:
-        raise MetadataError(
-            f"{model} does not belong to {path.name}: its SHA-256 is {found[:12]}…, expected "
-            f"{metadata.sha256[:12]}…. {_FIX}",
-            reason="wrong_sha256",
-        )
-    _check_pin(model, found)
+    model, metadata = _described(model_path)
+    with _readable(model):
+        data = model.read_bytes()
+    _check_sha256(model, metadata, hashlib.sha256(data).hexdigest())
     return metadata, data
 
 
@@ -163,9 +145,46 @@ def write_expectations(model_path: Path, expectations: Mapping[str, str]) -> Mod
     return metadata
 
 
-def _parsed(path: Path, text: str) -> ModelMetadata:
+def _described(model_path: str | os.PathLike[str] | None) -> tuple[Path, ModelMetadata]:
+    """A model's path and metadata, which nothing was compared with."""
+    if not isinstance(model_path, str | os.PathLike | None):
+        raise ArgumentError(f"A model is named by its path; got a {type(model_path).__name__}.", "path")
+    model = default_model() if model_path is None else Path(model_path)
+    if model.is_dir():
+        raise MetadataError(f"{model} is a folder. Give the file in it, such as export.pkl.", "missing")
+    path = metadata_path(model)
+    for needed in (model, path):
+        if not needed.is_file():
+            raise MetadataError(
+                f"{needed} is missing. A model consists of {model.name}, {path.name} and, if {path.name} names "
+                f"reference cells, {references_path(model).name}. {_FIX}",
+                reason="missing",
+            )
+    with _readable(path):
+        return model, _parsed(path)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        content = json.loads(text)
+        yield
+    except OSError as error:
+        raise MetadataError(f"{path} cannot be read ({error.strerror}).", reason="unreadable") from error
+
+
+def _check_sha256(model: Path, metadata: ModelMetadata, found: str) -> None:
+    if found != metadata.sha256:
+        raise MetadataError(
+            f"{model} does not belong to {metadata_path(model).name}: its SHA-256 is {found[:12]}…, expected "
+            f"{metadata.sha256[:12]}…. {_FIX}",
+            reason="wrong_sha256",
+        )
+    _check_pin(model, found)
+
+
+def _parsed(path: Path) -> ModelMetadata:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
         version = content["schema_version"]
         if version not in (2, SCHEMA_VERSION):
             raise MetadataError(
