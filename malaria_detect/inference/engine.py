@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # In the environment of a process, it also limits the threads of NumPy and of torch.
 THREADS_VARIABLE = "OMP_NUM_THREADS"
+# A private folder for compiled networks: their weights are mapped from a file, which processes share and the system can
+# drop from memory, instead of a copy for each process.
+COMPILED_VARIABLE = "MALARIA_DETECT_COMPILED"
 
 _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")
@@ -41,7 +44,12 @@ class Engine:
     """
 
     def __init__(self, model: "openvino.Model", exact: bool = False) -> None:
-        self._use(import_openvino().Core().compile_model(model, "CPU", _settings(exact)), exact)
+        core, settings = import_openvino().Core(), _settings(exact)
+        if folder := os.environ.get(COMPILED_VARIABLE):
+            settings["CACHE_DIR"] = folder
+            # This writes the file unless it is there; its weights are mapped when it is read again.
+            core.compile_model(model, "CPU", settings)
+        self._use(core.compile_model(model, "CPU", settings), exact)
 
     def _use(self, compiled: "openvino.CompiledModel", exact: bool) -> None:
         self._compiled, self._exact = compiled, exact

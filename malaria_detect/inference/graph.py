@@ -11,7 +11,7 @@ import json
 import sys
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +127,27 @@ def import_openvino() -> Any:
     return importlib.import_module("openvino")
 
 
-def members(archive: bytes) -> dict[str, bytes]:
+class _Members(Mapping[str, bytes]):
+    # One at a time: a copy of all of them would double the memory of a small machine that opens a model.
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        names = {name.partition("/")[2]: name for name in archive.namelist()}
+        self._archive = archive
+        self._names = {own: name for own, name in names.items() if own.startswith("data/")}
+
+    def __getitem__(self, member: str) -> bytes:
+        return self._archive.read(self._names[member])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def members(archive: bytes) -> Mapping[str, bytes]:
     """Content of the tensors in an archive that torch wrote, by their names without its top folder.
+
+    Each is read when it is asked for.
 
     Raises
     ------
@@ -136,9 +155,7 @@ def members(archive: bytes) -> dict[str, bytes]:
         If it is no such archive.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-            names = {name.partition("/")[2]: name for name in opened.namelist()}
-            return {own: opened.read(name) for own, name in names.items() if own.startswith("data/")}
+        return _Members(zipfile.ZipFile(io.BytesIO(archive)))
     except zipfile.BadZipFile as error:
         raise GraphError("not an archive of torch") from error
 
@@ -156,5 +173,5 @@ def with_members(archive: bytes, contents: Mapping[str, bytes]) -> bytes:
 def _array(weights: Mapping[str, bytes], member: str, shape: tuple[int, ...]) -> NDArray[np.float16]:
     try:
         return np.frombuffer(weights[member], np.float16).reshape(shape)
-    except (KeyError, ValueError) as error:
-        raise GraphError(f"{member} is missing or has another size") from error
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise GraphError(f"{member} is missing, damaged or of another size") from error
