@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from malaria_detect.inference.graph import import_openvino
+from malaria_detect.inference.graph import core
 
 if TYPE_CHECKING:
     import openvino
@@ -44,12 +44,12 @@ class Engine:
     """
 
     def __init__(self, model: "openvino.Model", exact: bool = False) -> None:
-        core, settings = import_openvino().Core(), _settings(exact)
+        settings = _settings(exact)
         if folder := os.environ.get(COMPILED_VARIABLE):
             settings["CACHE_DIR"] = folder
             # This writes the file unless it is there; its weights are mapped when it is read again.
-            core.compile_model(model, "CPU", settings)
-        self._use(core.compile_model(model, "CPU", settings), exact)
+            core().compile_model(model, "CPU", settings)
+        self._use(core().compile_model(model, "CPU", settings), exact)
 
     def _use(self, compiled: "openvino.CompiledModel", exact: bool) -> None:
         self._compiled, self._exact = compiled, exact
@@ -76,7 +76,7 @@ class Engine:
 
 def _imported(content: bytes, exact: bool) -> Engine:
     engine = Engine.__new__(Engine)
-    engine._use(import_openvino().Core().import_model(content, "CPU", _settings(exact)), exact)
+    engine._use(core().import_model(content, "CPU", _settings(exact)), exact)
     return engine
 
 

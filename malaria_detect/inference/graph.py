@@ -9,10 +9,12 @@ import importlib
 import io
 import json
 import sys
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,7 +97,7 @@ class Graph:
         """
         openvino = import_openvino()
         try:
-            model = openvino.Core().read_model(self.xml, self.constants)
+            model = core().read_model(self.xml, self.constants)
         except RuntimeError as error:
             raise GraphError("no model of OpenVINO") from error
         parameters = model.get_parameters()[1:]
@@ -125,6 +127,24 @@ def import_openvino() -> Any:
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return importlib.import_module("openvino")
+
+
+def core() -> "openvino.Core":
+    """The one core of OpenVINO in this process.
+
+    It must not end before the process: the thread that opens it gets a stack for its signals, which OpenVINO takes away
+    when the core ends. In another thread it does not tell the first one, which a signal then kills.
+    """
+    with _ONE_CORE:
+        return _opened_core()
+
+
+@lru_cache(maxsize=1)
+def _opened_core() -> "openvino.Core":
+    return import_openvino().Core()
+
+
+_ONE_CORE = threading.Lock()
 
 
 class _Members(Mapping[str, bytes]):

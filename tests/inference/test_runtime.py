@@ -142,6 +142,24 @@ def test_weights_of_another_network_are_refused(shipped_model: Path) -> None:
         Graph.read(data)
 
 
+def test_a_signal_after_the_last_network_ended_in_another_thread_is_handled() -> None:
+    program = """if True:
+        import gc, os, signal, threading
+        import numpy as np
+        from malaria_detect.fields.finder import load_finder
+        finders = [load_finder()]
+        finders[0].engine(np.zeros((1, 3, 64, 64), np.float32))
+        ending = threading.Thread(target=finders.clear)
+        ending.start()
+        ending.join()
+        gc.collect()
+        signal.signal(signal.SIGINT, lambda *_: print("handled"))
+        signal.raise_signal(signal.SIGINT)
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
+
+
 def test_a_copied_detector_answers_the_same(detector: Detector) -> None:
     pictures = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
     again: Detector = pickle.loads(pickle.dumps(detector))
