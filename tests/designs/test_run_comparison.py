@@ -10,10 +10,11 @@ import torch
 from torchvision.models import mobilenet_v2
 
 from malaria_detect.cli import main
+from malaria_detect.core.json_io import to_json
 from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs import run_comparison, scoring, timing
-from malaria_detect.designs.comparison import Comparison, DesignRow, read_comparison
+from malaria_detect.designs.comparison import Comparison, read_comparison
 from malaria_detect.designs.registry import find_design
 from malaria_detect.designs.scoring import same_split
 from malaria_detect.inference.model_files import read_metadata
@@ -105,11 +106,13 @@ def test_a_finished_network_is_not_trained_again(compared: Compared, monkeypatch
     assert _without_speed(after) == _without_speed(compared.found)
 
 
-def _without_speed(found: Comparison) -> list[DesignRow]:
-    return [
+def _without_speed(found: Comparison) -> str:
+    # As text, because the interval of a score that is the same for every patient is not a number.
+    rows = (
         replace(row, trained=row.trained and replace(row.trained, pictures_per_second=0.0))
         for row in found.rows
-    ]
+    )
+    return to_json(replace(found, rows=tuple(rows)))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,9 @@ def test_differences_are_at_each_networks_threshold(
     for name, estimate in frozen.minus_ours.items():
         expected = frozen.scores.estimates[name].value - small.scores.estimates[name].value
         assert estimate.value == pytest.approx(expected, abs=1e-9)
-        assert estimate.low <= estimate.value <= estimate.high
+        # So few steps can teach a network nothing: then its sensitivity has no interval.
+        if name == "roc_auc" or np.isfinite(estimate.low):
+            assert estimate.low <= estimate.value <= estimate.high
 
 
 def test_an_authors_protocol_has_patients_on_both_sides_and_says_so(few_cells: Path, tmp_path: Path) -> None:
