@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.memory import MemoryGroup, memory_group
 from benchmarks.processes import PeakMemory, Server
 from benchmarks.visitors import Card, Visitor
 
@@ -69,14 +70,44 @@ def first_page(start: Callable[[], AbstractContextManager[Server]]) -> float:
 
 def few(server: Server, known: Sequence[Known]) -> dict[str, Any]:
     """Measure visitors who come one after another, check one cell each, and stay."""
-    right = 0
+    right, began = 0, time.perf_counter()
     with ExitStack() as stay:
         for one in known:
             visitor = stay.enter_context(Visitor(server.address))
             (card,) = visitor.upload({one.path.name: one.path.read_bytes()})
             right += is_right(card, one)
+        seconds = (time.perf_counter() - began) / len(known)
         server.wait_until_quiet()
-        return {"visitors": len(known), "right": right, "memory_mb": round(server.proportional(), 1)}
+        memory = round(server.proportional(), 1)
+    return {"visitors": len(known), "right": right, "seconds_a_visit": round(seconds, 2), "memory_mb": memory}
+
+
+def on_a_small_machine(
+    start: Callable[[MemoryGroup | None], AbstractContextManager[Server]],
+    known: Sequence[Known],
+    megabytes: int,
+) -> dict[str, Any]:
+    """Measure :func:`few` visitors of a server whose memory is limited.
+
+    Parameters
+    ----------
+    start : callable
+        Runs a server in a group.
+    known
+        One cell for each visitor.
+    megabytes : int
+        In units of 2**20 bytes.
+
+    Returns
+    -------
+    dict
+        In addition ``limit_mb`` and ``killed``: processes that the system killed for want of memory, None where it
+        could not limit the memory.
+    """
+    with memory_group(megabytes) as group:
+        with start(group) as server:
+            served = few(server, known)
+        return {"limit_mb": megabytes, **served, "killed": group and group.kills}
 
 
 def crowd(server: Server, known: Sequence[Known], visitors: int, pictures: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from playwright.sync_api import Browser
 
 from benchmarks.browser import OURS, PLAIN, Look, TimedPage, chromium, open_pages
 from benchmarks.chosen import spread
-from benchmarks.crowd import PROJECT, Known, crowd, few, first_page, known_answers, series
+from benchmarks.crowd import PROJECT, Known, crowd, first_page, known_answers, on_a_small_machine, series
+from benchmarks.memory import MemoryGroup
 from benchmarks.processes import Server, running
 from malaria_detect.data.nlm_cells import find_cells
 
@@ -135,7 +136,10 @@ def bars(found: Mapping[str, Any]) -> dict[str, Bar]:
         f"{visit['visitors']}_visitors_{name}": bar
         for visit in found["small_machines"]
         for name, bar in (
-            ("memory_mb", Bar(visit["memory_mb"], at_most=visit["limit_mb"])),
+            # Where nothing limits the memory, the sum of PSS shows whether it would suffice.
+            ("memory_mb", Bar(visit["memory_mb"], at_most=visit["limit_mb"]))
+            if visit["killed"] is None
+            else ("killed", Bar(visit["killed"], at_most=0)),
             ("right", Bar(visit["right"], at_least=visit["visitors"])),
         )
     }
@@ -155,8 +159,9 @@ def bars(found: Mapping[str, Any]) -> dict[str, Bar]:
     }
 
 
-def _ours(pool: int) -> Any:
-    return running(lambda port: ours_command(pool, port), PROJECT)
+def ours(pool: int = POOL, group: MemoryGroup | None = None) -> AbstractContextManager[Server]:
+    """Our server, with one worker, in a group with limited memory or without one."""
+    return running(lambda port: (group.within if group else list)(ours_command(pool, port)), PROJECT)
 
 
 def measure_pages(options: argparse.Namespace, paths: Sequence[Path]) -> dict[str, Any]:
@@ -164,9 +169,9 @@ def measure_pages(options: argparse.Namespace, paths: Sequence[Path]) -> dict[st
     one_more = itertools.cycle(paths)
     with ExitStack() as stack:
         browser = stack.enter_context(chromium())
-        warm = stack.enter_context(_ours(POOL))
+        warm = stack.enter_context(ours())
         plain = stack.enter_context(running(plain_command, PLAIN_FOLDER))
-        with _ours(0) as cold:
+        with ours(0) as cold:
             servers = {"warm": (warm, OURS), "cold": (cold, OURS), "plain": (plain, PLAIN)}
             usable_ms = usable(browser, servers, options.rounds)
         print("page usable after, ms:", usable_ms, flush=True)
@@ -188,15 +193,15 @@ def measure_pages(options: argparse.Namespace, paths: Sequence[Path]) -> dict[st
 
 def measure_visitors(options: argparse.Namespace, known: Sequence[Known]) -> dict[str, Any]:
     """Measure our server with visitors without a browser."""
-    first_page_s = first_page(lambda: _ours(POOL))
+    first_page_s = first_page(ours)
     print("first page after, s:", first_page_s, flush=True)
     small_machines = []
     for visitors, megabytes in SMALL_MACHINES.items():
-        with _ours(POOL) as server:
-            served = few(server, known[:visitors])
-        small_machines.append({"limit_mb": megabytes, **served})
+        small_machines.append(
+            on_a_small_machine(lambda group: ours(group=group), known[:visitors], megabytes)
+        )
         print(f"{megabytes} MB:", small_machines[-1], flush=True)
-    with _ours(POOL) as server:
+    with ours() as server:
         server.wait_until_quiet()
         idle_mb = round(server.proportional(), 1)
         print("idle server, MB:", idle_mb, flush=True)
