@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.inference.model_files import default_model, read_metadata
+from malaria_detect.inference.runtime import graph_content
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -49,7 +50,7 @@ def differences(pinned: Iterable[Requirement], optional: Iterable[Requirement] =
 def missing() -> Iterator[str]:
     """One sentence for each thing that this machine lacks, and what does not work without it."""
     try:
-        read_metadata(default_model())
+        graph_content(default_model(), read_metadata(default_model()))
     except MalariaDetectError as error:
         yield f"Nothing can be predicted: {error}"
     try:

@@ -27,6 +27,8 @@ def from_extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] == __package__.partition(".")[0]:
+            raise  # a part of this package, which no extra installs
         raise MissingExtra(
             f"{error.name} is not installed. It is part of the extra {name!r}. Install it with "
             f"pip install 'malaria-detect[{name}]'",

@@ -163,12 +163,14 @@ class Detector:
             # The next batch is read and padded while the network computes this one.
             batch = self._begun(pool, source, batch_size)
             while batch:
-                following = self._begun(pool, source, batch_size)
-                found = [one.result() for one in batch]
-                answers = iter(self._classified([one for one in found if isinstance(one, _Padded)]))
-                for one in found:
-                    yield one if isinstance(one, Refusal) else next(answers)
-                bar.update(len(found))
+                try:
+                    following = self._begun(pool, source, batch_size)
+                finally:  # also if the source ends with an error
+                    found = [one.result() for one in batch]
+                    answers = iter(self._classified([one for one in found if isinstance(one, _Padded)]))
+                    for one in found:
+                        yield one if isinstance(one, Refusal) else next(answers)
+                    bar.update(len(found))
                 batch = following
 
     def _begun(

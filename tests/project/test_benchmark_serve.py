@@ -13,7 +13,7 @@ from benchmarks.serve import Bar, bars
 from benchmarks.visitors import Card
 
 PROJECT = Path(__file__).resolve().parents[2]
-SMALL = [
+SMALL: list[dict[str, Any]] = [
     {"visitors": 3, "limit_mb": 512, "right": 3, "memory_mb": 580.0, "killed": 0},
     {"visitors": 10, "limit_mb": 1024, "right": 10, "memory_mb": 900.0, "killed": None},
 ]

@@ -9,7 +9,7 @@ import secrets
 import zmq
 import zmq.asyncio
 
-from malaria_detect.app.workers.messages import JUDGE, PACK, Frames, failed, unframed
+from malaria_detect.app.workers.messages import JUDGE, PACK, Frames, failed
 from malaria_detect.app.workers.pool import ADAPTATION, PAGE, WorkerLost, Workers
 from malaria_detect.core.errors import MalariaDetectError
 
@@ -58,29 +58,28 @@ class KernelQuestions:
         pending: dict[bytes, asyncio.Task[None]] = {}
         socket = zmq.asyncio.Socket.shadow(self._socket)
 
-        async def reply(sender: bytes, frames: Frames) -> None:
+        async def reply(sender: bytes, kind: bytes, frames: Frames) -> None:
             try:
-                answer = await self._asked(workers, frames)
+                answer = await self._asked(workers, kind, frames)
             except MalariaDetectError as error:
                 answer = failed(error)
-            except (ValueError, RecursionError):
-                answer = failed(MalariaDetectError("This question is not valid.", "invalid"))
             # zmq drops the answer if the kernel has ended.
             await socket.send_multipart([sender, b"", *answer])
 
         while True:
             match await socket.recv_multipart():
                 # Each socket of a kernel asks one question at a time.
-                case [sender, b"", secret, *frames] if (
+                case [sender, b"", secret, kind, *frames] if (
                     frames and sender not in pending and hmac.compare_digest(secret, self._secret)
                 ):
-                    pending[sender] = task = asyncio.create_task(reply(sender, frames))
+                    pending[sender] = task = asyncio.create_task(reply(sender, kind, frames))
                     task.add_done_callback(lambda _, sender=sender: pending.pop(sender))  # type: ignore[misc]
                 case _:
                     _LOG.warning("Ignored an unexpected message of a kernel.")
 
-    async def _asked(self, workers: Workers, frames: Frames) -> Frames:
-        if unframed(frames)[0].get("task") not in (JUDGE, PACK):
+    async def _asked(self, workers: Workers, kind: bytes, frames: Frames) -> Frames:
+        # The kind is sent beside the question, which can be large, so that only a worker has to parse that.
+        if kind.decode(errors="replace") not in (JUDGE, PACK):
             return await workers.ask(frames, PAGE)
         if self._adapting.locked():
             raise MalariaDetectError(_BUSY, "busy")

@@ -160,7 +160,7 @@ class RemoteDetector(Detector):
             socket.setsockopt(zmq.RCVTIMEO, 1000 * ANSWER_SECONDS)
             socket.connect(address)
             try:
-                socket.send_multipart([secret.encode(), *question])
+                socket.send_multipart([secret.encode(), content["task"].encode(), *question])
                 answer, found = unframed(socket.recv_multipart())
             except zmq.Again as error:
                 raise MalariaDetectError(

@@ -14,7 +14,6 @@ import zmq
 import zmq.asyncio
 
 from malaria_detect.app.widgets import CheckCells, UploadedFile
-from malaria_detect.app.workers import kernel_questions
 from malaria_detect.app.workers import pool as module
 from malaria_detect.app.workers.messages import WORKERS_VARIABLE, Frames, framed
 from malaria_detect.app.workers.pool import (
@@ -219,71 +218,6 @@ def test_two_kernels_that_ask_at_once_get_their_own_answers(
 
     with ThreadPoolExecutor(2) as kernels:
         assert all(kernels.map(ask, (pictures[:3], pictures[3:])))
-
-
-def test_what_is_no_question_is_not_answered_and_the_others_are(
-    crew: Crew, detector: Detector, pictures: list[bytes]
-) -> None:
-    socket: zmq.Socket[bytes]
-    with zmq.Context.instance().socket(zmq.DEALER) as socket:
-        socket.setsockopt(zmq.LINGER, 1000)
-        socket.connect(crew.address.partition("#")[0])
-        socket.send_multipart([b"x"])
-    assert RemoteDetector(detector.metadata, None, crew.address).predict(pictures[0])
-    assert not crew.door.done()
-
-
-def test_a_question_without_the_servers_secret_is_not_answered(
-    shipped_model: Path, monkeypatch: pytest.MonkeyPatch, detector: Detector
-) -> None:
-    asked: list[Frames] = []
-
-    async def note(frames: Frames, place: int) -> Frames:
-        asked.append(frames[1:])
-        return framed({})
-
-    with working(shipped_model, started=False) as crew:
-        monkeypatch.setattr(crew.workers, "ask", note)
-        address, _, secret = crew.address.partition("#")
-        assert len(secret) >= 32
-        socket: zmq.Socket[bytes]
-        with zmq.Context.instance().socket(zmq.DEALER) as socket:
-            socket.setsockopt(zmq.LINGER, 1000)
-            socket.connect(address)
-            for wrong in (b"", secret[:-1].encode(), secret.swapcase().encode()):
-                socket.send_multipart([b"", wrong, b"{}", b"stranger"])
-            # Of the same sender, and so after the others.
-            socket.send_multipart([b"", secret.encode(), b"{}", b"kernel"])
-            assert socket.recv_multipart() == [b"", b"{}"]
-        assert asked == [[b"kernel"]]
-
-
-def test_a_question_over_the_limit_is_not_taken(shipped_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_questions, "MAX_MESSAGE_BYTES", 2**20)
-    asked: list[int] = []
-
-    async def note(frames: list[bytes], place: int) -> list[bytes]:
-        asked.append(sum(map(len, frames)))
-        return frames
-
-    large: zmq.Socket[bytes]
-    small: zmq.Socket[bytes]
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-    with (
-        working(shipped_model, started=False) as crew,
-        context.socket(zmq.DEALER) as large,
-        context.socket(zmq.REQ) as small,
-    ):
-        monkeypatch.setattr(crew.workers, "ask", note)
-        for socket in (large, small):
-            socket.setsockopt(zmq.LINGER, 0)
-            socket.setsockopt(zmq.RCVTIMEO, 1000 * SECONDS)
-            socket.connect(crew.address.partition("#")[0])
-        secret = crew.address.partition("#")[2].encode()
-        large.send_multipart([b"", secret, b"{}", bytes(2**20 + 1)])
-        small.send_multipart([secret, b"{}", b"x"])
-        assert small.recv_multipart() == [b"{}", b"x"]
-        assert asked == [3]
 
 
 def test_the_page_can_be_used_while_the_server_is_working(
