@@ -106,7 +106,9 @@ def _unseen(one: FieldSet, metadata: ModelMetadata) -> tuple[list[AnnotatedField
         unknown = "adapted to cells of unknown fields; too high if these are among them"
         basis.append("adapted to cells of its other fields" if len(fields) < before else unknown)
     if not basis and "iml" in one.name.casefold() and metadata.settings.get("looks") == "random":
-        basis.append("not trained on, but what an early trial missed there guided the random looks")
+        basis.append(
+            "not trained on, but the errors of an early model on it influenced how training images are varied"
+        )
     return fields, "; ".join(basis) or "not trained on"
 
 

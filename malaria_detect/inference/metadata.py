@@ -280,16 +280,14 @@ class ModelMetadata:
         Raises
         ------
         MetadataError
-            If there is none of that name; ``reason`` is ``unknown_operating_point``.
+            ``unknown_operating_point``
         """
         for point in self.operating_points:
             if point.name == (self.default_point if name is None else name):
                 return point
         known = ", ".join(point.name for point in self.operating_points)
-        raise MetadataError(
-            f"{self.file_name} has no operating point {name!r}. Choose one of {known}.",
-            reason="unknown_operating_point",
-        )
+        message = f"{self.file_name} has no operating point {name!r}. Choose one of {known}."
+        raise MetadataError(message, reason="unknown_operating_point")
 
 
 def field_point(metadata: ModelMetadata) -> str:

@@ -21,7 +21,6 @@ from malaria_detect.core.json_io import to_json
 from malaria_detect.inference import runtime
 from malaria_detect.inference.classifier import Classifier
 from malaria_detect.inference.detector import Detector, load_detector
-from malaria_detect.inference.engine import processors, run_threaded, threads
 from malaria_detect.inference.graph import Graph, GraphError, members, with_members
 from malaria_detect.inference.input import INPUT_SIZE, RESIZE, InputTransform
 from malaria_detect.inference.metadata import MetadataError
@@ -142,24 +141,6 @@ def test_weights_of_another_network_are_refused(shipped_model: Path) -> None:
         Graph.read(data)
 
 
-def test_a_signal_after_the_last_network_ended_in_another_thread_is_handled() -> None:
-    program = """if True:
-        import gc, os, signal, threading
-        import numpy as np
-        from malaria_detect.fields.finder import load_finder
-        finders = [load_finder()]
-        finders[0].engine(np.zeros((1, 3, 64, 64), np.float32))
-        ending = threading.Thread(target=finders.clear)
-        ending.start()
-        ending.join()
-        gc.collect()
-        signal.signal(signal.SIGINT, lambda *_: print("handled"))
-        signal.raise_signal(signal.SIGINT)
-    """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
-
-
 def test_a_copied_detector_answers_the_same(detector: Detector) -> None:
     pictures = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
     again: Detector = pickle.loads(pickle.dumps(detector))
@@ -222,20 +203,6 @@ def test_a_learner_that_cannot_be_converted_says_why(
     monkeypatch.setattr("malaria_detect.inference.detector._OPENED", {})
     with refused(MetadataError, "no_graph"):
         load_detector(pair)
-
-
-def test_threads_are_those_that_the_environment_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert threads() == processors() >= 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads() == 3
-
-
-def test_threaded_results_keep_their_order_and_errors_are_raised() -> None:
-    assert run_threaded(lambda number: number**2, range(5)) == [0, 1, 4, 9, 16]
-    assert run_threaded(str, []) == []
-    with pytest.raises(ZeroDivisionError):
-        run_threaded(lambda number: 1 / number, [1, 0, 2])
 
 
 def test_an_image_has_the_same_input_alone_and_among_others() -> None:
