@@ -10,8 +10,10 @@ help:  ## list these targets
 dashboard: .venv/installed  ## serve the page and the HTTP interface on http://127.0.0.1:8866 (HOST=... PORT=... to change)
 	@$(BIN)/malaria-detect serve --host $(HOST) --port $(PORT) $(ARGS)
 
-# Two tests at a time, with one thread each: two tests with two threads each would slow each other down.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+# Two tests at a time, with one thread each: two tests with two threads each would slow each other down. After a crash,
+# loadfile would wait forever for the rest of the file; without a restart, the run ends.
+TWO := -n 2 --dist loadfile --max-worker-restart 0
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest $(TWO)
 
 test: check  ## check style, types and imports, and run all tests
 	$(PYTEST) $(ARGS)
@@ -52,7 +54,7 @@ test-lowest: .venv/installed-test  ## run the tests with the lowest versions tha
 	$(PYTHON) -m venv .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --torch-backend auto \
 	    -e '.[train,test,docs]'
-	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest $(TWO) $(ARGS)
 
 audit: .venv/installed-train  ## check the installed versions for known vulnerabilities (needs a network connection)
 	$(PYTHON) -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit==2.10.1

@@ -85,7 +85,7 @@ def few(server: Server, known: Sequence[Known]) -> dict[str, Any]:
 def on_a_small_machine(
     start: Callable[[MemoryGroup | None], AbstractContextManager[Server]],
     known: Sequence[Known],
-    megabytes: int,
+    mebibytes: int,
 ) -> dict[str, Any]:
     """Measure :func:`few` visitors of a server whose memory is limited.
 
@@ -95,19 +95,23 @@ def on_a_small_machine(
         Runs a server in a group.
     known
         One cell for each visitor.
-    megabytes : int
-        In units of 2**20 bytes.
+    mebibytes : int
 
     Returns
     -------
     dict
-        In addition ``limit_mb`` and ``killed``: processes that the system killed for want of memory, None where it
+        In addition ``limit_mib`` and ``killed``: processes that the system killed because memory ran out, None where it
         could not limit the memory.
     """
-    with memory_group(megabytes) as group:
-        with start(group) as server:
-            served = few(server, known)
-        return {"limit_mb": megabytes, **served, "killed": group and group.kills}
+    with memory_group(mebibytes) as group:
+        try:
+            with start(group) as server:
+                served = few(server, known)
+        finally:
+            killed = group and group.kills
+            if killed:
+                print(f"{mebibytes} MiB: the system killed {killed} processes", flush=True)
+        return {"limit_mib": mebibytes, **served, "killed": killed}
 
 
 def crowd(server: Server, known: Sequence[Known], visitors: int, pictures: int) -> dict[str, Any]:

@@ -188,7 +188,9 @@ def running(command: Callable[[int], Sequence[str]], folder: Path) -> Iterator[S
             _wait_until_bound(started, port, log)
             yield server
         finally:
-            descendants = server.process.children(recursive=True)
+            descendants = []
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended by itself
+                descendants = server.process.children(recursive=True)
             started.send_signal(signal.SIGTERM)
             started.wait(timeout=60)
             _, left = psutil.wait_procs(descendants, timeout=60)

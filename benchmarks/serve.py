@@ -31,7 +31,7 @@ from malaria_detect.data.nlm_cells import find_cells
 
 PLAIN_FOLDER = Path(__file__).parent / "plain"
 POOL = 1
-# Visitors, and the megabytes of a small machine that must serve them.
+# Visitors, and the MiB of a small machine that must serve them.
 SMALL_MACHINES = {3: 512, 10: 1024}
 
 
@@ -137,7 +137,7 @@ def bars(found: Mapping[str, Any]) -> dict[str, Bar]:
         for visit in found["small_machines"]
         for name, bar in (
             # Where nothing limits the memory, the sum of PSS shows whether it would suffice.
-            ("memory_mb", Bar(visit["memory_mb"], at_most=visit["limit_mb"]))
+            ("memory_mb", Bar(visit["memory_mb"], at_most=round(visit["limit_mib"] * 2**20 / 1e6)))
             if visit["killed"] is None
             else ("killed", Bar(visit["killed"], at_most=0)),
             ("right", Bar(visit["right"], at_least=visit["visitors"])),
@@ -196,11 +196,11 @@ def measure_visitors(options: argparse.Namespace, known: Sequence[Known]) -> dic
     first_page_s = first_page(ours)
     print("first page after, s:", first_page_s, flush=True)
     small_machines = []
-    for visitors, megabytes in SMALL_MACHINES.items():
+    for visitors, mebibytes in SMALL_MACHINES.items():
         small_machines.append(
-            on_a_small_machine(lambda group: ours(group=group), known[:visitors], megabytes)
+            on_a_small_machine(lambda group: ours(group=group), known[:visitors], mebibytes)
         )
-        print(f"{megabytes} MB:", small_machines[-1], flush=True)
+        print(f"{mebibytes} MiB:", small_machines[-1], flush=True)
     with ours() as server:
         server.wait_until_quiet()
         idle_mb = round(server.proportional(), 1)

@@ -13,8 +13,7 @@ from packaging.utils import canonicalize_name
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.nlm_cells import find_cells
-from malaria_detect.inference.model_files import default_model, read_metadata
-from malaria_detect.inference.runtime import graph_content
+from malaria_detect.inference.model_files import default_model, graph_path, read_metadata, sha256_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -50,7 +49,9 @@ def differences(pinned: Iterable[Requirement], optional: Iterable[Requirement] =
 def missing() -> Iterator[str]:
     """One sentence for each thing that this machine lacks, and what does not work without it."""
     try:
-        graph_content(default_model(), read_metadata(default_model()))
+        described, graph = read_metadata(default_model()), graph_path(default_model())
+        if not graph.is_file() or sha256_of(graph) != described.graph_sha256:
+            yield f"{graph} is missing or belongs to another model: it is made before the first prediction."
     except MalariaDetectError as error:
         yield f"Nothing can be predicted: {error}"
     try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-_PREFIX = "malaria-detect-pack"
+_PREFIX = "malaria-detect-work"
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def adapted_learner(data: bytes, graph: Graph, change: Change) -> bytes:
     Raises
     ------
     AdaptError
-        ``untrained`` if a weight that changes has the same content as another one, which would change with it.
+        ``same_weights`` if a weight that changes has the same content as another one, which would change with it.
     """
     weights = members(data)
     norm, last = (graph.layer(weights, name) for name in graph.head[2:])
@@ -84,7 +84,9 @@ def adapted_learner(data: bytes, graph: Graph, change: Change) -> bytes:
         graph.weights[f"{graph.head[2]}.bias"]: bias.astype(np.float16).tobytes(),
     }
     if any(number > 1 and member in changed for member, number in Counter(graph.weights.values()).items()):
-        raise AdaptError("This model was never trained. Train it before you adapt it.", "untrained")
+        raise AdaptError(
+            "Two layers of this model have the same weights, so it cannot be adapted.", "same_weights"
+        )
     return with_members(data, changed)
 
 

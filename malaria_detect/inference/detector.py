@@ -130,7 +130,8 @@ class Detector:
         Parameters
         ----------
         images : iterable
-            Each as for :meth:`predict`, or an array (N, height, width, 3 or 4); read at most one batch ahead.
+            Each as for :meth:`predict`, or an array (N, height, width, 3 or 4); read at most one batch ahead: if
+            it raises an error, that comes before the answers to the batch that is computed.
         batch_size : int
             Images that go through the network together, 1 or more. It changes memory and speed; answers differ by
             rounding at most.
@@ -163,14 +164,12 @@ class Detector:
             # The next batch is read and padded while the network computes this one.
             batch = self._begun(pool, source, batch_size)
             while batch:
-                try:
-                    following = self._begun(pool, source, batch_size)
-                finally:  # also if the source ends with an error
-                    found = [one.result() for one in batch]
-                    answers = iter(self._classified([one for one in found if isinstance(one, _Padded)]))
-                    for one in found:
-                        yield one if isinstance(one, Refusal) else next(answers)
-                    bar.update(len(found))
+                following = self._begun(pool, source, batch_size)
+                found = [one.result() for one in batch]
+                answers = iter(self._classified([one for one in found if isinstance(one, _Padded)]))
+                for one in found:
+                    yield one if isinstance(one, Refusal) else next(answers)
+                bar.update(len(found))
                 batch = following
 
     def _begun(

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from malaria_detect.inference.graph import core
+from malaria_detect.core.swept import swept_folder
+from malaria_detect.inference.graph import openvino_core
 
 if TYPE_CHECKING:
     import openvino
 
 # In the environment of a process, it also limits the threads of NumPy and of torch.
 THREADS_VARIABLE = "OMP_NUM_THREADS"
-# A private folder for compiled networks: their weights are mapped from a file, which processes share and the system can
-# drop from memory, instead of a copy for each process.
-COMPILED_VARIABLE = "MALARIA_DETECT_COMPILED"
+# With 1, weights of compiled networks are mapped from a file, so that the system can drop those that are not in use
+# from memory. It takes a tenth of a second more to open a network.
+MAPPED_VARIABLE = "MALARIA_DETECT_MAPPED_WEIGHTS"
 
 _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")
@@ -44,12 +45,8 @@ class Engine:
     """
 
     def __init__(self, model: "openvino.Model", exact: bool = False) -> None:
-        settings = _settings(exact)
-        if folder := os.environ.get(COMPILED_VARIABLE):
-            settings["CACHE_DIR"] = folder
-            # This writes the file unless it is there; its weights are mapped when it is read again.
-            core().compile_model(model, "CPU", settings)
-        self._use(core().compile_model(model, "CPU", settings), exact)
+        mapped = os.environ.get(MAPPED_VARIABLE) == "1" and os.name == "posix"
+        self._use((_compiled_and_mapped if mapped else _compiled)(model, _settings(exact)), exact)
 
     def _use(self, compiled: "openvino.CompiledModel", exact: bool) -> None:
         self._compiled, self._exact = compiled, exact
@@ -76,8 +73,21 @@ class Engine:
 
 def _imported(content: bytes, exact: bool) -> Engine:
     engine = Engine.__new__(Engine)
-    engine._use(core().import_model(content, "CPU", _settings(exact)), exact)
+    engine._use(openvino_core().import_model(content, "CPU", _settings(exact)), exact)
     return engine
+
+
+def _compiled(model: "openvino.Model", settings: dict[str, Any]) -> "openvino.CompiledModel":
+    return openvino_core().compile_model(model, "CPU", settings)
+
+
+def _compiled_and_mapped(model: "openvino.Model", settings: dict[str, Any]) -> "openvino.CompiledModel":
+    # In a folder of its own, because OpenVINO neither locks the file nor notices that another process still writes it.
+    # The file has no name any more when this returns, and ends with the process.
+    with swept_folder() as folder:
+        cached = settings | {"CACHE_DIR": str(folder)}
+        _compiled(model, cached)  # writes the file, if there is room for it
+        return _compiled(model, cached)
 
 
 def _settings(exact: bool) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Graph:
         """
         openvino = import_openvino()
         try:
-            model = core().read_model(self.xml, self.constants)
+            model = openvino_core().read_model(self.xml, self.constants)
         except RuntimeError as error:
             raise GraphError("no model of OpenVINO") from error
         parameters = model.get_parameters()[1:]
@@ -129,11 +129,11 @@ def import_openvino() -> Any:
     return importlib.import_module("openvino")
 
 
-def core() -> "openvino.Core":
+def openvino_core() -> "openvino.Core":
     """The one core of OpenVINO in this process.
 
-    It must not end before the process: the thread that opens it gets a stack for its signals, which OpenVINO takes away
-    when the core ends. In another thread it does not tell the first one, which a signal then kills.
+    OpenVINO installs a stack for signals in the thread that opens the core. If another thread ended the core, the first
+    one would keep a pointer to freed memory, and its next signal would crash the process.
     """
     with _ONE_CORE:
         return _opened_core()

@@ -99,17 +99,16 @@ def read_metadata(model_path: str | os.PathLike[str] | None = None) -> ModelMeta
     >>> read_metadata("export.pkl").architecture
     'resnet34'
     """
-    # Not with the content of the file, which would be most of the memory of a page's kernel.
-    model, metadata = _described(model_path)
+    model, metadata = _unchecked(model_path)
     with _readable(model):
-        found = sha256_of(model)
+        found = sha256_of(model)  # in blocks: the whole file would be most of a kernel's memory
     _check_sha256(model, metadata, found)
     return metadata
 
 
 def read_model(model_path: str | os.PathLike[str] | None = None) -> tuple[ModelMetadata, bytes]:
     """Metadata of a model and the content of the model file that was checked against it; see :func:`read_metadata`."""
-    model, metadata = _described(model_path)
+    model, metadata = _unchecked(model_path)
     with _readable(model):
         data = model.read_bytes()
     _check_sha256(model, metadata, hashlib.sha256(data).hexdigest())
@@ -145,8 +144,8 @@ def write_expectations(model_path: Path, expectations: Mapping[str, str]) -> Mod
     return metadata
 
 
-def _described(model_path: str | os.PathLike[str] | None) -> tuple[Path, ModelMetadata]:
-    """A model's path and metadata, which nothing was compared with."""
+def _unchecked(model_path: str | os.PathLike[str] | None) -> tuple[Path, ModelMetadata]:
+    """A model's path and metadata, before the model is compared with them."""
     if not isinstance(model_path, str | os.PathLike | None):
         raise ArgumentError(f"A model is named by its path; got a {type(model_path).__name__}.", "path")
     model = default_model() if model_path is None else Path(model_path)

@@ -1,6 +1,5 @@
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -142,17 +141,6 @@ def test_many_pictures_are_read_one_batch_ahead(detector: Detector, paths: list[
     for _ in range(4):
         next(results)
     assert len(list(source)) == 10 - 9
-
-
-def test_answers_are_given_before_an_error_of_the_source(detector: Detector, paths: list[Path]) -> None:
-    def source() -> Iterator[Path]:
-        yield from paths[:2]
-        raise OSError("the disk is gone")
-
-    results = detector.predict_many(source(), batch_size=2)
-    assert [type(next(results)) for _ in range(2)] == [Prediction] * 2
-    with pytest.raises(OSError, match="gone"):
-        next(results)
 
 
 def test_a_bar_shows_progress_when_asked(

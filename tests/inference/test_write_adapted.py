@@ -60,7 +60,7 @@ def adapted(shipped_model: Path, laboratory: Path, tmp_path_factory: pytest.Temp
 def test_a_model_whose_last_layer_shares_a_weight_is_not_adapted(adapted: Adapted) -> None:
     graph = Graph.read(graph_path(adapted.parent).read_bytes())
     shared = {**graph.weights, "another": graph.weights[f"{graph.head[2]}.bias"]}
-    with refused(AdaptError, "untrained"):
+    with refused(AdaptError, "same_weights"):
         adapted_learner(adapted.parent.read_bytes(), replace(graph, weights=shared), adapted.judgement.change)
 
 

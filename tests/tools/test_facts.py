@@ -60,7 +60,7 @@ def test_a_range_has_works_of_one_kind_of_split() -> None:
 
 def test_visitors_fit_into_the_memory_that_the_server_leaves() -> None:
     serve = {
-        "without_visitors_mb": 600,
+        "series": {"before": {"memory_mb": 600}},
         "private_mb": {"ours": 40.0},
         "crowd": {"visitors": 20, "memory_mb": 1600},
     }

@@ -112,14 +112,17 @@ def range_of(works: Iterable[Work], name: str, patients_apart: bool) -> tuple[fl
 def megabytes_per_visitor(serve: Mapping[str, Any]) -> float:
     """Memory of one visitor: the larger of an idle session and one while all visitors upload, in 10⁶ bytes."""
     crowd = serve["crowd"]
-    busy = (crowd["memory_mb"] - serve["without_visitors_mb"]) / crowd["visitors"]
+    busy = (crowd["memory_mb"] - serve["series"]["before"]["memory_mb"]) / crowd["visitors"]
     return float(max(serve["private_mb"]["ours"], busy))
 
 
 def visitors_by_memory(serve: Mapping[str, Any]) -> dict[int, int]:
     """Number of simultaneous visitors by memory of the machine in MiB, from a report of ``make bench-serve``."""
     each = megabytes_per_visitor(serve)
-    free = {size: size * 2**20 / 1e6 * (1 - KEPT_FREE) - serve["without_visitors_mb"] for size in MACHINES}
+    free = {
+        size: size * 2**20 / 1e6 * (1 - KEPT_FREE) - serve["series"]["before"]["memory_mb"]
+        for size in MACHINES
+    }
     return {size: max(0, math.floor(left / each)) for size, left in free.items()}
 
 

@@ -141,10 +141,7 @@ class Server(Voila):
             self.log.error("%s", error)
             return
         threads = max(1, processors() // self.worker_count)
-        self._workers = Workers(
-            *(model, self._metadata.sha256, self.worker_count, threads),
-            compiled=str(Path(self.connection_dir, "compiled")),
-        )
+        self._workers = Workers(model, self._metadata.sha256, self.worker_count, threads)
         self._questions = KernelQuestions(self.connection_dir)
         os.environ[WORKERS_VARIABLE] = self._questions.address
 

@@ -58,9 +58,9 @@ class KernelQuestions:
         pending: dict[bytes, asyncio.Task[None]] = {}
         socket = zmq.asyncio.Socket.shadow(self._socket)
 
-        async def reply(sender: bytes, kind: bytes, frames: Frames) -> None:
+        async def reply(sender: bytes, task: bytes, frames: Frames) -> None:
             try:
-                answer = await self._asked(workers, kind, frames)
+                answer = await self._asked(workers, task, frames)
             except MalariaDetectError as error:
                 answer = failed(error)
             # zmq drops the answer if the kernel has ended.
@@ -69,17 +69,17 @@ class KernelQuestions:
         while True:
             match await socket.recv_multipart():
                 # Each socket of a kernel asks one question at a time.
-                case [sender, b"", secret, kind, *frames] if (
+                case [sender, b"", secret, task, *frames] if (
                     frames and sender not in pending and hmac.compare_digest(secret, self._secret)
                 ):
-                    pending[sender] = task = asyncio.create_task(reply(sender, kind, frames))
-                    task.add_done_callback(lambda _, sender=sender: pending.pop(sender))  # type: ignore[misc]
+                    pending[sender] = replying = asyncio.create_task(reply(sender, task, frames))
+                    replying.add_done_callback(lambda _, sender=sender: pending.pop(sender))  # type: ignore[misc]
                 case _:
                     _LOG.warning("Ignored an unexpected message of a kernel.")
 
-    async def _asked(self, workers: Workers, kind: bytes, frames: Frames) -> Frames:
-        # The kind is sent beside the question, which can be large, so that only a worker has to parse that.
-        if kind.decode(errors="replace") not in (JUDGE, PACK):
+    async def _asked(self, workers: Workers, task: bytes, frames: Frames) -> Frames:
+        # The task has a frame of its own, so that only a worker has to parse the rest, which can be large.
+        if task.decode(errors="replace") not in (JUDGE, PACK):
             return await workers.ask(frames, PAGE)
         if self._adapting.locked():
             raise MalariaDetectError(_BUSY, "busy")

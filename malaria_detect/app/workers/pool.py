@@ -30,7 +30,7 @@ from malaria_detect.app.workers.messages import (
 )
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.swept import sweep
-from malaria_detect.inference.engine import COMPILED_VARIABLE, THREADS_VARIABLE
+from malaria_detect.inference.engine import MAPPED_VARIABLE, THREADS_VARIABLE
 from malaria_detect.inference.prediction import Prediction, Refusal
 
 RETRY_SECONDS = 2
@@ -82,13 +82,9 @@ class Workers:
         Number of processes, and of threads that each uses for the network.
     capacity : int
         Jobs of the HTTP API that may wait. The page has at most one waiting job per visitor.
-    compiled : str
-        Private folder in which the workers share compiled networks; empty: each has its own copy of the weights.
     """
 
-    def __init__(
-        self, model: Path, sha256: str, size: int, threads: int, capacity: int = 32, compiled: str = ""
-    ) -> None:
+    def __init__(self, model: Path, sha256: str, size: int, threads: int, capacity: int = 32) -> None:
         self.size = size
         self.capacity = capacity
         self.job_seconds = JOB_SECONDS
@@ -98,7 +94,7 @@ class Workers:
         self._environment = os.environ | {
             THREADS_VARIABLE: str(threads),
             "MALLOC_MMAP_THRESHOLD_": str(2**20),
-            COMPILED_VARIABLE: compiled,
+            MAPPED_VARIABLE: "1",
         }
         self._numbers = itertools.count()
         self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue()

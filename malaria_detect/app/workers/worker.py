@@ -99,8 +99,8 @@ class Worker:
 
     def answer(self, frames: Frames) -> Frames:
         """Answer one request; errors that a user can fix are answers as well."""
-        content, pictures = unframed(frames)
         try:
+            content, pictures = unframed(frames)
             opened = self.open()
             if not self._sha256 == opened.metadata.sha256 == content["model"]:
                 # Otherwise the thresholds of one model would be applied to probabilities of another.
@@ -121,6 +121,8 @@ class Worker:
             return _predicted(detector, content["operating_point"], pictures)
         except MalariaDetectError as error:
             return failed(error)
+        except (ValueError, RecursionError):  # not JSON
+            return failed(MalariaDetectError("This question is not valid.", "invalid"))
 
     def _answering(self, adapted: object) -> Detector:
         """The detector of a request: that of an adapted model is kept until another one is asked for."""

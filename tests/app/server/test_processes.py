@@ -80,6 +80,8 @@ def test_only_workers_have_a_network_in_their_memory(server: Server, picture: di
             heavy = r"libtorch|openvino|/scipy/(stats|optimize|sparse)|/matplotlib|/sklearn|/skimage"
             found = re.search(heavy, libraries(process))
             assert not found, (process, found)
+        # Its weights are mapped from a file, so that the system can drop them from memory.
+        assert ".blob" in libraries(only_worker(server))
 
 
 def test_a_dead_worker_is_replaced_and_nobody_notices(server: Server, picture: dict[str, bytes]) -> None:

@@ -83,7 +83,7 @@ def test_a_kernel_gets_what_it_would_find_itself_and_an_archive_that_answers_the
 
     files = zipfile.ZipFile(io.BytesIO(teacher.pack(cells, judgement)))
     assert sorted(files.namelist()) == ["README.txt", "mylab.graph", "mylab.json", "mylab.npz", "mylab.pkl"]
-    assert not list(Path(tempfile.gettempdir()).glob("malaria-detect-pack-*"))
+    assert not list(Path(tempfile.gettempdir()).glob("malaria-detect-work-*"))
     files.extractall(tmp_path)
     model = tmp_path / "mylab.pkl"
     references = read_references(model)

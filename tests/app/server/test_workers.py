@@ -110,7 +110,7 @@ def test_a_worker_that_dies_or_hangs_over_a_picture_is_replaced(
     async def lose(workers: Workers) -> None:
         (process,) = workers.processes
         assert process is not None
-        left = Path(mkdtemp(prefix=f"malaria-detect-pack-{process.pid}-"))
+        left = Path(mkdtemp(prefix=f"malaria-detect-work-{process.pid}-"))
         # It stops before it gets the job, so that it cannot be done with it.
         process.send_signal(signal.SIGSTOP)
         patience = workers.job_seconds
