@@ -51,7 +51,7 @@ def missing() -> Iterator[str]:
     try:
         described, graph = read_metadata(default_model()), graph_path(default_model())
         if not graph.is_file() or sha256_of(graph) != described.graph_sha256:
-            yield f"{graph} is missing or belongs to another model: it is made before the first prediction."
+            yield f"{graph} is missing or stale: the first prediction makes it, with the extra `train`."
     except MalariaDetectError as error:
         yield f"Nothing can be predicted: {error}"
     try:

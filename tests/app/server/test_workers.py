@@ -15,7 +15,7 @@ import zmq.asyncio
 
 from malaria_detect.app.widgets import CheckCells, UploadedFile
 from malaria_detect.app.workers import pool as module
-from malaria_detect.app.workers.messages import WORKERS_VARIABLE, Frames, framed
+from malaria_detect.app.workers.messages import WORKERS_VARIABLE, Frames, framed, unframed
 from malaria_detect.app.workers.pool import (
     PAGE,
     Overloaded,
@@ -26,6 +26,7 @@ from malaria_detect.app.workers.pool import (
     _started,
 )
 from malaria_detect.app.workers.remote import RemoteDetector
+from malaria_detect.app.workers.worker import Worker
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.data.images import ImageRefused, ImageSource, read_image
 from malaria_detect.explain import Explainer
@@ -74,6 +75,14 @@ def test_many_who_ask_at_once_get_their_own_answers(
     answers = [answer for job in jobs for answer in job.result(SECONDS)]
     assert says(answers, 4 * [detector.predict(picture) for picture in pictures])
     assert (crew.workers.alive, crew.workers.waiting) == (2, 0)
+
+
+@pytest.mark.parametrize("question", [b"{", b"[]", b"[" * 100_000])
+def test_a_question_that_is_no_json_object_is_answered_and_the_worker_lives(
+    shipped_model: Path, question: bytes
+) -> None:
+    content, _ = unframed(Worker(shipped_model, "").answer([question]))
+    assert content["reason"] == "invalid"
 
 
 @pytest.mark.parametrize(("model", "reason"), [("nowhere.pkl", "missing"), ("export.pkl", "replaced")])
