@@ -170,9 +170,9 @@ def test_scores_of_iml_say_that_its_cells_were_looked_at(tmp_path: Path) -> None
     sets, parent = read_field_sets(write_boxes(tmp_path, (1,), FEW)), adaptation()
     parent.metadata = replace(parent.metadata, settings={"looks": "random"})
     finder = KnownFinder.of(1, drawn=FEW)
-    for name, guided in (("fields_iml", True), ("elsewhere", False)):
+    for name, influenced in (("fields_iml", True), ("elsewhere", False)):
         one = next(score_laboratories([replace(sets[0], name=name)], finder, look, parent))
-        assert ("guided" in expectation(one)) == guided
+        assert ("influenced how training images are varied" in expectation(one)) == influenced
 
 
 def test_one_field_has_scores_without_intervals(tmp_path: Path) -> None:
