@@ -3,11 +3,14 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from malaria_detect.cli.cells import CELLS_HELP, report_cells
 from malaria_detect.cli.training_options import add_weights, parse_fields, parse_weights, scores_in_words
 from malaria_detect.core.shipped import MODEL
+
+if TYPE_CHECKING:
+    from malaria_detect.designs.elsewhere import LaboratoryCells
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,7 +52,16 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="trained resnet34, used if it has the same cells and the same split (default: %(default)s)",
     )
     compare.add_argument(
-        "--output", help="result to write (default: reports/compare.json or ...-author.json)"
+        "--laboratories",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="annotated fields of other laboratories, to score the designs on their cells, too",
+    )
+    compare.add_argument(
+        "--output",
+        default="reports/compare.json",
+        help="result to write; what it says of other designs is kept (default: %(default)s)",
     )
     compare.set_defaults(
         run=_compare,
@@ -63,7 +75,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     import_fastai()
     from malaria_detect.data.nlm_cells import find_cells
-    from malaria_detect.designs.comparison import AUTHOR_COMPARISON_FILE, COMPARISON_FILE, PROTOCOL_GROUPED
+    from malaria_detect.designs.comparison import on_authors_split
     from malaria_detect.designs.run_comparison import ComparisonPlan, compare_designs
     from malaria_detect.inference.metadata import RESEARCH_USE
 
@@ -75,18 +87,31 @@ def _compare(options: argparse.Namespace) -> int:
         changed=_changed(options.change),
         weights=parse_weights(options.weights or "imagenet"),
         shipped=shipped if shipped.is_file() else None,
+        laboratories=_laboratories(options.laboratories, shipped),
     )
-    name = COMPARISON_FILE if options.protocol == PROTOCOL_GROUPED else AUTHOR_COMPARISON_FILE
-    output = Path(options.output or f"reports/{name}")
     folder = find_cells(options.cells)
     report_cells(folder)
-    for row in compare_designs(folder, plan, output).rows:
-        if row.trained is None:
-            print(f"{row.network}: not run. {row.not_run}")
-        else:
+    for row in compare_designs(folder, plan, Path(options.output)).rows:
+        if row.trained is not None:
             print(f"{row.network}: {scores_in_words(row.trained.scores, 'held-out')}")
-    print(f"{output} written. {RESEARCH_USE}")
+        if row.author is not None:
+            print(f"{row.network}, {row.author.split}: {on_authors_split(row)}")
+        if row.not_run:
+            print(f"{row.network}: not run. {row.not_run}")
+    print(f"{options.output} written. {RESEARCH_USE}")
     return 0
+
+
+def _laboratories(folders: Sequence[str], shipped: Path) -> "list[LaboratoryCells]":
+    from malaria_detect.data.field_annotations import read_field_sets
+    from malaria_detect.designs.elsewhere import cells_elsewhere
+    from malaria_detect.fields.finder import load_finder
+    from malaria_detect.inference.model_files import read_metadata
+
+    if not folders:
+        return []
+    sets = [one for folder in folders for one in read_field_sets(Path(folder))]
+    return cells_elsewhere(sets, load_finder(), read_metadata(shipped))
 
 
 def _changed(given: Sequence[Sequence[str]]) -> dict[str, dict[str, Any]]:

@@ -100,9 +100,9 @@ def add_weights(command: argparse.ArgumentParser) -> None:
 def design_and_settings(options: argparse.Namespace) -> "tuple[Design, TrainSettings]":
     """The design and the settings of a command; settings that are not given are the design's."""
     from malaria_detect.data.preprocessing import parse_preprocess
-    from malaria_detect.designs.registry import find_design
+    from malaria_detect.designs.registry import find_network
 
-    design = find_design(options.network)
+    design = find_network(options.network)
     names = ("freeze_epochs", "average_epochs", "batch_size", "base_lr", "seed", "class_weights")
     given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.weights is not None:

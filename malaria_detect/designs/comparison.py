@@ -13,8 +13,7 @@ from malaria_detect.metrics.formatting import MISSING, format_score
 from malaria_detect.training.reported import Reported
 
 PROTOCOL_GROUPED, PROTOCOL_AUTHOR = "grouped", "author"
-# Files in reports/, one for each protocol.
-COMPARISON_FILE, AUTHOR_COMPARISON_FILE = "compare.json", "compare-author.json"
+COMPARISON_FILE = "compare.json"  # in reports/
 # The shipped design, with which the others are compared.
 OURS = "resnet34"
 # Scores that authors publish, too.
@@ -35,45 +34,73 @@ _OF_EPOCHS = (["epoch", "instead"], ["epochs", "instead"])
 class ComparisonError(MalariaDetectError):
     """A comparison cannot be made or read.
 
-    ``reason`` is ``fixed``, ``output``, ``rows_lost``, ``other_cells``, ``other_settings``, ``missing`` or ``damaged``.
+    ``reason`` is ``fixed``, ``output``, ``no_split``, ``other_cells``, ``other_settings``, ``missing`` or
+    ``damaged``.
     """
 
 
 @dataclass(frozen=True)
+class LaboratoryShares:
+    """What a design does with cells of another laboratory, from which neither it nor the shipped model learnt.
+
+    Attributes
+    ----------
+    name, cut : str
+        The laboratory, and how its cells are cut out: ``outline`` or ``box``.
+    fields, parasitized, uninfected : int
+        Numbers of fields and of their scored cells.
+    called : dict of str to Estimate
+        Sensitivity and specificity, with intervals over fields; without parasitized cells only the specificity.
+    """
+
+    name: str
+    cut: str
+    fields: int
+    parasitized: int
+    uninfected: int
+    called: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
 class Trained:
-    """A design that was trained and scored.
+    """A design that was trained, and scored on cells of test patients.
 
     Attributes
     ----------
     scores : Scores
-        On held-out cells. Protocol ``grouped``: cells of test patients, calibrated, at the threshold chosen on
-        validation patients. Protocol ``author``: the held-out cells of the author's split, which also chose the epoch,
-        not calibrated, at threshold 0.5.
+        Calibrated, at the threshold chosen on validation patients.
     minus_ours : dict of str to Estimate
         Scores minus those of the shipped design on the same cells, in the same bootstrap samples; empty for the shipped
-        design, and with the protocol ``author``.
-    parameters, file_bytes, input_size : int
-        Number of parameters, size of the exported learner, size of its input in px.
+        design.
+    laboratories : tuple of LaboratoryShares
+        At the same threshold; empty if none were given.
+    parameters : int
+        Number of parameters of the network; of another classifier, what its design counts as such.
+    input_size : int or None
+        Image size (side in px) of the network; None without one.
     training_seconds : float
         Time of all epochs, and of computing the features of a frozen trunk, but not of scaling the cells.
-    pictures_per_second : float
-        Images per second at prediction, from the padded image to the logit.
+    cells_per_second : float
+        At prediction, from the image to the log-odds.
+    machine : str
+        Where `cells_per_second` was measured, and when.
     created, settings, start : str, dict, StartWeights
-        As in the metadata.
+        As in the metadata; no settings and no start without a network.
     changed : tuple of str
         How the training differs from the design's own, such as ``10 epochs instead of 30``.
     """
 
     scores: Scores
     minus_ours: dict[str, Estimate]
+    laboratories: tuple[LaboratoryShares, ...]
     parameters: int
-    file_bytes: int
+    input_size: int | None
     training_seconds: float
-    pictures_per_second: float
-    input_size: int
+    cells_per_second: float
+    machine: str
     created: str
     settings: dict[str, Any]
-    start: StartWeights
+    start: StartWeights | None
     changed: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -88,15 +115,40 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class OnAuthorsSplit:
+    """A design that was trained and scored on the split of its author.
+
+    Attributes
+    ----------
+    split : str
+        The split, in words.
+    scores : Scores
+        On the held-out cells, not calibrated, at threshold 0.5.
+    training_seconds, created, changed
+        As in :class:`Trained`.
+    """
+
+    split: str
+    scores: Scores
+    training_seconds: float
+    created: str
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class DesignRow:
     """One design of a comparison.
 
     Attributes
     ----------
     network, title, where, chosen, reported
-        As in :class:`malaria_detect.training.design.Design`.
-    trained, not_run : Trained or None, str
-        None if it was not run, and why, as a sentence.
+        As in :class:`malaria_detect.training.reported.DescribedDesign`.
+    trained : Trained or None
+        On the split by patient that all designs share; None if it was not run.
+    author : OnAuthorsSplit or None
+        None if it was not run, or the author's split is not known or by patient.
+    not_run : str
+        Why there is neither, as a sentence.
     """
 
     network: str
@@ -105,11 +157,12 @@ class DesignRow:
     chosen: str
     reported: Reported | None
     trained: Trained | None
+    author: OnAuthorsSplit | None
     not_run: str
 
     def __post_init__(self) -> None:
         """Check that there is either a result or a reason."""
-        if (self.trained is None) != bool(self.not_run):
+        if (self.trained is None and self.author is None) != bool(self.not_run):
             raise ValueError("a row has either a result or a reason why it has none")
 
 
@@ -117,33 +170,34 @@ class DesignRow:
 class Comparison:
     """Designs on the same cells, in the order of the registry.
 
-    Attributes
-    ----------
-    protocol : str
-        ``grouped``: all on the same split by patient. ``author``: each on the split of its author, so that cells of one
-        patient are in both parts.
-    cells : str
-        Fingerprint of the cells.
-    machine : str
-        Where the speed was measured: number of processor threads.
+    `cells` is the fingerprint of the cells.
     """
 
-    protocol: str
     cells: str
     rows: tuple[DesignRow, ...]
-    machine: str
     versions: dict[str, str]
     created: str
 
     @property
     def trained(self) -> Mapping[str, Trained]:
-        """Results by name of the design."""
+        """Results on the shared split by name of the design."""
         return {row.network: row.trained for row in self.rows if row.trained is not None}
 
     @property
     def ours(self) -> Trained | None:
         """Result of the shipped design; None if it was not run."""
         return self.trained.get(OURS)
+
+    @property
+    def ranked(self) -> tuple[tuple[DesignRow, Trained], ...]:
+        """Designs that were run on the shared split, the most accurate first; of equal ones, the higher ROC AUC."""
+        found = [(row, row.trained) for row in self.rows if row.trained is not None]
+
+        def accuracy(pair: tuple[DesignRow, Trained]) -> tuple[float, float]:
+            estimates = pair[1].scores.estimates
+            return estimates["accuracy"].value, estimates["roc_auc"].value
+
+        return tuple(sorted(found, key=accuracy, reverse=True))
 
 
 def score_name(name: str) -> str:
@@ -152,11 +206,22 @@ def score_name(name: str) -> str:
 
 
 def printed(row: DesignRow) -> str:
-    """Published scores of a network, and how its author split the cells."""
-    if row.reported is None:
+    """Published scores of a design, and how its author split the cells."""
+    if row.reported is None or not row.reported.scores:
         return MISSING
-    numbers = [f"{score_name(name)} {format_score(value)}" for name, value in row.reported.scores.items()]
-    return f"{', '.join(numbers)} ({row.reported.protocol})" if numbers else MISSING
+    return f"{_listed(row.reported.scores)} ({row.reported.protocol})"
+
+
+def on_authors_split(row: DesignRow) -> str:
+    """Our scores on the split of a design's author: those that the author published; a dash if there are none."""
+    if row.author is None or row.reported is None:
+        return MISSING
+    estimates = row.author.scores.estimates
+    return _listed({name: estimates[name].value for name in row.reported.scores})
+
+
+def _listed(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{score_name(name)} {format_score(value)}" for name, value in scores.items())
 
 
 def read_comparison(path: str | os.PathLike[str] = "reports/compare.json") -> Comparison:

@@ -7,8 +7,7 @@ from fastai.vision.all import AffineCoordTfm, affine_mat, aug_transforms
 from torch import nn
 
 from malaria_detect.designs.scratch import scratch_design, start_like_keras
-from malaria_detect.training.design import AuthorSplit
-from malaria_detect.training.reported import Reported
+from malaria_detect.training.reported import AuthorSplit, Reported
 
 _SIZE = 128
 _SHEAR = 0.2

@@ -1,4 +1,4 @@
-"""The trunk of the pre-activation ResNet-50 (v2) from ImageNet."""
+"""The pre-activation ResNet-50 (v2) from ImageNet, frozen, with a dense head."""
 
 import itertools
 import re
@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from fastai.layers import AdaptiveConcatPool2d
 from torch import nn
 
+from malaria_detect.designs.frozen import frozen_design
 from malaria_detect.inference.input import MEAN, STD
 from malaria_detect.training.design import Started
 from malaria_detect.training.pretrained import (
@@ -29,8 +31,8 @@ def resnet50v2_trunk(weights: Weights) -> tuple[Started, int]:
     """timm's ``resnetv2_50`` (He et al. 2016, Identity mappings in deep residual networks, arXiv 1603.05027).
 
     A file contains the names of timm, or those of the network in the ONNX model zoo, which has batch norms on the image
-    and after its first convolution. Of the latter, as many stages are built as the file contains. There are 2,048
-    features, averaged over the image, or 1,024 if the file ends after stage 3.
+    and after its first convolution. Of the latter, as many stages are built as the file contains. There are 4,096
+    features, the maximum and the mean of each channel, or 2,048 if the file ends after stage 3.
 
     Raises
     ------
@@ -43,19 +45,19 @@ def resnet50v2_trunk(weights: Weights) -> tuple[Started, int]:
             whole = _whole(pretrained=True)
         except OSError as error:
             raise no_download("resnet50v2", error) from error
-        return _with_own_scale(started_from_imagenet(whole, f"timm {_TIMM}, its default weights")), 2048
+        return _with_own_scale(started_from_imagenet(whole, f"timm {_TIMM}, its default weights")), 4096
     path = Path(source)
     state = read_state_dict(path)
     if "bn0.weight" not in state:
         whole = _whole()
-        return _with_own_scale(started_from_file(whole, path, state, required="")), 2048
+        return _with_own_scale(started_from_file(whole, path, state, required="")), 4096
     state = {timm_name(name): tensor for name, tensor in state.items()}
     stages = len({name.split(".")[1] for name in state if name.startswith("stages.")})
     if not 1 <= stages <= STAGES:
         raise WeightsError(
             f"{path.name} contains {stages} stages of a ResNet-50 v2, which has {STAGES}.", "stages"
         )
-    return started_from_file(_zoo_trunk(stages), path, state, required=""), 256 * 2 ** (stages - 1)
+    return started_from_file(_zoo_trunk(stages), path, state, required=""), 512 * 2 ** (stages - 1)
 
 
 def timm_name(name: str) -> str:
@@ -88,7 +90,9 @@ def _with_own_scale(started: Started) -> Started:
 def _whole(pretrained: bool = False) -> nn.Module:
     import timm
 
-    network: nn.Module = timm.create_model(_TIMM, pretrained=pretrained, num_classes=0)
+    network: nn.Module = timm.create_model(
+        _TIMM, pretrained=pretrained, num_classes=0, global_pool="catavgmax"
+    )
     return network
 
 
@@ -104,7 +108,15 @@ def _zoo_trunk(stages: int) -> nn.Module:
         "pool": whole.get_submodule("stem.pool"),
         "stages": nn.Sequential(*itertools.islice(whole.get_submodule("stages").children(), stages)),
         "bn_next": BatchNormAct2d(256 * 2 ** (stages - 1)),
-        "mean": nn.AdaptiveAvgPool2d(1),
+        "concat": AdaptiveConcatPool2d(1),
         "flatten": nn.Flatten(),
     }
     return nn.Sequential(OrderedDict(parts))
+
+
+DESIGN = frozen_design(
+    "resnet50v2-frozen",
+    "ResNet-50 v2 from ImageNet, frozen, with a dense head",
+    "transfer learning as in many notebooks (ResNet50V2 of Keras)",
+    [resnet50v2_trunk],
+)

@@ -1,44 +1,44 @@
 """Train and score designs on the same cells: ``malaria-detect compare``."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
 from tqdm.auto import tqdm
 
 from malaria_detect.core.atomic import check_writable, write_text
-from malaria_detect.core.csv_io import write_rows
 from malaria_detect.core.json_io import to_json
 from malaria_detect.core.versions import library_versions, today
 from malaria_detect.data.labelled_cells import LabelledCells, labelled_cells
 from malaria_detect.data.nlm_cells import CellFolder
+from malaria_detect.designs.authors_split import run_on_authors_split
+from malaria_detect.designs.changed import NOT_THE_DESIGNS
 from malaria_detect.designs.comparison import (
-    COMPARED,
     OURS,
     PROTOCOL_AUTHOR,
     PROTOCOL_GROUPED,
     Comparison,
     ComparisonError,
     DesignRow,
+    OnAuthorsSplit,
     Trained,
     read_comparison,
 )
-from malaria_detect.designs.registry import DESIGNS, find_design
-from malaria_detect.designs.resnet50v2 import STAGES
-from malaria_detect.designs.scoring import ScoredNetwork, score_network, scoring_run
-from malaria_detect.designs.timing import images_per_second
-from malaria_detect.inference.model_files import read_model
-from malaria_detect.metrics import difference, score
+from malaria_detect.designs.elsewhere import LaboratoryCells
+from malaria_detect.designs.handcrafted import FeatureDesign
+from malaria_detect.designs.registry import all_designs, find_design, find_network
+from malaria_detect.designs.scored_cells import ScoredCells
+from malaria_detect.designs.scoring import ScoredDesign, score_features, score_network
+from malaria_detect.designs.timing import cells_per_second
+from malaria_detect.metrics import score
+from malaria_detect.training.checkpoint import CHECKPOINT_FILE
 from malaria_detect.training.design import Design
-from malaria_detect.training.learner import open_learner
 from malaria_detect.training.pretrained import WeightsError
-from malaria_detect.training.settings import DivergedError, TrainSettings, Weights, recorded
-
-# Settings that are not part of a design's own training.
-_NOT_THE_DESIGNS = ("weights", "network", "seed", "valid", "test")
+from malaria_detect.training.reported import DescribedDesign
+from malaria_detect.training.run import run_by_patient
+from malaria_detect.training.settings import DivergedError, TrainSettings, Weights
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,16 @@ class ComparisonPlan:
     work : Path
         Folder for models and checkpoints. Finished models there are not trained again, unfinished runs are continued.
     names, protocol : sequence of str or None, str
-        Designs, None for all; see :class:`malaria_detect.designs.comparison.Comparison`.
+        Designs, None for all that are listed. ``grouped``: all on the same split by patient. ``author``: each on the
+        split of its author.
     changed : dict of str to dict
         Settings that differ from those of a design, by its name.
     weights : str or dict of str to str
         What designs start from that do not start at random.
     shipped : Path or None
         A trained model of the shipped design, used if it was trained on the same cells and the same split.
+    laboratories : sequence of LaboratoryCells
+        Cells of other laboratories to score the designs on.
     """
 
     work: Path
@@ -65,22 +68,23 @@ class ComparisonPlan:
     changed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     weights: Weights = "imagenet"
     shipped: Path | None = None
+    laboratories: Sequence[LaboratoryCells] = ()
     progress: bool = True
 
     @property
-    def designs(self) -> list[Design]:
+    def designs(self) -> list[DescribedDesign]:
         """The designs in the order of the registry; unknown names and changes of shared settings are refused."""
         for name, fields in self.changed.items():
-            find_design(name)
-            if fixed := [setting for setting in fields if setting in _NOT_THE_DESIGNS]:
+            find_network(name)
+            if fixed := [setting for setting in fields if setting in NOT_THE_DESIGNS]:
                 raise ComparisonError(
                     f"{', '.join(fixed)} of {name} cannot be changed: all designs use the same split.",
                     "fixed",
                 )
         if self.names is None:
-            return list(DESIGNS.values())
+            return [design for design in all_designs().values() if design.listed]
         chosen = [find_design(name) for name in self.names]
-        return [design for design in DESIGNS.values() if design in chosen]
+        return [design for design in all_designs().values() if design in chosen]
 
     def settings(self, design: Design) -> TrainSettings:
         """The settings of a design's training."""
@@ -91,151 +95,153 @@ class ComparisonPlan:
 def compare_designs(folder: CellFolder, plan: ComparisonPlan, output: Path) -> Comparison:
     """Train designs, each as its author did, and score them on held-out cells.
 
-    The result is written to `output`, ``.json``. With the protocol ``grouped`` the probabilities of all test cells are
-    written next to it, as ``...-cells.csv``.
+    The result is written to `output`, ``.json``. What it already says of other designs, or of the other protocol, is
+    kept. With the protocol ``grouped`` the log-odds of all test cells are written next to it, as ``...-cells.csv``.
 
-    If weights are not available or training diverges, the row says so; any other problem raises MalariaDetectError.
+    If weights are not available or training diverges, the row says so, or keeps what it had; any other problem raises
+    MalariaDetectError.
     """
-    _check_output(output, plan.designs)
+    designs = plan.designs  # unknown ones are refused before the cells are read
+    _check_output(output)
     data = labelled_cells(folder)
-    scored: dict[str, ScoredNetwork] = {}
-    not_run: dict[str, str] = {}
-    for design in plan.designs:
-        if plan.protocol == PROTOCOL_AUTHOR and design.split is None:
-            not_run[design.name] = "The split of its author is not known, or is by patient."
-            continue
-        try:
-            scored[design.name] = _score(design, plan, data)
-        except (WeightsError, DivergedError) as error:
-            not_run[design.name] = str(error)
-    _check_same_cells(scored, plan.protocol)
-    rows = _rows(plan, scored, not_run, data)
-    threads = f"{torch.get_num_threads()} processor threads"
-    found = Comparison(plan.protocol, data.fingerprint, rows, threads, library_versions(), today())
-    if plan.protocol == PROTOCOL_GROUPED:
-        _write_cells(list(scored.values()), _cells_file(output))
-    write_text(output, to_json(found))
-    return found
-
-
-def _cells_file(output: Path) -> Path:
-    return output.with_name(f"{output.stem}-cells.csv")
-
-
-def _check_output(output: Path, designs: Sequence[Design]) -> None:
-    """Check that the result can be written, before hours of training, and that no other rows get lost."""
-    if output.suffix != ".json":
-        raise ComparisonError(f"The name of the result must end in .json; got {output}.", "output")
-    for file in (output, _cells_file(output)):
-        check_writable(file)
-    if not output.is_file():
-        return
-    kept = [design.name for design in designs]
-    if lost := [row.network for row in read_comparison(output).rows if row.network not in kept]:
-        raise ComparisonError(
-            f"{output} also contains other designs, which would be lost ({', '.join(lost)}). "
-            "Choose another --output.",
-            "rows_lost",
-        )
-
-
-def _score(design: Design, plan: ComparisonPlan, data: LabelledCells) -> ScoredNetwork:
-    if plan.progress:
-        tqdm.write(design.name)
-    run = scoring_run(design, plan.settings(design), data, plan.work, plan.protocol, plan.progress)
-    return score_network(run, None if plan.changed.get(design.name) else plan.shipped)
-
-
-def _check_same_cells(scored: Mapping[str, ScoredNetwork], protocol: str) -> None:
-    cells = {name: (one.held_out.files, one.held_out.labels) for name, one in scored.items()}
-    if protocol == PROTOCOL_GROUPED and len(set(cells.values())) > 1:
-        raise ComparisonError(
-            f"The models of {', '.join(cells)} were not scored on the same cells. Choose another --work.",
-            "other_cells",
-        )
-
-
-def _rows(
-    plan: ComparisonPlan, scored: Mapping[str, ScoredNetwork], not_run: Mapping[str, str], data: LabelledCells
-) -> tuple[DesignRow, ...]:
-    speeds = images_per_second({name: one.model for name, one in scored.items()}, data.cells, plan.progress)
-    ours = scored.get(OURS) if plan.protocol == PROTOCOL_GROUPED else None
-    trained = {name: _trained(one, plan.protocol, ours, speeds[name]) for name, one in scored.items()}
-    return tuple(
+    before = _earlier_rows(output, data.fingerprint)
+    trained = {name: row.trained for name, row in before.items() if row.trained}
+    authors = {name: row.author for name, row in before.items() if row.author}
+    if plan.protocol == PROTOCOL_AUTHOR:
+        on_splits, problems = _attempt(designs, lambda design: _on_authors_split(design, plan, data))
+        authors |= on_splits
+    else:
+        scored, problems = _attempt(designs, lambda design: _score(design, plan, data))
+        cells = ScoredCells.read(_cells_file(output), list(trained)).joined(scored.values())
+        trained |= _trained(scored, plan, data)
+        trained = {
+            name: replace(one, minus_ours=cells.minus(name, OURS, trained)) for name, one in trained.items()
+        }
+        cells.write(_cells_file(output))
+    known = all_designs()
+    problems = {name: row.not_run for name, row in before.items()} | problems
+    kept = [row for name, row in before.items() if name not in known]
+    rows = [
         DesignRow(
             network=design.name,
             title=design.title,
             where=design.where,
             chosen=design.chosen,
             reported=design.reported,
-            trained=trained.get(design.name),
-            not_run=not_run.get(design.name, ""),
+            trained=trained.get(name),
+            author=authors.get(name),
+            not_run="" if name in trained or name in authors else problems[name],
         )
-        for design in plan.designs
-    )
-
-
-def _trained(one: ScoredNetwork, protocol: str, ours: ScoredNetwork | None, speed: float) -> Trained:
-    cells, metadata = one.held_out, one.metadata
-    minus_ours = {}
-    if ours is not None and one is not ours:
-        both = difference(cells.parasitized, one.shifted, ours.shifted, cells.groups)
-        minus_ours = {name: both[name] for name in COMPARED}
-    network = open_learner(read_model(one.model)[1]).model
-    return Trained(
-        scores=metadata.point().test
-        if protocol == PROTOCOL_GROUPED
-        else score(cells.parasitized, cells.probability(1.0), cells.groups),
-        minus_ours=minus_ours,
-        parameters=sum(tensor.numel() for tensor in network.parameters()),
-        file_bytes=metadata.size_bytes,
-        training_seconds=sum(epoch.seconds for epoch in metadata.history),
-        pictures_per_second=speed,
-        input_size=metadata.input_size,
-        created=metadata.created,
-        settings=metadata.settings,
-        start=metadata.weights,
-        changed=(*_changed(one.design, metadata.settings), *cut_off(network)),
-    )
-
-
-def cut_off(network: nn.Module) -> tuple[str, ...]:
-    """Phrases for trunks that lack stages, because the file of their weights ends early."""
-    counts = (
-        len(list(part.children())) for name, part in network.named_modules() if name.endswith(".stages")
-    )
-    return tuple(
-        f"the pretrained network was cut after stage {count} of {STAGES}"
-        for count in counts
-        if count < STAGES
-    )
-
-
-def _changed(design: Design, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Phrases for the settings that differ from the design's own."""
-    own = {"class_weights": "none", **recorded(design.settings())}
-    parts = []
-    if "sizes" in settings and settings["sizes"] != own["sizes"]:
-        epochs, planned = len(settings["sizes"]), len(own["sizes"])
-        parts.append(
-            f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {planned}"
-            if set(settings["sizes"]) == set(own["sizes"])
-            else "other image sizes"
-        )
-    parts += [
-        f"{name.replace('_', ' ')} {settings[name]} instead of {own[name]}"
-        for name in own
-        if name not in ("sizes", *_NOT_THE_DESIGNS) and settings.get(name, own[name]) != own[name]
+        for name, design in known.items()
+        if design in designs or name in before
     ]
-    return tuple(parts)
+    found = Comparison(data.fingerprint, (*rows, *kept), library_versions(), today())
+    write_text(output, to_json(found))
+    return found
 
 
-def _write_cells(scored: Sequence[ScoredNetwork], path: Path) -> None:
-    """Write the calibrated probability of every test cell, one column for each network."""
-    if not scored:
-        return
-    first = scored[0].held_out
-    # All digits, to compute the scores again: rounded probabilities close to 1 would be equal.
-    columns = [[f"{p:.17g}" for p in one.probability] for one in scored]
-    rows = zip(first.files, first.groups, first.labels, *columns, strict=True)
-    write_rows(path, ("file", "patient_group", "label", *(one.design.name for one in scored)), list(rows))
+_Result = TypeVar("_Result")
+
+
+def _attempt(
+    designs: Sequence[DescribedDesign], run: Callable[[DescribedDesign], _Result]
+) -> tuple[dict[str, _Result], dict[str, str]]:
+    """Results by the name of the design, and problems of those that have none."""
+    found: dict[str, _Result] = {}
+    problems: dict[str, str] = {}
+    for design in designs:
+        try:
+            found[design.name] = run(design)
+        except (WeightsError, DivergedError, _NoSplitError) as error:
+            problems[design.name] = str(error)
+    return found, problems
+
+
+def _cells_file(output: Path) -> Path:
+    return output.with_name(f"{output.stem}-cells.csv")
+
+
+def _check_output(output: Path) -> None:
+    """Check that the result can be written, before hours of training."""
+    if output.suffix != ".json":
+        raise ComparisonError(f"The name of the result must end in .json; got {output}.", "output")
+    for file in (output, _cells_file(output)):
+        check_writable(file)
+
+
+def _earlier_rows(output: Path, fingerprint: str) -> dict[str, DesignRow]:
+    """Rows that the result already has, by name; those of other cells raise ComparisonError."""
+    if not output.is_file():
+        return {}
+    before = read_comparison(output)
+    if before.cells != fingerprint:
+        raise ComparisonError(
+            f"{output} is a comparison on other cells. Choose another --output.", "other_cells"
+        )
+    return {row.network: row for row in before.rows}
+
+
+def _score(design: DescribedDesign, plan: ComparisonPlan, data: LabelledCells) -> ScoredDesign:
+    if plan.progress:
+        tqdm.write(design.name)
+    if isinstance(design, FeatureDesign):
+        # The split is that of a network with the usual settings.
+        ours = find_network(OURS)
+        return score_features(design, run_by_patient(ours, ours.settings(), data, plan.work))
+    network = find_network(design.name)
+    work = plan.work / design.name
+    run = run_by_patient(
+        network,
+        plan.settings(network),
+        data,
+        work,
+        resume=(work / CHECKPOINT_FILE).is_file(),
+        progress=plan.progress,
+    )
+    return score_network(run, None if plan.changed.get(design.name) else plan.shipped)
+
+
+class _NoSplitError(ComparisonError):
+    """The split of a design's author is not known, or is the one that all designs share."""
+
+
+def _on_authors_split(design: DescribedDesign, plan: ComparisonPlan, data: LabelledCells) -> OnAuthorsSplit:
+    if design.split is None:
+        raise _NoSplitError(
+            "The split of its author is not known, or is a single one by patient.", "no_split"
+        )
+    if plan.progress:
+        tqdm.write(f"{design.name}, as its author split the cells")
+    network = find_network(design.name)
+    return run_on_authors_split(network, plan.settings(network), data, plan.work, plan.progress)
+
+
+def _trained(
+    scored: Mapping[str, ScoredDesign], plan: ComparisonPlan, data: LabelledCells
+) -> dict[str, Trained]:
+    speeds = cells_per_second({name: one.log_odds for name, one in scored.items()}, data.cells, plan.progress)
+    machine = f"{torch.get_num_threads()} processor threads, {today()}"
+    return {
+        name: Trained(
+            scores=score(
+                one.held_out.parasitized,
+                one.held_out.probability(one.temperature),
+                one.held_out.groups,
+                one.threshold,
+            ),
+            minus_ours={},
+            laboratories=tuple(
+                laboratory.called(one.probability, one.threshold) for laboratory in plan.laboratories
+            ),
+            parameters=one.parameters,
+            input_size=one.input_size,
+            training_seconds=one.training_seconds,
+            cells_per_second=speeds[name],
+            machine=machine,
+            created=one.created,
+            settings=one.settings,
+            start=one.start,
+            changed=one.changed,
+        )
+        for name, one in scored.items()
+    }

@@ -1,67 +1,78 @@
-"""The trained networks of a comparison, with their logits on held-out cells."""
+"""The trained designs of a comparison, with their log-odds on held-out cells."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
+from PIL import Image
+from torch import nn
+from tqdm.auto import tqdm
 
-from malaria_detect.data.labelled_cells import LabelledCells
-from malaria_detect.data.nlm_cells import Cell
-from malaria_detect.data.splits import Split, random_split
-from malaria_detect.designs.comparison import OURS, PROTOCOL_GROUPED, ComparisonError
-from malaria_detect.inference.calibrate import Logits
-from malaria_detect.inference.metadata import ModelMetadata
-from malaria_detect.inference.model_files import read_metadata
+from malaria_detect.core.versions import today
+from malaria_detect.data.corrections import BELIEVED
+from malaria_detect.data.images import read_image
+from malaria_detect.data.nlm_cells import CLASSES, Cell
+from malaria_detect.designs.changed import phrases
+from malaria_detect.designs.comparison import OURS, ComparisonError
+from malaria_detect.designs.handcrafted import FeatureDesign, train_features
+from malaria_detect.designs.resnet50v2 import STAGES
+from malaria_detect.designs.timing import LogOdds
+from malaria_detect.inference.calibrate import Logits, assess
+from malaria_detect.inference.held_out import batches_of
+from malaria_detect.inference.metadata import ModelMetadata, StartWeights
+from malaria_detect.inference.model_files import read_metadata, read_model
+from malaria_detect.inference.runtime import open_classifier
 from malaria_detect.metrics import scaled
-from malaria_detect.training.checkpoint import CHECKPOINT_FILE
-from malaria_detect.training.design import Design
 from malaria_detect.training.export import export
 from malaria_detect.training.fit import fit
+from malaria_detect.training.learner import open_learner
 from malaria_detect.training.recalibrate import logits_of
-from malaria_detect.training.run import TrainingRun, run_by_patient
-from malaria_detect.training.settings import TrainSettings, recorded
+from malaria_detect.training.reported import DescribedDesign
+from malaria_detect.training.run import TrainingRun
+from malaria_detect.training.settings import recorded
 
 # The settings that define the split.
 _OF_THE_SPLIT = ("seed", "valid", "test")
 
 
-@dataclass(frozen=True)
-class ScoredNetwork:
-    """A trained network: its design, its file, its metadata, and its logits on the cells that it is scored on."""
+@dataclass(frozen=True, eq=False)
+class ScoredDesign:
+    """A trained design.
 
-    design: Design
-    model: Path
-    metadata: ModelMetadata
+    Attributes
+    ----------
+    held_out : Logits
+        Of the cells that it is scored on.
+    temperature, threshold : float
+        Chosen on validation cells.
+    log_odds : callable
+        From RGB images to log-odds of parasitized, not calibrated.
+    parameters, input_size, training_seconds, created, settings, start, changed
+        As in :class:`malaria_detect.designs.comparison.Trained`.
+    """
+
+    design: DescribedDesign
     held_out: Logits
+    temperature: float
+    threshold: float
+    log_odds: LogOdds
+    parameters: int
+    input_size: int | None
+    training_seconds: float
+    created: str
+    settings: dict[str, Any]
+    start: StartWeights | None
+    changed: tuple[str, ...]
 
-    @property
-    def probability(self) -> NDArray[np.float64]:
-        """Calibrated probability of parasitized of each held-out cell, (N,)."""
-        return self.held_out.probability(self.metadata.temperature)
-
-    @property
-    def shifted(self) -> NDArray[np.float64]:
-        """Probabilities shifted so that the threshold is 0.5: then two networks can be scored together, (N,)."""
-        threshold = self.metadata.point().threshold
-        logits = np.array(self.held_out.values) / self.metadata.temperature - logit(threshold)
-        return scaled(logits, 1.0)
-
-
-def scoring_run(
-    design: Design, settings: TrainSettings, data: LabelledCells, work: Path, protocol: str, progress: bool
-) -> TrainingRun:
-    """The training run of a design by a protocol; an unfinished one in `work` is continued."""
-    folder = work / (design.name if protocol == PROTOCOL_GROUPED else f"{design.name}-{protocol}")
-    resume = (folder / CHECKPOINT_FILE).is_file()
-    if protocol == PROTOCOL_GROUPED:
-        return run_by_patient(design, settings, data, folder, resume=resume, progress=progress)
-    how, split = _authors_split(design, data.cells, settings.seed)
-    return TrainingRun(design, settings, data, split, folder, resume, progress, how)
+    def probability(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """Calibrated probability of parasitized for RGB images, (N,)."""
+        return scaled(self.log_odds(images), self.temperature)
 
 
-def score_network(run: TrainingRun, shipped: Path | None = None) -> ScoredNetwork:
+def score_network(run: TrainingRun, shipped: Path | None = None) -> ScoredDesign:
     """Train a network, or take its finished model, which is next to ``run.work``.
 
     `shipped`, a model of the shipped design, is used instead if it was trained on the same cells and the same split.
@@ -75,27 +86,85 @@ def score_network(run: TrainingRun, shipped: Path | None = None) -> ScoredNetwor
         _check_finished(model, read_metadata(model), run)
     else:
         export(fit(run), run, model)
-    metadata = read_metadata(model)
-    return ScoredNetwork(run.design, model, metadata, logits_of(model, metadata)[1])
+    metadata, content = read_model(model)
+    network, transform = open_learner(content).model, metadata.input_transform
+    classifier = open_classifier(model, metadata, content)
 
+    def log_odds(images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        return np.concatenate([classifier.log_odds(batch) for batch in batches_of(images, transform)])
 
-def _authors_split(design: Design, cells: tuple[Cell, ...], seed: int) -> tuple[str, Split]:
-    """An author's split; as in the author's training, the held-out cells choose the epoch and are scored."""
-    assert design.split is not None
-    seed = seed if design.split.seed is None else design.split.seed
-    cut = random_split(cells, valid=design.split.held_out, test=0.0, seed=seed)
-    held_out = round(100 * design.split.held_out)
-    how = (
-        f"random {100 - held_out}/{held_out}, seed {seed}, patients on both sides; "
-        "the test cells also chose epoch, temperature and thresholds"
+    return ScoredDesign(
+        design=run.design,
+        held_out=logits_of(model, metadata)[1],
+        temperature=metadata.temperature,
+        threshold=metadata.point().threshold,
+        log_odds=log_odds,
+        parameters=sum(tensor.numel() for tensor in network.parameters()),
+        input_size=metadata.input_size,
+        training_seconds=sum(epoch.seconds for epoch in metadata.history),
+        created=metadata.created,
+        settings=metadata.settings,
+        start=metadata.weights,
+        changed=(*phrases(run.design, metadata), *cut_off(network)),
     )
-    return how, Split(cut.train, cut.valid, cut.valid)
+
+
+def score_features(design: FeatureDesign, run: TrainingRun) -> ScoredDesign:
+    """Train a design without a network on the cells of a run, whose own design is not used."""
+
+    def images(positions: Sequence[int], name: str) -> tuple[list[Cell], list[Image.Image]]:
+        cells = [run.cells[index] for index in positions]
+        shown = tqdm(cells, f"{design.name}: {name} cells", unit="cell", disable=not run.progress)
+        return cells, [read_image(cell.path) for cell in shown]
+
+    def logits(positions: Sequence[int], name: str) -> Logits:
+        cells, pictures = images(positions, name)
+        labels = tuple(cell.label for cell in cells)
+        values = trained.log_odds(pictures).tolist()
+        names, groups = tuple(cell.name for cell in cells), tuple(cell.group for cell in cells)
+        return Logits(names, groups, labels, labels, tuple(values))
+
+    taught, pictures = images(run.split.train, "training")
+    parasitized = np.array([cell.label == CLASSES[0] for cell in taught])
+    trained = train_features(design, pictures, parasitized, run.settings.seed)
+    held_out = logits(run.split.test, "test")
+    found = assess(logits(run.split.valid, "validation"), held_out)
+    return ScoredDesign(
+        design=design,
+        held_out=held_out,
+        temperature=found.temperature,
+        threshold=next(p.threshold for p in found.operating_points if p.name == found.default_point),
+        log_odds=trained.log_odds,
+        parameters=design.size(trained.classifier),
+        input_size=None,
+        training_seconds=round(trained.seconds, 1),
+        created=today(),
+        settings={},
+        start=None,
+        changed=(),
+    )
+
+
+def cut_off(network: nn.Module) -> tuple[str, ...]:
+    """Phrases for trunks that lack stages, because the file of their weights ends early."""
+    counts = (
+        len(list(part.children())) for name, part in network.named_modules() if name.endswith(".stages")
+    )
+    return tuple(
+        f"the pretrained network was cut after stage {count} of {STAGES}"
+        for count in counts
+        if count < STAGES
+    )
 
 
 def same_split(metadata: ModelMetadata, run: TrainingRun) -> bool:
-    """Whether a model of the shipped design was trained on the cells of a run, with the same split."""
+    """Whether a model of the shipped design was trained on the cells of a run, with the same split.
+
+    What it learnt of these cells may differ, as the labels of a comparison are the published ones for all.
+    """
     shares = [metadata.settings.get(name) for name in _OF_THE_SPLIT]
-    found = metadata.architecture, metadata.data_fingerprint, metadata.split, metadata.preprocess, shares
+    cells = metadata.data_fingerprint.partition(BELIEVED)[0]
+    found = metadata.architecture, cells, metadata.split, metadata.preprocess, shares
     expected = [getattr(run.settings, name) for name in _OF_THE_SPLIT]
     return found == (OURS, run.data.fingerprint, run.how, (), expected)
 

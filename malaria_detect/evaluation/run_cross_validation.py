@@ -35,6 +35,9 @@ class CrossValidationPlan:
         Cells are scored at the last of its image sizes; its ``valid`` and ``test`` are not used.
     work : Path
         Gets a folder for each fold, with its checkpoint and, when it is finished, its probabilities.
+    prefix : str
+        Begins the names of these folders, so that several designs can share one work folder, and with it the features
+        of frozen trunks.
     how, folds : str, int
         As in :func:`malaria_detect.data.splits.folds_of`.
     resume : bool
@@ -48,6 +51,7 @@ class CrossValidationPlan:
     folds: int = 5
     resume: bool = False
     progress: bool = True
+    prefix: str = ""
 
     def runs(self, data: LabelledCells) -> list[TrainingRun]:
         """A training run for each fold, in which the held-out cells are the validation cells.
@@ -58,7 +62,7 @@ class CrossValidationPlan:
         share = RANDOM_HELD_OUT if self.folds == 1 else 1 / self.folds
         # Keeping the best epoch, or stopping early, would choose by the cells that are scored.
         settings = replace(self.settings, valid=share, test=0.0, keep="last", patience=0)
-        names = (f"{self.how}-{number}-of-{self.folds}" for number in range(1, self.folds + 1))
+        names = (f"{self.prefix}{self.how}-{number}-of-{self.folds}" for number in range(1, self.folds + 1))
         return [
             TrainingRun(
                 self.design, settings, data, split, self.work / name, self.resume, self.progress, name

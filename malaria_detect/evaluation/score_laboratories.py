@@ -5,7 +5,6 @@ finder, and by their annotated boxes, as users who cut out cells by hand do it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,12 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from malaria_detect.data.field_truth import AnnotatedField, FieldAnnotationError, FieldSet
-from malaria_detect.data.images import ImageRefused, read_field
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.evaluation.field_benchmark import Finder
-from malaria_detect.evaluation.field_matching import likeness, match
 from malaria_detect.evaluation.field_scores import share_by_group
 from malaria_detect.evaluation.laboratories import BOX, OUTLINE, LaboratoryScore
+from malaria_detect.evaluation.laboratory_cells import LaboratoryCell, cut_cells
 from malaria_detect.evaluation.site_adaptation import gain_curve
-from malaria_detect.fields.cell import RED_CELL
-from malaria_detect.fields.crops import cut_cell
-from malaria_detect.fields.usable import FieldRefused
 from malaria_detect.inference.adapt import Adaptation, SiteCells
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.inference.prediction import Prediction, Refusal
@@ -31,23 +26,8 @@ from malaria_detect.metrics import Estimate, reliability_bins, scaled, score
 from malaria_detect.training.borrowed import scored_fields
 from malaria_detect.training.settings import DivergedError
 
-# Uninfected cells of each field: with all cells, a laboratory with crowded fields would take an hour.
-MOST_UNINFECTED = 20
-_LEAST_SIDE = 16  # of a box in px
-
 # Pooled features, float32, (N, 1024), of images, and what a user would get for them.
 Look = Callable[[Sequence[Image.Image]], tuple[NDArray[np.float32], Sequence[Prediction | Refusal]]]
-
-
-@dataclass(frozen=True, eq=False)
-class _Cut:
-    """A labelled cell, cut out in one way; `image` is None if that was not possible."""
-
-    way: str
-    image: Image.Image | None
-    parasitized: bool
-    name: str
-    field: str
 
 
 def score_laboratories(
@@ -82,19 +62,23 @@ def score_laboratories(
         If the network returns NaN.
     """
     for one in sets:
-        fields, basis = _unseen(one, adaptation.metadata)
-        if not fields:
-            raise FieldAnnotationError(f"The model has learnt from every field of {one.name}.", "no_fields")
+        fields, basis = unseen_fields(one, adaptation.metadata)
         shown = tqdm(fields, desc=one.name, unit="field", disable=not progress)
-        cells = [cell for field in shown for cell in _cut(field, finder)]
+        cells = [cell for field in shown for cell in cut_cells(field, finder)]
         for way in (OUTLINE, BOX):
-            cut = [cell for cell in cells if cell.way == way]
+            cut = [cell for cell in cells if cell.cut == way]
             if any(cell.image for cell in cut):
                 yield _scored((one.name, basis), cut, look, adaptation)
 
 
-def _unseen(one: FieldSet, metadata: ModelMetadata) -> tuple[list[AnnotatedField], str]:
-    """Fields from which a model has learnt nothing, and what it has learnt of their laboratory."""
+def unseen_fields(one: FieldSet, metadata: ModelMetadata) -> tuple[list[AnnotatedField], str]:
+    """Fields from which a model has learnt nothing, and what it has learnt of their laboratory.
+
+    Raises
+    ------
+    FieldAnnotationError
+        If there are none; ``reason`` is ``no_fields``.
+    """
     fields, basis = list(one.fields), []
     if borrowed := metadata.borrowed.get(one.name):
         kept = scored_fields([field.name for field in fields], borrowed)
@@ -105,6 +89,8 @@ def _unseen(one: FieldSet, metadata: ModelMetadata) -> tuple[list[AnnotatedField
         fields = [field for field in fields if not taught & {Path(field.name).stem, Path(field.group).stem}]
         unknown = "adapted to cells of unknown fields; too high if these are among them"
         basis.append("adapted to cells of its other fields" if len(fields) < before else unknown)
+    if not fields:
+        raise FieldAnnotationError(f"The model has learnt from every field of {one.name}.", "no_fields")
     if not basis and "iml" in one.name.casefold() and metadata.settings.get("looks") == "random":
         basis.append(
             "not trained on, but the errors of an early model on it influenced how training images are varied"
@@ -112,42 +98,8 @@ def _unseen(one: FieldSet, metadata: ModelMetadata) -> tuple[list[AnnotatedField
     return fields, "; ".join(basis) or "not trained on"
 
 
-def _cut(field: AnnotatedField, finder: Finder) -> Iterator[_Cut]:
-    """Labelled cells of a field, cut out in both ways where that is possible."""
-    try:
-        pixels = np.asarray(read_field(field.image))
-    except ImageRefused as error:
-        raise FieldAnnotationError(f"{field.image}: {error}", error.reason) from error
-    height, width = pixels.shape[:2]
-    labelled = [cell for cell in field.cells if cell.red and cell.label is not None]
-    of_class = [[cell for cell in labelled if cell.label == label] for label in CLASSES]
-    order = np.random.default_rng(0).permutation(len(of_class[1]))[:MOST_UNINFECTED]
-    chosen = of_class[0] + [of_class[1][index] for index in order]
-    try:
-        found = [cell for cell in finder.find(pixels) if cell.kind == RED_CELL]
-    except FieldRefused:
-        found = []
-    pairs = match(likeness(chosen, found, (width, height)))
-    for cell, pair in zip(chosen, pairs, strict=True):
-        named = cell.label == CLASSES[0], f"{field.name} {cell.name}", field.name
-        yield _Cut(OUTLINE, cut_cell(pixels, found[pair]) if pair >= 0 else None, *named)
-        if cell.shape == "box":
-            yield _Cut(BOX, _boxed(pixels, cell.points), *named)
-
-
-def _boxed(pixels: np.ndarray, corners: np.ndarray) -> Image.Image | None:
-    """What a box shows, without what lies outside the field; None if that is too small to be an image of a cell."""
-    height, width = pixels.shape[:2]
-    (left, top), (right, bottom) = (
-        np.clip(np.rint(end).astype(int), 0, (width, height))
-        for end in (corners.min(axis=0), corners.max(axis=0))
-    )
-    box = pixels[top:bottom, left:right]
-    return Image.fromarray(box) if min(box.shape[:2]) >= _LEAST_SIDE else None
-
-
 def _scored(
-    about: tuple[str, str], cells: Sequence[_Cut], look: Look, adaptation: Adaptation
+    about: tuple[str, str], cells: Sequence[LaboratoryCell], look: Look, adaptation: Adaptation
 ) -> LaboratoryScore:
     name, basis = about
     pairs = [(cell, cell.image) for cell in cells if cell.image is not None]
@@ -164,7 +116,7 @@ def _scored(
     lost = [cell.parasitized for cell in cells if cell.image is None]
     return LaboratoryScore(
         name=name,
-        cut=kept[0].way,
+        cut=kept[0].cut,
         basis=basis,
         fields=len(set(fields)),
         parasitized=int(labels.sum()),
@@ -172,7 +124,7 @@ def _scored(
         lost=dict(zip(CLASSES, (sum(lost), len(lost) - sum(lost)), strict=True)),
         outcomes=_outcomes(answers, labels, fields),
         called={
-            point.name: _called(labels, probability >= point.threshold, fields)
+            point.name: called_shares(labels, probability >= point.threshold, fields)
             for point in metadata.operating_points
         },
         scores=score(labels, probability, fields, metadata.point().threshold) if both else None,
@@ -200,9 +152,12 @@ def _outcomes(
     }
 
 
-def _called(
+def called_shares(
     labels: NDArray[np.bool_], called: NDArray[np.bool_], fields: Sequence[str]
 ) -> dict[str, Estimate]:
-    """Sensitivity and specificity with intervals over fields, as far as there are cells of the class."""
+    """Sensitivity and specificity with intervals over fields, as far as there are cells of the class.
+
+    `labels` and `called` say of each cell, (N,), whether it is parasitized and whether it is called so.
+    """
     kinds = {"sensitivity": labels, "specificity": ~labels}
     return {name: _share(fields, called == labels, kind) for name, kind in kinds.items() if kind.any()}

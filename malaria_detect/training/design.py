@@ -23,7 +23,7 @@ from torch import nn
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import StartWeights
-from malaria_detect.training.reported import Reported
+from malaria_detect.training.reported import DescribedDesign
 from malaria_detect.training.settings import TrainSettings, Weights
 
 # fastai's Adam has other constants than that of Keras. The weight decay of SGD is added to the gradient, as usual.
@@ -45,17 +45,6 @@ class Started:
     network: nn.Module
     start: StartWeights
     report: str
-
-
-@dataclass(frozen=True)
-class AuthorSplit:
-    """An author's own split: a share of the cells, 0 to 1, held out at random, so that patients are in both parts.
-
-    The seed is None if it is not known.
-    """
-
-    held_out: float
-    seed: int | None
 
 
 def training_parts(settings: TrainSettings) -> dict[str, Any]:
@@ -104,14 +93,12 @@ def plain_learner(dls: DataLoaders, network: nn.Module, settings: TrainSettings)
     return Learner(dls, network, **training_parts(settings))
 
 
-@dataclass(frozen=True)
-class Design:
+@dataclass(frozen=True, kw_only=True)
+class Design(DescribedDesign):
     """A network and how it is trained.
 
     Attributes
     ----------
-    name, title, where : str
-        Its name on the command line, what it is, in one line, and where it comes from.
     input_size, any_size : int, bool
         Image size (side in px) at prediction, and whether it can be trained at others.
     mean, std : tuple of float
@@ -128,15 +115,8 @@ class Design:
     frozen : bool
         Whether the network is a sequence of a trunk and a head, of which only the head is trained. The features of the
         trunk are computed once for each cell.
-    reported, split : Reported or None, AuthorSplit or None
-        Scores that the author published, and the author's split; None if not known, or if the split is by patient.
-    chosen : str
-        What the design leaves open and was chosen here; empty if nothing.
     """
 
-    name: str
-    title: str
-    where: str
     input_size: int
     any_size: bool
     mean: tuple[float, float, float]
@@ -146,9 +126,6 @@ class Design:
     wrap: Callable[[DataLoaders, nn.Module, TrainSettings], Learner] = plain_learner
     training: Mapping[str, Any] = field(default_factory=dict)
     frozen: bool = False
-    reported: Reported | None = None
-    chosen: str = ""
-    split: AuthorSplit | None = None
 
     @property
     def has_fastai_head(self) -> bool:

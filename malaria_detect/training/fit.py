@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from malaria_detect.inference.metadata import Epoch, StartWeights
+from malaria_detect.training.allocator import keep_freed_memory
 from malaria_detect.training.callbacks import (
     Averaging,
     EpochData,
@@ -75,6 +76,7 @@ def find_learning_rate(run: TrainingRun) -> LearningRates:
             "frozen",
         )
     run.check()
+    keep_freed_memory()
     set_seed(run.settings.seed)
     network = run.design.start(run.settings.weights).network
     loaders = CellLoaders(run)
@@ -103,6 +105,7 @@ def fit(run: TrainingRun) -> Fitted:
         If the weights to start from are not available.
     """
     run.check()
+    keep_freed_memory()
     try:
         run.work.mkdir(parents=True, exist_ok=True)
         return _fit(run)

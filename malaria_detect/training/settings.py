@@ -41,8 +41,9 @@ class TrainingError(MalariaDetectError):
     """Training cannot start or continue.
 
     ``reason`` is the name of a wrong setting, or ``class_missing``, ``diverged``, ``epochs``, ``files``, ``frozen``,
-    ``no_checkpoint``, ``no_setting``, ``other_cells``, ``other_run``, ``other_trunk``, ``output``, ``sizes``,
-    ``older_checkpoint``, ``unfinished``, ``unknown_design``, ``unknown_field``, ``weights`` or ``wrong_size``.
+    ``no_checkpoint``, ``no_network``, ``no_setting``, ``other_cells``, ``other_run``, ``other_trunk``, ``output``,
+    ``sizes``, ``older_checkpoint``, ``unfinished``, ``broken_design``, ``unknown_design``, ``unknown_field``,
+    ``weights`` or ``wrong_size``.
     """
 
 

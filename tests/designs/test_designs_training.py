@@ -8,7 +8,7 @@ from torchvision.models import mobilenet_v2
 
 from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
-from malaria_detect.designs.registry import find_design
+from malaria_detect.designs.registry import find_network
 from malaria_detect.evaluation.run_cross_validation import CrossValidationPlan, cross_validate
 from malaria_detect.inference.metadata import Epoch
 from malaria_detect.inference.model_files import read_model
@@ -23,7 +23,7 @@ from tests.refused import refused
 
 def run_of(cells: Path, work: Path, settings: TrainSettings, resume: bool = False) -> TrainingRun:
     data = labelled_cells(find_cells(cells))
-    return run_by_patient(find_design(settings.network), settings, data, work, resume=resume, progress=False)
+    return run_by_patient(find_network(settings.network), settings, data, work, resume=resume, progress=False)
 
 
 def fitted(cells: Path, work: Path, settings: TrainSettings, resume: bool = False) -> Fitted:
@@ -72,7 +72,7 @@ def test_the_best_epoch_ranks_cells_best_then_has_the_lowest_loss_then_is_the_la
 
 def test_training_stops_early_keeps_the_best_epoch_and_is_resumed(few_cells: Path, tmp_path: Path) -> None:
     # At such a rate the loss goes up at once.
-    settings = find_design("small-cnn-64").settings(base_lr=0.5, patience=1, batch_size=16)
+    settings = find_network("small-cnn-64").settings(base_lr=0.5, patience=1, batch_size=16)
     first = fitted(few_cells, tmp_path, settings)
     assert 2 <= len(first.history) < len(settings.epochs)
     assert out_of_patience(first.history, settings.patience)
@@ -97,7 +97,7 @@ def test_training_stops_early_keeps_the_best_epoch_and_is_resumed(few_cells: Pat
 
 
 def test_another_image_size_is_refused_before_anything_is_decoded(few_cells: Path, tmp_path: Path) -> None:
-    settings = replace(find_design("keras-cnn-128").settings(), sizes=(64,))
+    settings = replace(find_network("keras-cnn-128").settings(), sizes=(64,))
     with refused(TrainingError, "wrong_size"):
         fitted(few_cells, tmp_path, settings)
     assert not list(tmp_path.glob("*.npy"))
@@ -118,7 +118,7 @@ Frozen = tuple[Path, TrainSettings]
 def frozen_run(few_cells: Path, trunk_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Frozen:
     """A head on frozen, random features, with a picture that is preprocessed first."""
     folder = tmp_path_factory.mktemp("frozen")
-    settings = find_design("mobilenetv2-frozen").settings(
+    settings = find_network("mobilenetv2-frozen").settings(
         weights={"mobilenetv2": str(trunk_file)}, sizes=(224, 224), preprocess=("blur:1",)
     )
     train(run_of(few_cells, folder / "run", settings), folder / "frozen.pkl")
@@ -174,7 +174,9 @@ def test_a_head_is_resumed_only_on_its_own_trunk(frozen_run: Frozen, few_cells: 
 
 def test_a_head_is_cross_validated(frozen_run: Frozen, few_cells: Path, tmp_path: Path) -> None:
     _, settings = frozen_run
-    plan = CrossValidationPlan(find_design("mobilenetv2-frozen"), settings, tmp_path, folds=2, progress=False)
+    plan = CrossValidationPlan(
+        find_network("mobilenetv2-frozen"), settings, tmp_path, folds=2, progress=False
+    )
     held_out, run = cross_validate(labelled_cells(find_cells(few_cells)), plan, tmp_path / "grouped.csv")
     assert len(held_out.files) == len(find_cells(few_cells).cells)
     assert run.settings["keep"] == "last"  # the held-out cells choose no epoch
@@ -183,12 +185,12 @@ def test_a_head_is_cross_validated(frozen_run: Frozen, few_cells: Path, tmp_path
 
 
 def test_training_that_diverges_says_so(few_cells: Path, tmp_path: Path) -> None:
-    settings = find_design("small-cnn-64").settings(base_lr=1e3, optimiser="sgd", batch_size=16)
+    settings = find_network("small-cnn-64").settings(base_lr=1e3, optimiser="sgd", batch_size=16)
     with pytest.raises(DivergedError):
         fitted(few_cells, tmp_path, settings)
 
 
 def test_no_learning_rate_is_found_for_a_frozen_trunk(few_cells: Path, tmp_path: Path) -> None:
-    settings = find_design("mobilenetv2-frozen").settings()
+    settings = find_network("mobilenetv2-frozen").settings()
     with refused(TrainingError, "frozen"):
         find_learning_rate(run_of(few_cells, tmp_path, settings))

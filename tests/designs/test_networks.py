@@ -14,14 +14,15 @@ from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs.activations import activations
 from malaria_detect.designs.keras_cnn import sheared
-from malaria_detect.designs.registry import DESIGNS, find_design
-from malaria_detect.designs.run_comparison import cut_off
+from malaria_detect.designs.registry import all_designs, find_network
+from malaria_detect.designs.scoring import cut_off
 from malaria_detect.designs.scratch import one_output
 from malaria_detect.evaluation.literature import read_published
 from malaria_detect.inference.detector import Detector
 from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.training.convert import classifier_of
 from malaria_detect.training.datablock import design_dataloaders
+from malaria_detect.training.design import Design
 from malaria_detect.training.half_pickle import export_learner
 from malaria_detect.training.learner import open_learner
 from malaria_detect.training.pretrained import WeightsError
@@ -29,7 +30,8 @@ from malaria_detect.training.settings import Weights
 from tests.refused import refused
 
 PROJECT = Path(__file__).resolve().parents[2]
-FROZEN = tuple(name for name, design in DESIGNS.items() if design.frozen)
+NETWORKS = {name: design for name, design in all_designs().items() if isinstance(design, Design)}
+FROZEN = tuple(name for name, design in NETWORKS.items() if design.frozen)
 
 
 def state_of(network: nn.Module, path: Path, drop: str = "nothing") -> Path:
@@ -72,17 +74,17 @@ def trunk_files(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     [("keras-cnn-128", 8_417_634), ("resnet18-scratch-110", 12_549_697), ("small-cnn-64", 822_337)],
 )
 def test_a_design_from_scratch_has_its_layers_and_takes_no_weights(name: str, parameters: int) -> None:
-    network = find_design(name).start("none").network
+    network = find_network(name).start("none").network
     assert sum(tensor.numel() for tensor in network.parameters()) == parameters
     with refused(WeightsError, "not_used"):
-        find_design(name).start("weights.pth")
+        find_network(name).start("weights.pth")
 
 
-@pytest.mark.parametrize("name", DESIGNS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_goes_through_export_detector_and_activations(
     name: str, trunk_files: Weights, shipped_model: Path, few_cells: Path, tmp_path: Path
 ) -> None:
-    design = find_design(name)
+    design = find_network(name)
     assert design.any_size or set(design.settings().epochs) == {design.input_size}
     network = design.start(trunk_files if design.frozen else "none").network
     paths = [cell.path for cell in find_cells(few_cells).cells[::20]]
@@ -129,7 +131,7 @@ def test_published_scores_are_those_that_the_report_quotes() -> None:
         (work.protocol, work.scores)
         for work in read_published(PROJECT / "reports/published.json").on_these_cells
     ]
-    reported = [design.reported for design in DESIGNS.values() if design.reported is not None]
+    reported = [design.reported for design in all_designs().values() if design.reported is not None]
     assert all((one.protocol, one.scores) in quoted for one in reported)
 
 
@@ -143,32 +145,33 @@ def test_a_frozen_trunk_needs_weights(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("timm.create_model", unreachable)
     for weights, reason in (("imagenet", "no_download"), ("none", "frozen")):
         with refused(WeightsError, reason):
-            find_design(name).start(weights)
+            find_network(name).start(weights)
 
 
 def test_an_incomplete_trunk_is_refused(tmp_path: Path) -> None:
     path = state_of(mobilenet_v2(), tmp_path / "mobilenetv2.pth", drop="features.7.")
     with pytest.raises(WeightsError, match="lacks 15 tensors") as caught:
-        find_design("mobilenetv2-frozen").start(str(path))
+        find_network("mobilenetv2-frozen").start(str(path))
     assert caught.value.reason == "incomplete"
 
 
 def test_as_many_stages_are_built_as_the_file_contains(trunk_files: Weights) -> None:
-    started = find_design("resnet50v2-frozen").start(trunk_files)
+    started = find_network("resnet50v2-frozen").start(trunk_files)
     trunk, head = started.network.get_submodule("0"), started.network.get_submodule("1")
     with torch.inference_mode():
         features = trunk.eval()(torch.rand(1, 3, 64, 64))
-    assert features.shape == (1, 512)
-    assert head.get_submodule("0").num_features == 512
+    # Maximum and mean of each of 512 channels.
+    assert features.shape == (1, 1024)
+    assert head.get_submodule("0").num_features == 1024
     assert started.start.missing == 0
     assert cut_off(started.network) == ("the pretrained network was cut after stage 2 of 4",)
 
 
 def test_timms_own_state_dict_is_loaded_whole_and_sees_timms_own_scale(tmp_path: Path) -> None:
-    whole = timm.create_model("resnetv2_50", num_classes=0).eval()
-    started = find_design("resnet50v2-frozen").start(str(state_of(whole, tmp_path / "timm.pth")))
+    whole = timm.create_model("resnetv2_50", num_classes=0, global_pool="catavgmax").eval()
+    started = find_network("resnet50v2-frozen").start(str(state_of(whole, tmp_path / "timm.pth")))
     wanted = resolve_model_data_config(whole)
-    design = find_design("resnet50v2-frozen")
+    design = find_network("resnet50v2-frozen")
     pictures = torch.rand(2, 3, 64, 64)
 
     def scaled(mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
@@ -184,8 +187,10 @@ def test_fused_features_are_concatenated(trunk_files: Weights) -> None:
     pictures = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         alone = [
-            find_design(name).start(trunk_files).network.get_submodule("0").eval()(pictures)
+            find_network(name).start(trunk_files).network.get_submodule("0").eval()(pictures)
             for name in ("mobilenetv2-frozen", "resnet50v2-frozen")
         ]
-        fused = find_design("feature-fusion-mobilenetv2").start(trunk_files).network.get_submodule("0").eval()
+        fused = (
+            find_network("feature-fusion-mobilenetv2").start(trunk_files).network.get_submodule("0").eval()
+        )
         assert torch.allclose(fused(pictures), torch.cat(alone, dim=1), atol=1e-5)

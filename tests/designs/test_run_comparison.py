@@ -1,4 +1,6 @@
 import csv
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -7,20 +9,28 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy.special import expit
 from torchvision.models import mobilenet_v2
 
 from malaria_detect.cli import main
 from malaria_detect.core.json_io import to_json
+from malaria_detect.data.field_annotations import read_field_sets
 from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs import run_comparison, scoring, timing
+from malaria_detect.designs.authors_split import run_on_authors_split
 from malaria_detect.designs.comparison import Comparison, read_comparison
-from malaria_detect.designs.registry import find_design
+from malaria_detect.designs.elsewhere import cells_elsewhere
+from malaria_detect.designs.registry import find_network
 from malaria_detect.designs.scoring import same_split
 from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.metrics import score
 from malaria_detect.training.fit import Fitted, fit
+from malaria_detect.training.reported import AuthorSplit
 from malaria_detect.training.run import TrainingRun, run_by_patient
+from tests.annotated import write_boxes
+from tests.known_finder import FEW, KnownFinder
 
 
 class Compared(NamedTuple):
@@ -40,7 +50,7 @@ def compared(few_cells: Path, tmp_path_factory: pytest.TempPathFactory) -> Compa
     words = [
         *("compare", "--cells", str(few_cells), "--work", str(folder / "work")),
         *("--output", str(folder / "compare.json"), "--model", str(folder / "nowhere.pkl")),
-        *("--networks", "small-cnn-64, mobilenetv2-frozen,vgg16-frozen"),
+        *("--networks", "small-cnn-64, mobilenetv2-frozen,vgg16-frozen,handcrafted-forest"),
         *("--weights-file", f"mobilenetv2={folder / 'trunk.pth'}"),
         *("--change", "small-cnn-64", "epochs=2", "batch_size=16"),
         *("--change", "mobilenetv2-frozen", "epochs=2"),
@@ -62,8 +72,10 @@ def _without_a_network(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def test_every_named_network_has_a_row_in_the_order_of_the_registry(compared: Compared) -> None:
     found = compared.found
-    assert [row.network for row in found.rows] == ["small-cnn-64", "vgg16-frozen", "mobilenetv2-frozen"]
-    small, vgg, frozen = found.rows
+    assert [row.network for row in found.rows] == [
+        *("small-cnn-64", "vgg16-frozen", "mobilenetv2-frozen", "handcrafted-forest")
+    ]
+    small, vgg, frozen, forest = found.rows
     assert vgg.trained is None
     assert "could not be downloaded" in vgg.not_run
     assert small.trained is not None
@@ -71,9 +83,12 @@ def test_every_named_network_has_a_row_in_the_order_of_the_registry(compared: Co
     assert small.trained.changed == ("2 epochs instead of 30", "batch size 16 instead of 32")
     assert frozen.trained.changed == ("2 epochs instead of 20",)
     assert small.trained.parameters == 822_337
-    assert all(one.pictures_per_second > 0 and one.training_seconds > 0 for one in found.trained.values())
+    assert all(one.cells_per_second > 0 and one.training_seconds > 0 for one in found.trained.values())
     assert frozen.reported is not None
     assert frozen.reported.scores["roc_auc"] == 0.9941
+    assert forest.trained is not None
+    assert (forest.trained.input_size, forest.trained.start, forest.trained.settings) == (None, None, {})
+    assert forest.trained.parameters > 300  # a node or more in each tree
 
 
 def test_scores_are_those_of_the_table_of_cells(compared: Compared) -> None:
@@ -82,7 +97,8 @@ def test_scores_are_those_of_the_table_of_cells(compared: Compared) -> None:
     parasitized = np.array([row["label"] == "Parasitized" for row in rows])
     groups = [row["patient_group"] for row in rows]
     for name, trained in compared.found.trained.items():
-        again = score(parasitized, [float(row[name]) for row in rows], groups, trained.scores.threshold)
+        probability = expit([float(row[name]) for row in rows])
+        again = score(parasitized, probability, groups, trained.scores.threshold)
         roc_auc = trained.scores.estimates["roc_auc"].value
         assert again.estimates["roc_auc"].value == pytest.approx(roc_auc, abs=1e-3)
         assert again.cells == trained.scores.cells
@@ -103,13 +119,13 @@ def test_a_finished_network_is_not_trained_again(compared: Compared, monkeypatch
     _without_a_network(monkeypatch, compared.folder)
     assert main(compared.words) == 0
     after = read_comparison(compared.folder / "compare.json")
-    assert _without_speed(after) == _without_speed(compared.found)
+    assert _without_times(after) == _without_times(compared.found)
 
 
-def _without_speed(found: Comparison) -> str:
+def _without_times(found: Comparison) -> str:
     # As text, because the interval of a score that is the same for every patient is not a number.
     rows = (
-        replace(row, trained=row.trained and replace(row.trained, pictures_per_second=0.0))
+        replace(row, trained=row.trained and replace(row.trained, cells_per_second=0.0, training_seconds=0.0))
         for row in found.rows
     )
     return to_json(replace(found, rows=tuple(rows)))
@@ -118,12 +134,11 @@ def _without_speed(found: Comparison) -> str:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        # Other settings, other designs in the same file, other weights of the same name.
+        # Other settings, other weights of the same name.
         (
             ["--networks", "small-cnn-64", "--change", "small-cnn-64", "epochs=3", "--output", "other.json"],
             "(sizes)",
         ),
-        (["--networks", "small-cnn-64"], "(vgg16-frozen, mobilenetv2-frozen)"),
         (
             [
                 *("--networks", "mobilenetv2-frozen", "--output", "other.json"),
@@ -150,7 +165,7 @@ def test_a_result_of_something_else_is_neither_used_nor_lost(
 
 
 def test_only_a_resnet34_of_the_same_cells_is_used_as_ours(compared: Compared, few_cells: Path) -> None:
-    design = find_design("resnet34")
+    design = find_network("resnet34")
     run = run_by_patient(design, design.settings(), labelled_cells(find_cells(few_cells)), compared.folder)
     small = read_metadata(compared.folder / "work" / "small-cnn-64.pkl")
     twin = replace(small, architecture="resnet34")
@@ -180,27 +195,96 @@ def test_differences_are_at_each_networks_threshold(
             assert estimate.low <= estimate.value <= estimate.high
 
 
+def test_what_a_result_says_of_other_designs_is_kept(
+    compared: Compared, few_cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "_CELLS", 8)
+    output = tmp_path / "compare.json"
+    for name in ("small-cnn-64", "handcrafted-forest"):
+        words = [*compared.words, "--networks", name, "--output", str(output), "--work", str(tmp_path / name)]
+        assert main(words) == 0
+    first, second = read_comparison(output).rows
+    assert [first.network, second.network] == ["small-cnn-64", "handcrafted-forest"]
+    assert first.trained is not None
+    assert first.trained.changed == ("2 epochs instead of 30", "batch size 16 instead of 32")
+    with (tmp_path / "compare-cells.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    together = compared.found.trained["handcrafted-forest"].scores
+    assert second.trained is not None
+    assert second.trained.scores == together  # the forest is drawn with the seed of the split
+    assert all(
+        np.isfinite([float(row["small-cnn-64"]), float(row["handcrafted-forest"])]).all() for row in rows
+    )
+    # One cell fewer is another comparison.
+    fewer = tmp_path / "fewer" / "cell_images"
+    shutil.copytree(few_cells, fewer)
+    next((fewer / "Uninfected").glob("*.png")).unlink()
+    before = output.read_bytes()
+    words = ["compare", "--networks", "handcrafted-forest", "--cells", str(fewer), "--output", str(output)]
+    assert main([*words, "--work", str(tmp_path)]) == 2
+    assert output.read_bytes() == before
+
+
 def test_an_authors_protocol_has_patients_on_both_sides_and_says_so(few_cells: Path, tmp_path: Path) -> None:
     output = tmp_path / "author.json"
     words = [
         *("compare", "--cells", str(few_cells), "--work", str(tmp_path), "--output", str(output)),
-        *("--protocol", "author", "--networks", "keras-cnn-128,small-cnn-64"),
+        *("--protocol", "author", "--networks", "keras-cnn-128,resnet18-scratch-110"),
         *("--change", "keras-cnn-128", "epochs=1"),
     ]
     assert main(words) == 0
     found = read_comparison(output)
-    keras, small = found.rows
-    assert small.trained is None
-    assert "not known" in small.not_run
-    assert keras.trained is not None
+    resnet18, keras = found.rows
+    assert resnet18.author is None
+    assert "not known" in resnet18.not_run
+    assert keras.author is not None
+    assert keras.trained is None
     cells = len(find_cells(few_cells).cells)
-    assert keras.trained.scores.cells == pytest.approx(0.3 * cells, abs=1)
-    assert keras.trained.scores.threshold == 0.5
-    assert keras.trained.minus_ours == {}
+    assert keras.author.scores.cells == pytest.approx(0.3 * cells, abs=1)
+    assert keras.author.scores.threshold == 0.5
+    assert keras.author.split == "random 70/30"
+    assert keras.author.changed == ("1 epoch instead of 30",)
     metadata = read_metadata(tmp_path / "keras-cnn-128-author.pkl")
     assert metadata.split.startswith("random 70/30, seed 1337, patients on both sides")
     assert set(metadata.train.groups) & set(metadata.valid.groups)
     assert not list(tmp_path.glob("*-cells.csv"))
+    # Both protocols are in one result.
+    assert main([*words[:7], "--networks", "handcrafted-forest"]) == 0
+    rows = {row.network: row for row in read_comparison(output).rows}
+    assert rows["keras-cnn-128"].author == keras.author
+    assert rows["handcrafted-forest"].trained is not None
+
+
+def test_an_author_who_cross_validated_by_patient_is_followed(few_cells: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(mobilenet_v2().state_dict(), tmp_path / "trunk.pth")
+    design = replace(find_network("mobilenetv2-frozen"), split=AuthorSplit(0.5, folds=2))
+    settings = design.settings(weights={"mobilenetv2": str(tmp_path / "trunk.pth")}, epochs=2)
+    data = labelled_cells(find_cells(few_cells))
+    found = run_on_authors_split(design, settings, data, tmp_path / "work", progress=False)
+    assert found.split == "2 folds, patients kept apart"
+    assert found.scores.cells == len(data.cells)
+    assert found.changed == ("2 epochs instead of 20", "keep last instead of best")
+    again = run_on_authors_split(design, settings, data, tmp_path / "work", progress=False)
+    assert again == found
+
+
+def test_cells_of_other_laboratories_are_scored_at_the_threshold(shipped_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    folder = write_boxes(tmp_path / "elsewhere", (1, 2), FEW)
+    sets, finder = read_field_sets(folder), KnownFinder.of(1, 2, drawn=FEW)
+    by_outline, by_box = cells_elsewhere(sets, finder, read_metadata(shipped_model), progress=False)
+    assert (by_outline.cut, by_box.cut, by_box.name) == ("outline", "box", "elsewhere")
+
+    def known(images: Sequence[Image.Image]) -> np.ndarray:
+        return np.where(by_box.parasitized, 0.7, 0.4)
+
+    right, cautious = by_box.called(known, 0.5), by_box.called(known, 0.3)
+    assert right.called["sensitivity"].value == right.called["specificity"].value == 1
+    assert cautious.called["specificity"].value == 0
+    assert (right.fields, right.parasitized, right.uninfected) == (
+        *(2, by_box.parasitized.sum(), (~by_box.parasitized).sum()),
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,19 @@ from scipy.special import expit
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.data.splits import GROUPED
-from malaria_detect.designs.comparison import Comparison, DesignRow, Trained
+from malaria_detect.designs.comparison import (
+    Comparison,
+    DesignRow,
+    LaboratoryShares,
+    OnAuthorsSplit,
+    Trained,
+)
 from malaria_detect.evaluation.cross_validation import HeldOut, Run
 from malaria_detect.evaluation.patient_parasitemia import ParasitemiaEvaluation
 from malaria_detect.evaluation.run_patient_parasitemia import evaluate_parasitemia
 from malaria_detect.inference.calibrate import Logits, assess
 from malaria_detect.inference.metadata import SCHEMA_VERSION, Epoch, ModelMetadata, Side, StartWeights
-from malaria_detect.metrics import difference, scaled, score
+from malaria_detect.metrics import Estimate, difference, scaled, score
 from malaria_detect.training.reported import Reported
 
 START = StartWeights("file", "trunk.pth", "0" * 64, loaded=90, missing=12, identity_blocks=())
@@ -81,10 +87,11 @@ def made_up_comparison() -> Comparison:
         return Trained(
             scores=score(truth, probability, cells.groups, resamples=50),
             minus_ours=minus_ours,
+            laboratories=laboratories,
             parameters=8_452_130,
-            file_bytes=33_900_000,
             training_seconds=seconds,
-            pictures_per_second=310.3,
+            cells_per_second=310.3,
+            machine="an abacus",
             input_size=128,
             created="2026-01-31",
             settings={},
@@ -92,15 +99,28 @@ def made_up_comparison() -> Comparison:
             changed=changed,
         )
 
+    one, two = Estimate(0.912, 0.85, 0.96), Estimate(0.987, 0.97, 0.99)
+    laboratories = (
+        LaboratoryShares("fields_far", "outline", 9, 40, 100, {"sensitivity": one, "specificity": two}),
+        LaboratoryShares("fields_far", "box", 9, 41, 110, {"sensitivity": two, "specificity": one}),
+        LaboratoryShares("fields_healthy", "outline", 3, 0, 50, {"specificity": one}),
+    )
+    author = OnAuthorsSplit(
+        "random 70/30", score(truth, ours, cells.groups, resamples=50), 60, "2026-01-31", ()
+    )
     random = Reported("random 70/30", {"accuracy": 0.9598}, "loss 0.1214", "a public repository")
     cut_short = trained(6, 600, ("2 epochs instead of 30",))
     rows = (
-        DesignRow("resnet34", "The shipped model", "this project", "", None, trained(0, 20_000, ()), ""),
-        DesignRow("keras-cnn", "Three convolutions", "a tutorial", "the rate", random, cut_short, ""),
-        DesignRow("resnet18", "Four stages", "a repository", "", None, trained(0.01, 1200, ()), ""),
-        DesignRow("vgg16-frozen", "A frozen trunk.", "", "", random, None, "Its weights were not at hand."),
+        DesignRow(
+            "resnet34", "The shipped model", "this project", "", None, trained(0, 20_000, ()), None, ""
+        ),
+        DesignRow("keras-cnn", "Three convolutions", "a tutorial", "the rate", random, cut_short, author, ""),
+        DesignRow("resnet18", "Four stages", "a repository", "", None, trained(0.01, 1200, ()), None, ""),
+        DesignRow(
+            "vgg16-frozen", "A frozen trunk.", "", "", random, None, None, "Its weights were not at hand."
+        ),
     )
-    return Comparison("grouped", "0" * 64, rows, "an abacus", {"torch": "2.14.1"}, "2026-01-31")
+    return Comparison("0" * 64, rows, {"torch": "2.14.1"}, "2026-01-31")
 
 
 def made_up_patients(seed: int = 0, patients: int = 24, cells: int = 1000) -> HeldOut:

@@ -14,7 +14,7 @@ from malaria_detect.data.images import read_image
 from malaria_detect.data.nlm_cells import CLASSES, find_cells
 from malaria_detect.data.preprocessing import pad_to_square
 from malaria_detect.data.splits import fastai_splitter, grouped_split
-from malaria_detect.designs.registry import find_design
+from malaria_detect.designs.registry import find_network
 from malaria_detect.inference.input import RESIZE, InputTransform
 from malaria_detect.training.datablock import cell_block, design_dataloaders
 from malaria_detect.training.half_pickle import export_learner
@@ -40,7 +40,7 @@ def test_a_padded_square_is_fastais_pixel_for_pixel(size: tuple[int, int]) -> No
     ],
 )
 def test_input_is_that_of_the_learner(name: str, preprocess: tuple[str, ...], sample_cells: Path) -> None:
-    design = find_design(name)
+    design = find_network(name)
     paths = [cell.path for cell in find_cells(sample_cells).cells[::39]]
     size, mean, std = design.input_size, design.mean, design.std
     block: dict[str, Any] = {"size": size, "mean": mean, "std": std, "preprocess": preprocess}
@@ -86,7 +86,7 @@ def test_augmentation_turns_cells_but_keeps_their_edge_in_black(drawn_cells: Pat
 
 def test_an_export_is_small_and_opens_as_a_float32_learner(drawn_cells: Path, tmp_path: Path) -> None:
     paths = [cell.path for cell in find_cells(drawn_cells).cells[::30]]
-    design = find_design("resnet34")
+    design = find_network("resnet34")
     network = design.start("none").network
     untrained = design.wrap(design_dataloaders(paths), network, design.settings())
     export_learner(untrained, tmp_path / "export.pkl")

@@ -14,7 +14,7 @@ from torch import nn
 from malaria_detect.cli.training_options import parse_sizes
 from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
-from malaria_detect.designs.registry import find_design
+from malaria_detect.designs.registry import find_network
 from malaria_detect.inference.calibrate import read_logits
 from malaria_detect.inference.model_files import read_metadata, read_model
 from malaria_detect.training.centred import even_chance
@@ -149,7 +149,7 @@ def test_a_share_of_the_starting_trunk_is_mixed_into_the_exported_one(
 
 @pytest.mark.parametrize("name", ["small-cnn-64", "resnet34"])
 def test_what_has_no_starting_trunk_mixes_nothing_in(few_cells: Path, tmp_path: Path, name: str) -> None:
-    design = find_design(name)
+    design = find_network(name)
     settings = design.settings(start_share=0.2, weights="none", keep="last")
     run = run_by_patient(design, settings, labelled_cells(find_cells(few_cells)), tmp_path)
     with refused(TrainingError, "start_share"):
@@ -167,7 +167,7 @@ def test_the_exported_log_odds_are_centred_on_validation_cells(
 
 
 def test_weights_of_a_design_without_a_fastai_head_can_be_averaged(few_cells: Path, tmp_path: Path) -> None:
-    design = find_design("small-cnn-64")
+    design = find_network("small-cnn-64")
     settings = design.settings(
         epochs=1, average_epochs=1, schedule="one-cycle", patience=0, keep="last", batch_size=16
     )

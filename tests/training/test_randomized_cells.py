@@ -11,7 +11,7 @@ from PIL import Image
 
 from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import CLASSES, Cell, find_cells
-from malaria_detect.designs.registry import find_design
+from malaria_detect.designs.registry import find_network
 from malaria_detect.training.absorbance import Absorbance
 from malaria_detect.training.borrowed import borrowed_cells, borrowed_fields, fields_of
 from malaria_detect.training.dataloaders import CellLoaders
@@ -202,4 +202,4 @@ def test_borrowed_cells_need_random_looks(few_cells: Path, tmp_path: Path) -> No
 def test_a_frozen_trunk_has_no_random_looks(few_cells: Path, tmp_path: Path) -> None:
     run = run_of(few_cells, tmp_path)
     with refused(TrainingError, "looks"):
-        replace(run, design=find_design("vgg16-frozen")).check()
+        replace(run, design=find_network("vgg16-frozen")).check()

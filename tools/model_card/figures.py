@@ -65,7 +65,7 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
         }
     figures |= laboratory_figures(results)
     if results.designs is not None and results.designs.trained:
-        figures["docs/designs.svg"] = plots.design_comparison(results.designs.rows)
+        figures["docs/designs.svg"] = plots.design_comparison([row for row, _ in results.designs.ranked])
     return figures
 
 

@@ -10,8 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedErro
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, leakage_gap
 from malaria_detect.core.json_io import to_json
 from malaria_detect.designs.comparison import printed, score_name
+from malaria_detect.designs.table import HEADS, table_row
 from malaria_detect.evaluation.cross_validation import EVALUATION
-from malaria_detect.evaluation.score_laboratories import MOST_UNINFECTED
+from malaria_detect.evaluation.laboratory_cells import MOST_UNINFECTED
 from malaria_detect.inference.metadata import RESEARCH_USE
 from malaria_detect.metrics import Estimate, formatting, share_within, worst_patients
 from malaria_detect.metrics.agreement import Agreement
@@ -184,8 +185,9 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "gallery": results.gallery,
         "foreign": results.foreign,
         "comparison": results.designs,
-        "authors": designs.beside_authors(results.by_author),
         "about": designs,
+        "heads": HEADS,
+        "table_row": table_row,
         "recipe": recipe(grouped.run.histories[0], grouped.run.settings),
         "recipe_shipped": recipe(metadata.history, metadata.settings),
         "test_within": share_within(point.patients),

@@ -8,12 +8,7 @@ from typing import Any, TypeVar
 
 from malaria_detect import read_metadata
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.designs.comparison import (
-    AUTHOR_COMPARISON_FILE,
-    COMPARISON_FILE,
-    Comparison,
-    read_comparison,
-)
+from malaria_detect.designs.comparison import COMPARISON_FILE, Comparison, read_comparison
 from malaria_detect.evaluation.cross_validation import Evaluation, HeldOut, compare_splits, read_run
 from malaria_detect.evaluation.field_scores import FIELDS, FieldBenchmark, read_field_benchmark
 from malaria_detect.evaluation.foreign_scores import FOREIGN, ForeignScores, read_foreign_scores
@@ -71,8 +66,8 @@ class Results:
         Estimated and true parasitemia of every patient; None without a file.
     published : Published
         Results of other publications.
-    designs, by_author : Comparison or None
-        Comparisons of designs, with the project's split and with each author's own; None without a file.
+    designs : Comparison or None
+        Comparison of designs; None without a file.
     fields : FieldBenchmark or None
         Cells found on whole fields; None without a file.
     laboratories : Laboratories or None
@@ -91,7 +86,6 @@ class Results:
     parasitemia: ParasitemiaEvaluation | None
     published: Published
     designs: Comparison | None
-    by_author: Comparison | None
     fields: FieldBenchmark | None
     laboratories: Laboratories | None
     gallery: bool
@@ -122,7 +116,6 @@ def read_results(root: Path) -> Results:
         parasitemia=_existing(reports / PARASITEMIA, read_parasitemia),
         published=read_published(reports / PUBLISHED),
         designs=_existing(reports / COMPARISON_FILE, read_comparison),
-        by_author=_existing(reports / AUTHOR_COMPARISON_FILE, read_comparison),
         fields=_existing(reports / FIELDS, read_field_benchmark),
         laboratories=_existing(reports / LABORATORIES, read_laboratories),
         gallery=gallery.is_file() and metadata.sha256 in gallery.read_text(encoding="utf-8"),

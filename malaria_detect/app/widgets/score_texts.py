@@ -8,7 +8,8 @@ from malaria_detect import plots
 from malaria_detect.app.widgets.base import render
 from malaria_detect.app.wording import FLATTERED, NO_PATIENTS, NOT_CALIBRATED, detection_limit, leakage_gap
 from malaria_detect.core.errors import MalariaDetectError
-from malaria_detect.designs.comparison import OURS, Comparison, printed, read_comparison
+from malaria_detect.designs.comparison import OURS, Comparison, read_comparison
+from malaria_detect.designs.table import HEADS, table_row
 from malaria_detect.evaluation.cross_validation import Evaluation, read_evaluation
 from malaria_detect.evaluation.patient_parasitemia import COUNTING, read_parasitemia
 from malaria_detect.inference.metadata import ModelMetadata, OperatingPoint
@@ -149,9 +150,10 @@ def designs_details(path: Path, metadata: ModelMetadata) -> str:
         "designs.html",
         found=found,
         later=found.ours is not None and found.ours.scores.estimates["accuracy"] != shipped,
-        compared=plots.design_comparison(found.rows),
+        compared=plots.design_comparison([row for row, _ in found.ranked]),
         ours=OURS,
-        printed=printed,
+        heads=HEADS,
+        table_row=table_row,
     )
 
 
