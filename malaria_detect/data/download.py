@@ -18,7 +18,14 @@ from tqdm.auto import tqdm
 
 from malaria_detect.core.errors import MalariaDetectError
 from malaria_detect.core.extras import from_extra
-from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, CellsError, default_folder, find_cells
+from malaria_detect.data.nlm_cells import (
+    CELLS_VARIABLE,
+    CLASSES,
+    CellFolder,
+    CellsError,
+    default_folder,
+    find_cells,
+)
 
 with from_extra("train"):
     import pooch
@@ -93,6 +100,25 @@ def fetch_cells(
             reason="disk_full" if error.errno in _FULL else "unwritable",
         ) from error
     return finished
+
+
+def find_or_fetch_cells(root: str | os.PathLike[str] | None = None) -> CellFolder:
+    """Cells as :func:`malaria_detect.data.nlm_cells.find_cells` finds them; NLM's are downloaded if there are none.
+
+    Nothing is downloaded if `root` or ``MALARIA_DETECT_CELLS`` says where the cells are: they may be mistyped.
+
+    Raises
+    ------
+    CellsError
+        As in ``find_cells``.
+    FetchError
+        As in :func:`fetch_cells`.
+    """
+    if root is not None or os.environ.get(CELLS_VARIABLE):
+        return find_cells(root)
+    with suppress(CellsError):
+        return find_cells()
+    return find_cells(fetch_cells())
 
 
 def _download(url: str, sha256: str, work: Path, progress: bool) -> Path:

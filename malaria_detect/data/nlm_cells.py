@@ -29,6 +29,11 @@ from malaria_detect.data.picture_files import (
 
 CLASSES = ("Parasitized", "Uninfected")
 CELLS_VARIABLE = "MALARIA_DETECT_CELLS"
+# Where notebooks on Kaggle find the copy iarunava/cell-images-for-detecting-malaria, in newer and in older sessions.
+KAGGLE_FOLDERS = tuple(
+    Path("/kaggle/input", *owner, "cell-images-for-detecting-malaria")
+    for owner in (("datasets", "iarunava"), ())
+)
 
 # Names of the classes in folders and CSV files, in any case; digits in CSV files only, as folders they may be patients.
 _LABELS = {
@@ -115,8 +120,9 @@ class CellFolder:
 
 
 def default_folder() -> Path:
-    """Folder of the cells if no other is given."""
-    return Path(platformdirs.user_data_dir("malaria_detect")) / "cells"
+    """Folder of the cells if no other is given: Kaggle's copy in a notebook that has it, or the user's own."""
+    own = Path(platformdirs.user_data_dir("malaria_detect")) / "cells"
+    return next((folder for folder in KAGGLE_FOLDERS if folder.is_dir()), own)
 
 
 def patient_group(name: str) -> str:

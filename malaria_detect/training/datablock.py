@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from fastai.vision.all import (
     CategoryBlock,
     DataBlock,
@@ -105,7 +106,10 @@ class Preprocess(Transform):
 
 
 def design_dataloaders(paths: Sequence[Path], **block: Any) -> DataLoaders:
-    """DataLoaders of an exported learner: the transforms of :func:`cell_block`, and at least one cell of each class."""
+    """DataLoaders of an exported learner: the transforms of :func:`cell_block`, and at least one cell of each class.
+
+    They are on the CPU, so that a learner that was trained on a GPU opens anywhere.
+    """
     # fastai needs a cell in both parts.
     whole = cell_block(lambda items: (list(range(len(list(items)))), [0]), **block)
-    return whole.dataloaders(list(paths), bs=64, num_workers=0)
+    return whole.dataloaders(list(paths), bs=64, num_workers=0, device=torch.device("cpu"))

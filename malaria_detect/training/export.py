@@ -126,7 +126,8 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
 
 def _centred(fitted: Fitted, run: TrainingRun) -> nn.Module:
     """A copy of the network; if it has fastai's head, log-odds of 0 are an even chance on validation cells."""
-    network = copy.deepcopy(fitted.network)
+    # On the CPU, so that the file opens anywhere.
+    network = copy.deepcopy(fitted.network).cpu()
     if run.design.has_fastai_head:
         exact = computed_exactly(run.design.name)
         classifier = classifier_of(network, run.design.input_size, exact)

@@ -33,6 +33,6 @@ def in_bfloat16(network: nn.Module, device: torch.device) -> Iterator[None]:
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether a device computes in bfloat16 natively; other processors emulate it, which is slower than float32."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

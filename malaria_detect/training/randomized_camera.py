@@ -89,10 +89,10 @@ def _blurred(picture: torch.Tensor, reach: int) -> torch.Tensor:
 
 
 def _compressed(picture: torch.Tensor, quality: int) -> torch.Tensor:
-    pixels = (picture * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    pixels = (picture * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
     images = []
     for one in pixels:
         data = io.BytesIO()
         Image.fromarray(one).save(data, "JPEG", quality=quality)
         images.append(np.asarray(Image.open(data)))
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(np.stack(images)).to(picture.device).permute(0, 3, 1, 2).float() / 255

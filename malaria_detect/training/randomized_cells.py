@@ -37,7 +37,7 @@ _NEIGHBOURS = 3
 def randomized(
     cells: torch.Tensor, shares: torch.Tensor, borrowed: torch.Tensor, size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cells with a random look each, drawn with torch's global generator.
+    """Cells with a random look each, drawn with torch's global generator, on the device of the cells.
 
     Parameters
     ----------
@@ -65,6 +65,14 @@ def randomized(
     >>> images.shape, shares.shape
     (torch.Size([4, 3, 48, 48]), torch.Size([4]))
     """
+    # All random numbers and grids are made where the cells are.
+    with cells.device:
+        return _randomized(cells, shares, borrowed, size)
+
+
+def _randomized(
+    cells: torch.Tensor, shares: torch.Tensor, borrowed: torch.Tensor, size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     parts = Absorbance.of(cells)
     parts, shares = transplanted(parts, shares, borrowed)
     number = len(cells)

@@ -15,15 +15,14 @@ from pathlib import Path
 import pytest
 
 from malaria_detect.data import download
-from malaria_detect.data.download import FetchError, fetch_cells
-from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, default_folder, find_cells
+from malaria_detect.data.download import FetchError, fetch_cells, find_or_fetch_cells
+from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, CellsError, default_folder, find_cells
 from tests.refused import refused
 
 PROJECT = Path(__file__).resolve().parents[2]
 SECONDS = 60  # after which a test fails instead of hanging
-MUCH = (
-    48 * 2**20
-)  # bytes, more than the buffers of a connection hold: once it is sent, some of it has arrived
+# Bytes, more than the buffers of a connection hold: once it is sent, some of it has arrived.
+MUCH = 48 * 2**20
 
 # Runs fetch_cells in its own process: url, sha256, folder.
 FETCH = """
@@ -145,6 +144,22 @@ def test_cells_go_where_the_environment_says_or_to_the_users_folder(
     assert default_folder().is_relative_to(tmp_path)
     monkeypatch.setenv(CELLS_VARIABLE, str(to))
     assert server.fetch(None) == to / "cell_images" == find_cells().root
+
+
+def test_cells_are_fetched_only_if_there_are_none_and_no_others_are_named(
+    server: ArchiveServer, to: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv(CELLS_VARIABLE, raising=False)
+    monkeypatch.setattr(download, "fetch_cells", lambda: server.fetch(None))
+    with refused(CellsError, "no_cells"):
+        find_or_fetch_cells(to)
+    for _ in range(2):
+        assert find_or_fetch_cells().root == default_folder() / "cell_images"
+    assert server.requests == 1
+    monkeypatch.setenv(CELLS_VARIABLE, str(to))
+    with refused(CellsError, "no_cells"):
+        find_or_fetch_cells()
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from malaria_detect.data import nlm_cells
 from malaria_detect.data.cell_check import check_cells
-from malaria_detect.data.nlm_cells import CLASSES, CellsError, find_cells, patient_group
+from malaria_detect.data.nlm_cells import CELLS_VARIABLE, CLASSES, CellsError, find_cells, patient_group
 from tests.refused import refused
 
 
@@ -30,6 +31,19 @@ def test_every_layout_is_found_and_each_cell_counts_once(
     folder = find_cells(tmp_path / "here")
     assert len(folder.cells) == 60
     assert folder.root == tmp_path / "here" / folders[0]
+
+
+def test_kaggles_copy_is_found_in_a_notebook_there_unless_other_cells_are_named(
+    drawn_cells: Path, laboratory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(CELLS_VARIABLE, raising=False)
+    monkeypatch.setattr(nlm_cells, "KAGGLE_FOLDERS", (tmp_path / "newer", tmp_path / "older"))
+    for inner in ("cell_images", "cell_images/cell_images"):
+        shutil.copytree(drawn_cells / "cell_images", tmp_path / "older" / inner, dirs_exist_ok=True)
+    folder = find_cells()
+    assert (folder.root, len(folder.cells)) == (tmp_path / "older" / "cell_images", 60)
+    monkeypatch.setenv(CELLS_VARIABLE, str(laboratory))
+    assert find_cells().root.is_relative_to(laboratory)
 
 
 def test_foreign_and_unreadable_files_are_reported_and_the_rest_serves(

@@ -1,20 +1,23 @@
 """train.ipynb, explore.ipynb and fields.ipynb run from top to bottom. See test_setup for what notebooks may contain."""
 
 import ast
+import sysconfig
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from malaria_detect.data.nlm_cells import find_cells
+from malaria_detect.data.nlm_cells import CELLS_VARIABLE, find_cells
 from malaria_detect.evaluation.cross_validation import HeldOut, write_held_out
 from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.training.settings import TrainSettings
 from tests.drawn_fields import Drawn, draw_fields
+from tests.environment import Environment, build_wheel
 
 PROJECT = Path(__file__).resolve().parents[2]
 TINY: dict[str, object] = {
+    "CELLS": None,
     "CORRECTIONS": None,
     "WEIGHTS": "none",
     "SIZES": {32: 1, 48: 1},
@@ -57,14 +60,33 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The wheel in a new environment, which has all other packages of this one, but not the checkout."""
+    root = tmp_path_factory.mktemp("wheel")
+    environment = Environment.created(root / "environment")
+    done = environment.install("--no-deps", "--offline", build_wheel(root))
+    assert done.returncode == 0, done.stderr
+    # Python does not read the .pth file of the editable installation in a folder that a .pth file names.
+    (environment.packages / "others.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    return environment
+
+
 @pytest.mark.slow
-def test_train_notebook_shows_every_figure_and_writes_a_new_model_with_its_metadata(
-    few_cells: Path, tmp_path: Path
+def test_train_notebook_needs_only_the_package_shows_every_figure_and_writes_a_model(
+    installed: Environment, few_cells: Path, tmp_path: Path
 ) -> None:
     notebook = nbformat.read(PROJECT / "train.ipynb", as_version=4)
-    set_parameters(notebook, {"CELLS": str(few_cells), **TINY})
-    execute(notebook, tmp_path)
-    assert_every_figure_is_drawn(notebook)
+    set_parameters(notebook, TINY)
+    notebook.cells.append(nbformat.v4.new_code_cell("import malaria_detect\nprint(malaria_detect.__file__)"))
+    nbformat.write(notebook, tmp_path / "train.ipynb")
+    command = (
+        "python -m nbconvert --to notebook --inplace --execute --ExecutePreprocessor.timeout=600 train.ipynb"
+    )
+    installed.run(*command.split(), cwd=tmp_path, environment={CELLS_VARIABLE: str(few_cells)})
+    *cells, last = nbformat.read(tmp_path / "train.ipynb", as_version=4).cells
+    assert Path(last.outputs[0].text.strip()).is_relative_to(installed.folder)
+    assert_every_figure_is_drawn(nbformat.from_dict({"cells": cells}))
     metadata = read_metadata(tmp_path / "export.pkl")
     assert [epoch.size for epoch in metadata.history] == [32, 32, 48, 48]
     assert metadata.weights.source == "none"

@@ -247,6 +247,19 @@ def test_notebook_is_committed_without_outputs_and_widget_state(path: Path) -> N
         assert "attachments" not in cell
 
 
+def test_badges_and_the_first_cell_of_the_training_notebook_lead_to_the_repository() -> None:
+    address = PYPROJECT["urls"]["Repository"]
+    name = address.removeprefix("https://github.com/")
+    title, _, setup, *_ = nbformat.read(PROJECT / "train.ipynb", as_version=4).cells
+    assert f"(https://colab.research.google.com/github/{name}/blob/main/train.ipynb)" in title.source
+    raw = f"https://raw.githubusercontent.com/{name}/main/train.ipynb"
+    assert f"(https://kaggle.com/kernels/welcome?src={raw})" in title.source
+    (line,) = (line for line in setup.source.splitlines() if "%pip" in line)
+    requirement = Requirement(line.split('"')[1])
+    assert (requirement.name, requirement.extras) == (PYPROJECT["name"], {"train"})
+    assert requirement.url == f"{address}/archive/main.zip"
+
+
 # CI skips nothing
 
 

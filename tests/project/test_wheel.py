@@ -1,15 +1,10 @@
 """The built wheel in an environment of its own, used in empty folders, far from the checkout."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -20,6 +15,7 @@ from benchmarks.processes import free_port
 from benchmarks.visitors import Visitor
 from tests.browser.served import served_page
 from tests.drawn_fields import Drawn, drawn_field
+from tests.environment import Environment, build_wheel
 from tests.waiting import SECONDS, until
 from tools.doctor import pins
 
@@ -28,60 +24,18 @@ PROJECT = Path(__file__).resolve().parents[2]
 MOST_MEGABYTES = 640
 
 
-@dataclass(frozen=True)
-class Environment:
-    """A virtual environment with the wheel and what it requires, without an extra."""
-
-    folder: Path
-
-    def run(
-        self,
-        *command: str,
-        cwd: Path,
-        status: int = 0,
-        environment: Mapping[str, str] = MappingProxyType({}),
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [self.program(command[0]), *command[1:]],
-            cwd=cwd,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done
-
-    def program(self, name: str) -> Path:
-        """A program of the environment."""
-        return self.folder / "Scripts" / f"{name}.exe" if os.name == "nt" else self.folder / "bin" / name
-
-    @property
-    def packages(self) -> Path:
-        """Where packages are installed."""
-        (found,) = self.folder.glob("Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages")
-        return found
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """The wheel in a new environment, with the tested versions of what it requires."""
     root = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(root), str(PROJECT)]
-    subprocess.run(build, check=True)
-    (wheel,) = root.glob("*.whl")
-    environment, pinned = root / "environment", root / "pinned.txt"
+    wheel, pinned = build_wheel(root), root / "pinned.txt"
     pinned.write_text("\n".join(map(str, pins()[0])), encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(environment)]
-    done = subprocess.run(
-        [*install, "--constraint", str(pinned), str(wheel)], capture_output=True, text=True, check=False
-    )
+    environment = Environment.created(root / "environment")
+    done = environment.install("--constraint", pinned, wheel)
     if done.returncode and "error sending request" in done.stderr:
         pytest.skip("the packages that the wheel requires are neither cached nor can they be downloaded")
     assert done.returncode == 0, done.stderr
-    return Environment(environment)
+    return environment
 
 
 @pytest.fixture

@@ -63,6 +63,17 @@ def test_the_same_seed_gives_the_same_looks(batch: Batch) -> None:
     assert not torch.equal(looks[0], looks[2])
 
 
+def test_looks_are_drawn_where_the_cells_are_whatever_the_default_device_is(batch: Batch) -> None:
+    torch.manual_seed(0)
+    expected = randomized(*batch, size=32)
+    torch.manual_seed(0)
+    # A tensor on the default device cannot be mixed with those of the batch.
+    with torch.device("meta"):
+        images, shares = randomized(*batch, size=32)
+    assert torch.equal(images, expected[0])
+    assert torch.equal(shares, expected[1])
+
+
 def test_no_two_images_have_the_same_look(batch: Batch) -> None:
     torch.manual_seed(0)
     colours = randomized(*batch, size=32)[0][100:200].amax((2, 3))

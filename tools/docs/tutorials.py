@@ -72,8 +72,10 @@ def convert(name: str, parameters: dict[str, Any], folder: Path | None) -> None:
         for cell in (one for one in notebook.cells if one.cell_type == "code"):
             # Warnings of other packages contain paths of this machine.
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
-    title, _, rest = notebook.cells[0].source.partition("\n")
-    notebook.cells[0].source = title + "\n" + note.format(notebook=name) + rest
+    title, *rest = notebook.cells[0].source.splitlines()
+    # Badges are images of other hosts, from which the site loads nothing.
+    text = "\n".join(line for line in rest if not line.startswith("[!["))
+    notebook.cells[0].source = title + "\n" + note.format(notebook=name) + text
     stem = Path(name).stem
     resources = {"output_files_dir": f"{stem}-figures", "unique_key": stem}
     text, made = MarkdownExporter().from_notebook_node(notebook, resources)
