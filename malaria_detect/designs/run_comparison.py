@@ -238,9 +238,11 @@ def _trained(
             training_seconds=one.training_seconds,
             cells_per_second=speeds[name],
             machine=machine,
+            rounding=one.rounding,
             created=one.created,
             settings=one.settings,
             start=one.start,
+            history=one.history,
             changed=one.changed,
         )
         for name, one in scored.items()

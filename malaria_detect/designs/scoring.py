@@ -21,10 +21,13 @@ from malaria_detect.designs.handcrafted import FeatureDesign, train_features
 from malaria_detect.designs.resnet50v2 import STAGES
 from malaria_detect.designs.timing import LogOdds
 from malaria_detect.inference.calibrate import Logits, assess
+from malaria_detect.inference.classifier import Classifier
+from malaria_detect.inference.graph import Graph
 from malaria_detect.inference.held_out import batches_of
-from malaria_detect.inference.metadata import ModelMetadata, StartWeights
+from malaria_detect.inference.input import InputTransform
+from malaria_detect.inference.metadata import Epoch, ModelMetadata, StartWeights
 from malaria_detect.inference.model_files import read_metadata, read_model
-from malaria_detect.inference.runtime import open_classifier
+from malaria_detect.inference.runtime import graph_content, open_classifier
 from malaria_detect.metrics import scaled
 from malaria_detect.training.export import export
 from malaria_detect.training.fit import fit
@@ -34,6 +37,7 @@ from malaria_detect.training.reported import DescribedDesign
 from malaria_detect.training.run import TrainingRun
 from malaria_detect.training.settings import recorded
 
+_ROUNDED = 96  # cells
 # The settings that define the split.
 _OF_THE_SPLIT = ("seed", "valid", "test")
 
@@ -50,7 +54,7 @@ class ScoredDesign:
         Chosen on validation cells.
     log_odds : callable
         From RGB images to log-odds of parasitized, not calibrated.
-    parameters, input_size, training_seconds, created, settings, start, changed
+    parameters, input_size, training_seconds, rounding, created, settings, start, history, changed
         As in :class:`malaria_detect.designs.comparison.Trained`.
     """
 
@@ -62,9 +66,11 @@ class ScoredDesign:
     parameters: int
     input_size: int | None
     training_seconds: float
+    rounding: float | None
     created: str
     settings: dict[str, Any]
     start: StartWeights | None
+    history: tuple[Epoch, ...]
     changed: tuple[str, ...]
 
     def probability(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
@@ -88,10 +94,8 @@ def score_network(run: TrainingRun, shipped: Path | None = None) -> ScoredDesign
         export(fit(run), run, model)
     metadata, content = read_model(model)
     network, transform = open_learner(content).model, metadata.input_transform
-    classifier = open_classifier(model, metadata, content)
-
-    def log_odds(images: Sequence[Image.Image]) -> NDArray[np.float64]:
-        return np.concatenate([classifier.log_odds(batch) for batch in batches_of(images, transform)])
+    exact = Classifier.open(Graph.read(graph_content(model, metadata)), content, exact=True)
+    log_odds = _by(open_classifier(model, metadata, content), transform)
 
     return ScoredDesign(
         design=run.design,
@@ -102,11 +106,27 @@ def score_network(run: TrainingRun, shipped: Path | None = None) -> ScoredDesign
         parameters=sum(tensor.numel() for tensor in network.parameters()),
         input_size=metadata.input_size,
         training_seconds=sum(epoch.seconds for epoch in metadata.history),
+        rounding=_rounding(log_odds, _by(exact, transform), run, metadata.temperature),
         created=metadata.created,
         settings=metadata.settings,
         start=metadata.weights,
+        history=metadata.history,
         changed=(*phrases(run.design, metadata), *cut_off(network)),
     )
+
+
+def _by(classifier: Classifier, transform: InputTransform) -> LogOdds:
+    def log_odds(images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        return np.concatenate([classifier.log_odds(batch) for batch in batches_of(images, transform)])
+
+    return log_odds
+
+
+def _rounding(log_odds: LogOdds, exact: LogOdds, run: TrainingRun, temperature: float) -> float:
+    positions = run.split.test[:: max(1, len(run.split.test) // _ROUNDED)][:_ROUNDED]
+    images = [read_image(run.cells[index].path) for index in positions]
+    rounded, unrounded = (scaled(one(images), temperature) for one in (log_odds, exact))
+    return round(float(np.abs(rounded - unrounded).max()), 5)
 
 
 def score_features(design: FeatureDesign, run: TrainingRun) -> ScoredDesign:
@@ -138,9 +158,11 @@ def score_features(design: FeatureDesign, run: TrainingRun) -> ScoredDesign:
         parameters=design.size(trained.classifier),
         input_size=None,
         training_seconds=round(trained.seconds, 1),
+        rounding=None,
         created=today(),
         settings={},
         start=None,
+        history=(),
         changed=(),
     )
 

@@ -15,7 +15,6 @@ from malaria_detect.data.splits import GROUPED, RANDOM_HELD_OUT, folds_of
 from malaria_detect.evaluation.cross_validation import HeldOut, Run, write_held_out
 from malaria_detect.inference.held_out import held_out_logits
 from malaria_detect.inference.metadata import Epoch, StartWeights
-from malaria_detect.inference.runtime import computed_exactly
 from malaria_detect.training.convert import classifier_of
 from malaria_detect.training.design import Design
 from malaria_detect.training.fit import fit
@@ -131,7 +130,7 @@ def _run_fold(run: TrainingRun) -> _Fold:
         tqdm.write(f"fold {run.how}")
     fitted, cells = fit(run), run.held_out()
     transform = run.input_transform(run.settings.epochs[-1])
-    classifier = classifier_of(fitted.network, transform.size, computed_exactly(run.design.name))
+    classifier = classifier_of(fitted.network, transform.size)
     logits = held_out_logits(classifier, transform, cells, "scoring held-out cells", run.progress)
     predictions = tuple(
         (cell.name, round(float(probability), 6))

@@ -17,8 +17,6 @@ from malaria_detect.inference.graph import Graph, GraphError
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import graph_path, metadata_path, read_metadata
 
-# Designs whose rounding in bfloat16 was measured.
-_ROUNDED_DESIGNS = ("resnet34",)
 _SECONDS = 600  # at most, for a conversion
 
 
@@ -39,17 +37,12 @@ def open_classifier(model_path: str | os.PathLike[str], metadata: ModelMetadata,
     """
     content = graph_content(model_path, metadata)
     try:
-        return Classifier.open(Graph.read(content), data, computed_exactly(metadata.architecture))
+        return Classifier.open(Graph.read(content), data)
     except GraphError as error:
         raise MetadataError(
             f"{graph_path(model_path)} cannot be used: {error}. Delete it to make it again.",
             "no_graph",
         ) from error
-
-
-def computed_exactly(design: str) -> bool:
-    """Whether a design is computed in float32 on every processor, because nobody measured its rounding in bfloat16."""
-    return design not in _ROUNDED_DESIGNS
 
 
 def graph_content(model_path: str | os.PathLike[str], metadata: ModelMetadata) -> bytes:

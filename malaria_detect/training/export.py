@@ -30,7 +30,6 @@ from malaria_detect.inference.model_files import (
     sha256_of,
 )
 from malaria_detect.inference.references import write_references
-from malaria_detect.inference.runtime import computed_exactly
 from malaria_detect.training.borrowed import fields_of
 from malaria_detect.training.centred import even_chance, lower_log_odds
 from malaria_detect.training.convert import classifier_of, graph_of
@@ -99,7 +98,7 @@ def export(fitted: Fitted, run: TrainingRun, output: Path) -> ModelMetadata:
         data = model_file.read_bytes()
         graph = graph_of(open_learner(data).model, members(data), run.design.input_size)
         graph_file.write_bytes(graph.content())
-        classifier = Classifier.open(graph, data, computed_exactly(run.design.name))
+        classifier = Classifier.open(graph, data)
         _write_logits(classifier, run, logits_file)
         references_sha256 = None
         cells = run.learnt()[0], run.held_out()
@@ -129,8 +128,7 @@ def _centred(fitted: Fitted, run: TrainingRun) -> nn.Module:
     # On the CPU, so that the file opens anywhere.
     network = copy.deepcopy(fitted.network).cpu()
     if run.design.has_fastai_head:
-        exact = computed_exactly(run.design.name)
-        classifier = classifier_of(network, run.design.input_size, exact)
+        classifier = classifier_of(network, run.design.input_size)
         validation = _logits(classifier, run, run.split.valid, "validation")
         if not np.isfinite(validation.values).all():
             raise DivergedError

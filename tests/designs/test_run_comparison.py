@@ -81,7 +81,7 @@ def test_every_named_network_has_a_row_in_the_order_of_the_registry(compared: Co
     assert small.trained is not None
     assert frozen.trained is not None
     assert small.trained.changed == ("2 epochs instead of 30", "batch size 16 instead of 32")
-    assert frozen.trained.changed == ("2 epochs instead of 20",)
+    assert frozen.trained.changed == ("2 epochs instead of 12",)
     assert small.trained.parameters == 822_337
     assert all(one.cells_per_second > 0 and one.training_seconds > 0 for one in found.trained.values())
     assert frozen.reported is not None
@@ -264,7 +264,7 @@ def test_an_author_who_cross_validated_by_patient_is_followed(few_cells: Path, t
     found = run_on_authors_split(design, settings, data, tmp_path / "work", progress=False)
     assert found.split == "2 folds, patients kept apart"
     assert found.scores.cells == len(data.cells)
-    assert found.changed == ("2 epochs instead of 20", "keep last instead of best")
+    assert found.changed == ("2 epochs instead of 12", "keep last instead of best")
     again = run_on_authors_split(design, settings, data, tmp_path / "work", progress=False)
     assert again == found
 

@@ -92,13 +92,16 @@ def made_up_comparison() -> Comparison:
             training_seconds=seconds,
             cells_per_second=310.3,
             machine="an abacus",
+            rounding=0.0012,
             input_size=128,
             created="2026-01-31",
             settings={},
             start=START,
+            history=history,
             changed=changed,
         )
 
+    history = made_up_metadata().history
     one, two = Estimate(0.912, 0.85, 0.96), Estimate(0.987, 0.97, 0.99)
     laboratories = (
         LaboratoryShares("fields_far", "outline", 9, 40, 100, {"sensitivity": one, "specificity": two}),

@@ -26,6 +26,8 @@ FIGURES = {
     "reports/parasitemia-detection.svg": "Share of patients detected as infected by true parasitemia.",
     "reports/published.svg": "Accuracy of this model and of published ones, grouped by kind of split.",
     "docs/designs.svg": "Accuracy and ROC AUC of the designs, with published values.",
+    "docs/keras-cnn-128-accuracy.svg": "Accuracy and ROC AUC of keras-cnn-128 after each epoch.",
+    "docs/keras-cnn-128-loss.svg": "Training and validation loss of keras-cnn-128 after each epoch.",
 }
 
 
@@ -66,6 +68,10 @@ def _figures(results: Results, readings: Sequence[SlideReading]) -> dict[str, Fi
     figures |= laboratory_figures(results)
     if results.designs is not None and results.designs.trained:
         figures["docs/designs.svg"] = plots.design_comparison([row for row, _ in results.designs.ranked])
+        keras = results.designs.trained.get("keras-cnn-128")
+        if keras is not None and keras.history:
+            figures["docs/keras-cnn-128-accuracy.svg"] = plots.accuracy_curves(keras.history)
+            figures["docs/keras-cnn-128-loss.svg"] = plots.loss_curves(keras.history)
     return figures
 
 

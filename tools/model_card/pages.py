@@ -183,6 +183,7 @@ def _context(results: Results, readings: Sequence[SlideReading]) -> dict[str, An
         "by_laboratory": facts.by_laboratory(results.laboratories),
         "most_uninfected": MOST_UNINFECTED,
         "gallery": results.gallery,
+        "layers": results.layers,
         "foreign": results.foreign,
         "comparison": results.designs,
         "about": designs,

@@ -23,7 +23,7 @@ from malaria_detect.inference.metadata import ModelMetadata
 
 _Content = TypeVar("_Content")
 EVALUATION = "evaluation.json"
-GALLERY = "docs/laboratories.svg"
+GALLERY, LAYERS = "docs/laboratories.svg", "docs/keras-cnn-128-layers"
 GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
 # Reports of benchmarks by the name that the templates use, each with the command that writes it.
 SPEED = {
@@ -74,6 +74,8 @@ class Results:
         The classifier in other laboratories; None without a file.
     gallery : bool
         Whether there are drawn cells with answers of this model, from ``python -m tools.gallery``.
+    layers : tuple of str
+        Figures of the layers of keras-cnn-128, from ``python -m tools.layers``, by the numbers of the layers.
     foreign : ForeignScores or None
         Pictures of other things that are refused; None without a file.
     speed : dict of str to dict
@@ -89,6 +91,7 @@ class Results:
     fields: FieldBenchmark | None
     laboratories: Laboratories | None
     gallery: bool
+    layers: tuple[str, ...]
     foreign: ForeignScores | None
     speed: dict[str, dict[str, Any]]
 
@@ -118,6 +121,7 @@ def read_results(root: Path) -> Results:
         designs=_existing(reports / COMPARISON_FILE, read_comparison),
         fields=_existing(reports / FIELDS, read_field_benchmark),
         laboratories=_existing(reports / LABORATORIES, read_laboratories),
+        layers=tuple(sorted(file.name for file in (root / LAYERS).glob("*.svg"))),
         gallery=gallery.is_file() and metadata.sha256 in gallery.read_text(encoding="utf-8"),
         foreign=_existing(reports / FOREIGN, read_foreign_scores),
         speed={
