@@ -1,6 +1,6 @@
 """Write figures of the activations of keras-cnn-128, for a drawn cell: ``python -m tools.layers MODEL``.
 
-MODEL is the trained model next to its metadata: ``keras-cnn-128.pkl`` in the working folder of ``malaria-detect compare``.
+MODEL is the trained model next to its metadata: ``keras-cnn-128.pkl`` in the folder that `compare --work` names.
 There is a figure for each convolution and each pooling layer. No photograph is shown.
 """
 
