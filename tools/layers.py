@@ -32,10 +32,14 @@ def main() -> None:
     cell = drawn(*LABORATORIES["NLM"], DRAWN["ring"], seed=0)
     picture = torch.from_numpy(metadata.input_transform([cell]))
     FOLDER.mkdir(parents=True, exist_ok=True)
+    for old in FOLDER.glob("*.svg"):
+        old.unlink()
     for number, layer in enumerate(activations(open_learner(content).model, picture), 1):
         figure = plots.activation_grid(layer.maps, _SHOWN)
         with replaced(FOLDER / f"{number}-{layer.kind}.svg") as file:
-            file.write_bytes(to_svg_bytes(figure))
+            # The page shows the figures only as long as they are of the training that it describes.
+            mark = f"<!-- model {metadata.sha256} -->\n"
+            file.write_text(f"{to_svg_bytes(figure).decode()}{mark}", encoding="utf-8")
         print(f"{number}. {layer.kind} {layer.layer}: {layer.maps.shape}")
 
 

@@ -1,16 +1,13 @@
 """``malaria-detect compare``."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from malaria_detect.cli.cells import CELLS_HELP, report_cells
 from malaria_detect.cli.training_options import add_weights, parse_fields, parse_weights, scores_in_words
-from malaria_detect.core.shipped import MODEL
-
-if TYPE_CHECKING:
-    from malaria_detect.designs.elsewhere import LaboratoryCells
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,7 +21,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     compare.add_argument(
         "--networks",
         metavar="NAMES",
-        help="names of designs, separated by commas; an unknown name lists all",
+        help="names of designs, separated by commas; an unknown name lists all (default: all but "
+        "feature-fusion-mobilenetv2)",
     )
     compare.add_argument(
         "--protocol",
@@ -48,8 +46,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     compare.add_argument(
         "--model",
-        default=MODEL,
-        help="trained resnet34, used if it has the same cells and the same split (default: %(default)s)",
+        help="trained resnet34, used if it has the same cells and the same split (default: export.pkl, or the model "
+        "that comes with the package)",
     )
     compare.add_argument(
         "--laboratories",
@@ -74,44 +72,40 @@ def _compare(options: argparse.Namespace) -> int:
     from malaria_detect.training.learner import import_fastai
 
     import_fastai()
+    from malaria_detect.data.field_annotations import read_field_sets
     from malaria_detect.data.nlm_cells import find_cells
-    from malaria_detect.designs.comparison import on_authors_split
+    from malaria_detect.designs.comparison import PROTOCOL_GROUPED, on_authors_split
     from malaria_detect.designs.run_comparison import ComparisonPlan, compare_designs
     from malaria_detect.inference.metadata import RESEARCH_USE
+    from malaria_detect.inference.model_files import default_model, read_metadata
 
-    shipped = Path(options.model)
+    shipped = Path(options.model or default_model())
+    if options.model:
+        read_metadata(shipped)  # a mistyped name is an error
     plan = ComparisonPlan(
         work=Path(options.work),
+        shipped=shipped,
         names=None if options.networks is None else [name.strip() for name in options.networks.split(",")],
         protocol=options.protocol,
         changed=_changed(options.change),
         weights=parse_weights(options.weights or "imagenet"),
-        shipped=shipped if shipped.is_file() else None,
-        laboratories=_laboratories(options.laboratories, shipped),
+        laboratories=[one for folder in options.laboratories for one in read_field_sets(Path(folder))],
     )
+    names = [design.name for design in plan.designs]
     folder = find_cells(options.cells)
     report_cells(folder)
-    for row in compare_designs(folder, plan, Path(options.output)).rows:
-        if row.trained is not None:
+    found, problems = compare_designs(folder, plan, Path(options.output))
+    for row in found.rows:
+        if row.network not in names or row.network in problems:
+            continue
+        if options.protocol == PROTOCOL_GROUPED and row.trained is not None:
             print(f"{row.network}: {scores_in_words(row.trained.scores, 'held-out')}")
-        if row.author is not None:
+        elif row.author is not None:
             print(f"{row.network}, {row.author.split}: {on_authors_split(row)}")
-        if row.not_run:
-            print(f"{row.network}: not run. {row.not_run}")
+    for name, problem in problems.items():
+        print(f"{name}: not run. {problem}", file=sys.stderr)
     print(f"{options.output} written. {RESEARCH_USE}")
     return 0
-
-
-def _laboratories(folders: Sequence[str], shipped: Path) -> "list[LaboratoryCells]":
-    from malaria_detect.data.field_annotations import read_field_sets
-    from malaria_detect.designs.elsewhere import cells_elsewhere
-    from malaria_detect.fields.finder import load_finder
-    from malaria_detect.inference.model_files import read_metadata
-
-    if not folders:
-        return []
-    sets = [one for folder in folders for one in read_field_sets(Path(folder))]
-    return cells_elsewhere(sets, load_finder(), read_metadata(shipped))
 
 
 def _changed(given: Sequence[Sequence[str]]) -> dict[str, dict[str, Any]]:

@@ -23,8 +23,8 @@ from malaria_detect.data.nlm_cells import (
     CLASSES,
     CellFolder,
     CellsError,
-    default_folder,
     find_cells,
+    own_folder,
 )
 
 with from_extra("train"):
@@ -63,8 +63,8 @@ def fetch_cells(
     Parameters
     ----------
     to : path, optional
-        Folder that gets the folder ``cell_images``; it is created if missing. Default: as for
-        :func:`malaria_detect.data.nlm_cells.find_cells`.
+        Folder that gets the folder ``cell_images``; it is created if missing. Default: the
+        one in ``MALARIA_DETECT_CELLS``, or the user's own.
     url, sha256 : str
         The ZIP archive and its SHA-256 in hexadecimal.
     progress : bool
@@ -76,7 +76,7 @@ def fetch_cells(
         If the download fails, the archive is not the expected one, or the folder cannot be written. A failed call
         leaves no files. If a call is killed, the next one reuses a complete archive.
     """
-    place = Path(to or os.environ.get(CELLS_VARIABLE) or default_folder())
+    place = Path(to or os.environ.get(CELLS_VARIABLE) or own_folder())
     finished, work = place / "cell_images", place / ".cell_images.download"
     try:
         with suppress(CellsError):
@@ -116,8 +116,11 @@ def find_or_fetch_cells(root: str | os.PathLike[str] | None = None) -> CellFolde
     """
     if root is not None or os.environ.get(CELLS_VARIABLE):
         return find_cells(root)
-    with suppress(CellsError):
+    try:
         return find_cells()
+    except CellsError as error:
+        if error.reason != "no_cells":
+            raise
     return find_cells(fetch_cells())
 
 

@@ -119,10 +119,14 @@ class CellFolder:
     colourless: tuple[str, ...] = ()
 
 
+def own_folder() -> Path:
+    """Folder that cells are downloaded to if no other is given."""
+    return Path(platformdirs.user_data_dir("malaria_detect")) / "cells"
+
+
 def default_folder() -> Path:
     """Folder of the cells if no other is given: Kaggle's copy in a notebook that has it, or the user's own."""
-    own = Path(platformdirs.user_data_dir("malaria_detect")) / "cells"
-    return next((folder for folder in KAGGLE_FOLDERS if folder.is_dir()), own)
+    return next((folder for folder in KAGGLE_FOLDERS if folder.is_dir()), own_folder())
 
 
 def patient_group(name: str) -> str:

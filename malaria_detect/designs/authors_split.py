@@ -11,8 +11,8 @@ from malaria_detect.evaluation.cross_validation import THRESHOLD
 from malaria_detect.evaluation.run_cross_validation import CrossValidationPlan, cross_validate
 from malaria_detect.metrics import score
 from malaria_detect.training.checkpoint import CHECKPOINT_FILE
+from malaria_detect.training.described import PatientFolds
 from malaria_detect.training.design import Design
-from malaria_detect.training.reported import AuthorSplit
 from malaria_detect.training.run import TrainingRun
 from malaria_detect.training.settings import TrainSettings
 
@@ -26,8 +26,8 @@ def run_on_authors_split(
     cells also choose the epoch, as in the author's training; in a cross-validation nothing chooses.
     """
     assert design.split is not None
-    if design.split.folds > 1:
-        return _folds(design, design.split, settings, data, work, progress)
+    if isinstance(design.split, PatientFolds):
+        return _folds(design, design.split.folds, settings, data, work, progress)
     seed = settings.seed if design.split.seed is None else design.split.seed
     cut = random_split(data.cells, valid=design.split.held_out, test=0.0, seed=seed)
     share = round(100 * design.split.held_out)
@@ -41,9 +41,8 @@ def run_on_authors_split(
     one = score_network(TrainingRun(design, settings, data, split, folder, resume, progress, how))
     cells = one.held_out
     return OnAuthorsSplit(
-        split=f"random {100 - share}/{share}",
+        split=f"random {100 - share}/{share}{', a share that we assume' if design.split.assumed else ''}",
         scores=score(cells.parasitized, cells.probability(1.0), cells.groups, THRESHOLD),
-        training_seconds=one.training_seconds,
         created=one.created,
         changed=one.changed,
     )
@@ -51,7 +50,7 @@ def run_on_authors_split(
 
 def _folds(
     design: Design,
-    split: AuthorSplit,
+    folds: int,
     settings: TrainSettings,
     data: LabelledCells,
     work: Path,
@@ -60,13 +59,12 @@ def _folds(
     work.mkdir(parents=True, exist_ok=True)
     name = f"{design.name}-{PROTOCOL_AUTHOR}"
     plan = CrossValidationPlan(
-        design, settings, work, GROUPED, split.folds, resume=True, progress=progress, prefix=f"{name}-"
+        design, settings, work, GROUPED, folds, resume=True, progress=progress, prefix=f"{name}-"
     )
     cells, run = cross_validate(data, plan, work / f"{name}-cells.csv")
     return OnAuthorsSplit(
-        split=f"{split.folds} folds, patients kept apart",
+        split=f"{folds} folds, patients kept apart",
         scores=score(cells.parasitized, cells.p, cells.groups, THRESHOLD),
-        training_seconds=sum(epoch.seconds for history in run.histories for epoch in history),
         created=run.created,
         changed=tuple(changed_settings(design, run.settings)),
     )

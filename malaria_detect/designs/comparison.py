@@ -10,14 +10,13 @@ from malaria_detect.core.json_io import read_record
 from malaria_detect.inference.metadata import Epoch, StartWeights
 from malaria_detect.metrics import Estimate, Scores
 from malaria_detect.metrics.formatting import MISSING, format_score
-from malaria_detect.training.reported import Reported
+from malaria_detect.training.described import REPORTED_SCORES, Reported
 
 PROTOCOL_GROUPED, PROTOCOL_AUTHOR = "grouped", "author"
 COMPARISON_FILE = "compare.json"  # in reports/
 # The shipped design, with which the others are compared.
 OURS = "resnet34"
-# Scores that authors publish, too.
-COMPARED = ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc")
+COMPARED = REPORTED_SCORES
 _SCORE_NAMES = {
     "f1": "F1",
     "mcc": "MCC",
@@ -34,19 +33,21 @@ _OF_EPOCHS = (["epoch", "instead"], ["epochs", "instead"])
 class ComparisonError(MalariaDetectError):
     """A comparison cannot be made or read.
 
-    ``reason`` is ``fixed``, ``output``, ``no_split``, ``other_cells``, ``other_settings``, ``missing`` or
-    ``damaged``.
+    ``reason`` is ``fixed``, ``laboratories``, ``output``, ``no_split``, ``other_cells``, ``other_settings``,
+    ``missing`` or ``damaged``.
     """
 
 
 @dataclass(frozen=True)
 class LaboratoryShares:
-    """What a design does with cells of another laboratory, from which neither it nor the shipped model learnt.
+    """What a design does with cells of another laboratory, of fields from which no design learnt.
 
     Attributes
     ----------
     name, cut : str
         The laboratory, and how its cells are cut out: ``outline`` or ``box``.
+    basis : str
+        What the design has learnt of this laboratory, in words.
     fields, parasitized, uninfected : int
         Numbers of fields and of their scored cells.
     called : dict of str to Estimate
@@ -55,6 +56,7 @@ class LaboratoryShares:
 
     name: str
     cut: str
+    basis: str
     fields: int
     parasitized: int
     uninfected: int
@@ -87,6 +89,8 @@ class Trained:
     rounding : float or None
         Largest difference of a calibrated probability to that of the network in float32, on 96 test cells; 0 on
         processors that do not compute in bfloat16, None without a network.
+    sha256 : str or None
+        Of the exported learner; None without a network.
     created, settings, start, history : str, dict, StartWeights, tuple of Epoch
         As in the metadata; empty, or None, without a network.
     changed : tuple of str
@@ -102,6 +106,7 @@ class Trained:
     cells_per_second: float
     machine: str
     rounding: float | None
+    sha256: str | None
     created: str
     settings: dict[str, Any]
     start: StartWeights | None
@@ -129,13 +134,12 @@ class OnAuthorsSplit:
         The split, in words.
     scores : Scores
         On the held-out cells, not calibrated, at threshold 0.5.
-    training_seconds, created, changed
+    created, changed
         As in :class:`Trained`.
     """
 
     split: str
     scores: Scores
-    training_seconds: float
     created: str
     changed: tuple[str, ...]
 
@@ -147,7 +151,7 @@ class DesignRow:
     Attributes
     ----------
     network, title, where, chosen, reported
-        As in :class:`malaria_detect.training.reported.DescribedDesign`.
+        As in :class:`malaria_detect.training.described.DescribedDesign`.
     trained : Trained or None
         On the split by patient that all designs share; None if it was not run.
     author : OnAuthorsSplit or None
@@ -173,7 +177,7 @@ class DesignRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Designs on the same cells, in the order of the registry.
+    """Designs on the same cells, in the order in which they were added.
 
     `cells` is the fingerprint of the cells.
     """
@@ -218,11 +222,15 @@ def printed(row: DesignRow) -> str:
 
 
 def on_authors_split(row: DesignRow) -> str:
-    """Our scores on the split of a design's author: those that the author published; a dash if there are none."""
-    if row.author is None or row.reported is None:
+    """Our scores on the split of a design's author: those that the author published, or the accuracy.
+
+    A dash if the design was not trained on that split.
+    """
+    if row.author is None:
         return MISSING
+    names = row.reported.scores if row.reported else ("accuracy",)
     estimates = row.author.scores.estimates
-    return _listed({name: estimates[name].value for name in row.reported.scores})
+    return _listed({name: estimates[name].value for name in names})
 
 
 def _listed(scores: Mapping[str, float]) -> str:

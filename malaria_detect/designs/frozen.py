@@ -12,6 +12,7 @@ from torchvision.models import WeightsEnum
 from malaria_detect.inference.input import INPUT_SIZE, MEAN, STD
 from malaria_detect.inference.metadata import StartWeights
 from malaria_detect.training.datablock import cell_augmentations
+from malaria_detect.training.described import PatientFolds, RandomSplit, Reported
 from malaria_detect.training.design import Design, Started
 from malaria_detect.training.pretrained import starting_network
 from malaria_detect.training.settings import Weights
@@ -34,11 +35,17 @@ class Trunks(nn.Module):
         return torch.cat([trunk(images) for trunk in self.trunks], dim=1)
 
 
-def frozen_design(name: str, title: str, where: str, trunks: Sequence[StartTrunk], **more: object) -> Design:
-    """A design of frozen trunks, with one head on their concatenated features.
-
-    `more` are other fields of :class:`malaria_detect.training.design.Design`.
-    """
+def frozen_design(
+    name: str,
+    title: str,
+    where: str,
+    trunks: Sequence[StartTrunk],
+    *,
+    reported: Reported | None = None,
+    split: RandomSplit | PatientFolds | None = None,
+    listed: bool = True,
+) -> Design:
+    """A design of frozen trunks, with one head on their concatenated features; see `DescribedDesign` for the rest."""
 
     def start(weights: Weights) -> Started:
         started, sizes = zip(*(trunk(weights) for trunk in trunks), strict=True)
@@ -68,7 +75,9 @@ def frozen_design(name: str, title: str, where: str, trunks: Sequence[StartTrunk
         },
         frozen=True,
         chosen="the head (a layer of 256 units with dropout) and its training",
-        **more,  # type: ignore[arg-type]
+        reported=reported,
+        split=split,
+        listed=listed,
     )
 
 

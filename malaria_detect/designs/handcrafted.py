@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import logit
 
-from malaria_detect.training.reported import DescribedDesign
+from malaria_detect.training.described import DescribedDesign
 
 
 class ProbabilisticClassifier(Protocol):

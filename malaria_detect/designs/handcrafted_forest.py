@@ -11,7 +11,7 @@ from skimage.morphology import disk, erosion
 from sklearn.ensemble import RandomForestClassifier
 
 from malaria_detect.designs.handcrafted import FeatureDesign
-from malaria_detect.training.reported import Reported
+from malaria_detect.training.described import Reported
 
 # Brighter than the background, which is black.
 _BACKGROUND = 20

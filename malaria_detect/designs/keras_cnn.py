@@ -7,7 +7,7 @@ from fastai.vision.all import AffineCoordTfm, affine_mat, aug_transforms
 from torch import nn
 
 from malaria_detect.designs.scratch import scratch_design, start_like_keras
-from malaria_detect.training.reported import AuthorSplit, Reported
+from malaria_detect.training.described import RandomSplit, Reported
 
 _SIZE = 128
 _SHEAR = 0.2
@@ -70,5 +70,5 @@ DESIGN = scratch_design(
         "a Keras tutorial's CNN",
     ),
     chosen="cells are padded to a square; the loader of Keras stretches them",
-    split=AuthorSplit(0.3, 1337),
+    split=RandomSplit(0.3, 1337),
 )

@@ -3,7 +3,7 @@
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from malaria_detect.designs.frozen import frozen_design, torchvision_trunk
-from malaria_detect.training.reported import Reported
+from malaria_detect.training.described import Reported
 
 TRUNK = torchvision_trunk("mobilenetv2", mobilenet_v2, MobileNet_V2_Weights.IMAGENET1K_V1, 1280)
 DESIGN = frozen_design(

@@ -7,6 +7,7 @@ Exported learners name these by their path, so they must stay where they are:
 ``malaria_detect.designs.keras_cnn.sheared``.
 """
 
+import re
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
@@ -20,9 +21,10 @@ from malaria_detect.designs import (
     small_cnn,
     vgg16,
 )
+from malaria_detect.designs.handcrafted import FeatureDesign
 from malaria_detect.training import resnet34
+from malaria_detect.training.described import DescribedDesign
 from malaria_detect.training.design import Design
-from malaria_detect.training.reported import DescribedDesign
 from malaria_detect.training.settings import TrainingError
 
 GROUP = "malaria_detect.designs"
@@ -60,7 +62,13 @@ def all_designs() -> dict[str, DescribedDesign]:
 
 
 def find_design(name: str) -> DescribedDesign:
-    """A design by its name; for an unknown one TrainingError lists all names."""
+    """A design by its name; for an unknown one TrainingError lists all names.
+
+    Designs of other packages are only loaded if this package has none of this name.
+    """
+    ours = {design.name: design for design in _OURS}
+    if name in ours:
+        return ours[name]
     found = all_designs()
     if name not in found:
         raise TrainingError(
@@ -74,7 +82,8 @@ def find_network(name: str) -> Design:
     design = find_design(name)
     if not isinstance(design, Design):
         raise TrainingError(
-            f"{name} has no network, so no model can be exported; `malaria-detect compare` scores it.",
+            f"{name} has no network: it has no settings to change, and no model can be exported. "
+            "`malaria-detect compare` scores it.",
             "no_network",
         )
     return design
@@ -83,10 +92,13 @@ def find_network(name: str) -> Design:
 def _loaded(point: EntryPoint) -> DescribedDesign:
     try:
         design = point.load()
-    except (ImportError, AttributeError) as error:
+    # What the code of another package usually raises while it is imported.
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError, NameError, OSError) as error:
         raise _broken(point, str(error)) from error
-    if not isinstance(design, DescribedDesign):
+    if not isinstance(design, Design | FeatureDesign):
         raise _broken(point, f"{point.value} is not a design")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", design.name):
+        raise _broken(point, f"the name {design.name!r} needs small letters, digits and hyphens")
     return design
 
 

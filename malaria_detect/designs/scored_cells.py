@@ -1,6 +1,6 @@
 """Log-odds of several designs on the same cells: the table next to a comparison."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from malaria_detect.core.csv_io import read_rows, write_rows
+from malaria_detect.core.csv_io import CsvError, read_rows, write_rows
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.designs.comparison import COMPARED, ComparisonError, Trained
 from malaria_detect.designs.scoring import ScoredDesign
@@ -25,20 +25,38 @@ class ScoredCells:
     log_odds: dict[str, NDArray[np.float64]]
 
     @classmethod
-    def read(cls, path: Path, names: Iterable[str]) -> "ScoredCells":
-        """The columns of some designs from a file of :meth:`write`; nothing if there are none.
+    def read(cls, path: Path, trained: Mapping[str, Trained]) -> "ScoredCells":
+        """The columns of the designs of a comparison, in their order, from a file of :meth:`write`.
 
         Raises
         ------
-        CsvError
-            If the file is missing or damaged.
+        ComparisonError
+            If the file is missing or damaged, or is of other trainings; ``reason`` is ``damaged``.
         """
-        if not (names := tuple(names)):
+        if not trained:
             return cls((), {})
-        rows = [row for _, row in read_rows(path, (*_COLUMNS, *names))]
-        columns = zip(*(row[len(_COLUMNS) :] for row in rows), strict=True)
-        found = {name: np.array(column, dtype=float) for name, column in zip(names, columns, strict=True)}
-        return cls(tuple((file, group, label) for file, group, label, *_ in rows), found)
+        try:
+            rows = [row for _, row in read_rows(path, (*_COLUMNS, *trained))]
+            values = np.array([row[len(_COLUMNS) :] for row in rows], dtype=float)
+        except (CsvError, ValueError) as error:
+            raise _damaged(path, str(error)) from error
+        cells = tuple((file, group, label) for file, group, label, *_ in rows)
+        found = cls(cells, {name: values[:, place] for place, name in enumerate(trained)} if rows else {})
+        for name, one in trained.items():
+            if not rows or not found._agrees(name, one):
+                raise _damaged(path, f"the log-odds of {name} are of another training")
+        return found
+
+    def _agrees(self, name: str, trained: Trained) -> bool:
+        """Whether the log-odds give the accuracy that the result states."""
+        right = (self.log_odds[name] >= logit(trained.scores.threshold)) == self.parasitized
+        # A log-odds may be rounded across the threshold.
+        return abs(right.mean() - trained.scores.estimates["accuracy"].value) < 1.5 / len(right)
+
+    @property
+    def parasitized(self) -> NDArray[np.bool_]:
+        """Whether the label of each cell is parasitized, (N,)."""
+        return np.array([label for _, _, label in self.cells]) == CLASSES[0]
 
     def joined(self, scored: Iterable[ScoredDesign]) -> "ScoredCells":
         """With the columns of these designs added, or replaced; other cells raise ComparisonError."""
@@ -65,13 +83,19 @@ class ScoredCells:
         first, second = (
             scaled(self.log_odds[one] - logit(trained[one].scores.threshold), 1.0) for one in (name, ours)
         )
-        _, groups, labels = zip(*self.cells, strict=True)
-        both = difference(np.array(labels) == CLASSES[0], first, second, groups)
+        both = difference(self.parasitized, first, second, [group for _, group, _ in self.cells])
         return {score: both[score] for score in COMPARED}
 
-    def write(self, path: Path) -> None:
-        """Write the table as CSV; nothing without cells."""
+    def write(self, path: Path, names: Sequence[str]) -> None:
+        """Write the columns of these designs, in this order, as CSV; nothing without cells."""
         if self.cells:
-            columns = [[float(f"{value:.7g}") for value in column] for column in self.log_odds.values()]
+            columns = [[float(f"{value:.7g}") for value in self.log_odds[name]] for name in names]
             rows = [(*cell, *values) for cell, *values in zip(self.cells, *columns, strict=True)]
-            write_rows(path, (*_COLUMNS, *self.log_odds), rows)
+            write_rows(path, (*_COLUMNS, *names), rows)
+
+
+def _damaged(path: Path, why: str) -> ComparisonError:
+    return ComparisonError(
+        f"{path} does not fit its comparison ({why}). Restore both files, or choose another --output.",
+        "damaged",
+    )

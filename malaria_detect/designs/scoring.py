@@ -29,11 +29,11 @@ from malaria_detect.inference.metadata import Epoch, ModelMetadata, StartWeights
 from malaria_detect.inference.model_files import read_metadata, read_model
 from malaria_detect.inference.runtime import graph_content, open_classifier
 from malaria_detect.metrics import scaled
+from malaria_detect.training.described import DescribedDesign
 from malaria_detect.training.export import export
 from malaria_detect.training.fit import fit
 from malaria_detect.training.learner import open_learner
 from malaria_detect.training.recalibrate import logits_of
-from malaria_detect.training.reported import DescribedDesign
 from malaria_detect.training.run import TrainingRun
 from malaria_detect.training.settings import recorded
 
@@ -54,7 +54,7 @@ class ScoredDesign:
         Chosen on validation cells.
     log_odds : callable
         From RGB images to log-odds of parasitized, not calibrated.
-    parameters, input_size, training_seconds, rounding, created, settings, start, history, changed
+    parameters, input_size, training_seconds, rounding, sha256, created, settings, start, history, changed
         As in :class:`malaria_detect.designs.comparison.Trained`.
     """
 
@@ -67,6 +67,7 @@ class ScoredDesign:
     input_size: int | None
     training_seconds: float
     rounding: float | None
+    sha256: str | None
     created: str
     settings: dict[str, Any]
     start: StartWeights | None
@@ -94,6 +95,7 @@ def score_network(run: TrainingRun, shipped: Path | None = None) -> ScoredDesign
         export(fit(run), run, model)
     metadata, content = read_model(model)
     network, transform = open_learner(content).model, metadata.input_transform
+    _check_layers(model, network, run)
     exact = Classifier.open(Graph.read(graph_content(model, metadata)), content, exact=True)
     log_odds = _by(open_classifier(model, metadata, content), transform)
 
@@ -107,6 +109,7 @@ def score_network(run: TrainingRun, shipped: Path | None = None) -> ScoredDesign
         input_size=metadata.input_size,
         training_seconds=sum(epoch.seconds for epoch in metadata.history),
         rounding=_rounding(log_odds, _by(exact, transform), run, metadata.temperature),
+        sha256=metadata.sha256,
         created=metadata.created,
         settings=metadata.settings,
         start=metadata.weights,
@@ -159,6 +162,7 @@ def score_features(design: FeatureDesign, run: TrainingRun) -> ScoredDesign:
         input_size=None,
         training_seconds=round(trained.seconds, 1),
         rounding=None,
+        sha256=None,
         created=today(),
         settings={},
         start=None,
@@ -182,13 +186,28 @@ def cut_off(network: nn.Module) -> tuple[str, ...]:
 def same_split(metadata: ModelMetadata, run: TrainingRun) -> bool:
     """Whether a model of the shipped design was trained on the cells of a run, with the same split.
 
-    What it learnt of these cells may differ, as the labels of a comparison are the published ones for all.
+    It may have learnt softened labels of these cells, and cells of other laboratories: the row says so.
     """
     shares = [metadata.settings.get(name) for name in _OF_THE_SPLIT]
     cells = metadata.data_fingerprint.partition(BELIEVED)[0]
-    found = metadata.architecture, cells, metadata.split, metadata.preprocess, shares
+    found = metadata.architecture, cells, metadata.split, metadata.preprocess, shares, metadata.parent
     expected = [getattr(run.settings, name) for name in _OF_THE_SPLIT]
-    return found == (OURS, run.data.fingerprint, run.how, (), expected)
+    return found == (OURS, run.data.fingerprint, run.how, (), expected, None)
+
+
+def _check_layers(model: Path, network: nn.Module, run: TrainingRun) -> None:
+    """Refuse a finished model that was made before the layers of its design changed."""
+    if run.design.has_fastai_head:
+        return
+    wanted, found = (
+        {name: tensor.shape for name, tensor in one.state_dict().items()}
+        for one in (run.design.start(run.settings.weights).network, network)
+    )
+    if wanted != found:
+        raise ComparisonError(
+            f"{model} has other layers than {run.design.name} today. Delete it, or choose another --work.",
+            "other_settings",
+        )
 
 
 def _check_finished(model: Path, metadata: ModelMetadata, run: TrainingRun) -> None:

@@ -5,18 +5,29 @@ from typing import Any
 
 from torch import nn
 
+from malaria_detect.training.described import PatientFolds, RandomSplit, Reported
 from malaria_detect.training.design import Design, Started
 from malaria_detect.training.pretrained import WeightsError, started_at_random
 from malaria_detect.training.settings import Weights
 
 
 def scratch_design(
-    name: str, size: int, build: Callable[[], nn.Module], training: Mapping[str, Any], **more: Any
+    name: str,
+    size: int,
+    build: Callable[[], nn.Module],
+    training: Mapping[str, Any],
+    *,
+    title: str,
+    where: str,
+    augmentations: Callable[[int], list[Any]],
+    reported: Reported | None = None,
+    split: RandomSplit | PatientFolds | None = None,
+    chosen: str = "",
 ) -> Design:
     """A design that starts at random and is trained at one size in px, on RGB in 0 to 1.
 
     `build` returns the network with random weights. `training` changes the settings: 30 epochs at a constant rate, of
-    which the best is kept. `more` are other fields of :class:`malaria_detect.training.design.Design`.
+    which the best is kept. For the rest see :class:`malaria_detect.training.design.Design`.
     """
 
     def start(weights: Weights) -> Started:
@@ -41,7 +52,12 @@ def scratch_design(
         std=(1.0, 1.0, 1.0),
         start=start,
         training={**common, **training},
-        **more,
+        title=title,
+        where=where,
+        augmentations=augmentations,
+        reported=reported,
+        split=split,
+        chosen=chosen,
     )
 
 

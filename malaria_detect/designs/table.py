@@ -23,7 +23,7 @@ SCORES = ("accuracy", "roc_auc", "sensitivity", "specificity")
 HEADS = (
     *(score_name(name).capitalize() if name != "roc_auc" else score_name(name) for name in SCORES),
     *("Parameters", "Cells/s", "Trained for"),
-    *("Other laboratories: sensitivity, specificity", "Author’s own result"),
+    *("Other laboratories: sensitivity, specificity", "Author’s own result (split)"),
 )
 
 
@@ -61,4 +61,4 @@ def elsewhere(trained: Trained, write: Callable[[float], str] = format_score) ->
 def authors_result(row: DesignRow) -> str:
     """What the author of a design published, with the author's split, and our scores on such a split."""
     ours = on_authors_split(row)
-    return printed(row) if ours == MISSING else f"{printed(row)}; here {ours}"
+    return printed(row) if ours == MISSING else f"{printed(row)}; here, on such a split: {ours}"

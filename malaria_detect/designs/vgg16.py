@@ -5,7 +5,7 @@ from functools import partial
 from torchvision.models import VGG16_Weights, vgg16
 
 from malaria_detect.designs.frozen import frozen_design, torchvision_trunk
-from malaria_detect.training.reported import AuthorSplit, Reported
+from malaria_detect.training.described import PatientFolds, Reported
 
 TRUNK = torchvision_trunk(
     "vgg16",
@@ -25,5 +25,5 @@ DESIGN = frozen_design(
         "best patient-level accuracy of the paper 0.959",
         "PeerJ 6:e4568, PMC5907772 (quoted from a secondary source)",
     ),
-    split=AuthorSplit(0.2, folds=5),
+    split=PatientFolds(5),
 )

@@ -12,8 +12,8 @@ def keep_freed_memory() -> None:
     """Tell glibc, in this process, not to return freed memory to the system; does nothing with other C libraries.
 
     A training step frees the outputs of all layers, and the next one needs as much again. By default, each large tensor
-    is new memory, which the system has to clear page by page: training on a processor takes 1.3 to 1.7 times as long
-    (``python -m benchmarks.training_step``).
+    is new memory, which the system has to clear page by page; ``python -m benchmarks.training_step`` shows what that
+    costs. It cannot be undone: a process that has trained keeps its largest size until it ends.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)

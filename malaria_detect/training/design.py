@@ -23,7 +23,7 @@ from torch import nn
 
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import StartWeights
-from malaria_detect.training.reported import DescribedDesign
+from malaria_detect.training.described import DescribedDesign
 from malaria_detect.training.settings import TrainSettings, Weights
 
 # fastai's Adam has other constants than that of Keras. The weight decay of SGD is added to the gradient, as usual.

@@ -94,7 +94,8 @@ def find_learning_rate(run: TrainingRun) -> LearningRates:
 def fit(run: TrainingRun) -> Fitted:
     """Train a network, with scores on validation cells after every epoch.
 
-    Validation uses published labels, training the corrected ones.
+    Validation uses published labels, training the corrected ones. With glibc the process keeps freed memory from then
+    on, see :func:`malaria_detect.training.allocator.keep_freed_memory`.
 
     Raises
     ------

@@ -8,9 +8,9 @@ from torchvision.models.resnet import resnet34
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.input import INPUT_SIZE, MEAN, STD
 from malaria_detect.training.datablock import cell_augmentations
+from malaria_detect.training.described import RandomSplit, Reported
 from malaria_detect.training.design import Design, Started, training_parts
 from malaria_detect.training.pretrained import starting_network
-from malaria_detect.training.reported import AuthorSplit, Reported
 from malaria_detect.training.settings import TrainSettings, Weights
 
 
@@ -42,5 +42,5 @@ DESIGN = Design(
     augmentations=cell_augmentations,
     wrap=cell_learner,
     reported=Reported("random 80/20", {"accuracy": 0.9663}, "", "repository gaetanlop (same design)"),
-    split=AuthorSplit(0.2),
+    split=RandomSplit(0.2),
 )

@@ -25,7 +25,7 @@ def example() -> str:
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An installed package that registers a design: a module, and its metadata as pip writes them."""
     name = f"plugin_{tmp_path.name.replace('-', '_')}"
-    (tmp_path / f"{name}.py").write_text(example() + 'NO_DESIGN = "text"\n', encoding="utf-8")
+    (tmp_path / f"{name}.py").write_text(example(), encoding="utf-8")
     info = tmp_path / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
@@ -61,11 +61,30 @@ def _with_path(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
-@pytest.mark.parametrize("target", ["MISSING", "NO_DESIGN"])
-def test_a_package_with_a_broken_design_is_named(package: Path, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "added"),
+    [
+        ("MISSING", ""),
+        ("NO_DESIGN", 'NO_DESIGN = "text"'),
+        ("DESIGN", "raise ValueError"),
+        ("DESIGN", 'DESIGN = scratch_design("mine", 64, tiny_cnn, {}, titel="misspelt")'),
+        (
+            "DESIGN",
+            "from malaria_detect.training.described import DescribedDesign\n"
+            "DESIGN = DescribedDesign(name='a', title='', where='')",
+        ),
+        ("DESIGN", "import dataclasses; DESIGN = dataclasses.replace(DESIGN, name='../up')"),
+    ],
+)
+def test_a_package_with_a_broken_design_is_named_when_its_design_is_needed(
+    package: Path, target: str, added: str
+) -> None:
     register(package, target)
+    with (package.parent / f"{package.name.partition('-')[0]}.py").open("a", encoding="utf-8") as module:
+        module.write(added)
+    assert find_network("resnet34").name == "resnet34"
     with pytest.raises(TrainingError, match=package.name.partition("-")[0]) as caught:
-        find_design("small-cnn-64")
+        find_design("tiny-cnn-64")
     assert caught.value.reason == "broken_design"
 
 

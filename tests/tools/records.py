@@ -20,7 +20,7 @@ from malaria_detect.evaluation.run_patient_parasitemia import evaluate_parasitem
 from malaria_detect.inference.calibrate import Logits, assess
 from malaria_detect.inference.metadata import SCHEMA_VERSION, Epoch, ModelMetadata, Side, StartWeights
 from malaria_detect.metrics import Estimate, difference, scaled, score
-from malaria_detect.training.reported import Reported
+from malaria_detect.training.described import Reported
 
 START = StartWeights("file", "trunk.pth", "0" * 64, loaded=90, missing=12, identity_blocks=())
 
@@ -93,6 +93,7 @@ def made_up_comparison() -> Comparison:
             cells_per_second=310.3,
             machine="an abacus",
             rounding=0.0012,
+            sha256="0" * 64,
             input_size=128,
             created="2026-01-31",
             settings={},
@@ -104,13 +105,15 @@ def made_up_comparison() -> Comparison:
     history = made_up_metadata().history
     one, two = Estimate(0.912, 0.85, 0.96), Estimate(0.987, 0.97, 0.99)
     laboratories = (
-        LaboratoryShares("fields_far", "outline", 9, 40, 100, {"sensitivity": one, "specificity": two}),
-        LaboratoryShares("fields_far", "box", 9, 41, 110, {"sensitivity": two, "specificity": one}),
-        LaboratoryShares("fields_healthy", "outline", 3, 0, 50, {"specificity": one}),
+        LaboratoryShares(
+            "fields_far", "outline", "not trained on", 9, 40, 100, {"sensitivity": one, "specificity": two}
+        ),
+        LaboratoryShares(
+            "fields_far", "box", "not trained on", 9, 41, 110, {"sensitivity": two, "specificity": one}
+        ),
+        LaboratoryShares("fields_healthy", "outline", "not trained on", 3, 0, 50, {"specificity": one}),
     )
-    author = OnAuthorsSplit(
-        "random 70/30", score(truth, ours, cells.groups, resamples=50), 60, "2026-01-31", ()
-    )
+    author = OnAuthorsSplit("random 70/30", score(truth, ours, cells.groups, resamples=50), "2026-01-31", ())
     random = Reported("random 70/30", {"accuracy": 0.9598}, "loss 0.1214", "a public repository")
     cut_short = trained(6, 600, ("2 epochs instead of 30",))
     rows = (

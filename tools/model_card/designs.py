@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from malaria_detect.designs.comparison import COMPARED, OURS, Comparison, DesignRow, Trained, score_name
 from malaria_detect.designs.table import SCORES
-from malaria_detect.metrics import Scores
 from malaria_detect.metrics.formatting import (
     MISSING,
     format_count,
@@ -16,6 +15,8 @@ from malaria_detect.metrics.formatting import (
 
 # Scores that the first table does not have.
 FURTHER = tuple(name for name in COMPARED if name not in SCORES)
+# SHA-256 of the VGG-16 of Simonyan and Zisserman, as a state dict for RGB values of 0 to 1.
+VGG16_OF_OXFORD = "80be59475c8ab9e7d80600c0196acdc9736c397f55b67cca33a7e230e75f5fbf"
 NOT_SHIPPED = (
     "Our row is from an earlier training than the shipped model; `malaria-detect compare` updates it."
 )
@@ -26,17 +27,26 @@ def not_run(comparison: Comparison) -> list[DesignRow]:
     return [row for row in comparison.rows if row.trained is None]
 
 
-def lead(comparison: Comparison, shipped: Scores) -> str:
-    """What all rows have in common, and whether ours is the shipped model; empty if nothing was trained."""
+def lead(comparison: Comparison, shipped: str) -> str:
+    """What all rows have in common, and how ours differs; empty if nothing was trained.
+
+    `shipped` is the SHA-256 of the shipped model.
+    """
     if not comparison.ranked:
         return ""
     scores = comparison.ranked[0][1].scores
     ours = comparison.ours
-    stale = ours is not None and ours.scores.estimates["accuracy"] != shipped.estimates["accuracy"]
+    stale = ours is not None and ours.sha256 != shipped
+    own = (
+        f" `{OURS}` is the shipped model. Not only its design differs from the others: {'; '.join(ours.changed)}; "
+        f"started from {ours.start}. Its training time is without that of what it started from."
+        if ours is not None and ours.changed
+        else ""
+    )
     return (
-        f"{format_count(len(comparison.ranked))} designs, trained on the same patients, with a threshold chosen on the "
-        f"same validation patients, and scored on the same {format_count(scores.cells)} cells of "
-        f"{format_count(scores.patients)} test patients. In brackets: 95 % intervals over these patients."
+        f"{format_count(len(comparison.ranked))} designs, trained on cells of the same patients, with a threshold "
+        f"chosen on the same validation patients, and scored on the same {format_count(scores.cells)} cells of "
+        f"{format_count(scores.patients)} test patients. In brackets: 95 % intervals over these patients.{own}"
         + (f" {NOT_SHIPPED}" if stale else "")
     )
 
@@ -55,7 +65,7 @@ def differences(comparison: Comparison) -> str:
 
 
 def laboratories(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """Rows of the table of other laboratories: design, laboratory, cut, cells, sensitivity, specificity."""
+    """Rows of the table of other laboratories: design, laboratory, cut, cells, scores, what the design knows of it."""
     for row, trained in comparison.ranked:
         for one in trained.laboratories:
             shares = (
@@ -63,13 +73,13 @@ def laboratories(comparison: Comparison) -> Iterator[tuple[str, ...]]:
                 for name in ("sensitivity", "specificity")
             )
             cells = f"{format_count(one.parasitized)} + {format_count(one.uninfected)}"
-            yield (
-                f"`{row.network}`",
-                f"{one.name}, {format_count(one.fields, 'field')}",
-                one.cut,
-                cells,
-                *shares,
-            )
+            where = f"{one.name}, {format_count(one.fields, 'field')}"
+            yield f"`{row.network}`", where, one.cut, cells, *shares, one.basis
+
+
+def machines(comparison: Comparison) -> str:
+    """Where and when the speed was measured, as a list."""
+    return format_list(list(dict.fromkeys(trained.machine for _, trained in comparison.ranked)))
 
 
 def as_trained(trained: Trained) -> str:

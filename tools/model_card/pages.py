@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedErro
 
 from malaria_detect.app.wording import FLATTERED, NOT_CALIBRATED, leakage_gap
 from malaria_detect.core.json_io import to_json
-from malaria_detect.designs.comparison import printed, score_name
+from malaria_detect.designs.comparison import on_authors_split, printed, score_name
 from malaria_detect.designs.table import HEADS, table_row
 from malaria_detect.evaluation.cross_validation import EVALUATION
 from malaria_detect.evaluation.laboratory_cells import MOST_UNINFECTED
@@ -129,6 +129,7 @@ def _environment() -> Environment:
         listed=formatting.format_list,
         score_name=score_name,
         printed=printed,
+        on_authors_split=on_authors_split,
         figure=lambda name: f"![{FIGURES[name]}]({name.removeprefix('docs/')})",
     )
     return templates

@@ -75,7 +75,7 @@ class Results:
     gallery : bool
         Whether there are drawn cells with answers of this model, from ``python -m tools.gallery``.
     layers : tuple of str
-        Figures of the layers of keras-cnn-128, from ``python -m tools.layers``, by the numbers of the layers.
+        Figures of the layers of keras-cnn-128 as it was trained for the comparison, from ``python -m tools.layers``.
     foreign : ForeignScores or None
         Pictures of other things that are refused; None without a file.
     speed : dict of str to dict
@@ -121,7 +121,7 @@ def read_results(root: Path) -> Results:
         designs=_existing(reports / COMPARISON_FILE, read_comparison),
         fields=_existing(reports / FIELDS, read_field_benchmark),
         laboratories=_existing(reports / LABORATORIES, read_laboratories),
-        layers=tuple(sorted(file.name for file in (root / LAYERS).glob("*.svg"))),
+        layers=_layers(root, _existing(reports / COMPARISON_FILE, read_comparison)),
         gallery=gallery.is_file() and metadata.sha256 in gallery.read_text(encoding="utf-8"),
         foreign=_existing(reports / FOREIGN, read_foreign_scores),
         speed={
@@ -148,3 +148,12 @@ def _benchmark(path: Path, command: str) -> dict[str, Any]:
             f"{path} is not a benchmark report. Run `{command}` to write it again.", "bad_report"
         )
     return content
+
+
+def _layers(root: Path, comparison: Comparison | None) -> tuple[str, ...]:
+    """Names of the figures of a design's layers, first to last; none if they are of another training."""
+    keras = comparison and comparison.trained.get("keras-cnn-128")
+    files = sorted((root / LAYERS).glob("*.svg"), key=lambda file: int(file.name.partition("-")[0]))
+    if not keras or any(str(keras.sha256) not in file.read_text(encoding="utf-8") for file in files):
+        return ()
+    return tuple(file.name for file in files)

@@ -233,7 +233,7 @@ def test_every_design_has_a_row_and_the_most_accurate_is_first(comparison: Path)
         "8,452,130",
         "10 min",
         f"far {far}, {sure}; healthy {MISSING}, {far}",
-        f"accuracy 0.960 (random 70/30{EVIL}); here accuracy",
+        f"accuracy 0.960 (random 70/30{EVIL}); here, on such a split: accuracy",
     ):
         assert expected in keras
     assert "<script" not in html

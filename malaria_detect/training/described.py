@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+REPORTED_SCORES = ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc")
+
 
 @dataclass(frozen=True)
 class Reported:
@@ -16,10 +18,15 @@ class Reported:
     also: str
     where: str
 
+    def __post_init__(self) -> None:
+        """Check the names of the scores."""
+        if unknown := [name for name in self.scores if name not in REPORTED_SCORES]:
+            raise ValueError(f"unknown scores {', '.join(unknown)}; known are {', '.join(REPORTED_SCORES)}")
+
 
 @dataclass(frozen=True)
-class AuthorSplit:
-    """How the author of a design split the cells.
+class RandomSplit:
+    """A split at random, so that patients are in both parts.
 
     Attributes
     ----------
@@ -27,14 +34,20 @@ class AuthorSplit:
         Share of the cells that is held out, 0 to 1.
     seed : int or None
         None if it is not known.
-    folds : int
-        1: one split at random, so that patients are in both parts. More: a cross-validation with so many folds, in
-        which patients are kept apart.
+    assumed : bool
+        Whether the author did not publish the share.
     """
 
     held_out: float
     seed: int | None = None
-    folds: int = 1
+    assumed: bool = False
+
+
+@dataclass(frozen=True)
+class PatientFolds:
+    """A cross-validation in which patients are kept apart."""
+
+    folds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +58,7 @@ class DescribedDesign:
     ----------
     name, title, where : str
         Its name on the command line, what it is, in one line, and where it comes from.
-    reported, split : Reported or None, AuthorSplit or None
+    reported, split : Reported or None, RandomSplit or PatientFolds or None
         Scores that the author published, and the author's split; None if not known, or if it is a single split by
         patient, as all designs are compared on.
     chosen : str
@@ -58,6 +71,6 @@ class DescribedDesign:
     title: str
     where: str
     reported: Reported | None = None
-    split: AuthorSplit | None = None
+    split: RandomSplit | PatientFolds | None = None
     chosen: str = ""
     listed: bool = True
