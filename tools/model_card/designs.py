@@ -38,8 +38,8 @@ def lead(comparison: Comparison, shipped: str) -> str:
     ours = comparison.ours
     stale = ours is not None and ours.sha256 != shipped
     own = (
-        f" `{OURS}` is the shipped model. Not only its design differs from the others: {'; '.join(ours.changed)}; "
-        f"started from {ours.start}. Its training time is without that of what it started from."
+        f" `{OURS}` is the shipped model, which was trained in another way than the others "
+        "([below](#designs-and-their-training)); its training time is without that of what it started from."
         if ours is not None and ours.changed
         else ""
     )
