@@ -1,6 +1,5 @@
 import csv
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,32 +8,24 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy.special import expit
 from torchvision.models import mobilenet_v2
 
 from malaria_detect.cli import main
 from malaria_detect.core.json_io import to_json
 from malaria_detect.data.corrections import BELIEVED
-from malaria_detect.data.field_annotations import read_field_sets
 from malaria_detect.data.labelled_cells import labelled_cells
 from malaria_detect.data.nlm_cells import find_cells
 from malaria_detect.designs import run_comparison, scoring, timing
-from malaria_detect.designs.authors_split import run_on_authors_split
 from malaria_detect.designs.comparison import Comparison, read_comparison
-from malaria_detect.designs.elsewhere import cells_elsewhere
-from malaria_detect.designs.registry import find_design, find_network
-from malaria_detect.designs.scoring import ScoredDesign, same_split
-from malaria_detect.designs.timing import LogOdds
-from malaria_detect.inference.calibrate import Logits
+from malaria_detect.designs.registry import find_network
+from malaria_detect.designs.scoring import same_split
 from malaria_detect.inference.model_files import read_metadata
 from malaria_detect.metrics import score
-from malaria_detect.training.described import PatientFolds
 from malaria_detect.training.fit import Fitted, fit
 from malaria_detect.training.run import TrainingRun, run_by_patient
-from malaria_detect.training.settings import DivergedError
 from tests.annotated import write_boxes
-from tests.known_finder import FEW, KnownFinder
+from tests.known_finder import FEW
 
 
 class Compared(NamedTuple):
@@ -261,81 +252,6 @@ def test_designs_are_scored_in_other_laboratories_and_the_scores_are_kept(
         to_json(again.trained).partition("parameters")[0] == to_json(row.trained).partition("parameters")[0]
     )
     assert main([*words, "--protocol", "author", "--laboratories", str(folder)]) == 2
-
-
-def scored_by(log_odds: LogOdds, threshold: float) -> ScoredDesign:
-    """A design that gives these log-odds."""
-    empty = Logits((), (), (), (), ())
-    return ScoredDesign(
-        *(find_design("handcrafted-forest"), empty, 1.0, threshold, log_odds, 1, None, 1.0, None, None),
-        *("2026-01-31", {}, None, (), ()),
-    )
-
-
-def test_an_authors_protocol_has_patients_on_both_sides_and_says_so(few_cells: Path, tmp_path: Path) -> None:
-    output = tmp_path / "author.json"
-    words = [
-        *("compare", "--cells", str(few_cells), "--work", str(tmp_path), "--output", str(output)),
-        *("--protocol", "author", "--networks", "keras-cnn-128,resnet18-scratch-110"),
-        *("--change", "keras-cnn-128", "epochs=1"),
-    ]
-    assert main(words) == 0
-    found = read_comparison(output)
-    keras, resnet18 = found.rows
-    assert resnet18.author is None
-    assert "not known" in resnet18.not_run
-    assert keras.author is not None
-    assert keras.trained is None
-    cells = len(find_cells(few_cells).cells)
-    assert keras.author.scores.cells == pytest.approx(0.3 * cells, abs=1)
-    assert keras.author.scores.threshold == 0.5
-    assert keras.author.split == "random 70/30"
-    assert keras.author.changed == ("1 epoch instead of 30",)
-    metadata = read_metadata(tmp_path / "keras-cnn-128-author.pkl")
-    assert metadata.split.startswith("random 70/30, seed 1337, patients on both sides")
-    assert set(metadata.train.groups) & set(metadata.valid.groups)
-    assert not list(tmp_path.glob("*-cells.csv"))
-    # Both protocols are in one result.
-    assert main([*words[:7], "--networks", "handcrafted-forest"]) == 0
-    rows = {row.network: row for row in read_comparison(output).rows}
-    assert rows["keras-cnn-128"].author == keras.author
-    assert rows["handcrafted-forest"].trained is not None
-
-
-def test_an_author_who_cross_validated_by_patient_is_followed(few_cells: Path, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    torch.save(mobilenet_v2().state_dict(), tmp_path / "trunk.pth")
-    design = replace(find_network("mobilenetv2-frozen"), split=PatientFolds(2))
-    settings = design.settings(weights={"mobilenetv2": str(tmp_path / "trunk.pth")}, epochs=2)
-    data = labelled_cells(find_cells(few_cells))
-    found = run_on_authors_split(design, settings, data, tmp_path / "work", progress=False)
-    assert found.split == "2 folds, patients kept apart"
-    assert found.scores.cells == len(data.cells)
-    assert found.changed == ("2 epochs instead of 12", "keep last instead of best")
-    again = run_on_authors_split(design, settings, data, tmp_path / "work", progress=False)
-    assert again == found
-
-
-def test_cells_of_other_laboratories_are_scored_at_the_threshold(shipped_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    folder = write_boxes(tmp_path / "elsewhere", (1, 2), FEW)
-    sets, finder = read_field_sets(folder), KnownFinder.of(1, 2, drawn=FEW)
-    by_outline, by_box = cells_elsewhere(sets, finder, read_metadata(shipped_model), progress=False)
-    assert (by_outline.cut, by_box.cut, by_box.name) == ("outline", "box", "elsewhere")
-
-    def known(images: Sequence[Image.Image]) -> np.ndarray:
-        return np.where(by_box.parasitized, 0.8, -0.4)
-
-    right = by_box.called(scored_by(known, threshold=0.5))
-    cautious = by_box.called(scored_by(known, threshold=0.3))
-    assert right.basis == "not trained on"
-    with pytest.raises(DivergedError):
-        by_box.called(scored_by(lambda images: np.full(len(images), np.nan), threshold=0.5))
-    assert right.called["sensitivity"].value == right.called["specificity"].value == 1
-    assert cautious.called["specificity"].value == 0
-    assert (right.fields, right.parasitized, right.uninfected) == (
-        *(2, by_box.parasitized.sum(), (~by_box.parasitized).sum()),
-    )
 
 
 @pytest.mark.parametrize(
