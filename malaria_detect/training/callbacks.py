@@ -9,12 +9,15 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from tqdm.auto import tqdm
 
 from malaria_detect.inference.metadata import Epoch
+from malaria_detect.training.allocator import return_gaps
 from malaria_detect.training.checkpoint import Checkpoint, out_of_patience
 from malaria_detect.training.dataloaders import CellLoaders, FeatureLoaders
 from malaria_detect.training.settings import TrainSettings
 
 # An epoch of the shipped model has ten times as many steps.
 _STEPS_PER_AVERAGE = 25
+# Rare enough to cost nothing, often enough that gaps in memory stay below 3 GB.
+_STEPS_PER_RETURN = 100
 # Batch norms settle after some thousand cells.
 _NORM_BATCHES = 64
 
@@ -52,6 +55,17 @@ class PlainTensors(Callback):
         if inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         self.learn.xb = (inputs,)
+
+
+class ReturnGaps(Callback):
+    """Keep the memory of a training from growing, see :func:`malaria_detect.training.allocator.return_gaps`."""
+
+    order = 55
+
+    def after_batch(self) -> None:
+        """Return the gaps after every hundredth step."""
+        if self.training and self.iter % _STEPS_PER_RETURN == _STEPS_PER_RETURN - 1:
+            return_gaps()
 
 
 class Progress(Callback):

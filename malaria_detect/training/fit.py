@@ -24,6 +24,7 @@ from malaria_detect.training.callbacks import (
     Patience,
     PlainTensors,
     Progress,
+    ReturnGaps,
     take_weights,
 )
 from malaria_detect.training.checkpoint import Checkpoint, out_of_patience, read_checkpoint, recorded_start
@@ -196,7 +197,7 @@ def _train(
         learner.no_logging(),
     ):
         callbacks = [
-            *(ChannelsLast(), PlainTensors(), TerminateOnNaNCallback(), checkpoint),
+            *(ChannelsLast(), PlainTensors(), ReturnGaps(), TerminateOnNaNCallback(), checkpoint),
             *(Progress(bar, checkpoint), Patience(history, settings.patience)),
         ]
         for phase in phases(settings):
