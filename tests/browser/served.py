@@ -22,6 +22,8 @@ from tests.waiting import SECONDS, until
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(sys.executable).with_name("malaria-detect")
 READY_MILLISECONDS = 1000 * SECONDS
+# Characters of a server's log that a failed test shows.
+_LOG_TAIL = 8000
 # What the server reads of its folder.
 FILES = ("dashboard.ipynb", *(file.name for file in PROJECT.glob("export.*")), "voila.json")
 
@@ -86,6 +88,10 @@ def served_page(
         try:
             _wait_until_bound(process, port, log)
             yield Server(port, psutil.Process(process.pid))
+        except Exception as error:
+            said = log.read_text(encoding="utf-8", errors="replace")
+            error.add_note(f"The end of the server's log:\n{said[-_LOG_TAIL:]}")
+            raise
         finally:
             process.send_signal(end)
             process.wait(timeout=SECONDS)

@@ -28,7 +28,7 @@ from malaria_detect.app.server.reception import Limits
 from malaria_detect.app.server.service import Service
 from malaria_detect.app.server.static_files import Extensions, Scripts, files_version, with_version
 from malaria_detect.app.server.telemetry import Telemetry, log_to
-from malaria_detect.app.server.visits import Visits
+from malaria_detect.app.server.visits import PageKernels, Visits
 from malaria_detect.app.workers.kernel_questions import KernelQuestions
 from malaria_detect.app.workers.messages import WORKERS_VARIABLE
 from malaria_detect.app.workers.pool import Workers
@@ -107,6 +107,7 @@ class Server(Voila):
         self.base_url: str = url_path_join("/", self.base_url, "/")
         self._files_version = files_version([*self.static_paths, *self.labextensions_path])
         self.voila_configuration.page_config_hook = self._page_config
+        self.voila_configuration.multi_kernel_manager_class = PageKernels
         self._prepare_kernels()
         settings: dict[str, Any] = super().init_settings()
         self._telemetry = Telemetry(
@@ -147,7 +148,8 @@ class Server(Voila):
 
     def init_handlers(self) -> list[Any]:
         """Rules for everything that is served; all other addresses get 404."""
-        visits = {"visits": Visits(self.max_visitors, self.unclaimed_seconds)}
+        self.kernel_manager.visits = Visits(self.max_visitors, self.unclaimed_seconds)
+        visits = {"visits": self.kernel_manager.visits}
         page = {
             "notebook_path": os.path.relpath(self.notebook_path, self.root_dir),
             "template_paths": self.template_paths,

@@ -3,6 +3,7 @@
 Only the visitor who was given a page can use that page's kernel; see :mod:`malaria_detect.app.server.page`.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
@@ -14,7 +15,7 @@ from malaria_detect.app.server.kernel_frames import PROTOCOL, PageConnection
 from malaria_detect.app.server.origins import is_allowed
 from malaria_detect.app.server.page import END_COOKIE, TALK_COOKIE
 from malaria_detect.app.server.telemetry import OneLineErrors
-from malaria_detect.app.server.visits import Visits, note_activity
+from malaria_detect.app.server.visits import Visits
 
 # For the rules of an application.
 KERNEL_ID = r"(?P<kernel_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
@@ -70,7 +71,9 @@ class KernelSocket(_OfThePage, VoilaKernelWebsocketHandler):
             raise HTTPError(429)
         if kernel_id not in self.kernel_manager:
             raise HTTPError(404)
-        note_activity(self.kernel_manager, kernel_id)
+        # It may have waited for long until its page was loaded.
+        kernel: Any = self.kernel_manager.get_kernel(kernel_id)
+        kernel.last_activity = datetime.now(UTC)
         visit.claimed = True
         visit.sockets += 1
         try:

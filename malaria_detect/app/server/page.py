@@ -17,7 +17,7 @@ from voila.tornado.handler import TornadoVoilaHandler
 
 from malaria_detect.app.server.problems import JsonHandler, Problem
 from malaria_detect.app.server.telemetry import LogsFailures
-from malaria_detect.app.server.visits import Visits, note_activity
+from malaria_detect.app.server.visits import Visits
 
 TALK_COOKIE = "malaria-detect-kernel"
 END_COOKIE = "malaria-detect-end"
@@ -80,7 +80,6 @@ class PageHandler(LogsFailures, TornadoVoilaHandler):
     def initialize(self, visits: Visits, **options: Any) -> None:
         """Keep the arguments of the application's rule."""
         self._visits = visits
-        self._handed_out = ""
         super().initialize(**options)
 
     @property
@@ -119,16 +118,12 @@ class PageHandler(LogsFailures, TornadoVoilaHandler):
             await TornadoVoilaHandler.get(self, None)
         finally:
             self._visits.opened()
-            # Once more, because the rest of the notebook was run since the kernel was handed out.
-            self._expect_page()
             if hasattr(kernels, "fill_if_needed"):
                 # Voila would never refill a pool that was empty at a visit.
                 kernels.fill_if_needed(notebook_name=self.notebook_path)
 
     def _hand_out(self, kernel_id: str) -> None:
         secret = self._visits.hand_out(kernel_id)
-        self._handed_out = kernel_id
-        self._expect_page()
         for name, place in (
             (TALK_COOKIE, url_path_join(self.base_url, "api/kernels", kernel_id)),
             (END_COOKIE, url_path_join(self.base_url, "voila/api/shutdown", kernel_id)),
@@ -137,17 +132,11 @@ class PageHandler(LogsFailures, TornadoVoilaHandler):
             self.set_cookie(name, secret, path=place, httponly=True, samesite="Strict", secure=secure)
         IOLoop.current().call_later(self._visits.unclaimed_seconds, self._end_unclaimed, kernel_id)
 
-    def _expect_page(self) -> None:
-        # Otherwise a kernel that waited for long in the pool would be culled while its page loads.
-        kernels = self.settings["kernel_manager"]
-        if self._handed_out in kernels:
-            note_activity(kernels, self._handed_out, self._visits.unclaimed_seconds)
-
     async def _end_unclaimed(self, kernel_id: str) -> None:
         # Voila stores each request until its kernel asks for it, which our kernels never do. There is no public way.
         RequestInfoSocketHandler._cache.pop(kernel_id, None)
         kernels = self.settings["kernel_manager"]
-        if kernel_id in kernels and not self._visits.claimed(kernel_id):
+        if kernel_id in kernels and self._visits.awaits(kernel_id):
             self.log.info("Ended a kernel whose page did not connect.")
             self._visits.forget(kernel_id)
             await kernels.shutdown_kernel(kernel_id, now=True)

@@ -3,9 +3,9 @@
 import hmac
 import secrets
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado.web import HTTPError
 
 
@@ -57,9 +57,9 @@ class Visits:
         """Register that a kernel was ended."""
         self._of_kernel.pop(kernel_id, None)
 
-    def claimed(self, kernel_id: str) -> bool:
-        """Whether a kernel's page has connected."""
-        return kernel_id in self._of_kernel and self._of_kernel[kernel_id].claimed
+    def awaits(self, kernel_id: str) -> bool:
+        """Whether a kernel's page was handed out and has not connected yet."""
+        return kernel_id in self._of_kernel and not self._of_kernel[kernel_id].claimed
 
     def admit(self, kernel_id: str, secret: str | None) -> Visit:
         """The visit of a kernel; HTTPError 404 if the secret is wrong or there is no such kernel."""
@@ -70,6 +70,12 @@ class Visits:
         return visit
 
 
-def note_activity(kernels: Any, kernel_id: str, ahead: float = 0) -> None:
-    """Count a kernel as active now, or until some seconds ahead, so that it is not culled as idle."""
-    kernels.get_kernel(kernel_id).last_activity = datetime.now(UTC) + timedelta(seconds=ahead)
+class PageKernels(AsyncMappingKernelManager):
+    """The kernels of pages; none is culled as idle while its page loads, however long that takes."""
+
+    visits: Visits | None = None
+
+    async def cull_kernel_if_idle(self, kernel_id: str) -> None:
+        """End a kernel that is idle for too long, unless its page has yet to connect."""
+        if self.visits is None or not self.visits.awaits(kernel_id):
+            await super().cull_kernel_if_idle(kernel_id)

@@ -1,9 +1,13 @@
 """What visits add to the protection of kernels that the attacks on the running server test."""
 
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 from tornado.web import HTTPError
 
-from malaria_detect.app.server.visits import Visits
+from malaria_detect.app.server.visits import PageKernels, Visits
 
 
 def test_only_who_was_handed_a_kernels_secret_is_admitted() -> None:
@@ -47,3 +51,25 @@ def test_secrets_are_not_shown() -> None:
     visits = Visits()
     secret = visits.hand_out("one")
     assert secret not in repr(visits) + repr(visits.admit("one", secret))
+
+
+def test_an_idle_kernel_is_culled_unless_its_page_has_yet_to_connect() -> None:
+    async def culled(visits: Visits) -> list[bool]:
+        kernels = PageKernels(cull_idle_timeout=1)
+        kernel_id = await kernels.start_kernel()
+        found = []
+        try:
+            secret = visits.hand_out(kernel_id)
+            kernels.visits = visits
+            for claimed in (False, True):
+                visits.admit(kernel_id, secret).claimed = claimed
+                # As after any late message of a kernel that runs its notebook, and then nothing for long.
+                kernel: Any = kernels.get_kernel(kernel_id)
+                kernel.last_activity = datetime(2026, 1, 1, tzinfo=UTC)
+                await kernels.cull_kernel_if_idle(kernel_id)
+                found.append(kernel_id not in kernels)
+        finally:
+            await kernels.shutdown_all(now=True)
+        return found
+
+    assert asyncio.run(culled(Visits())) == [False, True]
