@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from malaria_detect.cli.cells import CELLS_HELP, report_cells
-from malaria_detect.cli.training_options import add_weights, parse_fields, parse_weights, scores_in_words
+from malaria_detect.cli.training_options import (
+    add_weights,
+    parse_fields,
+    parse_sizes,
+    parse_weights,
+    scores_in_words,
+)
+
+_SIZES = "sizes="
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,7 +50,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="append",
         default=[],
         metavar=("NAME", "FIELD=VALUE"),
-        help="settings that differ from those of a design's author, such as --change keras-cnn-128 epochs=8",
+        help="settings that differ from those of a design's author, such as --change keras-cnn-128 epochs=8; "
+        "sizes=112x4,224x2 are image sizes in px and their epochs",
     )
     compare.add_argument(
         "--model",
@@ -115,5 +124,10 @@ def _changed(given: Sequence[Sequence[str]]) -> dict[str, dict[str, Any]]:
     for name, *words in given:
         if not words:
             raise TrainingError(f"--change needs a setting, such as --change {name} epochs=8.", "no_setting")
-        changed.setdefault(name, {}).update(parse_fields(words))
+        found = changed.setdefault(name, {})
+        for word in words:
+            if word.startswith(_SIZES):
+                found["sizes"] = parse_sizes(word.removeprefix(_SIZES))
+            else:
+                found.update(parse_fields([word]))
     return changed

@@ -6,7 +6,7 @@ from typing import Any
 from malaria_detect.data.corrections import BELIEVED
 from malaria_detect.inference.metadata import ModelMetadata
 from malaria_detect.training.design import Design
-from malaria_detect.training.settings import recorded
+from malaria_detect.training.settings import recorded, sizes_in_words
 
 # Settings that are not part of a design's own training.
 NOT_THE_DESIGNS = ("weights", "network", "seed", "valid", "test")
@@ -33,7 +33,7 @@ def changed_settings(design: Design, settings: Mapping[str, Any]) -> list[str]:
         parts.append(
             f"{epochs} {'epoch' if epochs == 1 else 'epochs'} instead of {planned}"
             if set(settings["sizes"]) == set(own["sizes"])
-            else "other image sizes"
+            else f"{sizes_in_words(settings['sizes'])} instead of {sizes_in_words(own['sizes'])}"
         )
     parts += [
         f"{name.replace('_', ' ')} {settings[name]} instead of {own[name]}"

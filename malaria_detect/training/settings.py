@@ -1,7 +1,7 @@
 """Settings of a training run; no torch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -192,13 +192,24 @@ def recorded(settings: TrainSettings) -> dict[str, Any]:
     return {**fields, "weights": name}
 
 
+def sizes_in_words(sizes: Iterable[int]) -> str:
+    """The number of epochs at each image size.
+
+    Examples
+    --------
+    >>> sizes_in_words([112, 112, 224])
+    '2 epochs at 112 px and 1 epoch at 224 px'
+    """
+    runs = [(size, len(list(epochs))) for size, epochs in groupby(sizes)]
+    return format_list([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
+
+
 def recipe(history: Sequence[Epoch], settings: Mapping[str, Any]) -> str:
     """Epochs of a training run in words: how many at each image size, how many were averaged, what was mixed in.
 
     The settings are as :func:`recorded` returns them.
     """
-    runs = [(size, len(list(epochs))) for size, epochs in groupby(history, key=lambda epoch: epoch.size)]
-    sizes = format_list([f"{epochs} epoch{'s' if epochs > 1 else ''} at {size} px" for size, epochs in runs])
+    sizes = sizes_in_words([epoch.size for epoch in history])
     averaged, share = settings.get("average_epochs", 0), settings.get("start_share", 0)
     averaging = f", the weights averaged over the last {averaged} of them" if averaged else ""
     mixing = f", {format_percent(share)} of the starting trunk mixed in" if share else ""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from malaria_detect.designs.changed import changed_settings
 from malaria_detect.designs.registry import GROUP, all_designs, find_design, find_network
-from malaria_detect.training.settings import TrainingError
+from malaria_detect.training.settings import TrainingError, recorded, sizes_in_words
 from tests.refused import refused
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -101,3 +102,13 @@ def test_a_design_without_a_network_cannot_be_exported() -> None:
         find_network("handcrafted-forest")
     with refused(TrainingError, "unknown_design"):
         find_design("alexnet")
+
+
+def test_other_image_sizes_are_told_with_their_epochs() -> None:
+    design = find_network("resnet34")
+    own = recorded(design.settings())
+    assert changed_settings(design, own) == []
+    shorter = changed_settings(design, own | {"sizes": [112, 112, 224]})
+    assert shorter == [
+        f"2 epochs at 112 px and 1 epoch at 224 px instead of {sizes_in_words(design.settings().sizes)}"
+    ]

@@ -260,6 +260,8 @@ def test_designs_are_scored_in_other_laboratories_and_the_scores_are_kept(
         (["--networks", "alexnet"], "'alexnet'. Choose one of resnet34, "),
         (["--change", "alexnet", "epochs=1"], "'alexnet'"),
         (["--change", "small-cnn-64", "depth=1"], "got 'depth=1'"),
+        (["--change", "small-cnn-64", "sizes=large"], "got 'large'"),
+        (["--change", "small-cnn-64", "sizes=96x2"], "small-cnn-64 needs images of 64 px"),
         (["--change", "small-cnn-64", "network=resnet34"], "got 'network=resnet34'"),
         (["--change", "small-cnn-64", "seed=3"], "seed of small-cnn-64"),
         (["--change", "small-cnn-64"], "--change"),
