@@ -76,14 +76,15 @@ class ComparisonPlan:
 
     @property
     def designs(self) -> list[DescribedDesign]:
-        """The designs; unknown names and changes of shared settings are refused."""
+        """The designs; unknown names, changes of shared settings and unfit image sizes are refused."""
         for name, fields in self.changed.items():
-            find_network(name)
+            network = find_network(name)
             if fixed := [setting for setting in fields if setting in NOT_THE_DESIGNS]:
                 raise ComparisonError(
                     f"{', '.join(fixed)} of {name} cannot be changed: all designs use the same split.",
                     "fixed",
                 )
+            network.check_sizes(self.settings(network).epochs)
         if self.names is None:
             return [design for design in all_designs().values() if design.listed]
         return [find_design(name) for name in dict.fromkeys(self.names)]

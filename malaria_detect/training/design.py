@@ -1,6 +1,6 @@
 """What training needs to know of a network: its layers, its input, and how its author trained it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from torch import nn
 from malaria_detect.data.nlm_cells import CLASSES
 from malaria_detect.inference.metadata import StartWeights
 from malaria_detect.training.described import DescribedDesign
-from malaria_detect.training.settings import TrainSettings, Weights
+from malaria_detect.training.settings import TrainingError, TrainSettings, Weights
 
 # fastai's Adam has other constants than that of Keras. The weight decay of SGD is added to the gradient, as usual.
 _OPTIMISERS = {
@@ -137,3 +137,12 @@ class Design(DescribedDesign):
         if "epochs" in changed:
             changed["sizes"] = (self.input_size,) * changed.pop("epochs")
         return TrainSettings(**{**self.training, "network": self.name, **changed})
+
+    def check_sizes(self, sizes: Iterable[int]) -> None:
+        """Raise TrainingError if the network cannot take images of all these sizes, in px."""
+        given = dict.fromkeys(sizes)
+        if not self.any_size and set(given) != {self.input_size}:
+            raise TrainingError(
+                f"{self.name} needs images of {self.input_size} px; the sizes given are {', '.join(map(str, given))}.",
+                "wrong_size",
+            )

@@ -170,13 +170,7 @@ class TrainingRun:
                 f"start_share needs a design with fastai's trunk and head; {self.design.name} has none. Leave it out.",
                 "start_share",
             )
-        design, sizes = self.design, dict.fromkeys(self.settings.epochs)
-        if not design.any_size and set(sizes) != {design.input_size}:
-            raise TrainingError(
-                f"{design.name} needs images of {design.input_size} px; the sizes given are "
-                f"{', '.join(map(str, sizes))}.",
-                "wrong_size",
-            )
+        self.design.check_sizes(self.settings.epochs)
 
 
 def run_by_patient(
