@@ -11,8 +11,8 @@ dashboard: .venv/installed  ## serve the page and the HTTP interface on http://1
 	@$(BIN)/malaria-detect serve --host $(HOST) --port $(PORT) $(ARGS)
 
 # Two tests at a time, with one thread each: two tests with two threads each would slow each other down. After a crash,
-# loadfile would wait forever for the rest of the file; without a restart, the run ends.
-TWO := -n 2 --dist loadfile --max-worker-restart 0
+# loadfile would wait forever for the rest of the file; without a restart, the run ends. tests/conftest.py has the order.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest $(TWO)
 
 test: check  ## check style, types and imports, and run all tests
