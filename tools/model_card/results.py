@@ -28,6 +28,7 @@ GROUPED, RANDOM = "crossval-grouped.csv", "crossval-random.csv"
 # Reports of benchmarks by the name that the templates use, each with the command that writes it.
 SPEED = {
     "train": ("train-speed.json", "make bench"),
+    "training_step": ("training-step.json", "python -m benchmarks.training_step"),
     "predict": ("predict-speed.json", "make bench"),
     "explain": ("explain-speed.json", "make bench"),
     "bootstrap": ("bootstrap-speed.json", "make bench"),
