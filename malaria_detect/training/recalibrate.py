@@ -8,6 +8,7 @@ from malaria_detect.core.json_io import to_json
 from malaria_detect.inference.calibrate import Logits, assess, read_logits
 from malaria_detect.inference.metadata import MetadataError, ModelMetadata
 from malaria_detect.inference.model_files import metadata_path, read_metadata, sha256_of
+from malaria_detect.inference.runtime import graph_content
 
 
 def logits_path(model_path: Path) -> Path:
@@ -31,13 +32,18 @@ def logits_of(model_path: Path, metadata: ModelMetadata) -> tuple[Logits, Logits
 def recalibrate(model_path: Path) -> ModelMetadata:
     """Metadata with temperature and operating points chosen again from a model's logits; written to its file.
 
+    A runtime form that is missing or belongs to another model is made again.
+
     Raises
     ------
     MalariaDetectError
-        If model, metadata or logits are missing or damaged, or do not belong together.
+        If model, metadata or logits are missing or damaged, or do not belong together, or if the runtime form cannot
+        be made.
     """
     metadata = read_metadata(model_path)
     refuse_adapted(model_path, metadata)
+    graph_content(model_path, metadata)
+    metadata = read_metadata(model_path)  # again: it names the runtime form
     renewed = replace(metadata, **vars(assess(*logits_of(model_path, metadata))))
     write_text(metadata_path(model_path), to_json(renewed))
     return renewed

@@ -10,7 +10,7 @@ from malaria_detect.core.csv_io import CsvError
 from malaria_detect.core.json_io import to_json
 from malaria_detect.inference.calibrate import Assessment, Logits, assess, read_logits, write_logits
 from malaria_detect.inference.metadata import MetadataError
-from malaria_detect.inference.model_files import metadata_path, read_metadata
+from malaria_detect.inference.model_files import graph_path, metadata_path, read_metadata, sha256_of
 from malaria_detect.training.recalibrate import logits_path, recalibrate
 from tests.refused import refused
 
@@ -130,6 +130,12 @@ def test_the_shipped_metadata_follows_from_the_shipped_logits(shipped_copy: Path
     before = json.loads(to_json(read_metadata(shipped_copy)))
     recalibrate(shipped_copy)
     assert nearly(json.loads(metadata_path(shipped_copy).read_text(encoding="utf-8"))) == nearly(before)
+
+
+def test_calibrating_makes_a_missing_runtime_form_again(shipped_copy: Path) -> None:
+    graph_path(shipped_copy).unlink()
+    renewed = recalibrate(shipped_copy)
+    assert renewed.graph_sha256 == sha256_of(graph_path(shipped_copy))
 
 
 def test_logits_of_another_model_are_refused(shipped_copy: Path, sides: tuple[Logits, Logits]) -> None:

@@ -50,6 +50,7 @@ def test_commands_start_without_modules_that_only_posix_has() -> None:
 import sys
 sys.modules.update(dict.fromkeys(["fcntl", "resource", "pwd", "grp", "termios"]))
 import malaria_detect.app.html_report, malaria_detect.app.results_table, malaria_detect.inference.prediction
+import malaria_detect.app.server.start, malaria_detect.app.workers.pool, malaria_detect.app.workers.worker
 from malaria_detect.cli import main
 main(["info", "--model", "nothing.pkl"])
 """

@@ -82,6 +82,12 @@ class KernelSocket(_OfThePage, VoilaKernelWebsocketHandler):
         finally:
             visit.sockets -= 1
 
+    async def open(self, kernel_id: str) -> None:
+        """Connect the page with its kernel."""
+        # Small messages would otherwise wait until the browser has acknowledged the ones before.
+        self.set_nodelay(True)
+        await super().open(kernel_id)
+
     def write_message(self, message: Any, binary: bool = False) -> Any:
         """Send a message to the page; close the websocket if too many earlier messages are unread."""
         size = len(message) if isinstance(message, bytes | str) else 0

@@ -14,6 +14,8 @@ from malaria_detect.app.server.kernel import OPTIONS
 
 TEMPLATES = Path(__file__).parent / "templates"
 _STYLE = Path(__file__).parent.parent / "widgets" / "style"
+# Kernels compute little. With more arenas, glibc keeps the memory of each thread; NumPy's BLAS has buffers per thread.
+_LIGHT = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class PageKernelSpecs(KernelSpecManager):
@@ -45,4 +47,4 @@ class PageKernelSpecs(KernelSpecManager):
             "{connection_file}",
             *OPTIONS,
         ]
-        return KernelSpec(argv=command, display_name="Python 3", language="python")
+        return KernelSpec(argv=command, display_name="Python 3", language="python", env=dict(_LIGHT))

@@ -1,5 +1,10 @@
 """Private names of other projects that the server uses; a test fails if a new version of a project changes its name."""
 
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.web import Application, RequestHandler
 from voila.request_info_handler import RequestInfoSocketHandler
@@ -27,3 +32,14 @@ def test_a_tornado_handler_holds_the_headers_of_its_answer() -> None:
     handler = RequestHandler(Application(), request)
     handler.set_header("Content-Length", "7")
     assert handler._headers.get("Content-Length") == "7"
+
+
+def test_jsonschema_does_without_the_grammar_of_addresses() -> None:
+    # malaria_detect.app.server.start keeps it from being imported.
+    optional = "rfc3987_syntax"
+    formats = Path(str(distribution("jsonschema").locate_file("jsonschema/_format.py"))).read_text(
+        encoding="utf-8"
+    )
+    assert f"from {optional} import" in formats
+    code = f"import sys; sys.modules[{optional!r}] = None; import jupyter_events.logger"
+    subprocess.run([sys.executable, "-c", code], check=True)
