@@ -199,6 +199,7 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     good.write_bytes(encoded(PICTURE, "PNG"))
     bad.write_bytes(cut_off("PNG", 75))
+    gc.collect()  # what other tests have left open
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         read_image(good)

@@ -1,6 +1,8 @@
 """Style and templates: readable, and without a call to another host."""
 
 import re
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import jinja2
@@ -57,6 +59,16 @@ def test_voila_takes_its_pages_from_the_package() -> None:
     assert voila.template_paths == [str(TEMPLATES), str(STYLE), "/somewhere"]
 
 
+@pytest.fixture
+def signals_restored() -> Iterator[None]:
+    """Lets a test replace what this process does when it is told to stop."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_restored")
 def test_error_pages_are_ours_and_escape_messages() -> None:
     voila = Voila()
     voila.initialize(["--no-browser", str(PROJECT / "dashboard.ipynb")])
